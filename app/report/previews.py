@@ -1,0 +1,142 @@
+"""Previews: as much of the sound as fits into the page, and the pictures that go with it."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from curation.media import PREVIEW_TYPE, MediaError, encode_preview, thumbnail
+from manifests.time import Segment, Timeline
+
+_WHOLE_BITRATES = (32_000, 24_000)
+_EXCERPT_SECONDS = (60.0, 30.0, 15.0)
+_EXCERPT_BITRATE = 24_000
+_IN_PAGE = 4 / 3  # base64
+_OVERSHOOT = 1.15  # noise takes Opus above its bitrate, the container's share is in it
+_CLIP_BYTES = 1_000  # header of a preview and its markup
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A recording that may be played. `focuses`: its cuts with the instant in each most worth hearing."""
+
+    recording_id: str
+    path: Path
+    duration: float
+    focuses: Sequence[tuple[Segment, float]]
+
+    def clips(self, excerpt_seconds: float | None) -> Timeline:
+        """What to play: all of it (None), or about `excerpt_seconds` around each focus, never outside its cut."""
+        if excerpt_seconds is None:
+            return Timeline([Segment(0.0, self.duration)])
+        return Timeline(_around(segment, peak, excerpt_seconds) for segment, peak in self.focuses)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is worth encoding within a budget: the clips of each recording, and how good."""
+
+    clips: Mapping[str, Timeline]
+    excerpt_seconds: float | None
+    bitrate: int
+
+    @property
+    def seconds(self) -> float:
+        """Sound to encode in all."""
+        return sum(timeline.duration for timeline in self.clips.values())
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The sound in [start, end) seconds of a recording as a data: URI."""
+
+    start: float
+    end: float
+    uri: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Previews:
+    """Clips by recording; `problems` say why one that was planned has none, `left_out` counts what did not fit."""
+
+    plan: Plan
+    clips: Mapping[str, Sequence[Clip]]
+    problems: Mapping[str, str]
+    left_out: int
+
+
+def make_plan(sounds: Sequence[Sound], budget_bytes: float) -> Plan:
+    """The first that fits of: all sound, all sound coarser, shorter and shorter excerpts, excerpts of the first few.
+
+    `sounds` come with the most worth hearing first.
+    """
+    for excerpt, bitrate in _rungs():
+        clips = {sound.recording_id: sound.clips(excerpt) for sound in sounds}
+        if sum(_estimate(timeline, bitrate) for timeline in clips.values()) <= budget_bytes:
+            return Plan(clips, excerpt, bitrate)
+    left, fitting = budget_bytes, {}
+    for name, timeline in clips.items():
+        left -= _estimate(timeline, bitrate)
+        if left < 0:
+            break
+        fitting[name] = timeline
+    return Plan(fitting, excerpt, bitrate)
+
+
+def encode_previews(
+    sounds: Sequence[Sound], budget_bytes: float, on_seconds: Callable[[float, float], None] | None = None
+) -> Previews:
+    """Encode what `make_plan` chose; `on_seconds` is told the seconds done and planned."""
+    plan = make_plan(sounds, budget_bytes)
+    clips: dict[str, list[Clip]] = {}
+    problems: dict[str, str] = {}
+    done, left = 0.0, budget_bytes
+    for sound in sounds:
+        for segment in plan.clips.get(sound.recording_id, ()):
+            if on_seconds:
+                on_seconds(done, plan.seconds)
+            done += segment.duration
+            try:
+                data = encode_preview(sound.path, segment, bitrate=plan.bitrate)
+            except MediaError as error:
+                problems[sound.recording_id] = f"{error.reason.replace('_', ' ')} ({error.detail})"
+                break
+            uri = data_uri(PREVIEW_TYPE, data)
+            left -= len(uri) + _CLIP_BYTES
+            if left < 0:
+                break
+            clips.setdefault(sound.recording_id, []).append(Clip(segment.start, segment.end, uri))
+    left_out = sum(sound.recording_id not in clips.keys() | problems.keys() for sound in sounds)
+    return Previews(plan, clips, problems, left_out)
+
+
+def picture(path: Path, seconds: float, width: int) -> str | None:
+    """What is on screen then as a data: URI, None where there is nothing to see."""
+    try:
+        return data_uri("image/jpeg", thumbnail(path, seconds, width))
+    except MediaError:
+        return None
+
+
+def data_uri(media_type: str, data: bytes) -> str:
+    """The bytes as a data: URI."""
+    return f"data:{media_type};base64,{b64encode(data).decode('ascii')}"
+
+
+def _rungs() -> list[tuple[float | None, int]]:
+    whole: list[tuple[float | None, int]] = [(None, bitrate) for bitrate in _WHOLE_BITRATES]
+    return whole + [(seconds, _EXCERPT_BITRATE) for seconds in _EXCERPT_SECONDS]
+
+
+def _estimate(timeline: Timeline, bitrate: int) -> float:
+    return timeline.duration * bitrate / 8 * _OVERSHOOT * _IN_PAGE + len(timeline) * _CLIP_BYTES
+
+
+def _around(segment: Segment, peak: float, seconds: float) -> Segment:
+    """At most `seconds` of the segment, with the peak in the middle as far as its ends allow."""
+    if segment.duration <= seconds:
+        return segment
+    start = min(max(peak - seconds / 2, segment.start), segment.end - seconds)
+    return Segment(start, start + seconds)

@@ -1,0 +1,84 @@
+"""How the page says times, shares, names and reasons."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+from manifests.uris import decode, unquote
+
+FATE_NAMES = {
+    "accept": "accepted",
+    "review": "for review",
+    "reject": "rejected",
+    "too_short": "too short",
+    "unheard": "not heard",
+}
+# Told by a picture of their code, or by it: a line break in a name must show, a direction mark must not act.
+_INVISIBLE = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "\u2421"}
+_INVISIBLE |= {
+    code: f"⟨U+{code:04X}⟩"
+    for code in (*range(0x80, 0xA0), 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF)
+}
+
+
+def clock(seconds: float) -> str:
+    """m:ss, or h:mm:ss from an hour on; whole seconds."""
+    whole = round(seconds)
+    hours, minutes = whole // 3600, whole // 60 % 60
+    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
+
+
+def long_clock(seconds: float) -> str:
+    """h:mm:ss always, for columns of a table."""
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def percent(part: float, whole: float) -> str:
+    """A share in whole per cent; what is there at all is never called 0 %, what is missing never 100 %."""
+    if not whole or not part:
+        return "0 %"
+    share = 100 * part / whole
+    if share < 1:
+        return "<1 %"
+    return ">99 %" if 99 < share < 100 else f"{share:.0f} %"
+
+
+def plural(count: int, word: str) -> str:
+    """ "1 cut", "1,234 cuts"."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
+def plain(code: str) -> str:
+    """A reason or a fate as words."""
+    return FATE_NAMES.get(code, code.replace("_", " "))
+
+
+def visible(text: str) -> str:
+    """The text with every control character shown, and none acting."""
+    return text.translate(_INVISIBLE)
+
+
+def place(uri: str) -> str:
+    """Where a recording is, below its root, as people write it; the URI itself where it is of another kind."""
+    try:
+        relative = str(decode(uri)[1])
+        relative.encode("utf-8")
+    except ValueError:  # not root:path, or bytes that are no text: the URI shows them as %XX
+        return uri
+    return relative
+
+
+def file_name(uri: str) -> str:
+    """The last part of a URI, as people write it."""
+    return PurePath(place(uri)).name or uri
+
+
+def readable(text: str) -> str:
+    """The text without its %XX, where they stand for text."""
+    try:
+        plain_text = str(unquote(text))
+        plain_text.encode("utf-8")
+    except ValueError:
+        return text
+    return plain_text

@@ -1,0 +1,60 @@
+"""What a run ends with: where the hours went, what did not make it and why."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from curation.account import CorpusAccount, corpus_account
+from manifests.store import Corpus
+
+NAMES = {
+    "accept": "accepted",
+    "review": "for review",
+    "reject": "rejected",
+    "too_short": "too short",
+    "unheard": "not decided on",
+}
+COLOURS = {"accept": "green", "review": "yellow", "reject": "red"}
+
+
+def show_summary(corpus: Corpus, console: Console | None = None) -> None:
+    """Print the account of a corpus."""
+    account = corpus_account(*(corpus.table(name).rows() for name in ("recordings", "events", "cuts", "drops")))
+    out = console or Console()
+    out.print(_hours(account))
+    if account.drops:
+        out.print(_drops(account))
+
+
+def _hours(account: CorpusAccount) -> Table:
+    table = Table(title=f"{account.recordings} recordings, {clock(account.duration)}", title_justify="left")
+    table.add_column("what became of the time")
+    for column in ("cuts", "time", "share"):
+        table.add_column(column, justify="right")
+    for fate, seconds in account.seconds.items():
+        total = account.cuts.get(fate)  # type: ignore[call-overload]
+        if not seconds and not total:
+            continue
+        share = f"{100 * seconds / account.duration:.1f} %" if account.duration else ""
+        count = str(total.cuts) if total else ""
+        table.add_row(NAMES.get(fate, fate), count, clock(seconds), share, style=COLOURS.get(fate))
+    return table
+
+
+def _drops(account: CorpusAccount) -> Table:
+    table = Table(title="Did not make it", title_justify="left")
+    table.add_column("reason")
+    for column in ("items", "time"):
+        table.add_column(column, justify="right")
+    for total in account.drops:
+        plural = "" if total.items == 1 else "s"
+        seconds = "" if total.seconds is None else clock(total.seconds)
+        table.add_row(total.reason.replace("_", " "), f"{total.items} {total.item_kind}{plural}", seconds)
+    return table
+
+
+def clock(seconds: float) -> str:
+    """h:mm:ss, whole seconds."""
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"

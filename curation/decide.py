@@ -1,0 +1,201 @@
+"""The decision over one recording: its scores and a recipe in, events, cuts and drops out.
+
+A pure function of its arguments, run for a first curation and for every replay alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from manifests.identity import cut_id
+from manifests.recipe import Recipe
+from manifests.records import Cut, Decision, Drop, Event, Recording
+from manifests.scores import FrameScores
+from manifests.time import Segment, Timeline, from_ms, to_ms, to_ticks
+
+from .events import certain, contaminant_events, doubts, faults, silences
+from .fusion import HOP, Fused, fuse
+from .spans import partition, pure_spans, split_at_quiet
+
+STAGE = "decide"
+RISK_SECONDS = 1.0  # risk is judged over a second: a single frame is no contamination
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What became of one recording."""
+
+    events: tuple[Event, ...]
+    cuts: tuple[Cut, ...]
+    drops: tuple[Drop, ...]
+
+
+def decide(recording: Recording, scores: Mapping[str, FrameScores], recipe: Recipe) -> Decided:
+    """Events, cuts and drops of a recording under a recipe.
+
+    `scores` by detector name. Raises KeyError when a detector that the recipe weighs has no scores, ValueError for a
+    recording without a duration.
+    """
+    if not recording.duration:
+        raise ValueError(f"recording {recording.recording_id} has no duration to decide over")
+    whole = Segment(0.0, recording.duration)
+    fused = fuse(scores, recipe, recording.duration)
+    found = _found(fused, scores["level"], recipe, whole)
+    excluded = _excluded(found, fused, recipe) | Timeline.from_mask(fused.unscored, HOP)
+    doubtful = {
+        name: doubts(fused.probabilities[name], contaminant)
+        for name, contaminant in recipe.contaminants.items()
+    }
+    all_doubts = Timeline(segment for timeline in doubtful.values() for segment in timeline)
+
+    loudness = scores["level"].on_grid("rms_dbfs", HOP, fused.count)
+    limits = recipe.spans
+    cuts: list[Cut] = []
+    for span in pure_spans(whole, excluded, limits.min_duration):
+        for piece in partition(span, all_doubts, limits.min_duration):
+            parts = split_at_quiet(
+                piece.segment,
+                loudness,
+                HOP,
+                min_duration=limits.min_duration,
+                max_duration=limits.max_duration,
+            )
+            cuts += [_cut(recording, part, fused, doubtful, scores["level"], recipe) for part in parts]
+    return Decided(
+        tuple(_events(recording.recording_id, found, fused)),
+        tuple(cuts),
+        tuple(_drops(recording, cuts, found, excluded, recipe)),
+    )
+
+
+def _found(fused: Fused, level: FrameScores, recipe: Recipe, whole: Segment) -> dict[str, Timeline]:
+    """What is in the recording besides its sound effects, by label, inside the recording."""
+    timelines = {
+        name: contaminant_events(fused.probabilities[name], contaminant)
+        for name, contaminant in recipe.contaminants.items()
+    }
+    timelines["silence"] = silences(level, recipe.silence)
+    timelines["artifact"] = faults(level, recipe.artifacts, recipe.silence)
+    return {label: timeline.crop(whole) for label, timeline in timelines.items()}
+
+
+def _excluded(found: Mapping[str, Timeline], fused: Fused, recipe: Recipe) -> Timeline:
+    """The time no cut may touch: what was found for certain, with the recipe's guards around it."""
+    parts = [found["silence"].pad(-recipe.silence.edge), found["artifact"].pad(recipe.artifacts.guard)]
+    for name, contaminant in recipe.contaminants.items():
+        parts.append(certain(fused.probabilities[name], found[name], contaminant).pad(contaminant.guard))
+    return Timeline(segment for part in parts for segment in part)
+
+
+def _cells(segment: Segment, hop: float) -> slice:
+    return slice(to_ticks(segment.start, 1 / hop), to_ticks(segment.end, 1 / hop))
+
+
+def _events(recording_id: str, found: Mapping[str, Timeline], fused: Fused) -> list[Event]:
+    """Event rows; a contaminant's score is its mean probability over the event, of the others there is none."""
+    rows = []
+    for label, timeline in found.items():
+        lane = fused.probabilities.get(label)
+        for segment in timeline:
+            score = None if lane is None else round(float(np.nanmean(lane[_cells(segment, HOP)])), 4)
+            source = "level" if lane is None else "fusion"
+            rows.append(
+                Event(
+                    recording_id=recording_id,
+                    start=segment.start,
+                    end=segment.end,
+                    label=label,
+                    source=source,
+                    score=score,
+                )
+            )
+    return sorted(rows, key=lambda row: (row.start, row.end, row.label))
+
+
+def _cut(
+    recording: Recording,
+    segment: Segment,
+    fused: Fused,
+    doubtful: Mapping[str, Timeline],
+    level: FrameScores,
+    recipe: Recipe,
+) -> Cut:
+    """The cut over a piece: rejected for what it lacks, reviewed for what is doubtful, accepted else."""
+    start_ms, end_ms = to_ms(segment.start), min(to_ms(segment.end), int((recording.duration or 0.0) * 1000))
+    whole = Segment(from_ms(start_ms), from_ms(end_ms))
+    reasons = [f"possible_{name}" for name, timeline in doubtful.items() if timeline.crop(whole)]
+    reasons += _quality(whole, level, recording, recipe)
+    decision: Decision = "review" if reasons else "accept"
+    if recipe.decision.require_video and not recording.has_video:
+        decision, reasons = "reject", ["no_video", *reasons]
+    return Cut(
+        cut_id=cut_id(recording.recording_id, start_ms, end_ms),
+        recording_id=recording.recording_id,
+        start=whole.start,
+        end=whole.end,
+        decision=decision,
+        reasons=tuple(reasons),
+        risk=risk(fused, whole),
+        recipe_hash=recipe.hash,
+    )
+
+
+def risk(fused: Fused, segment: Segment) -> float:
+    """The largest mean over RISK_SECONDS of the worst contaminant's probability inside the segment, 0 to 1."""
+    worst = fused.worst[_cells(segment, HOP)]
+    width = min(len(worst), round(RISK_SECONDS / HOP))
+    if not width:
+        return 0.0
+    means = np.convolve(np.nan_to_num(worst, nan=1.0), np.ones(width) / width, mode="valid")
+    return round(float(means.max()), 4)
+
+
+def _quality(segment: Segment, level: FrameScores, recording: Recording, recipe: Recipe) -> list[str]:
+    """Faults of the whole cut that a person should hear."""
+    cells = _cells(segment, level.hop)
+    clipped = float(np.nanmean(level.lane("clipped")[cells]))
+    bandwidth = 1000 * float(np.nanpercentile(level.lane("bandwidth_khz")[cells], 95))
+    # an honest low rate is the recording's, and stands in its row; what is brought up from one hides it
+    nyquist = (recording.sample_rate or np.inf) / 2
+    reasons = ["clipping"] if clipped > recipe.artifacts.max_clipped else []
+    return reasons + (["narrow_band"] if bandwidth < min(recipe.artifacts.min_bandwidth, 0.9 * nyquist) else [])
+
+
+def _drops(
+    recording: Recording, cuts: list[Cut], found: Mapping[str, Timeline], excluded: Timeline, recipe: Recipe
+) -> list[Drop]:
+    """A row for each rejected cut, and one for a recording of which nothing is left."""
+    rejected = [cut for cut in cuts if cut.decision == "reject"]
+    drops = [
+        Drop(item=cut.cut_id, item_kind="cut", stage=STAGE, reason=cut.reasons[0], recipe_hash=recipe.hash)
+        for cut in rejected
+    ]
+    if len(rejected) < len(cuts):
+        return drops
+    duration = recording.duration or 0.0
+    minimum = recipe.spans.min_duration
+    if rejected:
+        reason, detail = rejected[0].reasons[0], f"all {len(rejected)} cuts rejected"
+    elif duration < minimum:
+        reason, detail = "too_short", f"lasts {duration:.1f} s, cuts need {minimum:g} s"
+    else:
+        shares = {label: timeline.duration / duration for label, timeline in found.items() if timeline}
+        reason = max(shares, key=lambda label: shares[label], default="unscored")
+        pure = excluded.gaps(Segment(0.0, duration))
+        longest = max((span.duration for span in pure), default=0.0)
+        listed = ", ".join(f"{label} {100 * share:.0f} %" for label, share in shares.items())
+        detail = f"longest pure span {longest:.1f} s, cuts need {minimum:g} s ({listed or 'nothing scored'})"
+    return [
+        *drops,
+        Drop(
+            item=recording.recording_id,
+            item_kind="recording",
+            stage=STAGE,
+            reason=reason,
+            detail=detail,
+            recipe_hash=recipe.hash,
+        ),
+    ]

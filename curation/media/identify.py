@@ -1,0 +1,162 @@
+"""Which recording a file holds, whatever the container and the name it comes in."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from manifests.identity import file_sha256
+from manifests.time import to_ticks
+
+from .clock import StreamClock
+from .probe import (
+    MediaError,
+    MediaInfo,
+    audio_stream,
+    codec_name,
+    describe,
+    open_media,
+    os_error,
+    read_packets,
+    video_stream,
+)
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.stream import Stream
+
+# Containers whose header states the duration. Elsewhere libavformat estimates it from the bit rate or looks
+# for the last timestamp, and neither says that anything is missing.
+_STATES_DURATION = frozenset({"mp4", "matroska", "wav", "w64", "aiff", "avi", "flv", "asf", "caf", "flac"})
+_MISSING_SECONDS = 1.0  # a header claims more than this beyond the last packet: the file was cut off
+_SHIFT_SECONDS = 0.25  # codecs and containers move a start by less; a larger shift is another recording
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a file is, found in one pass over its packets.
+
+    `info`: the header, None when the file does not open. `sha256` and `bytes`: of the file. `duration`: end
+    of the last packet of the audio and the video, in seconds from zero; None when there is none. `truncated`:
+    the header claims more than a second beyond that. `problem`: (reason, detail) as in MediaError, for a file
+    without readable audio.
+    """
+
+    info: MediaInfo | None
+    recording_id: str
+    sha256: str
+    bytes: int
+    duration: float | None
+    truncated: bool
+    problem: tuple[str, str] | None = None
+
+
+def identify(path: str | os.PathLike[str], uri: str = "") -> Identity:
+    """Identify the file at `path`; MediaError only when it has vanished, may not be read or is no file.
+
+    `recording_id` is the first 16 hex of the SHA-256 over the audio stream: codec, sample rate, channels, the
+    packets' payload and, from a quarter of a second on, the shift of its start against zero. So the same
+    stream has the same id with or without a video beside it, in MP4, Matroska, WebM or Ogg, and AAC in a
+    transport stream too; other streams, metadata, packet boundaries and timestamps inside the stream do not
+    count. Any re-encoding, or cutting off of packets, makes another recording, and so does a change of the
+    codec by name only (PCM with other byte order). Without readable audio it is taken from the file's bytes,
+    and for an empty file, where all would be the same recording, from `uri`.
+    """
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
+            raise MediaError("not_media", "not a regular file")
+        sha256 = file_sha256(path)
+    except OSError as error:
+        raise os_error(error) from None
+    size = status.st_size
+    info: MediaInfo | None = None
+    duration: float | None = None
+    problem: tuple[str, str] | None = None
+    recording_id = sha256[:16] if size else hashlib.sha256(os.fsencode(uri)).hexdigest()[:16]
+    try:
+        with open_media(path) as container:
+            info = describe(container)
+            sound_id, duration, problem = _scan(container, info)
+            recording_id = sound_id or recording_id
+    except MediaError as error:
+        if error.reason in ("vanished", "permission_denied"):
+            raise
+        problem = (error.reason, error.detail)
+    truncated = (
+        info is not None
+        and info.container in _STATES_DURATION
+        and info.duration is not None
+        and info.duration - (duration or 0.0) > _MISSING_SECONDS
+    )
+    return Identity(info, recording_id, sha256, size, duration, truncated, problem)
+
+
+def _scan(
+    container: InputContainer, info: MediaInfo
+) -> tuple[str | None, float | None, tuple[str, str] | None]:
+    """(id of the sound or None, duration or None, problem or None) from all packets of the file."""
+    audio, video = audio_stream(container), video_stream(container)
+    streams: list[Stream] = [stream for stream in (audio, video) if stream is not None]
+    if not streams:
+        return None, None, ("no_audio_stream", "neither audio nor video streams")
+    sound = hashlib.sha256()
+    shift: float | None = None  # of the first audio packet against zero
+    clocks = {stream.index: StreamClock(info.zero, info.duration) for stream in streams}
+    ends = dict.fromkeys(clocks, 0.0)
+    played = False
+    for packet in read_packets(container, streams, lambda failure: None):
+        start = packet.pts if packet.pts is not None else packet.dts
+        time = None if start is None else float(start * packet.time_base)
+        if audio is not None and packet.stream_index == audio.index:
+            if shift is None:
+                shift = 0.0 if time is None else time - info.zero
+                sound.update(_description(audio, shift))
+            sound.update(_payload(packet, audio))
+        if packet.is_discard:  # outside what an edit list lets play
+            continue
+        end = ends[packet.stream_index]
+        length = (
+            float(packet.duration * packet.time_base) if packet.duration else _frame_seconds(info, packet)
+        )
+        ends[packet.stream_index] = max(end, clocks[packet.stream_index].seconds(time, end) + length)
+        played = True
+    duration = max(ends.values()) if played else None
+    if audio is None:
+        return (
+            None,
+            duration,
+            ("no_audio_stream", f"{len(container.streams.video)} video streams, none of audio"),
+        )
+    if codec_name(audio) == "unknown":
+        return None, duration, ("decode_failed", "no decoder for the audio codec")
+    if shift is None:
+        return None, duration, ("no_samples", "the audio stream has no packets")
+    return sound.hexdigest()[:16], duration, None
+
+
+def _description(stream: AudioStream, shift: float) -> bytes:
+    tenths = to_ticks(shift, 10) if abs(shift) >= _SHIFT_SECONDS else 0
+    codec = stream.codec_context
+    return f"{codec_name(stream)} {codec.sample_rate} {codec.channels} {tenths}\n".encode()
+
+
+def _payload(packet: Packet[Any], stream: AudioStream) -> memoryview:
+    """The packet's bytes without the ADTS header that AAC wears in transport streams only."""
+    payload = memoryview(packet)
+    if codec_name(stream) != "aac" or stream.codec_context.extradata is not None or len(payload) <= 9:
+        return payload
+    if payload[0] != 0xFF or payload[1] & 0xF6 != 0xF0:
+        return payload
+    return payload[7 if payload[1] & 1 else 9 :]
+
+
+def _frame_seconds(info: MediaInfo, packet: Packet[Any]) -> float:
+    """Length of a packet that does not say it: one picture, or nothing."""
+    video = info.video
+    return 1.0 / video.fps if video and video.fps and packet.stream_index == video.index else 0.0

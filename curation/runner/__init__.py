@@ -1,0 +1,9 @@
+"""Runners: carry out a stage on many items in worker processes that may crash, hang or be killed.
+
+`run_local` is the one for a single machine.
+"""
+
+from .pool import run_local
+from .stage import Item, Outcome, Progress, Stage
+
+__all__ = ["Item", "Outcome", "Progress", "Stage", "run_local"]

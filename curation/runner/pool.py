@@ -1,0 +1,294 @@
+"""The parent's side of the local runner: which worker has which item, and what a worker's death means.
+
+Every worker holds at most one item, handed to it by the parent, so a death is blamed on exactly that item.
+Items whose worker died wait until all others are finished and are then tried again one at a time, with no
+other worker alive: whatever kills the worker then is that item, or somebody outside, but no neighbour.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import pickle
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from .process import Death, Worker, wait_for_any
+from .stage import Item, Outcome, Progress, Stage, Status
+from .worker import STOP, one_line
+
+logger = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.25
+REPORT_SECONDS = 0.2
+STOP_SECONDS = 2.0
+MIN_START_SECONDS = 60.0
+# A worker that dies of its own doing gets its item a second attempt, in case it was short of what a
+# neighbour had taken. Deaths that somebody outside (a user, the kernel short of memory) may have caused get
+# more, not endlessly.
+OWN_DEATHS = 2
+ATTEMPTS = 4
+
+
+def run_local(
+    stage: Stage,
+    items: Iterable[Item],
+    *,
+    workers: int,
+    stall_seconds: float = 600.0,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Generator[Outcome, None, None]:
+    """Process `items` in up to `workers` child processes; yield one `Outcome` each, in the order they end.
+
+    `items` is read as workers become free, never more than 2 x `workers` ahead of what was yielded. An item
+    is "raised" when the stage raised, at the first attempt. It is "crashed" when its worker died, or showed
+    no progress for `stall_seconds`, `OWN_DEATHS` times, or was killed from outside until `ATTEMPTS` were
+    used up. `on_progress` is called in the caller's thread, every `REPORT_SECONDS` or so and before each
+    outcome. Closing the generator, or an exception in it, kills the workers; when this process dies in any
+    way, so do they.
+
+    Raises ValueError for a bad number, TypeError for a stage that cannot be sent to a worker, and, while it
+    runs, RuntimeError when workers cannot start (the stage's `open` raised, or they keep dying in it).
+    """
+    if workers < 1:
+        raise ValueError(f"workers: {workers} is less than 1")
+    if not stall_seconds > 0:
+        raise ValueError(f"stall_seconds: {stall_seconds} is not above 0")
+    if type(stage).__module__ == "__main__":
+        raise TypeError(f"stage {stage.name!r} is defined in the script being run; move it to a module")
+    try:
+        packed = pickle.dumps(stage, pickle.HIGHEST_PROTOCOL)
+    except Exception as error:
+        raise TypeError(f"stage {stage.name!r} cannot be pickled: {one_line(error)}") from error
+    return _Pool(stage.name, packed, items, workers, stall_seconds, on_progress).run()
+
+
+@dataclass(slots=True, eq=False)
+class _Task:
+    """An item on its way through the pool."""
+
+    item: Item
+    attempts: int = 0
+    own_deaths: int = 0
+    fraction: float = 0.0
+    started_at: datetime = datetime.min
+    started: float = 0.0
+
+    def begin(self) -> None:
+        self.attempts += 1
+        self.fraction = 0.0
+        self.started_at = datetime.now(UTC)
+        self.started = time.monotonic()
+
+
+class _Pool:
+    def __init__(
+        self,
+        name: str,
+        packed_stage: bytes,
+        items: Iterable[Item],
+        limit: int,
+        stall_seconds: float,
+        on_progress: Callable[[Progress], None] | None,
+    ) -> None:
+        self._name = name
+        self._packed_stage = packed_stage
+        self._items = iter(items)
+        self._limit = limit
+        self._stall_seconds = stall_seconds
+        self._on_progress = on_progress
+        self._exhausted = False
+        self._waiting: deque[_Task] = deque()  # have a worker that is starting, or one to be started
+        self._suspects: deque[_Task] = deque()
+        self._ended: deque[tuple[_Task, Outcome]] = deque()
+        self._workers: list[Worker] = []
+        self._tasks: dict[Worker, _Task] = {}
+        self._done_weight = 0.0
+        self._reported = -math.inf
+        self._failed_starts: list[Death] = []  # since the last good one
+        # Time as far as the workers are concerned: it stands still while the caller keeps us from listening
+        # to them, or while the whole process group is stopped, so that nobody is called stalled for that.
+        self._clock = 0.0
+        self._looked = time.monotonic()
+
+    def run(self) -> Generator[Outcome, None, None]:
+        kill = True
+        try:
+            while True:
+                self._hand_out()  # first of all: the next item may take its time
+                room = self._take_items()
+                self._hand_out()
+                while self._ended:
+                    task, outcome = self._ended.popleft()
+                    self._done_weight += task.item.weight
+                    self._report(force=True)
+                    yield outcome
+                if self._exhausted and not (self._waiting or self._tasks or self._suspects or self._ended):
+                    break
+                self._look(0.0 if room or self._ended else TICK_SECONDS)
+                self._report()
+            kill = False
+        finally:
+            self._stop(kill)
+
+    def _take_items(self) -> bool:
+        """Take at most one item, for the iterator may be slow; True when there is room for the next one."""
+        if not self._exhausted:
+            if len(self._waiting) + len(self._tasks) >= self._limit:
+                return False
+            item = next(self._items, None)
+            if item is not None:
+                self._waiting.append(_Task(item))
+                return len(self._waiting) + len(self._tasks) < self._limit
+            self._exhausted = True
+        if self._suspects and not (self._waiting or self._tasks):
+            if self._limit > 1:
+                self._limit = 1
+                self._stop(kill=False)  # their memory may be what the suspects were short of
+            self._waiting.append(self._suspects.popleft())
+        return False
+
+    def _hand_out(self) -> None:
+        for worker in self._workers:
+            if self._waiting and worker.ready and not worker.lost and worker not in self._tasks:
+                self._assign(worker, self._waiting.popleft())
+        starting = sum(not worker.ready for worker in self._workers)
+        while starting < len(self._waiting) and len(self._workers) < self._limit:
+            self._workers.append(Worker(self._packed_stage, self._clock))
+            starting += 1
+
+    def _assign(self, worker: Worker, task: _Task) -> None:
+        try:
+            packed = pickle.dumps(task.item.payload, pickle.HIGHEST_PROTOCOL)
+        except Exception as error:
+            task.begin()
+            self._end(task, "raised", worker, 0.0, error=f"the payload cannot be pickled: {one_line(error)}")
+            return
+        if worker.send(packed):
+            task.begin()
+            worker.last_sign = self._clock
+            self._tasks[worker] = task
+        else:  # it died while idle, which is nobody's fault
+            self._waiting.appendleft(task)
+
+    def _look(self, timeout: float) -> None:
+        """Wait for news from the workers, at most `timeout` seconds; read all of it and look for the dead."""
+        wait_for_any(self._workers, timeout)
+        now = time.monotonic()
+        self._clock += min(now - self._looked, 4 * TICK_SECONDS)
+        self._looked = now
+        for worker in list(self._workers):
+            dead = worker.has_exited()  # asked first: what it said before its end is complete then
+            for message in worker.read():
+                worker.last_sign = self._clock
+                self._hear(worker, *message)
+            if not (dead or worker.lost):
+                dead = self._is_overdue(worker)
+            if dead or worker.lost:
+                self._bury(worker)  # what it held is known and what it said is read
+
+    def _is_overdue(self, worker: Worker) -> bool:
+        silent = self._clock - worker.last_sign
+        if worker in self._tasks and silent > self._stall_seconds:
+            worker.kill(f"stalled (no progress for {self._stall_seconds:g} s)")
+        elif not worker.ready and silent > max(self._stall_seconds, MIN_START_SECONDS):
+            worker.kill("stalled while it started")
+        else:
+            return False
+        return True
+
+    def _hear(self, worker: Worker, kind: str, *content: Any) -> None:
+        task = self._tasks.get(worker)
+        if kind == "ready":
+            worker.ready = True
+            self._failed_starts.clear()
+        elif kind == "unable":
+            error, trace = content
+            logger.debug("%s: %s", worker.name, trace)
+            raise RuntimeError(f"stage {self._name!r} cannot start: {error}")
+        elif task is None:
+            pass  # progress from a thread that the stage left behind
+        elif kind == "progress":
+            (fraction,) = content
+            if math.isfinite(fraction):
+                task.fraction = min(max(fraction, 0.0), 1.0)
+        else:
+            del self._tasks[worker]
+            value, seconds = content
+            if kind == "raised":
+                error, trace = value
+                logger.debug("%s: %s: %s", worker.name, task.item.key, trace)
+                self._end(task, "raised", worker, seconds, error=error)
+                return
+            try:
+                result = pickle.loads(value)
+            except Exception as error:
+                text = f"the result cannot be unpickled: {one_line(error)}"
+                self._end(task, "raised", worker, seconds, error=text)
+            else:
+                self._end(task, "done", worker, seconds, result=result)
+
+    def _bury(self, worker: Worker) -> None:
+        self._workers.remove(worker)
+        task = self._tasks.pop(worker, None)
+        death = worker.bury()
+        logger.info(
+            "%s: %s %s; its last words: %s",
+            worker.name,
+            death.reason,
+            f"in {task.item.key!r}" if task else "while idle" if worker.ready else "while starting",
+            death.last_words or "none",
+        )
+        if task is not None:
+            task.own_deaths += death.own
+            if task.own_deaths >= OWN_DEATHS or task.attempts >= ATTEMPTS:
+                self._end(task, "crashed", worker, time.monotonic() - task.started, error=death.reason)
+            else:
+                self._suspects.append(task)
+        elif not worker.ready:
+            self._failed_starts.append(death)
+            own = sum(failed.own for failed in self._failed_starts)
+            if own >= OWN_DEATHS * self._limit or len(self._failed_starts) >= ATTEMPTS * self._limit:
+                raise RuntimeError(f"stage {self._name!r} cannot start: {death.reason} ({death.last_words})")
+
+    def _end(
+        self,
+        task: _Task,
+        status: Status,
+        worker: Worker,
+        seconds: float,
+        *,
+        result: object = None,
+        error: str | None = None,
+    ) -> None:
+        key = task.item.key
+        outcome = Outcome(key, status, result, error, task.attempts, worker.name, task.started_at, seconds)
+        self._ended.append((task, outcome))
+
+    def _report(self, force: bool = False) -> None:
+        now = time.monotonic()
+        if self._on_progress is None or not (force or now - self._reported >= REPORT_SECONDS):
+            return
+        self._reported = now
+        tasks = self._tasks.values()
+        in_hand = sum(task.item.weight * task.fraction for task in tasks)
+        self._on_progress(
+            Progress(self._done_weight + in_hand, {task.item.key: now - task.started for task in tasks})
+        )
+
+    def _stop(self, kill: bool) -> None:
+        """End all workers: at once, or by asking the idle ones and waiting for at most `STOP_SECONDS`."""
+        workers, self._workers = self._workers, []
+        self._tasks.clear()
+        for worker in workers:
+            if kill or not worker.ready:
+                worker.kill()
+            else:
+                worker.send(STOP)
+        deadline = time.monotonic() + STOP_SECONDS
+        for worker in workers:
+            worker.bury(max(0.0, deadline - time.monotonic()))

@@ -1,0 +1,115 @@
+"""Files that appear whole or not at all, and folders of numbered parts."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+_PART = re.compile(r"part-(\d{5,})(?:-(\d{5,}))?\.parquet")
+_TEMPORARY = re.compile(r"\..+\.tmp")
+
+
+@contextmanager
+def write_beside(path: Path) -> Iterator[IO[bytes]]:
+    """A hidden file beside `path`, open for writing; it takes the name `path` when the block ends well.
+
+    Reaches the disk before it is renamed. An existing file with the same bytes is left untouched; after an
+    exception nothing is left behind.
+    """
+    with _temporary(path) as (file, temporary):
+        yield file
+        _to_disk(file)
+        if not (path.exists() and filecmp.cmp(temporary, path, shallow=False)):
+            os.replace(temporary, path)
+            _folder_to_disk(path.parent)
+
+
+@contextmanager
+def write_next_part(folder: Path) -> Iterator[IO[bytes]]:
+    """As `write_beside`, under the next free part number; processes appending at once get one each."""
+    with _temporary(folder / "part.parquet") as (file, temporary):
+        yield file
+        _to_disk(file)
+        number = 1 + max((last for _, last, _ in _parts(folder)), default=-1)
+        while True:
+            try:
+                # A link fails where the name is taken; a rename would put this part in another's place.
+                os.link(temporary, folder / f"part-{number:05d}.parquet")
+                break
+            except FileExistsError:
+                number += 1
+        _folder_to_disk(folder)
+
+
+def live_parts(folder: Path) -> list[Path]:
+    """The part files that count, in the order they were written.
+
+    `part-00003.parquet` is one part; `part-00000-00003.parquet` is the parts 0 to 3 merged, which it replaces
+    from the moment it has its name, whether they are already removed or not. Other files are not parts.
+    """
+    live, covered = [], -1
+    for _, last, path in _parts(folder):
+        if last > covered:
+            live.append(path)
+            covered = last
+    return live
+
+
+def merged_path(folder: Path) -> Path:
+    """The name of a file that replaces all parts there are. Raises ValueError when there are none."""
+    parts = _parts(folder)
+    return folder / f"part-{min(p[0] for p in parts):05d}-{max(p[1] for p in parts):05d}.parquet"
+
+
+def remove_dead_parts(folder: Path) -> None:
+    """Parts that a merged file has replaced are removed."""
+    live = set(live_parts(folder))
+    for _, _, path in _parts(folder):
+        if path not in live:
+            path.unlink(missing_ok=True)
+
+
+def leftovers(*folders: Path) -> Iterator[Path]:
+    """Temporary files of writers that were killed (or are at work), under the folders, sorted."""
+    for folder in folders:
+        for parent, children, names in os.walk(folder):
+            children.sort()
+            yield from (Path(parent, name) for name in sorted(names) if _TEMPORARY.fullmatch(name))
+
+
+def _parts(folder: Path) -> list[tuple[int, int, Path]]:
+    """(first, last, path) of every part file; what covers others comes before them."""
+    matches = ((_PART.fullmatch(path.name), path) for path in folder.glob("part-*.parquet"))
+    parts = [(int(m[1]), int(m[2] or m[1]), path) for m, path in matches if m]
+    return sorted(parts, key=lambda part: (part[0], -part[1], part[2].name))
+
+
+@contextmanager
+def _temporary(path: Path) -> Iterator[tuple[IO[bytes], Path]]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            yield file, temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _to_disk(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _folder_to_disk(folder: Path) -> None:
+    """A new name survives a power cut only once its folder has reached the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

