@@ -57,12 +57,15 @@ def _complain(line: str) -> None:
 @cli.command()
 def curate(
     sources: Annotated[
-        list[Path], typer.Argument(metavar="SOURCE...", help="Files and folders of recordings.", show_default=False)
+        list[Path],
+        typer.Argument(metavar="SOURCE...", help="Files and folders of recordings.", show_default=False),
     ],
     corpus: CorpusOption,
     recipe: Annotated[str, typer.Option(help="A shipped recipe's name, or a TOML file.")] = "default",
     workers: WorkersOption = None,
-    retry: Annotated[bool, typer.Option("--retry", help="Try files again that crashed a worker before.")] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Try files again that crashed a worker before.")
+    ] = False,
 ) -> None:
     """Score recordings and cut pure sound effects out of them.
 
@@ -125,7 +128,8 @@ def replay(
 def report(
     corpus: CorpusOption,
     out: Annotated[
-        Path | None, typer.Option("--out", help="The page to write.", show_default="CORPUS/reports/curation.html")
+        Path | None,
+        typer.Option("--out", help="The page to write.", show_default="CORPUS/reports/curation.html"),
     ] = None,
 ) -> None:
     """Write one self-contained page: totals, reasons, timelines with the cuts drawn over them, previews to play.
@@ -162,7 +166,11 @@ def validate(corpus: CorpusOption) -> None:
         faults = check(opened)
         for fault in faults:
             typer.echo(f"{fault.table}: {fault.item}: {fault.problem}")
-        rows = sum(opened.table(name).count() for name in ("sources", "recordings", "events", "cuts", "drops")) if not faults else 0
+        rows = (
+            sum(opened.table(name).count() for name in ("sources", "recordings", "events", "cuts", "drops"))
+            if not faults
+            else 0
+        )
         typer.echo(f"{len(faults)} faults" if faults else f"sound: {rows} rows, no faults")
         if faults:
             raise typer.Exit(FAULTS)

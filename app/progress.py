@@ -43,13 +43,19 @@ class StepBars:
         self._progress.stop()
         if not self._console.is_terminal and kind is None:
             for phase, (step, seconds) in self._last.items():
-                self._console.print(f"{TITLES[phase]}: {step.items} items in {seconds:.1f} s, {_rate(step, 0.0, seconds)}")
+                self._console.print(
+                    f"{TITLES[phase]}: {step.items} items in {seconds:.1f} s, {_rate(step, 0.0, seconds)}"
+                )
 
     def __call__(self, step: Step) -> None:
         now = time.monotonic()
         if step.phase not in self._tasks:
             task = self._progress.add_task(TITLES[step.phase], total=step.total, rate="", running="")
-            self._tasks[step.phase] = (task, now, step.done)  # what was done before this run is no speed of ours
+            self._tasks[step.phase] = (
+                task,
+                now,
+                step.done,
+            )  # what was done before this run is no speed of ours
         task, began, skipped = self._tasks[step.phase]
         finished = step.done >= step.total
         self._last[step.phase] = (step, now - began)
@@ -67,7 +73,11 @@ def _rate(step: Step, skipped: float, seconds: float) -> str:
     if seconds < 0.5:
         return ""
     done = max(0.0, step.done - skipped)
-    return f"{done / 3600 / (seconds / 60):.2f} h/min" if step.unit == "seconds" else f"{done / 1e6 / seconds:.0f} MB/s"
+    return (
+        f"{done / 3600 / (seconds / 60):.2f} h/min"
+        if step.unit == "seconds"
+        else f"{done / 1e6 / seconds:.0f} MB/s"
+    )
 
 
 def _shown(uris: tuple[str, ...]) -> str:

@@ -20,7 +20,9 @@ COLOURS = {"accept": "green", "review": "yellow", "reject": "red"}
 
 def show_summary(corpus: Corpus, console: Console | None = None) -> None:
     """Print the account of a corpus."""
-    account = corpus_account(*(corpus.table(name).rows() for name in ("recordings", "events", "cuts", "drops")))
+    account = corpus_account(
+        *(corpus.table(name).rows() for name in ("recordings", "events", "cuts", "drops"))
+    )
     out = console or Console()
     out.print(_hours(account))
     if account.drops:

@@ -161,7 +161,9 @@ def _quality(segment: Segment, level: FrameScores, recording: Recording, recipe:
     # an honest low rate is the recording's, and stands in its row; what is brought up from one hides it
     nyquist = (recording.sample_rate or np.inf) / 2
     reasons = ["clipping"] if clipped > recipe.artifacts.max_clipped else []
-    return reasons + (["narrow_band"] if bandwidth < min(recipe.artifacts.min_bandwidth, 0.9 * nyquist) else [])
+    return reasons + (
+        ["narrow_band"] if bandwidth < min(recipe.artifacts.min_bandwidth, 0.9 * nyquist) else []
+    )
 
 
 def _drops(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,8 @@ LEVELS_DB = {"sfx": -22.0, "speech": -22.0, "music": -22.0, "bed": -40.0}
 PEAK = 0.8
 FADE_SECONDS = 0.05
 CROSSFADE_SECONDS = 0.75
+_ENCODER = {"preset": "veryfast", "threads": "1", "x264-params": "mbtree=0"}
+"""x264's bytes depend on the number of threads; with its macroblock tree they differ from call to call."""
 BED = ("duck", "frog")
 """Recordings with an even background of their own: looped, they leave no digital silence."""
 
@@ -129,9 +132,7 @@ def build_material(
             _film(media / scene.file, mix(scene, laid, sounds))
     if not (media / SILENT_FILM).is_file():
         say(f"making {SILENT_FILM}")
-        write_media(
-            media / SILENT_FILM, frames=still(70), fps=FRAME_RATE, audio=None, sample_rate=SAMPLE_RATE
-        )
+        write_media(media / SILENT_FILM, frames=still(70), fps=FRAME_RATE, video_options=_ENCODER)
     _write(media / TEXT_FILE, "Notes of a day in the yard. This is text: only the name says it is a video.\n")
     _write(folder / "LICENSES.txt", licences())
     _write(truth, "".join(json.dumps(asdict(row)) + "\n" for row in planted))
@@ -176,9 +177,10 @@ def mix(scene: Scene, laid: tuple[Laid, ...], sounds: Mapping[str, Sound]) -> ND
     """The scene's soundtrack: float32 (2, n) at SAMPLE_RATE, every peak at or under PEAK."""
     count = to_ticks(scene.duration, SAMPLE_RATE)
     bed = [sounds[name] for name in BED]
-    # Two layers a side: where one has a pause the other goes on.
-    layers = [[loop(bed, count, seed=(scene.seed, side, layer)) for layer in (0, 1)] for side in (0, 1)]
-    track = np.stack([(first + second) * np.float32(np.sqrt(0.5)) for first, second in layers])
+    track = np.zeros((2, count), np.float32)
+    for side, layer in product((0, 1), (0, 1)):  # two layers a side: where one has a pause the other goes on
+        track[side] += loop(bed, count, seed=(scene.seed, side, layer))
+    track *= np.float32(np.sqrt(0.5))
     for one in laid:
         first = to_ticks(one.start, SAMPLE_RATE)
         samples = _faded(sounds[one.sound].samples, FADE_SECONDS)[: count - first] * np.float32(one.gain)
@@ -233,6 +235,7 @@ def _film(path: Path, track: NDArray[np.float32]) -> None:
         fps=FRAME_RATE,
         audio=_seconds(track),
         sample_rate=SAMPLE_RATE,
+        video_options=_ENCODER,
     )
 
 

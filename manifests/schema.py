@@ -86,9 +86,7 @@ def version_of(name: str, schema: pa.Schema) -> int:
     if not text.isdecimal():
         raise SchemaError(f"schema version {text!r} is no number")
     if int(text) > SCHEMA_VERSION:
-        raise SchemaError(
-            f"schema version {text} is newer than {SCHEMA_VERSION}, the newest this program knows"
-        )
+        raise SchemaError(f"schema version {text} is newer than {SCHEMA_VERSION}, the newest known here")
     return int(text)
 
 

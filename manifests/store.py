@@ -101,7 +101,7 @@ class Table:
         return datasets.Dataset(datasets.table.InMemoryTable(table))
 
     def rows(self, filter: pc.Expression | None = None) -> Iterator[Any]:
-        """The rows as records of the table's class, one batch in memory at a time."""
+        """The rows as records of the table's class, read batch by batch."""
         return to_records(self.name, self.scan().to_batches(filter=filter))
 
 

@@ -24,8 +24,8 @@ def to_ticks(seconds: float, rate: float) -> int:
     """The whole tick nearest to `seconds` at `rate` ticks a second (samples, frames, milliseconds).
 
     Halves go up, for negative times too, so a shift by whole ticks never changes the rounding. What is a half
-    is judged on the product rounded to a millionth of a tick: 1.0005 s is 1001 ms, though 1.0005 * 1000 is
-    1000.4999999999999. Raises ValueError for non-finite input or a rate that is not above 0.
+    is judged on the product rounded to a millionth of a tick: 0.5005 s is 501 ms, though 0.5005 * 1000 is
+    500.49999999999994. Raises ValueError for non-finite input or a rate that is not above 0.
     """
     if not rate > 0 or not math.isfinite(rate):
         raise ValueError(f"rate is {rate} ticks a second, must be finite and above 0")

@@ -34,14 +34,16 @@ def test_the_package_list_is_what_lies_on_disk() -> None:
 
 def test_every_package_has_its_docstring() -> None:
     for package in PACKAGES:
-        text = (ROOT / package.replace(".", os.sep) / "__init__.py").read_text()
+        text = ROOT.joinpath(*package.split("."), "__init__.py").read_text()
         assert text.startswith('"""'), package
 
 
 def test_package_data_is_found() -> None:
     for package, patterns in PYPROJECT["tool"]["setuptools"]["package-data"].items():
         for pattern in patterns:
-            assert list((ROOT / package).glob(pattern)), f"{package}: nothing matches {pattern}"
+            assert list(ROOT.joinpath(*package.split(".")).glob(pattern)), (
+                f"{package}: nothing matches {pattern}"
+            )
 
 
 def test_every_bound_parses_and_no_dependency_is_open() -> None:

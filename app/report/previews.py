@@ -14,7 +14,7 @@ _WHOLE_BITRATES = (32_000, 24_000)
 _EXCERPT_SECONDS = (60.0, 30.0, 15.0)
 _EXCERPT_BITRATE = 24_000
 _IN_PAGE = 4 / 3  # base64
-_OVERSHOOT = 1.15  # noise takes Opus above its bitrate, the container's share is in it
+_OVERSHOOT = 1.2  # tones take Opus above its bitrate; the container's share is in it
 _CLIP_BYTES = 1_000  # header of a preview and its markup
 
 
@@ -59,7 +59,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Previews:
-    """Clips by recording; `problems` say why one that was planned has none, `left_out` counts what did not fit."""
+    """Clips by recording; `problems` says what could not be played, `left_out` counts recordings that did not fit."""
 
     plan: Plan
     clips: Mapping[str, Sequence[Clip]]
@@ -102,7 +102,7 @@ def encode_previews(
                 data = encode_preview(sound.path, segment, bitrate=plan.bitrate)
             except MediaError as error:
                 problems[sound.recording_id] = f"{error.reason.replace('_', ' ')} ({error.detail})"
-                break
+                continue
             uri = data_uri(PREVIEW_TYPE, data)
             left -= len(uri) + _CLIP_BYTES
             if left < 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
-from manifests.uris import decode, unquote
+from manifests.uris import decode
 
 FATE_NAMES = {
     "accept": "accepted",
@@ -72,13 +72,3 @@ def place(uri: str) -> str:
 def file_name(uri: str) -> str:
     """The last part of a URI, as people write it."""
     return PurePath(place(uri)).name or uri
-
-
-def readable(text: str) -> str:
-    """The text without its %XX, where they stand for text."""
-    try:
-        plain_text = str(unquote(text))
-        plain_text.encode("utf-8")
-    except ValueError:
-        return text
-    return plain_text

@@ -15,15 +15,13 @@ import soxr
 from manifests.time import to_ticks
 
 from .clock import StreamClock
-from .decode import JITTER_SECONDS, Decoder, Piece
+from .decode import JITTER_SECONDS, ROUNDING_SECONDS, Decoder, Piece
 from .probe import describe, open_media
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_ROUNDING_SECONDS = 0.002  # what a container's coarse clock alone can do to a timestamp
 _PREROLL_SECONDS = 1.0
-_PADDING_SECONDS = 0.25  # no codec pads its last packet by more
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,7 +97,7 @@ def audio_span(
                     if silence and seek:
                         break
                     left = to_ticks(end - start, decoder.rate)
-                piece = np.pad(samples, ((0, 0), (silence, 0)))[:, :left]
+                piece = np.pad(samples, ((0, 0), (min(silence, left), 0)))[:, :left]
                 yield decoder.rate, piece
                 left -= piece.shape[1]
                 if left <= 0:
@@ -128,7 +126,7 @@ class Joiner:
                 held = None
         if held is not None:
             silence, samples = held
-            yield silence, samples[:, : samples.shape[1] - self._padding(decoder, samples.shape[1])]
+            yield silence, samples[:, : max(1, samples.shape[1] - decoder.padding)]
 
     def _place(self, piece: Piece, rate: int) -> tuple[int, NDArray[np.float32]]:
         count = piece.samples.shape[1]
@@ -143,16 +141,8 @@ class Joiner:
         if self._end == 0:
             return offset  # the first piece sets the start, to the sample
         # After lost sound the timestamp is all there is, good to a millisecond or so.
-        jitter = _ROUNDING_SECONDS if lossy else JITTER_SECONDS
+        jitter = ROUNDING_SECONDS if lossy else JITTER_SECONDS
         return offset if abs(offset) > jitter * rate else 0
-
-    def _padding(self, decoder: Decoder, count: int) -> int:
-        """Samples at the end that no packet claims: a codec fills its last packet up."""
-        if decoder.end is None:
-            return 0
-        rate = decoder.rate
-        padding = self._end - to_ticks(self._clock.seconds(decoder.end, self._end / rate), rate)
-        return padding if _ROUNDING_SECONDS * rate < padding < min(_PADDING_SECONDS * rate, count) else 0
 
 
 class Lane:

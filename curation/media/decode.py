@@ -12,6 +12,8 @@ from av.audio.fifo import AudioFifo
 from av.audio.resampler import AudioResampler
 from av.error import FFmpegError
 
+from manifests.time import to_ticks
+
 from .probe import MediaError, audio_stream, one_line, read_packets
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from numpy.typing import NDArray
 
+ROUNDING_SECONDS = 0.002  # what a container's coarse clock alone can do to a timestamp
 JITTER_SECONDS = 0.05  # timestamps wander by less in healthy files: containers round them to 1 ms or worse
 
 # Sample format to (stored type, factor, stored value of silence).
@@ -65,26 +68,18 @@ class Decoder:
         self.rate = 0  # Hz, known with the first piece
         self.channels = 0
         self.errors = 0  # packets that failed so far
+        self.padding = 0  # samples of the last packet beyond its own length: a codec fills it up
         self._packets_read = 0
         self._first_error = ""
         self._container = container
         self._stream = stream
         self._context = stream.codec_context
         self._tick = float(stream.time_base or 0)
-        self._last: Packet[Any] | None = None
         self._layout: AudioLayout | None = None
         self._converter: AudioResampler | None = None
         self._converted = (0, "", "")
         self._lossy = True  # nothing came before the first piece: its timestamp alone places it
         self._context.thread_count = 1
-
-    @property
-    def end(self) -> float | None:
-        """Container time at which the last packet so far ends, in seconds; None if it does not say."""
-        last = self._last
-        if last is None or last.pts is None or not last.duration or last.time_base is None:
-            return None
-        return float((last.pts + last.duration) * last.time_base)
 
     def seek(self, time: float) -> None:
         """Go on with the sound at or somewhat before container time `time`, if the file can be searched."""
@@ -115,7 +110,10 @@ class Decoder:
         """(container time in seconds or None, frame, whether sound was lost directly before)."""
         for packet in self._packets():
             try:
-                for frame in self._context.decode(packet):
+                frames = self._context.decode(packet)
+                if packet is not None and frames:
+                    self.padding = self._beyond(packet, frames)
+                for frame in frames:
                     if frame.is_corrupt:
                         self._fail("damaged packet")
                         continue
@@ -132,9 +130,14 @@ class Decoder:
         """The stream's packets, then None, which makes the decoder give what it holds back."""
         for packet in read_packets(self._container, [self._stream], self._fail):
             self._packets_read += 1
-            self._last = packet
             yield packet
         yield None
+
+    def _beyond(self, packet: Packet[Any], frames: list[AudioFrame]) -> int:
+        length = (packet.duration or 0) * self._tick
+        count = sum(frame.samples for frame in frames)
+        beyond = count - to_ticks(length, frames[0].sample_rate)
+        return beyond if length and beyond > ROUNDING_SECONDS * frames[0].sample_rate else 0
 
     def _fail(self, why: str) -> None:
         self.errors += 1

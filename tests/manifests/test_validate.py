@@ -67,7 +67,7 @@ def scores(name: str, key: str = "k", **changes: object) -> dict[str, object]:
 
 
 def write_raw(corpus: Corpus, name: str, rows: list[Any], number: int = 0, **null: int) -> Path:
-    """Rows as another program might have written them: in this order, unchecked; `null` names a row per column."""
+    """Rows as another program might write them: in this order, unchecked; `null`: column=row to be null."""
     table = to_table(name, rows)
     schema = pa.schema([f.with_nullable(True) for f in SCHEMAS[name]], SCHEMAS[name].metadata)
     columns = []
@@ -171,10 +171,10 @@ def test_every_fault_of_rows_is_listed_at_once(corpus: Corpus) -> None:
         stage="s",
         key="k",
         item="i",
-        outcome="lost",
+        outcome="lost",  # type: ignore[arg-type]
         attempt=1,
         started_at=datetime.now(UTC),
-        seconds=NAN,  # type: ignore[arg-type]
+        seconds=NAN,
     )
     write_raw(corpus, "ledger", [seconds])
 
@@ -264,7 +264,7 @@ def test_every_fault_of_files_is_listed_at_once(sound: Corpus) -> None:
 
 
 def test_every_fault_of_scores_is_listed_at_once(sound: Corpus) -> None:
-    def plant(key: str, name: str = "kept", **changes: object) -> str:
+    def plant(key: str, /, name: Any = "kept", **changes: object) -> str:
         return write_scores(sound, scores(name, key, **changes)).relative_to(sound.path).as_posix()
 
     half = np.full((200, 2), 0.5, np.float16)

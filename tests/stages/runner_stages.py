@@ -65,6 +65,13 @@ class Act:
         os.write(2, b"free(): invalid pointer\n")
         os.abort()
 
+    def orphan_and_die(self, progress: Progress, seconds: float) -> None:
+        """Die, leaving a forked child behind that keeps the line to the parent open."""
+        if os.fork() == 0:
+            time.sleep(seconds)
+            os._exit(0)
+        self.signal(progress, signal.SIGSEGV)
+
     def signal_once(self, progress: Progress, number: int, flag: str) -> str:
         with contextlib.suppress(FileExistsError), open(flag, "x"):
             self.signal(progress, number)
@@ -107,10 +114,17 @@ class Act:
     def late_progress(self, progress: Progress) -> None:
         threading.Timer(0.2, progress, [1.0]).start()
 
-    def chatter(self, progress: Progress, characters: int) -> str:
+    def report_once(self, progress: Progress, fraction: float, flag: str) -> None:
+        with contextlib.suppress(FileExistsError), open(flag, "x"):
+            self.report(progress, fraction)
+            self.signal(progress, signal.SIGSEGV)
+        time.sleep(0.5)
+
+    def chatter(self, progress: Progress, characters: int, seconds: float = 0.0) -> str:
         sys.stdout.write("out " * (characters // 8))
         sys.stderr.write("err " * (characters // 8))
         sys.stdout.flush()
+        time.sleep(seconds)
         return "chattered"
 
 
@@ -123,7 +137,7 @@ class OneWay:
 
 @dataclass(frozen=True)
 class BadOpen:
-    """A stage whose `open` raises, kills its process, or does the latter the first time only."""
+    """A stage whose `open` raises, kills its process, or does so at the first or at every other time."""
 
     how: str
     flag: str = ""
@@ -132,12 +146,16 @@ class BadOpen:
     def open(self) -> None:
         if self.how == "raise":
             raise FileNotFoundError("weights.onnx is\nmissing")
-        if self.how == "once":
+        if self.how in ("once", "alternate"):
             try:
                 open(self.flag, "x").close()
             except FileExistsError:
+                if self.how == "alternate":
+                    os.unlink(self.flag)
                 return
         os.kill(os.getpid(), signal.SIGKILL if self.how in ("once", "killed") else signal.SIGSEGV)
 
     def process(self, payload: int, progress: Progress) -> int:
+        if payload < 0:
+            os._exit(3)
         return 2 * payload

@@ -1,0 +1,188 @@
+"""What the page shows, gathered from the corpus: everything but the sound and the pictures."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+
+from curation.account import CorpusAccount, corpus_account
+from curation.detectors import DetectorUnavailable, spec
+from manifests.recipe import Recipe, parse_recipe
+from manifests.records import Cut, Drop, Event, Recording, Source
+from manifests.schema import CorpusError
+from manifests.store import Corpus
+
+from .recording import RecordingView, view_recording
+from .words import clock, file_name, place, plain
+
+LISTED_DROPS = 1_000
+LENGTH_BINS, RISK_BINS = 12, 20
+
+
+@dataclass(frozen=True)
+class Bars:
+    """A histogram: cuts by decision in each bin, and what the axis says at its ends."""
+
+    title: str
+    counts: Sequence[Mapping[str, int]]
+    first: str
+    last: str
+
+    @property
+    def highest(self) -> int:
+        """The fullest bin."""
+        return max((sum(bin.values()) for bin in self.counts), default=0)
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """An input that did not make it."""
+
+    name: str
+    place: str
+    kind: str
+    reason: str
+    detail: str
+    seconds: float | None
+    recording_id: str | None
+
+
+@dataclass(frozen=True)
+class View:
+    """The page without sound and pictures. `shown` are some of the `heard` recordings, most worth hearing first."""
+
+    name: str
+    recipe: Recipe
+    recipe_hash: str
+    detectors: Sequence[tuple[str, str]]
+    account: CorpusAccount
+    shown: Sequence[RecordingView]
+    heard: int
+    dropped: Sequence[Dropped]
+    dropped_inputs: int
+    histograms: Sequence[Bars]
+
+
+def gather(corpus: Corpus, max_recordings: int) -> View:
+    """The view of a corpus. Raises CorpusError for one that nothing was decided in."""
+    values = corpus.recipe
+    if values is None:
+        raise CorpusError(f"{corpus.path}: nothing to report yet: run lpse curate first")
+    recipe = parse_recipe(values, f"{corpus.path}/corpus.toml")
+    recordings: list[Recording] = list(corpus.table("recordings").rows())
+    sources: list[Source] = list(corpus.table("sources").rows())
+    cuts: list[Cut] = list(corpus.table("cuts").rows())
+    drops: list[Drop] = list(corpus.table("drops").rows())
+    account = corpus_account(recordings, corpus.table("events").rows(), cuts, drops)
+
+    cuts_of: dict[str, list[Cut]] = defaultdict(list)
+    for cut in sorted(cuts, key=lambda cut: cut.start):
+        cuts_of[cut.recording_id].append(cut)
+    heard = [r for r in recordings if r.duration and not account.by_recording[r.recording_id]["unheard"]]
+    chosen = _most_worth_hearing(heard, account, cuts_of)[:max_recordings]
+    known = {recording.recording_id for recording in chosen}
+    events_of: dict[str, list[Event]] = defaultdict(list)
+    for event in corpus.table("events").rows():
+        if event.recording_id in known:
+            events_of[event.recording_id].append(event)
+    drops_of: dict[str, list[Drop]] = defaultdict(list)
+    for drop in drops:
+        drops_of[drop.item].append(drop)
+    sources_of: dict[str, list[Source]] = defaultdict(list)
+    for source in sources:
+        if source.recording_id is not None:
+            sources_of[source.recording_id].append(source)
+    shown = [
+        view_recording(
+            corpus,
+            recipe,
+            recording,
+            sources=sources_of[recording.recording_id],
+            fates=account.by_recording[recording.recording_id],
+            cuts=cuts_of[recording.recording_id],
+            events=events_of[recording.recording_id],
+            drops=drops_of[recording.recording_id],
+        )
+        for recording in chosen
+    ]
+    inputs = [drop for drop in drops if drop.item_kind != "cut"]
+    return View(
+        name=corpus.path.name,
+        recipe=recipe,
+        recipe_hash=corpus.recipe_hash or recipe.hash,
+        detectors=[(name, _version(name)) for name in recipe.detectors],
+        account=account,
+        shown=shown,
+        heard=len(heard),
+        dropped=_dropped(inputs[:LISTED_DROPS], recordings, sources, known),
+        dropped_inputs=len(inputs),
+        histograms=[_lengths(cuts, recipe), _risks(cuts)] if cuts else [],
+    )
+
+
+def _most_worth_hearing(
+    recordings: Iterable[Recording], account: CorpusAccount, cuts_of: Mapping[str, Sequence[Cut]]
+) -> list[Recording]:
+    """By turns: what has most to review, the riskiest that was accepted, the longest of which nothing is left."""
+    review, accepted, nothing = [], [], []
+    for recording in sorted(recordings, key=lambda r: (r.uri, r.recording_id)):
+        fates = account.by_recording[recording.recording_id]
+        if fates["review"]:
+            review.append((-fates["review"], recording))
+        elif fates["accept"]:
+            accepted.append((-max(cut.risk for cut in cuts_of[recording.recording_id]), recording))
+        else:
+            nothing.append((-(recording.duration or 0.0), recording))
+    tiers = [[r for _, r in sorted(tier, key=lambda pair: pair[0])] for tier in (review, accepted, nothing)]
+    return [r for r in chain.from_iterable(zip_longest(*tiers)) if r is not None]
+
+
+def _dropped(
+    drops: Iterable[Drop], recordings: Iterable[Recording], sources: Iterable[Source], shown: set[str]
+) -> list[Dropped]:
+    by_recording = {recording.recording_id: recording for recording in recordings}
+    by_source = {source.source_id: source for source in sources}
+    rows = []
+    for drop in drops:
+        recording = by_recording.get(drop.item) if drop.item_kind == "recording" else None
+        source = by_source.get(drop.item) if drop.item_kind == "source" else None
+        uri = recording.uri if recording else source.uri if source else drop.item
+        rows.append(
+            Dropped(
+                name=file_name(uri),
+                place=place(uri),
+                kind=drop.item_kind,
+                reason=plain(drop.reason),
+                detail=drop.detail or "",
+                seconds=recording.duration if recording else None,
+                recording_id=drop.item if drop.item in shown else None,
+            )
+        )
+    return sorted(rows, key=lambda row: (row.place, row.reason))
+
+
+def _lengths(cuts: Sequence[Cut], recipe: Recipe) -> Bars:
+    low, high = recipe.spans.min_duration, recipe.spans.max_duration
+    lengths = [(cut.decision, (cut.end - cut.start - low) / (high - low)) for cut in cuts]
+    return Bars("Length of cuts", _binned(lengths, LENGTH_BINS), clock(low), clock(high))
+
+
+def _risks(cuts: Sequence[Cut]) -> Bars:
+    return Bars("Risk of cuts", _binned([(cut.decision, cut.risk) for cut in cuts], RISK_BINS), "0", "1")
+
+
+def _binned(values: Iterable[tuple[str, float]], bins: int) -> list[dict[str, int]]:
+    """Counts by decision in equal bins over 0 to 1; what lies beyond counts in the bin at the end."""
+    counts: list[dict[str, int]] = [defaultdict(int) for _ in range(bins)]
+    for decision, value in values:
+        counts[min(max(int(value * bins), 0), bins - 1)][decision] += 1
+    return [dict(bin) for bin in counts]
+
+
+def _version(detector: str) -> str:
+    try:
+        return spec(detector).version
+    except DetectorUnavailable:
+        return "not installed here"

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from curation.media import write_media
+
+Sound = Callable[..., Path]
+
+
+def surf(seconds: float, seed: int, rate: int = 16_000) -> Iterator[NDArray[np.float32]]:
+    """Noise that swells and ebbs, a second at a time: sound with nothing in it to find."""
+    rng = np.random.default_rng(seed)
+    for second in range(int(np.ceil(seconds))):
+        count = min(rate, round((seconds - second) * rate))
+        t = second + np.arange(count) / rate
+        swell = 0.05 + 0.04 * np.sin(2 * np.pi * t / 7)
+        yield (swell * rng.standard_normal(count)).astype(np.float32)[None]
+
+
+@pytest.fixture(scope="session")
+def record() -> Sound:
+    """Writes a recording of surf: `record(path, seconds, seed=1, video=True)`."""
+
+    def write(path: Path, seconds: float, seed: int = 1, video: bool = True) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture = (np.full((32, 48, 3), (40 * i) % 256, np.uint8) for i in range(int(seconds * 2)))
+        codec = "pcm_s16le" if path.suffix == ".wav" else "aac"
+        write_media(
+            path,
+            frames=picture if video else None,
+            fps=2 if video else None,
+            audio=surf(seconds, seed),
+            sample_rate=16_000,
+            audio_codec=codec,
+        )
+        return path
+
+    return write
