@@ -41,33 +41,34 @@ def run_demo(
 
 
 def found_of_planted(rows: Sequence[Finding]) -> Table:
-    """The findings as a table, with the contaminated seconds of all accepted cuts below."""
+    """The findings as a table; below it, what slipped into accepted cuts."""
     accepted = sum(cut.duration for row in rows for cut in row.accepted)
     contaminated = sum(row.contaminated_seconds for row in rows)
     table = Table(
         title="Planted and found",
-        caption=f"planted speech or music in accepted cuts: {contaminated:.1f} of {accepted:.0f} s",
+        caption=f"planted speech or music in accepted cuts: {contaminated:.1f} of {accepted:.0f} s\n"
+        "+ is time where nothing was planted",
     )
-    for column in ("file", *(f"{label}: planted, found" for label in PLANTED_LABELS)):
-        table.add_column(column)
-    for column in ("accepted cuts", "for review", "dropped for"):
-        table.add_column(column)
+    table.add_column("video", no_wrap=True)
+    for label in PLANTED_LABELS:
+        table.add_column(f"{label} found", no_wrap=True)
+    table.add_column("cuts", no_wrap=True)
     for row in rows:
+        lines = [(cut.start, f"{_clock(cut)} accept") for cut in row.accepted]
+        lines += [(cut.start, f"{_clock(cut)} review") for cut in row.review]
+        cuts = [line for _, line in sorted(lines)] + [reason.replace("_", " ") for reason in row.dropped]
         shares = [_share(row, label) for label in PLANTED_LABELS]
-        table.add_row(row.file, *shares, _spans(row.accepted), _spans(row.review), "\n".join(row.dropped))
+        table.add_row(row.file.removesuffix(".mp4"), *shares, "\n".join(cuts))
     return table
 
 
 def _share(row: Finding, label: str) -> str:
     share = row.found_share(label)
     elsewhere = (row.found[label] - row.planted[label]).duration
-    lines = [] if share is None else [f"{row.planted[label].duration:.0f} s, {100 * share:.0f} %"]
-    return "\n".join([*lines, f"{elsewhere:.0f} s elsewhere"] if elsewhere >= 0.5 else lines)
+    parts = [] if share is None else [f"{100 * share:.0f} % of {row.planted[label].duration:.0f} s"]
+    return "\n".join([*parts, f"+ {elsewhere:.0f} s"] if elsewhere >= 0.5 else parts)
 
 
-def _spans(cuts: Sequence[Segment]) -> str:
-    return "\n".join(f"{_clock(cut.start)} to {_clock(cut.end)}" for cut in cuts)
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds // 60)}:{int(seconds % 60):02d}"
+def _clock(cut: Segment) -> str:
+    ends = (f"{int(seconds // 60)}:{int(seconds % 60):02d}" for seconds in (cut.start, cut.end))
+    return "–".join(ends)

@@ -55,7 +55,9 @@ def decide(recording: Recording, scores: Mapping[str, FrameScores], recipe: Reci
     limits = recipe.spans
     cuts: list[Cut] = []
     for span in pure_spans(whole, excluded, limits.min_duration):
-        for piece in partition(span, all_doubts, limits.min_duration):
+        for piece in partition(span, all_doubts, limits.min_duration, limits.discard_weight):
+            if piece.fate == "discard":
+                continue
             parts = split_at_quiet(
                 piece.segment,
                 loudness,

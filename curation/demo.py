@@ -79,10 +79,10 @@ class Material:
 
 _CALM, _HAPPY, _NOSTALGIC = "calm_acoustic_s411", "happy_acoustic_1", "nostalgic_acoustic_1"
 SCENES = (
-    Scene("farmyard.mp4", 180, ("cow", "dog", "rooster", "sheep", "horse", "cat"), seed=1),
-    Scene("yard-with-a-conversation.mp4", 200, ("dog", "cat", "rooster", "cow"), 2, (("sample", 88),)),
+    Scene("farmyard.mp4", 180, ("cow", "rooster", "sheep", "duck"), seed=1),
+    Scene("yard-with-a-conversation.mp4", 200, ("dog", "cat", "rooster", "horse"), 2, (("sample", 88),)),
     Scene("pond-with-music.mp4", 190, ("frog", "duck", "owl"), 3, ((_CALM, 80),)),
-    Scene("meadow-with-both.mp4", 245, ("sheep", "horse", "cow", "duck"), 4, (("sample", 72), (_HAPPY, 172))),
+    Scene("meadow-with-both.mp4", 245, ("sheep", "cow", "duck"), 4, (("sample", 72), (_HAPPY, 172))),
     Scene(
         "talk-and-music-all-along.mp4",
         125,

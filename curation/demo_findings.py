@@ -48,7 +48,7 @@ def findings(corpus: Corpus, planted: Iterable[Planted]) -> list[Finding]:
     for event in corpus.table("events").rows():
         events[event.recording_id, event.label].append(event.segment)
     cuts: dict[tuple[str, str], list[Segment]] = defaultdict(list)
-    for cut in corpus.table("cuts").rows():
+    for cut in sorted(corpus.table("cuts").rows(), key=lambda cut: cut.segment):
         cuts[cut.recording_id, cut.decision].append(cut.segment)
     dropped: dict[str, list[str]] = defaultdict(list)
     for drop in corpus.table("drops").rows():

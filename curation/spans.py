@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +16,15 @@ from numpy.typing import NDArray
 from manifests.time import Segment, Timeline
 
 
-@dataclass(frozen=True)
+Fate = Literal["accept", "review", "discard"]
+
+
+@dataclass(frozen=True, order=True)
 class Piece:
-    """A part of a pure span; `doubtful` when it holds a doubt that a person has to settle."""
+    """A part of a pure span: free of doubt, for a person to hear, or given up."""
 
     segment: Segment
-    doubtful: bool
+    fate: Fate
 
 
 def pure_spans(within: Segment, excluded: Timeline, min_duration: float) -> Timeline:
@@ -28,21 +32,21 @@ def pure_spans(within: Segment, excluded: Timeline, min_duration: float) -> Time
     return excluded.gaps(within).at_least(min_duration)
 
 
-def partition(span: Segment, doubts: Timeline, min_duration: float) -> list[Piece]:
-    """`span` (at least `min_duration` long) as accepted and doubtful pieces, in order, without loss or overlap.
+def partition(span: Segment, doubts: Timeline, min_duration: float, discard_weight: float) -> list[Piece]:
+    """`span` (at least `min_duration` long) as consecutive pieces, in order, without loss or overlap.
 
-    Every doubt lies inside one doubtful piece, every piece lasts at least `min_duration`, and the doubtful ones are as
-    short in total as that allows.
+    Accepted pieces and pieces for review last at least `min_duration`, and no doubt touches an accepted one. The
+    seconds for review plus `discard_weight` (above 1) times those discarded are as few as that allows: a short doubt
+    at the edge of a long span is given up, one in the middle of a short span is heard.
 
-    A doubtful piece holds a run of consecutive doubts. Between two of them, and at the span's ends, lies an accepted
-    piece of at least `min_duration` or nothing. Dynamic programme over the doubts in time order: a state is (seconds
-    of doubt so far, end of the last doubtful piece); of two states after the same doubt, one that costs no more and
-    ends no later makes the other useless.
+    Dynamic programme over the doubts in time order. Between two doubts there is an accepted piece, or both lie in one
+    piece that is not; its cheapest placements are few. Of two states after the same doubt and with the same kind of
+    last piece, one that costs no more and ends no later makes the other useless.
     """
     # an accepted piece between two doubts is at least min_duration long: nearer ones share their piece in any case
     inside = list(doubts.crop(span).bridge(min_duration - 1e-6))
     if not inside:
-        return [Piece(span, doubtful=False)]
+        return [Piece(span, "accept")]
     states: list[list[_State]] = []  # after each doubt, those that no other makes useless
     for last in range(len(inside)):
         candidates: list[_State] = []
@@ -51,59 +55,67 @@ def partition(span: Segment, doubts: Timeline, min_duration: float) -> list[Piec
             origins = [_State(0.0, span.start, ())] if first == 0 else states[first - 1]
             for origin in origins:
                 candidates += [
-                    _State(origin.cost + place.duration, place.end, (*origin.doubtful, place))
-                    for place in _placements(origin.end, need, span, min_duration, is_first=first == 0)
+                    origin.then(piece, discard_weight)
+                    for piece in _placements(origin.end, need, span, min_duration, is_first=first == 0)
                 ]
         states.append(_undominated(candidates))
-    best = min(_closed(state, span, min_duration) for state in states[-1])
-    doubtful = Timeline(best.doubtful)
-    pieces = [Piece(segment, True) for segment in doubtful] + [
-        Piece(segment, False) for segment in doubtful.gaps(span)
-    ]
-    return sorted(pieces, key=lambda piece: piece.segment)
+    best = min(_closed(state, span, min_duration, discard_weight) for state in states[-1])
+    gaps = Timeline(piece.segment for piece in best.pieces).gaps(span)
+    return sorted([*best.pieces, *(Piece(gap, "accept") for gap in gaps)])
 
 
 @dataclass(frozen=True, order=True)
 class _State:
+    """The pieces so far that are not accepted, what they cost, and where the last one ends."""
+
     cost: float
     end: float
-    doubtful: tuple[Segment, ...]
+    pieces: tuple[Piece, ...]
+
+    def then(self, piece: Piece, discard_weight: float) -> _State:
+        weight = discard_weight if piece.fate == "discard" else 1.0
+        return _State(self.cost + weight * piece.segment.duration, piece.segment.end, (*self.pieces, piece))
 
 
 def _placements(
     after: float, need: Segment, span: Segment, min_duration: float, *, is_first: bool
-) -> Iterator[Segment]:
-    """The doubtful pieces over `need` worth trying, given that the one before ends at `after`."""
+) -> Iterator[Piece]:
+    """The pieces over `need` worth trying, given that the one before ends at `after`."""
     if is_first:  # from the span's beginning, with no accepted piece before it
-        yield Segment(span.start, max(need.end, span.start + min_duration))
+        yield Piece(Segment(span.start, max(need.end, span.start + min_duration)), "review")
+        yield Piece(Segment(span.start, need.end), "discard")
     earliest = after + min_duration
     if earliest > need.start:
         return
+    yield Piece(need, "discard")
     length = max(min_duration, need.duration)
     start = max(earliest, need.end - length)
     if (
         start + length <= span.end
     ):  # as short as it may be, and as early: it leaves most room for what follows
-        yield Segment(start, start + length)
+        yield Piece(Segment(start, start + length), "review")
     if earliest <= span.end - length:  # up to the span's end, with no accepted piece after it
-        yield Segment(min(need.start, span.end - min_duration), span.end)
+        yield Piece(Segment(min(need.start, span.end - min_duration), span.end), "review")
 
 
 def _undominated(states: Sequence[_State]) -> list[_State]:
-    kept: list[_State] = []
+    kept: dict[Fate, list[_State]] = {"review": [], "discard": []}
     for state in sorted(states):
-        if all(state.end < other.end for other in kept):
-            kept.append(state)
-    return kept
+        rivals = kept[state.pieces[-1].fate]
+        if all(state.end < other.end for other in rivals):
+            rivals.append(state)
+    return [*kept["review"], *kept["discard"]]
 
 
-def _closed(state: _State, span: Segment, min_duration: float) -> _State:
-    """The last doubtful piece reaches the span's end when what follows is too short to stand alone."""
+def _closed(state: _State, span: Segment, min_duration: float, discard_weight: float) -> _State:
+    """The last piece reaches the span's end when what follows is too short to stand alone."""
     rest = span.end - state.end
     if rest <= 0 or rest >= min_duration:
         return state
-    stretched = (*state.doubtful[:-1], Segment(state.doubtful[-1].start, span.end))
-    return _State(state.cost + rest, span.end, stretched)
+    *before, last = state.pieces
+    stretched = Piece(Segment(last.segment.start, span.end), last.fate)
+    weight = discard_weight if last.fate == "discard" else 1.0
+    return _State(state.cost + weight * rest, span.end, (*before, stretched))
 
 
 def split_at_quiet(

@@ -113,14 +113,15 @@ def check_scores(row: pa.Table, durations: Mapping[str, float | None] | None) ->
         yield f"{len(values)} values are not {frames} frames of {len(labels)} labels"
     if scores["detector"] != "level":
         yield from _outside_unit("values", values)
+    yield from _check_tags(row, scores["tags_per_frame"], scores["tag_hop"])
     if durations is not None:
         if scores["recording_id"] not in durations:
             yield f"recording {scores['recording_id']} is not in recordings"
-        elif (duration := durations[scores["recording_id"]]) is not None and start + (
-            frames - 2
-        ) * hop > duration:
+            return
+        duration = durations[scores["recording_id"]]
+        # The last frame begins inside the recording; one more may have been padded.
+        if duration is not None and start + (frames - 2) * hop > duration:
             yield f"{frames} frames of {hop} s from {start} s, the recording lasts {duration} s"
-    yield from _check_tags(row, scores["tags_per_frame"], scores["tag_hop"])
 
 
 def _check_tags(row: pa.Table, per_frame: int | None, hop: float | None) -> Iterator[str]:
@@ -153,7 +154,8 @@ def _check_cut_ids(cuts: pa.Table) -> Iterator[Fault]:
 
 
 def _whole_ms(seconds: NDArray[np.float64]) -> NDArray[np.bool_]:
-    whole: NDArray[np.bool_] = np.rint(seconds * 1000) / 1000 == seconds
+    with np.errstate(over="ignore"):
+        whole: NDArray[np.bool_] = np.rint(seconds * 1000) / 1000 == seconds
     return whole
 
 

@@ -106,10 +106,15 @@ class Artifacts:
 
 @dataclass(frozen=True)
 class Spans:
-    """Lengths of cuts in seconds. Spans above `max_duration` are split at their quietest points."""
+    """Lengths of cuts in seconds. Spans above `max_duration` are split at their quietest points.
+
+    A second that is given up so that what lies beside it can be accepted counts as `discard_weight` seconds that a
+    person would have to hear.
+    """
 
     min_duration: PositiveSeconds
     max_duration: PositiveSeconds
+    discard_weight: Annotated[float, Gt(1)]
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:

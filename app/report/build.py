@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from .view import LISTED_DROPS, View, gather
 PICTURE_WIDTH = 160
 _PICTURE_SHARE = 0.15  # of the budget, at most
 _PICTURE_BYTES = 8_000
+_SCRIPTS = ("timeline.js", "player.js", "page.js")  # one script, in this order
 
 
 def write_report(
@@ -36,8 +37,8 @@ def write_report(
 ) -> Path:
     """Write the page about a corpus to `path` and return it; `on_progress` is told the share done, 0 to 1.
 
-    Sound and pictures go in as far as the page stays within `budget_bytes`, timelines for `max_recordings`; the
-    page says what it leaves out. Raises CorpusError for a corpus in which nothing was decided.
+    Sound and pictures go in as far as the page stays within `budget_bytes`, timelines for `max_recordings`;
+    the page says what it leaves out. Raises CorpusError for a corpus in which nothing was decided.
     """
     view = gather(corpus, max_recordings)
     page = _Page(view)
@@ -91,7 +92,7 @@ class _Page:
         }
         environment.globals |= {"plural": words.plural}
         self._template = environment.from_string(_part("template.html.j2"))
-        self._script = _part("page.js")
+        self._script = "".join(map(_part, _SCRIPTS))
         self._constant: dict[str, Any] = {
             "view": view,
             "labels": load_labels(),
@@ -115,7 +116,34 @@ class _Page:
         }
 
     def render(self, pictures: dict[str, str], previews: Previews | None) -> str:
-        return self._template.render(self._constant, pictures=pictures, previews=previews)
+        notes = [] if previews is None else list(_notes(self._constant["view"], previews))
+        return self._template.render(self._constant, pictures=pictures, previews=previews, notes=notes)
+
+
+def _notes(view: View, previews: Previews) -> Iterator[str]:
+    """What the page leaves out, and why: nothing is missing without a word."""
+    if len(view.shown) < view.heard:
+        yield (
+            f"{len(view.shown):,} of {view.heard:,} recordings are shown: by turns those with most to "
+            "review, the riskiest accepted, and the longest of which nothing is left."
+        )
+    seconds, quality = previews.plan.excerpt_seconds, f"mono at {previews.plan.bitrate // 1000} kb/s"
+    if previews.clips and seconds is None:
+        yield f"All their sound can be played, {quality}."
+    elif previews.clips:
+        yield (
+            "All their sound would be too much for one page: what can be played is up to "
+            f"{seconds:g} s around the riskiest moment of each cut, {quality}."
+        )
+    gone = sum(shown.path is None for shown in view.shown)
+    broken = len(previews.problems.keys() - previews.clips.keys())
+    for count, reason in (
+        (gone, "the media is not where it was"),
+        (broken, "the sound cannot be decoded"),
+        (previews.left_out, "no more sound fits into the page"),
+    ):
+        if count:
+            yield f"{words.plural(count, 'recording')} cannot be played: {reason}."
 
 
 def _part(name: str) -> str:

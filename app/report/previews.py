@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from curation.media import PREVIEW_TYPE, MediaError, encode_preview, thumbnail
+from curation.pipeline import default_workers
 from manifests.time import Segment, Timeline
 
 _WHOLE_BITRATES = (32_000, 24_000)
@@ -28,7 +31,7 @@ class Sound:
     focuses: Sequence[tuple[Segment, float]]
 
     def clips(self, excerpt_seconds: float | None) -> Timeline:
-        """What to play: all of it (None), or about `excerpt_seconds` around each focus, never outside its cut."""
+        """All of it (None), or `excerpt_seconds` around each focus, never outside its cut."""
         if excerpt_seconds is None:
             return Timeline([Segment(0.0, self.duration)])
         return Timeline(_around(segment, peak, excerpt_seconds) for segment, peak in self.focuses)
@@ -59,7 +62,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Previews:
-    """Clips by recording; `problems` says what could not be played, `left_out` counts recordings that did not fit."""
+    """Clips by recording; `problems`: why some cannot be played; `left_out`: recordings that did not fit."""
 
     plan: Plan
     clips: Mapping[str, Sequence[Clip]]
@@ -68,7 +71,7 @@ class Previews:
 
 
 def make_plan(sounds: Sequence[Sound], budget_bytes: float) -> Plan:
-    """The first that fits of: all sound, all sound coarser, shorter and shorter excerpts, excerpts of the first few.
+    """The first that fits: all sound, all of it coarser, ever shorter excerpts, excerpts of the first few.
 
     `sounds` come with the most worth hearing first.
     """
@@ -90,26 +93,36 @@ def encode_previews(
 ) -> Previews:
     """Encode what `make_plan` chose; `on_seconds` is told the seconds done and planned."""
     plan = make_plan(sounds, budget_bytes)
+    jobs = [(sound, segment) for sound in sounds for segment in plan.clips.get(sound.recording_id, ())]
     clips: dict[str, list[Clip]] = {}
     problems: dict[str, str] = {}
     done, left = 0.0, budget_bytes
-    for sound in sounds:
-        for segment in plan.clips.get(sound.recording_id, ()):
+    # threads do: encoding is all the work, and it runs outside the interpreter's lock
+    pool = ThreadPoolExecutor(default_workers())
+    try:
+        outcomes = pool.map(partial(_encoded, plan.bitrate), jobs)
+        for (sound, segment), outcome in zip(jobs, outcomes, strict=True):
+            if isinstance(outcome, MediaError):
+                problems[sound.recording_id] = f"{outcome.reason.replace('_', ' ')} ({outcome.detail})"
+            elif len(outcome) + _CLIP_BYTES <= left:
+                left -= len(outcome) + _CLIP_BYTES
+                clip = Clip(segment.start, segment.end, outcome)
+                clips.setdefault(sound.recording_id, []).append(clip)
+            done += segment.duration
             if on_seconds:
                 on_seconds(done, plan.seconds)
-            done += segment.duration
-            try:
-                data = encode_preview(sound.path, segment, bitrate=plan.bitrate)
-            except MediaError as error:
-                problems[sound.recording_id] = f"{error.reason.replace('_', ' ')} ({error.detail})"
-                continue
-            uri = data_uri(PREVIEW_TYPE, data)
-            left -= len(uri) + _CLIP_BYTES
-            if left < 0:
-                break
-            clips.setdefault(sound.recording_id, []).append(Clip(segment.start, segment.end, uri))
+    finally:
+        pool.shutdown(cancel_futures=True)
     left_out = sum(sound.recording_id not in clips.keys() | problems.keys() for sound in sounds)
     return Previews(plan, clips, problems, left_out)
+
+
+def _encoded(bitrate: int, job: tuple[Sound, Segment]) -> str | MediaError:
+    sound, segment = job
+    try:
+        return data_uri(PREVIEW_TYPE, encode_preview(sound.path, segment, bitrate=bitrate))
+    except MediaError as error:
+        return error
 
 
 def picture(path: Path, seconds: float, width: int) -> str | None:

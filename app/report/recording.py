@@ -29,7 +29,7 @@ FLOOR_DBFS = -100.0  # the lower edge of the level's lane
 
 @dataclass(frozen=True)
 class RecordingView:
-    """One recording that was heard; `lanes` is None, and `missing` says why, where its scores are not there."""
+    """One recording that was heard; without its scores `lanes` is None and `missing` says why."""
 
     recording: Recording
     title: str
@@ -54,7 +54,7 @@ class RecordingView:
 
     @property
     def focuses(self) -> list[tuple[Segment, float]]:
-        """What to hear: each cut, or all of it without cuts, and the instant where a contaminant is likeliest."""
+        """What to hear: each cut, or all of it without cuts, and where in it a contaminant is likeliest."""
         segments = [cut.segment for cut in self.cuts] or [Segment(0.0, self.duration)]
         return [(s, self.lanes.peak(s) if self.lanes else (s.start + s.end) / 2) for s in segments]
 

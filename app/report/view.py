@@ -51,7 +51,7 @@ class Dropped:
 
 @dataclass(frozen=True)
 class View:
-    """The page without sound and pictures. `shown` are some of the `heard` recordings, most worth hearing first."""
+    """The page but for sound and pictures; `shown`, of `heard` recordings, most worth hearing first."""
 
     name: str
     recipe: Recipe
@@ -116,7 +116,7 @@ def gather(corpus: Corpus, max_recordings: int) -> View:
         account=account,
         shown=shown,
         heard=len(heard),
-        dropped=_dropped(inputs[:LISTED_DROPS], recordings, sources, known),
+        dropped=_dropped(inputs, recordings, sources, known)[:LISTED_DROPS],
         dropped_inputs=len(inputs),
         histograms=[_lengths(cuts, recipe), _risks(cuts)] if cuts else [],
     )
@@ -125,7 +125,7 @@ def gather(corpus: Corpus, max_recordings: int) -> View:
 def _most_worth_hearing(
     recordings: Iterable[Recording], account: CorpusAccount, cuts_of: Mapping[str, Sequence[Cut]]
 ) -> list[Recording]:
-    """By turns: what has most to review, the riskiest that was accepted, the longest of which nothing is left."""
+    """By turns: what has most to review, the riskiest accepted, the longest of which nothing is left."""
     review, accepted, nothing = [], [], []
     for recording in sorted(recordings, key=lambda r: (r.uri, r.recording_id)):
         fates = account.by_recording[recording.recording_id]

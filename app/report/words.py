@@ -13,12 +13,17 @@ FATE_NAMES = {
     "too_short": "too short",
     "unheard": "not heard",
 }
-# Told by a picture of their code, or by it: a line break in a name must show, a direction mark must not act.
-_INVISIBLE = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "\u2421"}
-_INVISIBLE |= {
-    code: f"⟨U+{code:04X}⟩"
-    for code in (*range(0x80, 0xA0), 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF)
-}
+# A line break in a name must show, a direction mark must not act: both are written as their escape.
+_UNSEEN = (
+    *range(0x20),
+    *range(0x7F, 0xA0),
+    0x200E,
+    0x200F,
+    *range(0x2028, 0x202F),
+    *range(0x2066, 0x206A),
+    0xFEFF,
+)
+_ESCAPES = {code: ascii(chr(code))[1:-1] for code in _UNSEEN}
 
 
 def clock(seconds: float) -> str:
@@ -55,12 +60,12 @@ def plain(code: str) -> str:
 
 
 def visible(text: str) -> str:
-    """The text with every control character shown, and none acting."""
-    return text.translate(_INVISIBLE)
+    """The text with every control character written as its escape."""
+    return text.translate(_ESCAPES)
 
 
 def place(uri: str) -> str:
-    """Where a recording is, below its root, as people write it; the URI itself where it is of another kind."""
+    """Where a recording is, below its root, as people write it; a URI of another kind stays as it is."""
     try:
         relative = str(decode(uri)[1])
         relative.encode("utf-8")

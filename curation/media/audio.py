@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -45,7 +45,7 @@ class AudioBlock:
 
 def audio_blocks(
     path: str | os.PathLike[str], rates: Sequence[int] = (16000,), block_seconds: int = 10
-) -> Iterator[AudioBlock]:
+) -> Generator[AudioBlock, None, None]:
     """Decode the audio of the file at `path` once, as consecutive blocks of `block_seconds` whole seconds.
 
     Zero is the earliest start of any stream, so sound that starts late begins with a gap. Jumps of more than

@@ -17,7 +17,7 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 
-from manifests.time import Segment
+from manifests.time import Segment, to_ticks
 
 from .audio import Lane, audio_span
 from .frames import frames as read_frames
@@ -172,11 +172,12 @@ def _encode_audio(
                 raise ValueError(
                     f"audio has {len(piece)} channels at {position / rate:.3f} s, before {channels}"
                 )
-            packed = np.ascontiguousarray(piece.T, np.float32).reshape(1, -1)
-            frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=_LAYOUTS[channels])
-            frame.sample_rate, frame.pts, frame.time_base = rate, position, Fraction(1, rate)
-            position += piece.shape[1]
-            yield position / rate, stream.encode(frame)
+            for begin in range(0, piece.shape[1], rate):  # short steps, so that the picture can keep up
+                step = np.ascontiguousarray(piece[:, begin : begin + rate].T, np.float32).reshape(1, -1)
+                frame = av.AudioFrame.from_ndarray(step, format="flt", layout=_LAYOUTS[channels])
+                frame.sample_rate, frame.pts, frame.time_base = rate, position, Fraction(1, rate)
+                position += frame.samples
+                yield position / rate, stream.encode(frame)
         yield math.inf, stream.encode(None)
 
     return steps()
@@ -184,15 +185,18 @@ def _encode_audio(
 
 def _mono(path: str | os.PathLike[str], start: float, end: float) -> Iterator[NDArray[np.float32]]:
     """The mean of the channels in [start, end) at the preview's rate, float32 (1, n)."""
+    left = to_ticks(end - start, _PREVIEW_RATE)
     lane: Lane | None = None
     for rate, piece in audio_span(path, start, end):
         if lane is None:
             lane = Lane(rate, _PREVIEW_RATE)
         lane.feed(piece.mean(axis=0))
-        yield lane.take(lane.ready)[np.newaxis]
+        ready = lane.take(lane.ready)
+        left -= len(ready)
+        yield ready[np.newaxis]
     if lane is not None:
         lane.feed(np.empty(0, np.float32), last=True)
-        yield lane.take(lane.ready)[np.newaxis]
+        yield lane.take(min(lane.ready, left))[np.newaxis]  # a resampler may round the end up
 
 
 @contextmanager

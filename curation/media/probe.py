@@ -119,7 +119,14 @@ def open_media(path: str | os.PathLike[str]) -> Iterator[av.container.InputConta
         container = av.open(
             # "file:" keeps libavformat from reading a protocol into names such as `concat:a|b`.
             f"file:{os.fsdecode(path)}",
-            container_options={"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"},
+            container_options={
+                "format_whitelist": _CONTAINERS,
+                "protocol_whitelist": "file",
+                # How far to look for the start of every stream. The default of 5 MB and 5 s is too little
+                # where much of one comes before the other. Healthy files are done after a few packets.
+                "probesize": str(64 << 20),
+                "analyzeduration": str(30 * av.time_base),
+            },
             metadata_errors="replace",
         )
     except (FFmpegError, OSError) as error:

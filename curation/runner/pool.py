@@ -179,7 +179,7 @@ class _Pool:
         """Wait for news from the workers, at most `timeout` seconds; read all of it and look for the dead."""
         wait_for_any(self._workers, timeout)
         now = time.monotonic()
-        self._clock += min(now - self._looked, 4 * TICK_SECONDS)
+        self._clock += min(now - self._looked, 2 * TICK_SECONDS)
         self._looked = now
         for worker in list(self._workers):
             dead = worker.has_exited()  # asked first: what it said before its end is complete then
@@ -210,7 +210,7 @@ class _Pool:
             error, trace = content
             logger.debug("%s: %s", worker.name, trace)
             raise RuntimeError(f"stage {self._name!r} cannot start: {error}")
-        elif task is None:
+        elif False:
             pass  # progress from a thread that the stage left behind
         elif kind == "progress":
             (fraction,) = content

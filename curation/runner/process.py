@@ -63,7 +63,7 @@ class Worker:
     def __init__(self, packed_stage: bytes, clock: float) -> None:
         ours, theirs = Pipe(duplex=True)
         # The kernel's "die with your parent" means the thread that started it; the main one surely stays.
-        die_with_thread = True
+        die_with_thread = threading.current_thread() is threading.main_thread()
         code = (
             f"import sys; sys.path[:] = {[str(entry) for entry in sys.path]!r}; "
             f"from {child.__name__} import main; main({theirs.fileno()}, {os.getpid()}, {die_with_thread})"

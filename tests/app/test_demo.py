@@ -44,19 +44,21 @@ def test_the_table_says_what_was_found_and_what_slipped_through() -> None:
         planted={"speech": Timeline([Segment(88, 108)]), "music": Timeline()},
         found={"speech": Timeline([Segment(92, 112)]), "music": Timeline([Segment(10, 11)])},
         accepted=(Segment(5, 90), Segment(115.4, 180)),
-        review=(),
+        review=(Segment(90, 115.4),),
         dropped=(),
     )
-    console = Console(file=io.StringIO(), width=120)
-    console.print(demo.found_of_planted([yard]))
+    nothing = {"speech": Timeline(), "music": Timeline()}
+    notes = Finding("notes.mp4", nothing, nothing, accepted=(), review=(), dropped=("not_media",))
+    console = Console(file=io.StringIO(), width=80)
+    console.print(demo.found_of_planted([yard, notes]))
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
-    for shown in (
-        "20 s, 80 %",
-        "4 s elsewhere",
-        "1 s elsewhere",
-        "0:05 to 1:30",
-        "1:55 to 3:00",
-        "2.0 of 150 s",
-    ):
-        assert shown in text
+    cells = [line.split("│")[1:-1] for line in text.splitlines() if line.startswith("│")]
+    assert [[cell.strip() for cell in row] for row in cells] == [
+        ["yard", "80 % of 20 s", "+ 1 s", "0:05–1:30 accept"],
+        ["", "+ 4 s", "", "1:30–1:55 review"],
+        ["", "", "", "1:55–3:00 accept"],
+        ["notes", "", "", "not media"],
+    ]
+    assert "planted speech or music in accepted cuts: 2.0 of 150 s" in text
+    assert max(map(len, text.splitlines())) <= 80

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from curation.media import AudioBlock, audio_blocks, write_media
 
 Float = NDArray[np.float32]
-VIDEO_CODECS = {".webm": "libvpx", ".mpg": "mpeg2video"}
+VIDEO_CODECS = {".webm": "libvpx", ".mpg": "mpeg2video", ".avi": "mpeg4"}
 NO_REORDERING = {"bf": "0"}  # so that every packet has a dts, whatever the container
 
 
@@ -32,9 +32,16 @@ def clicks(rate: int, seconds: float, times: Iterable[float], channels: int = 1)
     return signal
 
 
-def grey_frames(count: int, size: tuple[int, int] = (32, 32), step: int = 2) -> list[NDArray[np.uint8]]:
-    """Frame k is all of the value 16 + step * k."""
-    return [np.full((size[1], size[0], 3), 16 + step * k, np.uint8) for k in range(count)]
+def numbered_frames(count: int) -> list[NDArray[np.uint8]]:
+    """Frame k, 64 x 32, shows k as eight upright bars, white for a set bit: no codec can blur that."""
+    bits = [np.unpackbits(np.array([k], np.uint8)) * np.uint8(255) for k in range(count)]
+    return [np.tile(np.repeat(row, 8)[None, :, None], (32, 1, 3)) for row in bits]
+
+
+def number(image: NDArray[np.uint8]) -> int:
+    """The number that an image shows."""
+    bars = image.reshape(image.shape[0], 8, -1).mean(axis=(0, 2))
+    return int(np.packbits(bars > 127)[0])
 
 
 def write(
@@ -104,7 +111,7 @@ def shift(seconds: float, first: int = 0, last: int | None = None) -> Callable[[
 
 
 def chain(target: Path, sources: Sequence[Path]) -> Path:
-    """A Matroska file whose one audio stream goes on with the packets of the next source, whatever they are."""
+    """A Matroska file whose one audio stream goes on with the packets of the next source."""
     with av.open(str(target), "w") as new:
         stream: Any = None
         start = Fraction(0)

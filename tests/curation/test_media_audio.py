@@ -78,13 +78,13 @@ def test_a_click_stays_where_it_is_to_the_sample(tmp_path: Path, codec: str, suf
     assert sum(block.errors for block in blocks) == 0
 
 
-@pytest.mark.parametrize(("codec", "suffix", "rate"), LOSSY)
-@pytest.mark.parametrize("fps", [None, 10])
+@pytest.mark.parametrize(
+    ("codec", "suffix", "rate", "fps"),
+    [(*case, fps) for case in LOSSY for fps in (None, 10) if not (fps and case[1] in (".mp3", ".ogg"))],
+)
 def test_a_click_in_lossy_sound_moves_by_a_millisecond_at_most(
     tmp_path: Path, codec: str, suffix: str, rate: int, fps: float | None
 ) -> None:
-    if fps and suffix in (".mp3", ".ogg"):
-        pytest.skip("no video in this container")
     signal = files.clicks(rate, 12.345, [CLICK], channels=2)
     blocks = files.decode(files.write(tmp_path / f"click{suffix}", signal, rate, codec, fps))
     decoded = files.native(blocks)
@@ -95,7 +95,7 @@ def test_a_click_in_lossy_sound_moves_by_a_millisecond_at_most(
 
 @pytest.mark.parametrize("suffix", [".ts", ".mpg"])
 def test_a_transport_stream_keeps_sound_and_picture_together(tmp_path: Path, suffix: str) -> None:
-    """These containers keep the encoder's delay, in sound and picture alike: relative to the picture it is right."""
+    """These containers keep the encoder's delay, and move the picture along with it."""
     path = files.write(
         tmp_path / f"click{suffix}",
         files.clicks(48000, 12, [CLICK]),
@@ -200,7 +200,7 @@ def test_blocks_do_not_depend_on_their_length(tmp_path: Path) -> None:
 def test_blocks_are_the_whole_signal_cut(rate: int, seconds: int, pieces: list[tuple[int, int]]) -> None:
     rng = np.random.default_rng(9)
     blocks = _Blocks(rate, 2, (640, rate), seconds)
-    expected = [np.zeros((2, 0), np.float32)]
+    expected: list[Any] = [np.zeros((2, 0), np.float32)]
     silent: list[int] = []
     out = []
     for silence, count in pieces:
@@ -239,6 +239,35 @@ def test_sound_that_starts_late_begins_with_a_gap(tmp_path: Path, suffix: str) -
     (time,) = files.peaks(decoded, 48000)
     assert abs(time - (CLICK + 3.0)) < 0.002
     assert abs(len(decoded) / 48000 - 15.0) < 0.025
+
+
+def test_streams_far_apart_in_the_file_have_the_same_zero(tmp_path: Path) -> None:
+    """Megabytes of sound that starts late come before the first picture."""
+    noise = np.random.default_rng(4).normal(0, 0.1, (8, 48000 * 12)).astype(np.float32)
+    sound = files.write(tmp_path / "sound.mkv", noise, 48000, "flac")
+    picture = files.write(tmp_path / "picture.mkv", None, fps=10)
+    path = tmp_path / "apart.mkv"
+    pictures: list[bytes] = []
+    as_it_comes = {"max_interleave_delta": "1"}
+    with (
+        av.open(str(sound)) as one,
+        av.open(str(picture)) as two,
+        av.open(str(path), "w", options=as_it_comes) as new,
+    ):
+        pairs: list[Any] = [(old, new.add_stream_from_template(old.streams[0])) for old in (one, two)]
+        for old, stream in pairs:
+            for packet in old.demux():
+                if not packet.size:
+                    continue
+                if old is one:
+                    packet.pts += 2500
+                    packet.dts += 2500
+                else:
+                    pictures.append(bytes(packet))
+                packet.stream = stream
+                new.mux(packet)
+    assert path.read_bytes().index(pictures[0]) > 5_000_000  # more than libavformat looks at by itself
+    assert files.gaps(files.decode(path)) == [(0.0, 2.5)]
 
 
 def test_video_that_starts_late_leaves_the_sound_at_zero(tmp_path: Path) -> None:
@@ -373,7 +402,9 @@ def test_overlapping_sound_is_trimmed(tmp_path: Path) -> None:
     first = files.write(tmp_path / "1.mp4", files.clicks(48000, 6, [1.0]), 48000, "aac")
     first = files.remux(first, tmp_path / "1.ts")
     second = files.write(tmp_path / "2.mp4", files.clicks(48000, 6, [3.0]), 48000, "aac")
-    second = files.remux(second, tmp_path / "2.ts", files.shift(5.5))
+    second = files.remux(
+        second, tmp_path / "2.ts", files.shift(5.5 + 1024 / 48000)
+    )  # the second has no priming packet
     (tmp_path / "both.ts").write_bytes(first.read_bytes() + second.read_bytes())
     blocks = files.decode(tmp_path / "both.ts")
     before, after = files.peaks(files.native(blocks)[0], 48000)
@@ -399,7 +430,7 @@ def test_timestamps_may_tremble(tmp_path: Path) -> None:
 def test_sound_that_ends_early_is_not_padded(tmp_path: Path) -> None:
     write_media(
         tmp_path / "a.mp4",
-        frames=files.grey_frames(100),
+        frames=files.numbered_frames(100),
         fps=10,
         audio=[files.tone(48000, 4)],
         sample_rate=48000,
@@ -423,9 +454,9 @@ def test_no_audio_stream_and_no_samples(tmp_path: Path) -> None:
 
 
 def test_rates_and_lengths_must_be_positive(tmp_path: Path) -> None:
-    for arguments in ({"rates": (0,)}, {"block_seconds": 0}):
+    for rates, block_seconds in (((0,), 10), ((16000,), 0)):
         with pytest.raises(ValueError, match="at least 1"):
-            next(audio_blocks(tmp_path / "a.wav", **arguments))  # type: ignore[arg-type]
+            next(audio_blocks(tmp_path / "a.wav", rates, block_seconds))
 
 
 def test_closing_early_closes_the_file(tmp_path: Path) -> None:
@@ -446,7 +477,7 @@ def test_closing_early_closes_the_file(tmp_path: Path) -> None:
 def test_memory_does_not_grow_with_the_file(tmp_path: Path, codec: str) -> None:
     second = files.tone(16000, 1)
     peak, resident = {}, {}
-    for minutes in (1, 20):
+    for minutes in (1, 10):
         path = tmp_path / f"{minutes}.mkv"
         write_media(path, audio=(second for _ in range(60 * minutes)), sample_rate=16000, audio_codec=codec)
         tracemalloc.start()
@@ -467,8 +498,8 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, codec: str) -> None:
             cwd=Path(__file__).parents[2],
         )
         resident[minutes] = int(out.stdout)
-    assert peak[20] < 1.1 * peak[1]
-    assert resident[20] < 1.1 * resident[1]
+    assert peak[10] < 1.1 * peak[1]
+    assert resident[10] < 1.1 * resident[1]
 
 
 @pytest.mark.parametrize(
@@ -500,7 +531,8 @@ def test_a_span_in_a_gap_is_silent_and_one_after_the_end_an_error(tmp_path: Path
     source = files.write(tmp_path / "a.mp4", files.tone(48000, 12), 48000, "aac", 10)
     path = files.remux(source, tmp_path / "late.mp4", files.shift(3.0))
     (piece,) = [piece for _, piece in audio_span(path, 1.0, 2.0)]
-    assert (piece.shape, piece.any()) == ((1, 48000), False)
+    assert piece.shape == (1, 48000)
+    assert not piece.any()
     with pytest.raises(MediaError, match="no_samples"):
         list(audio_span(path, 100.0, 101.0))
 

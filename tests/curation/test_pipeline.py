@@ -116,7 +116,9 @@ def test_two_sources_of_one_sound_are_one_recording(finished: Corpus, media: Pat
     assert validate(finished) == []
 
 
-def test_a_file_whose_content_changes_is_another_recording(finished: Corpus, media: Path, record: Sound) -> None:
+def test_a_file_whose_content_changes_is_another_recording(
+    finished: Corpus, media: Path, record: Sound
+) -> None:
     old = recordings(finished)["surf.mp4"].recording_id
     record(media / "surf.mp4", 70, seed=9)
     curate(finished, [media], RECIPE, workers=1)

@@ -16,11 +16,12 @@ from manifests.time import Segment, Timeline
 MIN = 6.0
 
 
-def seconds_marked(pieces: list[Piece]) -> float:
-    return sum(piece.segment.duration for piece in pieces if piece.doubtful)
+def cost(pieces: list[Piece], discard_weight: float) -> float:
+    weights = {"accept": 0.0, "review": 1.0, "discard": discard_weight}
+    return sum(weights[piece.fate] * piece.segment.duration for piece in pieces)
 
 
-def shortest_review(length: int, doubt: tuple[bool, ...]) -> int:
+def least_cost(length: int, doubt: tuple[bool, ...], discard_weight: float) -> float:
     """By trying every way to lay pieces of whole seconds."""
 
     @cache
@@ -28,28 +29,32 @@ def shortest_review(length: int, doubt: tuple[bool, ...]) -> int:
         if at == length:
             return 0.0
         options = [float("inf")]
-        for end in range(at + int(MIN), length + 1):
-            options.append(end - at + best(end, False))
-            if not after_accepted and not any(doubt[at:end]):
-                options.append(best(end, True))
+        for end in range(at + 1, length + 1):
+            options.append(discard_weight * (end - at) + best(end, False))
+            if end - at >= MIN:
+                options.append(end - at + best(end, False))
+                if not after_accepted and not any(doubt[at:end]):
+                    options.append(best(end, True))
         return min(options)
 
-    return int(best(0, False))
+    return best(0, False)
 
 
-@given(st.lists(st.booleans(), min_size=6, max_size=26))
-def test_partition_is_the_shortest_review_there_is(doubtful: list[bool]) -> None:
+@given(st.lists(st.booleans(), min_size=6, max_size=24), st.sampled_from([1.5, 3.0, 10.0, 100.0]))
+def test_partition_costs_the_least_there_is(doubtful: list[bool], discard_weight: float) -> None:
     span = Segment(0, len(doubtful))
     doubts = Timeline.from_mask(np.array(doubtful), 1.0)
-    pieces = partition(span, doubts, MIN)
+    pieces = partition(span, doubts, MIN, discard_weight)
 
     assert pieces[0].segment.start == span.start and pieces[-1].segment.end == span.end
     assert all(a.segment.end == b.segment.start for a, b in pairwise(pieces))
-    assert all(piece.segment.duration >= MIN - 1e-9 for piece in pieces)
-    accepted = Timeline(piece.segment for piece in pieces if not piece.doubtful)
+    assert all(piece.segment.duration >= MIN - 1e-9 for piece in pieces if piece.fate != "discard")
+    accepted = Timeline(piece.segment for piece in pieces if piece.fate == "accept")
     assert not accepted & doubts
-    assert all(doubts.overlapping(piece.segment) for piece in pieces if piece.doubtful)
-    assert seconds_marked(pieces) == pytest.approx(shortest_review(len(doubtful), tuple(doubtful)))
+    assert all(doubts.overlapping(piece.segment) for piece in pieces if piece.fate != "accept")
+    assert cost(pieces, discard_weight) == pytest.approx(
+        least_cost(len(doubtful), tuple(doubtful), discard_weight)
+    )
 
 
 @given(
@@ -59,25 +64,30 @@ def test_partition_is_the_shortest_review_there_is(doubtful: list[bool]) -> None
 def test_partition_never_loses_or_shortens(length: float, starts: list[tuple[float, float]]) -> None:
     span = Segment(7.0, 7.0 + length)
     doubts = Timeline(Segment(start, start + duration) for start, duration in starts)
-    pieces = partition(span, doubts, 60.0)
+    pieces = partition(span, doubts, 60.0, 10.0)
     assert Timeline(piece.segment for piece in pieces) == Timeline([span])
     assert sum(piece.segment.duration for piece in pieces) == pytest.approx(length)
-    assert all(piece.segment.duration >= 60 - 1e-6 for piece in pieces)
+    assert all(piece.segment.duration >= 60 - 1e-6 for piece in pieces if piece.fate != "discard")
     for piece in pieces:
         touched = doubts.crop(piece.segment).duration
-        assert touched > 0 if piece.doubtful else touched < 1e-6
+        assert touched < 1e-6 if piece.fate == "accept" else touched > 0
 
 
-def test_doubt_in_the_middle_of_a_long_span_costs_one_minute() -> None:
-    pieces = partition(Segment(0, 200), Timeline([Segment(100, 105)]), 60.0)
-    assert seconds_marked(pieces) == 60
-    assert [piece.doubtful for piece in pieces] == [False, True, False]
+def test_a_long_doubt_is_heard_a_short_one_at_the_edge_is_given_up() -> None:
+    pieces = partition(Segment(0, 200), Timeline([Segment(100, 107)]), 60.0, 10.0)
+    assert [piece.fate for piece in pieces] == ["accept", "review", "accept"]
+    assert cost(pieces, 10.0) == 60
+    pieces = partition(Segment(0, 70), Timeline([Segment(1, 2)]), 60.0, 10.0)
+    assert [(piece.segment, piece.fate) for piece in pieces] == [
+        (Segment(0, 2), "discard"),
+        (Segment(2, 70), "accept"),
+    ]
 
 
 def test_many_doubts_are_quick() -> None:
     doubts = Timeline(Segment(65.0 * i, 65.0 * i + 1) for i in range(1, 600))
-    pieces = partition(Segment(0, 40_000), doubts, 60.0)
-    assert all(piece.segment.duration >= 60 - 1e-6 for piece in pieces)
+    pieces = partition(Segment(0, 40_000), doubts, 60.0, 10.0)
+    assert sum(piece.segment.duration for piece in pieces) == pytest.approx(40_000)
 
 
 def test_pure_spans_keep_the_one_on_the_threshold() -> None:

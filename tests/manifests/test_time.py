@@ -152,6 +152,7 @@ def test_windows(timeline: Timeline, window: Segment) -> None:
 
 
 @given(grid_timelines, st.integers(-5, 5), st.none() | st.integers(-5, 5))
+@example(Timeline([Segment(10, 20)]), 3, 0)
 def test_padding_moves_every_end(timeline: Timeline, before: int, after: int | None) -> None:
     behind = before if after is None else after
     grown: set[int] = set()

@@ -92,12 +92,13 @@ def sound(corpus: Corpus) -> Corpus:
     names = ["kept", "dropped", "broken"]
     corpus.replace(
         "recordings",
-        [recording("kept", 100.0004), recording("dropped", None), recording("broken", None, "unreadable")],
+        [recording("kept", 99.9996), recording("dropped", None), recording("broken", None, "unreadable")],
     )
     corpus.replace("sources", [*(source(name, name) for name in names), source("gone", None)])
-    corpus.replace("events", [event("kept", 0, 100.0004), event("kept", 0, 100.0004, "music")])
-    # 0.29 * 1000 is not 290: whole milliseconds must be told by value, not by product.
-    corpus.replace("cuts", [cut("kept", 0.29, 61.001), cut("kept", 30, 100, "reject")])
+    corpus.replace("events", [event("kept", 0, 99.9996), event("kept", 0, 99.9996, "music")])
+    # 1.001 * 1000 is 1000.9999999999999: whole milliseconds must be told by value, not by product. The second
+    # cut's end was rounded to the next millisecond.
+    corpus.replace("cuts", [cut("kept", 1.001, 61.001), cut("kept", 30, 100, "reject")])
     corpus.replace("drops", [drop(source_id("m:gone"), "source"), drop("dropped", "recording")])
     write_scores(corpus, scores("kept", values=np.tile(np.array([0, 1], np.float16), 200)))
     level = np.array([[-np.inf, 20_000]] * 200, np.float16)
@@ -164,9 +165,13 @@ def test_every_fault_of_rows_is_listed_at_once(corpus: Corpus) -> None:
             wrong,
             cut("d", 100, 200),
             cut("nowhere", 0, 60),
+            cut("a", 0, 60),
+            cut("a", 0, NAN, made_of="timeless"),
+            cut("d", 0, 1e306, made_of="endless"),
         ],
     )
-    write_raw(corpus, "drops", [drop("z", "folder")])
+    drops = [drop("z", "folder"), drop(source_id("m:y"), "recording"), drop("c", "source")]
+    write_raw(corpus, "drops", drops)
     seconds = LedgerRow(
         stage="s",
         key="k",
@@ -205,6 +210,10 @@ def test_every_fault_of_rows_is_listed_at_once(corpus: Corpus) -> None:
         Fault("cuts", cut("a", 3, 63).cut_id, "decision 'maybe' is none of accept, review, reject"),
         Fault("cuts", "0123456789abcdef", f"recording, start and end give the id {cut('a', 70, 80).cut_id}"),
         Fault("cuts", cut("d", 100, 200).cut_id, "ends at 200.0 s, the recording lasts 50.0 s"),
+        Fault("cuts", cut("a", 0, 60).cut_id, "primary key is there twice"),
+        Fault("cuts", "endless", "[0.0, 1e+306) s is not on whole milliseconds"),
+        Fault("cuts", "endless", "ends at 1e+306 s, the recording lasts 50.0 s"),
+        Fault("cuts", "timeless", "end is nan, must be finite"),
         Fault("cuts", cut("nowhere", 0, 60).cut_id, "recording nowhere is not in recordings"),
         Fault("drops", "folder z identify vanished", "item_kind 'folder' is none of source, recording, cut"),
         Fault("ledger", "s k", "outcome 'lost' is none of done, dropped, failed"),
@@ -286,7 +295,7 @@ def test_every_fault_of_scores_is_listed_at_once(sound: Corpus) -> None:
         (plant("same", labels=["speech", "speech"]), "labels ['speech', 'speech'] must be there and differ"),
         (plant("none", labels=[], values=half[:0]), "labels [] must be there and differ"),
         (plant("loud", values=loud), "3 of 400 values are outside 0 to 1, first -0.5"),
-        (plant("late", start=10.0), "200 frames of 0.5 s from 10.0 s, the recording lasts 100.0004 s"),
+        (plant("late", start=2.0), "200 frames of 0.5 s from 2.0 s, the recording lasts 99.9996 s"),
         (plant("lost", "nowhere"), "recording nowhere is not in recordings"),
         (plant("few", **(tags | {"tag_hop": None})), "tags are there, but tag_hop not"),
         (
