@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import stat
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,106 +14,168 @@ from pathlib import Path
 from manifests.store import Corpus
 from manifests.uris import encode_path, quote
 
+logger = logging.getLogger(__name__)
+
+Problem = tuple[str, str]
+SPECIAL = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFBLK: "a block device",
+    stat.S_IFCHR: "a character device",
+}
+
 
 class SourceNotFound(ValueError):
-    """A source that was named does not exist."""
+    """A source that was named does not exist, or is no place for media."""
 
 
 @dataclass(frozen=True)
 class Found:
     """A file, or something in a file's place: `problem` is (reason, detail) where it cannot be looked at.
 
-    `signature` is (bytes, mtime in nanoseconds): as long as it stays the same, so does the content.
+    `signature` is (bytes, mtime in nanoseconds): as long as it stays the same, so does the content. Reasons
+    are "permission_denied", "outside_root", "vanished", "not_media" and "unreadable"; with one, the path
+    may also be a folder's.
     """
 
     uri: str
     path: Path
     signature: tuple[int, int] = (0, 0)
-    problem: tuple[str, str] | None = None
+    problem: Problem | None = None
 
 
 def discover(sources: Sequence[str | Path], corpus: Corpus) -> Iterator[Found]:
-    """Everything in `sources` (files, folders), in a fixed order, each once; media folders become the corpus's roots.
+    """Everything in `sources` (files, folders), in a fixed order, each once; media folders become roots.
 
-    Hidden names and the corpus itself are passed over. What cannot be read, leads out of its folder or is no file is
-    found with its problem. Raises SourceNotFound for a source that is not there.
+    Passed over are hidden names, corpora, and links to what is met without them; what is named as a source is
+    looked at even if it is hidden or a link. Raises SourceNotFound, before it looks at anything, for a source
+    that is not there or is a corpus.
     """
-    seen: set[str] = set()
-    # the outer folder first: what lies in it belongs to its root
-    for source in sorted(
-        {Path(os.path.abspath(source)) for source in sources}, key=lambda p: (len(p.parts), p)
-    ):
-        if not os.path.lexists(source):
-            raise SourceNotFound(f"{quote(source)}: no such file or folder")
-        folder = source if source.is_dir() else source.parent
-        root, base = _root_of(folder, corpus)
-        start = Path(os.path.realpath(folder))
-        paths = (
-            _walk(start, Path(os.path.realpath(corpus.path)))
-            if source.is_dir()
-            else iter([(start / source.name, None)])
-        )
-        for path, problem in paths:
-            relative = path.relative_to(base)
-            uri = encode_path(root, relative if relative.parts else path.name)
-            if uri not in seen:
-                seen.add(uri)
-                yield Found(uri, path, problem=problem) if problem else _looked_at(uri, path, base)
+    places = sorted({_located(source) for source in sources}, key=os.fsencode)
+    roots = _Roots(corpus)
+    for place in places:  # an outer folder comes before an inner one, which then belongs to its root
+        if os.path.isdir(place) and os.access(place, os.R_OK | os.X_OK) and not roots.holding(place, place):
+            roots.add(place)
+    return _walk(places, roots)
 
 
-def _root_of(folder: Path, corpus: Corpus) -> tuple[str, Path]:
-    """The root that holds `folder`, new unless one does."""
-    real = Path(os.path.realpath(folder))
-    holding = [(name, Path(os.path.realpath(base))) for name, base in corpus.roots.items()]
-    inside = [(name, base) for name, base in holding if real.is_relative_to(base)]
-    if inside:
-        return max(inside, key=lambda one: len(one[1].parts))
-    return corpus.add_root(real), real
-
-
-def _walk(folder: Path, corpus: Path) -> Iterator[tuple[Path, tuple[str, str] | None]]:
-    """Files below `folder`, sorted, with a problem where a folder itself is one."""
+def _located(source: str | Path) -> Path:
+    """The real path of a source; where it is itself, if it is a link to nothing."""
+    path, shown = Path(source), quote(source)
     try:
-        with os.scandir(folder) as entries:
-            names = sorted(entries, key=lambda entry: os.fsencode(entry.name))
+        path.lstat()
     except PermissionError:
-        yield folder, ("permission_denied", "the folder may not be read")
-        return
-    except FileNotFoundError:
-        yield folder, ("vanished", "the folder was there a moment ago")
-        return
-    for entry in names:
-        path = Path(entry.path)
-        if entry.name.startswith(".") or path == corpus:
+        # What lies in a folder that may not be entered is found with that problem, if the folder has a place.
+        if not os.path.isdir(path.parent):
+            raise SourceNotFound(f"{shown}: permission denied") from None
+    except OSError:
+        raise SourceNotFound(f"{shown}: no such file or folder") from None
+    real = Path(os.path.realpath(path))
+    if _is_corpus(real):
+        raise SourceNotFound(f"{shown}: this is a corpus; media must be in a folder of its own")
+    return real if os.path.lexists(real) else Path(os.path.realpath(path.parent)) / path.name
+
+
+class _Roots:
+    """The corpus's media roots by their real paths, read once."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self._corpus = corpus
+        self._bases = {name: Path(os.path.realpath(base)) for name, base in corpus.roots.items()}
+
+    def add(self, folder: Path) -> str:
+        name = self._corpus.add_root(folder)
+        self._bases[name] = folder
+        return name
+
+    def holding(self, path: Path, real: Path) -> list[tuple[str, Path]]:
+        """The roots that hold `path` and also `real`, what it leads to; the innermost first."""
+        found = [
+            (name, base)
+            for name, base in self._bases.items()
+            if path.is_relative_to(base) and real.is_relative_to(base)
+        ]
+        return sorted(found, key=lambda root: -len(root[1].parts))
+
+    def uri(self, path: Path, real: Path) -> str:
+        """By the innermost root, so that it stays the same when a folder around that one is added later."""
+        for name, base in self.holding(path, real):
+            if base != path:
+                return encode_path(name, path.relative_to(base))
+        return encode_path(self.add(path.parent), path.name)
+
+
+def _walk(places: Sequence[Path], roots: _Roots) -> Iterator[Found]:
+    met: set[Path] = set()
+    # Paths and what they really are. A stack and no recursion: folders may be nested deeper than calls may.
+    ahead = [(place, place) for place in reversed(places)]
+    while ahead:
+        path, real = ahead.pop()
+        if os.path.islink(path):
+            real = Path(os.path.realpath(path))
+        if path in met:
             continue
-        if not entry.is_dir():
-            yield path, None
-        elif entry.is_symlink():
-            if not Path(os.path.realpath(path)).is_relative_to(folder):
-                yield (
-                    path,
-                    (
-                        "outside_root",
-                        f"a link to the folder {quote(os.path.realpath(path))}: name that one as a source",
-                    ),
-                )
-        else:
-            yield from _walk(path, corpus)
+        met.add(path)
+        try:
+            status = os.stat(path)
+            if real != path:
+                if real in met or any(_leads_to(place, real) for place in places):
+                    continue
+                if roots.holding(path, real):
+                    met.add(real)
+                else:
+                    detail = f"a link to {_shown(real)}, outside the sources: name that as a source as well"
+                    yield Found(roots.uri(path, path), path, problem=("outside_root", detail))
+                    continue
+            if stat.S_ISDIR(status.st_mode):
+                if _is_corpus(path):
+                    logger.info("%s is passed over: it is a corpus", _shown(path))
+                    continue
+                names = sorted(os.listdir(path), key=os.fsencode, reverse=True)
+                ahead.extend((path / name, real / name) for name in names if not name.startswith("."))
+                continue
+        except OSError as error:
+            yield Found(roots.uri(path, path), path, problem=_explained(error, path, real))
+            continue
+        problem = _problem_of_file(path, status)
+        signature = (0, 0) if problem else (status.st_size, status.st_mtime_ns)
+        yield Found(roots.uri(path, real), path, signature, problem)
 
 
-def _looked_at(uri: str, path: Path, base: Path) -> Found:
-    """The file's signature, or what is wrong with it as far as one sees from outside."""
-    target = os.path.realpath(path)
-    if not Path(target).is_relative_to(base):
-        return Found(
-            uri, path, problem=("outside_root", f"a link to {quote(target)}: name its folder as a source")
-        )
-    try:
-        status = os.stat(path)
-    except FileNotFoundError:
-        return Found(uri, path, problem=("vanished", "a link to nothing" if path.is_symlink() else "gone"))
-    except OSError as error:
-        return Found(uri, path, problem=("permission_denied", error.strerror or "may not be read"))
+def _leads_to(place: Path, real: Path) -> bool:
+    """Whether the walk of a source comes to `real` without following links."""
+    hidden = (part.startswith(".") for part in real.parts[len(place.parts) :])
+    return real.is_relative_to(place) and not any(hidden)
+
+
+def _problem_of_file(path: Path, status: os.stat_result) -> Problem | None:
     if not stat.S_ISREG(status.st_mode):
-        return Found(uri, path, problem=("not_media", "not a regular file"))
-    return Found(uri, path, (status.st_size, status.st_mtime_ns))
+        return "not_media", f"{SPECIAL.get(stat.S_IFMT(status.st_mode), 'something special')}, not a file"
+    if not os.access(path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
+        return "permission_denied", "the file may not be read"
+    return None
+
+
+def _explained(error: OSError, path: Path, real: Path) -> Problem:
+    if isinstance(error, PermissionError):
+        return "permission_denied", "the folder may not be entered or listed"
+    if error.errno == errno.ELOOP:
+        return "vanished", "a link that leads back to itself"
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        link = f"a link to {_shown(real)}, which is gone"
+        return "vanished", link if os.path.islink(path) else "gone since it was listed"
+    return "unreadable", error.strerror or type(error).__name__
+
+
+def _is_corpus(folder: Path) -> bool:
+    path = folder / "corpus.toml"
+    try:
+        # Asked first: a pipe of that name would keep us waiting.
+        return path.is_file() and "schema_version" in tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+
+
+def _shown(path: Path) -> str:
+    """For messages: a valid string on one line."""
+    return repr(quote(path))

@@ -12,7 +12,7 @@ from .detectors import Blocker, Detector, open_detector
 from .detectors.level import Level
 from .media import AudioBlock, audio_blocks
 
-BLOCK_SECONDS = 10
+BLOCK_SECONDS = 5
 
 
 class Scorer:
@@ -37,7 +37,8 @@ class Scorer:
                 lane.push(block)
             if progress:
                 progress(block.start + block.native.shape[1] / block.native_rate)
-        return {name: lane.finish() for name, lane in lanes.items()}, errors
+        # one lane after the other is let go: a long recording would else be held twice over
+        return {name: lanes.pop(name).finish() for name in list(lanes)}, errors
 
 
 class _BlockLane:
@@ -54,10 +55,11 @@ class _BlockLane:
 
     def finish(self) -> FrameScores:
         self._score(self._blocker.finish())
-        return concatenate(self._parts).pooled()
+        return concatenate(self._parts)
 
     def _score(self, blocks: Iterator[Any]) -> None:
-        self._parts += [self._detector.scores(block) for block in blocks]
+        # pooled block by block: a plan's core holds whole pooled frames, and the raw ones never add up
+        self._parts += [self._detector.scores(block).pooled() for block in blocks]
 
 
 class _NativeLane:

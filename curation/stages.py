@@ -9,7 +9,7 @@ from typing import Any
 
 from manifests.identity import digest
 from manifests.records import Recording
-from manifests.scores import FrameScores, from_row, to_row
+from manifests.scores import FrameScores, from_rows, to_rows
 from manifests.store import Corpus, read_scores, scores_path, write_scores
 
 from .detectors import spec
@@ -116,7 +116,8 @@ class Score:
             one = spec(name)
             key = one.key(recording_id)
             write_scores(
-                corpus, to_row(frames, recording_id=recording_id, detector=name, version=one.version, key=key)
+                corpus,
+                to_rows(frames, recording_id=recording_id, detector=name, version=one.version, key=key),
             )
         return {"errors": errors, "problem": None}
 
@@ -124,6 +125,6 @@ class Score:
 def load_scores(corpus: Corpus, recording_id: str, detectors: tuple[str, ...]) -> Mapping[str, FrameScores]:
     """The kept scores of a recording by detector. Raises FileNotFoundError when a detector never heard it."""
     return {
-        name: from_row(read_scores(corpus, recording_id, name, spec(name).key(recording_id)))
+        name: from_rows(read_scores(corpus, recording_id, name, spec(name).key(recording_id)))
         for name in detectors
     }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -122,6 +123,19 @@ def check_scores(row: pa.Table, durations: Mapping[str, float | None] | None) ->
         # The last frame begins inside the recording; one more may have been padded.
         if duration is not None and start + (frames - 2) * hop > duration:
             yield f"{frames} frames of {hop} s from {start} s, the recording lasts {duration} s"
+
+
+def check_continuous(rows: pa.Table) -> Iterator[str]:
+    """Where the rows of one file do not follow each other, or are not alike."""
+    columns = ["start", "hop", "window", "labels", "frames", "version"]
+    plain = rows.select(columns).to_pylist()
+    for before, after in pairwise(plain):
+        if None in (before["start"], before["hop"], before["frames"], after["start"]):
+            continue
+        if any(before[name] != after[name] for name in ("hop", "window", "labels", "version")):
+            yield f"the row from {after['start']} s has another clock, labels or version than the one before"
+        elif abs(before["start"] + before["frames"] * before["hop"] - after["start"]) > before["hop"] / 2:
+            yield f"the row from {after['start']} s does not follow the one before"
 
 
 def _check_tags(row: pa.Table, per_frame: int | None, hop: float | None) -> Iterator[str]:

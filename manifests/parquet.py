@@ -13,7 +13,7 @@ from .schema import CorpusError, SchemaError, version_of
 _ROW_GROUP_ROWS = 65_536
 
 
-def write_parquet(table: pa.Table, file: IO[bytes]) -> None:
+def write_parquet(table: pa.Table, file: IO[bytes], row_group_rows: int = _ROW_GROUP_ROWS) -> None:
     """The table as Parquet whose bytes depend on its rows alone: fixed row groups, no time of writing."""
     leaves = {f.name: f"{f.name}.list.element" if pa.types.is_list(f.type) else f.name for f in table.schema}
     arrays = [
@@ -23,7 +23,7 @@ def write_parquet(table: pa.Table, file: IO[bytes]) -> None:
         # How the rows came in chunks would show in the pages.
         table.combine_chunks(),
         file,
-        row_group_size=_ROW_GROUP_ROWS,
+        row_group_size=row_group_rows,
         compression="zstd",
         compression_level=3,
         # Scores as two streams of bytes: a third smaller than as values, and quicker.

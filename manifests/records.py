@@ -127,8 +127,10 @@ class LedgerRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoresRow:
-    """A detector's frames over one recording, one file each; only its columns matter, no object is ever made.
+    """Some minutes of a detector's frames over a recording; only the columns matter, no object is ever made.
 
+    The rows of one detector over one recording share a file, follow each other without a hole and differ in
+    `start`, `frames` and what they hold: whoever writes or reads a long recording has one at a time in memory.
     `start`, `hop`, `window` and `tag_hop` in seconds. `values` is row-major (frames, labels), NaN where
     nobody scored; `tag_ids` and `tag_scores` are row-major (tag frames, tags_per_frame), best first.
     """

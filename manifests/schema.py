@@ -61,7 +61,7 @@ SCHEMAS: dict[str, pa.Schema] = {name: _schema(name, record) for name, record in
 PRIMARY_KEYS: dict[str, tuple[str, ...]] = {
     "sources": ("source_id",),
     "recordings": ("recording_id",),
-    "scores": ("recording_id", "detector", "key"),
+    "scores": ("recording_id", "detector", "key", "start"),
     "events": ("recording_id", "start", "end", "label", "source"),
     "cuts": ("cut_id",),
     "drops": ("item_kind", "item", "stage", "reason"),

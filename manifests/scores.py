@@ -5,7 +5,7 @@ Thresholds change, scores don't: these arrays are cached once and every decision
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 MAX_RATE = 25.0  # stored frames per second, at most
+ROW_SECONDS = 600.0  # of one row of the scores table
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,49 +125,55 @@ def concatenate(parts: Sequence[FrameScores]) -> FrameScores:
     return replace(first, values=np.concatenate([part.values for part in parts]), tags=joined)
 
 
-def to_row(
+def to_rows(
     scores: FrameScores, *, recording_id: str, detector: str, version: str, key: str
-) -> dict[str, object]:
-    """The scores as a row of the scores table, for `store.write_scores`."""
-    row: dict[str, object] = {
-        "recording_id": recording_id,
-        "detector": detector,
-        "version": version,
-        "key": key,
-        "start": scores.start,
-        "hop": scores.hop,
-        "window": scores.window,
-        "labels": list(scores.labels),
-        "frames": len(scores),
-        "values": scores.values,
-    }
-    if scores.tags is not None:
-        row |= {
-            "tag_ids": scores.tags.ids,
-            "tag_scores": scores.tags.scores,
-            "tags_per_frame": scores.tags.ids.shape[1],
-            "tag_hop": scores.tags.hop,
+) -> Iterator[dict[str, object]]:
+    """The scores as rows of the scores table, ROW_SECONDS each, for `store.write_scores`.
+
+    Raises ValueError for tags that are not one set a frame.
+    """
+    if scores.tags is not None and len(scores.tags.ids) != len(scores):
+        raise ValueError(f"{len(scores.tags.ids)} frames of tags for {len(scores)} frames of scores")
+    step = max(1, round(ROW_SECONDS / scores.hop))
+    for first in range(0, max(len(scores), 1), step):
+        part = slice(first, first + step)
+        row: dict[str, object] = {
+            "recording_id": recording_id,
+            "detector": detector,
+            "version": version,
+            "key": key,
+            "start": scores.start + first * scores.hop,
+            "hop": scores.hop,
+            "window": scores.window,
+            "labels": list(scores.labels),
+            "frames": len(scores.values[part]),
+            "values": scores.values[part],
         }
-    return row
+        if scores.tags is not None:
+            row |= {
+                "tag_ids": scores.tags.ids[part],
+                "tag_scores": scores.tags.scores[part],
+                "tags_per_frame": scores.tags.ids.shape[1],
+                "tag_hop": scores.tags.hop,
+            }
+        yield row
 
 
-def from_row(table: pa.Table) -> FrameScores:
-    """The scores of a one-row table, as `store.read_scores` gives it. Raises ValueError when its columns disagree."""
-    plain = {
-        name: table[name][0].as_py()
-        for name in ("start", "hop", "window", "labels", "frames", "tags_per_frame", "tag_hop")
-    }
-    labels = tuple(plain["labels"])
-    tags = None
-    if plain["tags_per_frame"]:
-        width = plain["tags_per_frame"]
-        tags = Tags(
-            _flat(table, "tag_ids").reshape(-1, width),
-            _flat(table, "tag_scores").reshape(-1, width),
-            plain["tag_hop"],
-        )
-    values = _flat(table, "values").reshape(plain["frames"], len(labels))
-    return FrameScores(plain["start"], plain["hop"], plain["window"], labels, values, tags)
+def from_rows(table: pa.Table) -> FrameScores:
+    """The scores of a table's rows, as `store.read_scores` gives them. Raises ValueError when the rows disagree."""
+    parts = []
+    for number in range(table.num_rows):
+        row = table.slice(number, 1)
+        plain = row.drop_columns(["values", "tag_ids", "tag_scores"]).to_pylist()[0]
+        tags = None
+        if plain["tags_per_frame"]:
+            width = plain["tags_per_frame"]
+            ids, strengths = _flat(row, "tag_ids"), _flat(row, "tag_scores")
+            tags = Tags(ids.reshape(-1, width), strengths.reshape(-1, width), plain["tag_hop"])
+        labels = tuple(plain["labels"])
+        values = _flat(row, "values").reshape(plain["frames"], len(labels))
+        parts.append(FrameScores(plain["start"], plain["hop"], plain["window"], labels, values, tags))
+    return concatenate(parts)
 
 
 def _flat(table: pa.Table, column: str) -> NDArray[Any]:

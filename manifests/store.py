@@ -3,7 +3,7 @@
 corpus.toml                            settings: schema version, media roots, active recipe
 manifests/<table>/part-00000.parquet   a table that is written whole
 manifests/<table>/part-00001.parquet   what was appended to it since, and so on
-manifests/scores/<2 letters of the recording>/<recording>-<detector>-<key>.parquet   one row, never changed
+manifests/scores/<2 letters of the recording>/<recording>-<detector>-<key>.parquet   never changed
 ledger/part-*.parquet                  the ledger
 """
 
@@ -261,33 +261,41 @@ def scores_path(corpus: Corpus, recording_id: str, detector: str, key: str) -> P
     return corpus.table("scores").folder / recording_id[:2] / f"{recording_id}-{detector}-{key}.parquet"
 
 
-def write_scores(corpus: Corpus, row: Mapping[str, object] | pa.Table) -> Path:
-    """Keep one row of scores and return its file; scores that are kept already never change.
+def write_scores(corpus: Corpus, rows: Iterable[Mapping[str, object]] | pa.Table) -> Path:
+    """Keep one detector's scores of one recording and return their file; what is kept already never changes.
 
     A mapping has the columns of `ScoresRow`; lists may be NumPy arrays of the column's type and any
-    shape, nullable columns may be left out.
-    Raises SchemaError for a row that does not fit.
+    shape, nullable columns may be left out. Rows are in time order.
+    Raises SchemaError for rows that do not fit, are none, or are not all of one detector and recording.
     """
-    if isinstance(row, pa.Table):
-        table = row
-    else:
-        schema = SCHEMAS["scores"]
-        full = {**dict.fromkeys(schema.names), **row}
-        flat = {name: v.ravel() if isinstance(v, np.ndarray) else v for name, v in full.items()}
-        types = dict(zip(schema.names, schema.types, strict=True))
-        table = pa.table({name: pa.array([value], types.get(name)) for name, value in flat.items()})
+    table = rows if isinstance(rows, pa.Table) else _scores_table(rows)
     table = conform("scores", table)
-    if table.num_rows != 1:
-        raise SchemaError(f"scores: {table.num_rows} rows, one file holds one")
-    path = scores_path(corpus, *(table[name][0].as_py() for name in ("recording_id", "detector", "key")))
+    names = table.select(["recording_id", "detector", "key"]).group_by(["recording_id", "detector", "key"])
+    distinct = names.aggregate([]).to_pylist()
+    if len(distinct) != 1:
+        raise SchemaError(f"scores: rows of {len(distinct)} recordings and detectors, one file holds one")
+    path = scores_path(corpus, **distinct[0])
     if not path.exists():
         with write_beside(path) as file:
-            write_parquet(table, file)
+            # A row a group: writing takes the memory of minutes, however many hours there are.
+            write_parquet(table, file, row_group_rows=1)
     return path
 
 
+def _scores_table(rows: Iterable[Mapping[str, object]]) -> pa.Table:
+    schema = SCHEMAS["scores"]
+    types = dict(zip(schema.names, schema.types, strict=True))
+    tables = [schema.empty_table()]
+    for row in rows:
+        full = {**dict.fromkeys(schema.names), **row}
+        flat = {name: v.ravel() if isinstance(v, np.ndarray) else v for name, v in full.items()}
+        one = pa.table({name: pa.array([value], types.get(name)) for name, value in flat.items()})
+        tables.append(conform("scores", one))
+    return pa.concat_tables(tables)
+
+
 def read_scores(corpus: Corpus, recording_id: str, detector: str, key: str) -> pa.Table:
-    """The one row of scores. Raises FileNotFoundError where there is none, CorpusError for a foreign file."""
+    """The rows, in time order. Raises FileNotFoundError where there are none, CorpusError for a foreign file."""
     path = scores_path(corpus, recording_id, detector, key)
     file, version = open_parquet("scores", path)
     return migrate("scores", file.read(), version)

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .checks import Fault, check_links, check_rows, check_scores
+from .checks import Fault, check_continuous, check_links, check_rows, check_scores
 from .parquet import open_parquet
 from .schema import PRIMARY_KEYS, SCHEMA_VERSION, SCHEMAS, migrate
 from .store import Corpus, scores_path
@@ -86,15 +86,16 @@ def _check_scores_files(corpus: Corpus, durations: Mapping[str, float | None] | 
         faults.clear()
         if rows is None:
             continue
-        problems = [f"{rows.num_rows} rows, one file holds one"] if rows.num_rows != 1 else []
-        if rows.num_rows == 1:
-            problems += check_scores(rows, durations)
-            problems += _misnamed(corpus, path, rows)
+        problems = [] if rows.num_rows else ["no rows"]
+        for number in range(rows.num_rows):
+            problems += check_scores(rows.slice(number, 1), durations)
+            problems += _misnamed(corpus, path, rows.slice(number, 1))
+        problems += check_continuous(rows)
         yield from (Fault("scores", _shown(corpus, path), problem) for problem in problems)
 
 
 def _misnamed(corpus: Corpus, path: Path, row: pa.Table) -> Iterator[str]:
-    recording_id, detector, key = (str(row[name][0].as_py()) for name in PRIMARY_KEYS["scores"])
+    recording_id, detector, key = (str(row[name][0].as_py()) for name in PRIMARY_KEYS["scores"][:3])
     try:
         if path != scores_path(corpus, recording_id, detector, key):
             yield f"holds {detector} {key} of recording {recording_id}, which belongs under another name"

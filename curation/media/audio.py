@@ -103,9 +103,10 @@ def audio_span(
                 if left <= 0:
                     return
             else:
-                if left is None:
+                if left is not None:
+                    return
+                if seek is None:
                     raise decoder.nothing()
-                return
 
 
 class Joiner:

@@ -27,10 +27,9 @@ class StreamClock:
         if container_time is None:
             return now
         raw = container_time - self.zero
-        for correction in (0.0, self.correction):
-            if self._is_plausible(raw + correction, now):
-                self.correction = correction
-                return raw + correction
+        for time in (raw, raw + self.correction):
+            if self._is_plausible(time, now):
+                return time
         self.correction = now - raw
         return now
 

@@ -68,18 +68,28 @@ class Decoder:
         self.rate = 0  # Hz, known with the first piece
         self.channels = 0
         self.errors = 0  # packets that failed so far
-        self.padding = 0  # samples of the last packet beyond its own length: a codec fills it up
         self._packets_read = 0
         self._first_error = ""
         self._container = container
         self._stream = stream
         self._context = stream.codec_context
         self._tick = float(stream.time_base or 0)
+        self._last: tuple[Packet[Any], list[AudioFrame]] | None = None
         self._layout: AudioLayout | None = None
         self._converter: AudioResampler | None = None
         self._converted = (0, "", "")
         self._lossy = True  # nothing came before the first piece: its timestamp alone places it
         self._context.thread_count = 1
+
+    @property
+    def padding(self) -> int:
+        """Samples of the last packet beyond the length it claims: codecs fill their last packet up."""
+        if self._last is None or not self._last[0].duration:
+            return 0
+        packet, frames = self._last
+        rate = frames[0].sample_rate
+        beyond = sum(frame.samples for frame in frames) - to_ticks((packet.duration or 0) * self._tick, rate)
+        return beyond if beyond > ROUNDING_SECONDS * rate else 0
 
     def seek(self, time: float) -> None:
         """Go on with the sound at or somewhat before container time `time`, if the file can be searched."""
@@ -112,7 +122,7 @@ class Decoder:
             try:
                 frames = self._context.decode(packet)
                 if packet is not None and frames:
-                    self.padding = self._beyond(packet, frames)
+                    self._last = packet, frames
                 for frame in frames:
                     if frame.is_corrupt:
                         self._fail("damaged packet")
@@ -132,12 +142,6 @@ class Decoder:
             self._packets_read += 1
             yield packet
         yield None
-
-    def _beyond(self, packet: Packet[Any], frames: list[AudioFrame]) -> int:
-        length = (packet.duration or 0) * self._tick
-        count = sum(frame.samples for frame in frames)
-        beyond = count - to_ticks(length, frames[0].sample_rate)
-        return beyond if length and beyond > ROUNDING_SECONDS * frames[0].sample_rate else 0
 
     def _fail(self, why: str) -> None:
         self.errors += 1
@@ -164,9 +168,12 @@ class Decoder:
     def _end_conversion(self) -> list[AudioFrame]:
         if self._converter is None:
             return []
-        frames = [frame for frame in self._converter.resample(None) if frame.samples]
-        self._converter = None
-        return frames
+        converter, self._converter = self._converter, None
+        try:
+            return [frame for frame in converter.resample(None) if frame.samples]
+        except FFmpegError as error:
+            self._fail(one_line(error))
+            return []
 
 
 class _Run:

@@ -13,6 +13,7 @@ from manifests.time import to_ticks
 
 from .clock import StreamClock
 from .probe import (
+    UNKNOWN_CODEC,
     MediaError,
     MediaInfo,
     audio_stream,
@@ -90,7 +91,10 @@ def identify(path: str | os.PathLike[str], uri: str = "") -> Identity:
         if error.reason in ("vanished", "permission_denied"):
             raise
         problem = (error.reason, error.detail)
-    claimed = _claimed_duration(path, info, size)
+    try:
+        claimed = _claimed_duration(path, info, size)
+    except OSError as error:
+        raise os_error(error) from None
     truncated = claimed is not None and claimed - (duration or 0.0) > _MISSING_SECONDS
     return Identity(info, recording_id, sha256, size, duration, truncated, problem)
 
@@ -124,13 +128,11 @@ def _scan(
     for packet in read_packets(container, streams, lambda failure: None):
         start = packet.pts if packet.pts is not None else packet.dts
         time = None if start is None else float(start * packet.time_base)
-        if audio is not None and packet.stream_index == audio.index:
+        if audio is not None and packet.stream_index == audio.index and codec_name(audio) != UNKNOWN_CODEC:
             if shift is None:
                 shift = 0.0 if time is None else time - info.zero
                 sound.update(_description(audio, shift))
             sound.update(_payload(packet, audio))
-        if packet.is_discard:  # outside what an edit list lets play
-            continue
         end = ends[packet.stream_index]
         length = (
             float(packet.duration * packet.time_base) if packet.duration else _frame_seconds(info, packet)
@@ -144,7 +146,7 @@ def _scan(
             duration,
             ("no_audio_stream", f"{len(container.streams.video)} video streams, none of audio"),
         )
-    if codec_name(audio) == "unknown":
+    if codec_name(audio) == UNKNOWN_CODEC:
         return None, duration, ("decode_failed", "no decoder for the audio codec")
     if shift is None:
         return None, duration, ("no_samples", "the audio stream has no packets")

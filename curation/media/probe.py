@@ -38,6 +38,8 @@ _SIGNATURES = (
 
 _READ_RETRIES = 64  # reads that fail in a row before the rest of the file is given up
 
+UNKNOWN_CODEC = "unknown"
+
 _SHORT_NAMES = {"mov,mp4,m4a,3gp,3g2,mj2": "mp4", "matroska,webm": "matroska"}
 
 
@@ -176,6 +178,8 @@ def read_packets(
                     failures = 0
                     yield packet
             return
+        except IndexError:
+            return  # PyAV's own, now and then, at the end of files where streams appear on the way
         except FFmpegError as error:
             failures += 1
             if failures == 1:
@@ -237,9 +241,9 @@ def _video_track(stream: VideoStream, zero: float) -> VideoTrack:
 
 
 def codec_name(stream: av.stream.Stream) -> str:
-    """The codec of `stream` ("mp3"), not the decoder in use ("mp3float"); "unknown" without a decoder."""
+    """The codec of `stream` ("mp3"), not the decoder in use ("mp3float"); UNKNOWN_CODEC without a decoder."""
     codec = stream.codec_context
-    return "unknown" if codec is None else codec.codec.canonical_name
+    return UNKNOWN_CODEC if codec is None else codec.codec.canonical_name
 
 
 def _claimed_duration(

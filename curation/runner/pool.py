@@ -1,8 +1,8 @@
 """The parent's side of the local runner: which worker has which item, and what a worker's death means.
 
 Every worker holds at most one item, handed to it by the parent, so a death is blamed on exactly that item.
-Items whose worker died wait until all others are finished and are then tried again one at a time, with no
-other worker alive: whatever kills the worker then is that item, or somebody outside, but no neighbour.
+Items whose worker died wait until all others are finished and are then tried again one at a time, each in a
+fresh worker with no other alive: what kills it then is that item, or somebody outside, but no neighbour.
 """
 
 from __future__ import annotations
@@ -146,9 +146,7 @@ class _Pool:
                 return len(self._waiting) + len(self._tasks) < self._limit
             self._exhausted = True
         if self._suspects and not (self._waiting or self._tasks):
-            if self._limit > 1:
-                self._limit = 1
-                self._stop(kill=False)  # their memory may be what the suspects were short of
+            pass  # a fresh worker, and all the memory that the others held
             self._waiting.append(self._suspects.popleft())
         return False
 
@@ -210,7 +208,7 @@ class _Pool:
             error, trace = content
             logger.debug("%s: %s", worker.name, trace)
             raise RuntimeError(f"stage {self._name!r} cannot start: {error}")
-        elif False:
+        elif task is None:
             pass  # progress from a thread that the stage left behind
         elif kind == "progress":
             (fraction,) = content

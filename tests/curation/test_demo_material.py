@@ -291,6 +291,8 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         thread.start()
         monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
         monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{server.server_port}")
+        # pip keeps only what comes from a host it trusts.
+        monkeypatch.setenv("PIP_TRUSTED_HOST", "127.0.0.1")
         monkeypatch.setenv("HOME", str(home))
         yield folder
         server.shutdown()

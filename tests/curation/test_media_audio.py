@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.media import MediaError, audio_blocks, audio_span, write_media
+from curation.media import MediaError, audio_blocks, audio_span, frames, identify, write_media
 from curation.media.audio import _Blocks
 from curation.media.clock import StreamClock
+from curation.media.decode import Decoder
 
 if str(Path(__file__).parent) not in sys.path:
     sys.path.append(str(Path(__file__).parent))
@@ -241,8 +243,8 @@ def test_sound_that_starts_late_begins_with_a_gap(tmp_path: Path, suffix: str) -
     assert abs(len(decoded) / 48000 - 15.0) < 0.025
 
 
-def test_streams_far_apart_in_the_file_have_the_same_zero(tmp_path: Path) -> None:
-    """Megabytes of sound that starts late come before the first picture."""
+def apart(tmp_path: Path) -> tuple[Path, bytes]:
+    """All of the sound, which starts at 2.5 s, then all of the pictures, and the first of those."""
     noise = np.random.default_rng(4).normal(0, 0.1, (8, 48000 * 12)).astype(np.float32)
     sound = files.write(tmp_path / "sound.mkv", noise, 48000, "flac")
     picture = files.write(tmp_path / "picture.mkv", None, fps=10)
@@ -266,7 +268,12 @@ def test_streams_far_apart_in_the_file_have_the_same_zero(tmp_path: Path) -> Non
                     pictures.append(bytes(packet))
                 packet.stream = stream
                 new.mux(packet)
-    assert path.read_bytes().index(pictures[0]) > 5_000_000  # more than libavformat looks at by itself
+    return path, pictures[0]
+
+
+def test_streams_far_apart_in_the_file_have_the_same_zero(tmp_path: Path) -> None:
+    path, picture = apart(tmp_path)
+    assert path.read_bytes().index(picture) > 5_000_000  # more than libavformat looks at by itself
     assert files.gaps(files.decode(path)) == [(0.0, 2.5)]
 
 
@@ -305,6 +312,27 @@ def test_packets_that_cannot_be_decoded_become_a_gap(tmp_path: Path, count: int)
     assert abs(end - start - count * 1024 / 48000) < 0.002
     first, second = files.peaks(files.native(blocks)[0], 48000)
     assert abs(second - first - (CLICK - 1.0)) < 0.002
+
+
+def test_what_a_decoder_makes_up_is_left_out(tmp_path: Path) -> None:
+    """AC-3 fills a damaged packet with sound of its own and says so."""
+    noise = np.random.default_rng(6).normal(0, 0.1, (1, 48000 * 12)).astype(np.float32)
+    source = files.write(tmp_path / "a.mkv", noise, 48000, "ac3")
+    rng = np.random.default_rng(2)
+
+    def spoil(packet: Any, index: int) -> bytes | bool:
+        data = bytes(packet)
+        keep = len(data) // 3
+        return data[:keep] + rng.bytes(len(data) - keep) if 100 <= index < 120 else True
+
+    blocks = files.decode(files.remux(source, tmp_path / "b.mkv", spoil))
+    decoded = files.native(blocks)[0]
+    missing = sum(end - start for start, end in files.gaps(blocks))
+    assert 0.4 < missing <= 20 * 1536 / 48000 + 0.002
+    assert abs(sum(block.errors for block in blocks) * 1536 / 48000 - missing) < 0.005
+    for start, end in files.gaps(blocks):
+        assert 3.1 < start < end < 3.9
+        assert not decoded[round(start * 48000) : round(end * 48000)].any()
 
 
 def test_errors_are_told_when_nothing_can_be_decoded(
@@ -381,6 +409,67 @@ def test_a_clock_that_starts_again_does_not_end_the_sound(tmp_path: Path) -> Non
     blocks = files.decode(tmp_path / "twice.ts")
     first, second = files.peaks(files.native(blocks)[0], 48000)
     assert abs(second - first - 15) < 0.05
+
+
+def test_streams_may_appear_on_the_way(tmp_path: Path) -> None:
+    """Later than anything that is looked at to find out what there is."""
+    signal = files.clicks(48000, 40, [CLICK])
+    first = files.write(tmp_path / "sound.ts", signal, 48000, "aac").read_bytes()
+    second = files.write(tmp_path / "both.ts", signal, 48000, "aac", 10).read_bytes()
+    (tmp_path / "more.ts").write_bytes(first + second)
+    assert identify(tmp_path / "more.ts").problem is None
+    (time, *_) = files.peaks(files.native(files.decode(tmp_path / "more.ts"))[0], 48000)
+    assert abs(time - CLICK) < 0.03
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix", "channels"),
+    [
+        ("aac", ".mp4", 2),
+        ("aac", ".mp4", 8),
+        ("flac", ".mkv", 8),
+        ("aac", ".ts", 2),
+        ("libopus", ".webm", 2),
+        ("libmp3lame", ".mp3", 2),
+        ("libopus", ".ogg", 2),
+        ("pcm_s16le", ".wav", 2),
+        ("flac", ".flac", 2),
+        ("pcm_s16le", ".avi", 2),
+    ],
+)
+def test_no_damage_gets_past_media_error(tmp_path: Path, codec: str, suffix: str, channels: int) -> None:
+    """Whatever is broken, the answer is sound or a MediaError: never another exception, never a crash."""
+    rng = np.random.default_rng(11)
+    noise = rng.normal(0, 0.1, (channels, 48000)).astype(np.float32)
+    fps = 10 if suffix in (".mp4", ".mkv", ".ts", ".webm", ".avi") else None
+    data = files.write(tmp_path / f"a{suffix}", noise, 48000, codec, fps).read_bytes()
+    path = tmp_path / f"b{suffix}"
+    readers: list[Callable[[], object]] = [
+        lambda: files.decode(path, block_seconds=1),
+        lambda: identify(path),
+        lambda: list(islice(frames(path, 10, size=(16, 16)), 30)),
+        lambda: list(audio_span(path, 0.4, 0.6)),
+    ]
+    outcomes = []
+    for turn in range(16):
+        broken = bytearray(data)
+        if turn % 4 == 0:
+            del broken[int(rng.integers(1, len(data))) :]
+        elif turn % 4 == 1:
+            start = int(rng.integers(0, len(data)))
+            del broken[start : start + 5000]
+        else:  # some bytes, of the head or of all
+            for _ in range(20):
+                broken[int(rng.integers(0, len(data) if turn % 4 == 2 else 2000))] = int(rng.integers(0, 256))
+        path.write_bytes(broken)
+        for read in readers:
+            try:
+                read()
+                outcomes.append("")
+            except MediaError as error:
+                outcomes.append(error.reason)
+    assert "" in outcomes
+    assert set(outcomes) - {""}
 
 
 def test_a_wild_timestamp_adds_no_hours(tmp_path: Path) -> None:
@@ -527,6 +616,26 @@ def test_a_span_is_the_same_part_of_the_whole(tmp_path: Path, codec: str, suffix
             assert np.array_equal(span, whole[:, first : round(end * 48000)])
 
 
+def test_a_span_of_lossy_sound_is_whole_from_its_first_sample(tmp_path: Path) -> None:
+    path = files.write(tmp_path / "a.mp4", files.tone(48000, 20), 48000, "aac", 10)
+    whole = files.native(files.decode(path))
+    for start in (3.2, 12.345, 15.0):
+        span = np.concatenate([piece for _, piece in audio_span(path, start, start + 1)], axis=1)
+        np.testing.assert_allclose(span, whole[:, round(start * 48000) :][:, :48000], atol=0.01)
+
+
+@pytest.mark.parametrize("too_far", [5.0, 100.0])
+def test_a_span_of_a_file_that_jumps_too_far(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, too_far: float
+) -> None:
+    """Some files' indexes lie. Here the search does, for a file that is right."""
+    path = files.write(tmp_path / "a.wav", files.tone(48000, 20), 48000, "pcm_s16le")
+    seek = Decoder.seek
+    monkeypatch.setattr(Decoder, "seek", lambda decoder, time: seek(decoder, time + too_far))
+    span = np.concatenate([piece for _, piece in audio_span(path, 9.0, 10.0)], axis=1)
+    assert np.array_equal(span, files.native(files.decode(path))[:, 9 * 48000 : 10 * 48000])
+
+
 def test_a_span_in_a_gap_is_silent_and_one_after_the_end_an_error(tmp_path: Path) -> None:
     source = files.write(tmp_path / "a.mp4", files.tone(48000, 12), 48000, "aac", 10)
     path = files.remux(source, tmp_path / "late.mp4", files.shift(3.0))
@@ -544,6 +653,7 @@ def test_a_clock_believes_what_can_be() -> None:
     assert clock.seconds(9.4, 5.0) == 8.0  # a hole
     assert clock.seconds(6.0, 8.0) == pytest.approx(4.6)  # an overlap
     assert clock.seconds(50_000.0, 10.0) == 10.0  # nonsense: directly after the last
+    assert clock.seconds(112.4, 10.0) == 10.0  # long after the end is nonsense too
     assert clock.seconds(12.4, 11.0) == 11.0  # and the next one is believed again
     assert clock.seconds(1.4, 60.0) == 60.0  # started anew
     assert clock.seconds(2.4, 61.0) == pytest.approx(61.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import struct
 import sys
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,20 @@ def test_the_duration_is_where_the_packets_end(
     assert files.native(files.decode(path)).shape[1] / 48000 <= duration + 0.002
 
 
+def test_what_an_edit_list_hides_does_not_count(tmp_path: Path) -> None:
+    """A phone cuts a recording by a note in the header."""
+    path = files.write(tmp_path / "a.mp4", noise(48000, 7, 1), 48000, "aac")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"elst") + 12
+    assert struct.unpack(">Ii", data[at : at + 8]) == (7000, 1024)  # milliseconds, and the priming samples
+    data[at : at + 4] = struct.pack(">I", 3000)
+    (tmp_path / "cut.mp4").write_bytes(data)
+    cut = identify(tmp_path / "cut.mp4")
+    assert cut.duration == pytest.approx(3.0, abs=0.03)
+    assert not cut.truncated
+    assert files.native(files.decode(tmp_path / "cut.mp4")).shape[1] / 48000 == pytest.approx(3.0, abs=0.03)
+
+
 def test_the_longer_stream_counts(tmp_path: Path) -> None:
     for seconds, frame_count in ((4.0, 100), (12.0, 100)):
         path = tmp_path / "a.mkv"
@@ -175,7 +190,11 @@ def test_files_without_sound_are_named_by_their_bytes(tmp_path: Path) -> None:
     cut = files.cut_off(files.write(tmp_path / "a.mp4", noise(48000, 5), 48000, "aac"), tmp_path / "cut.mp4")
     header = tmp_path / "header.wav"
     soundfile.write(header, np.zeros(0), 48000)
+    unknown = tmp_path / "unknown.mkv"
+    known = files.write(tmp_path / "known.mkv", noise(48000, 5), 48000, "flac")
+    unknown.write_bytes(known.read_bytes().replace(b"A_FLAC", b"A_FOOO"))
     for path, reason, readable in (
+        (unknown, "decode_failed", True),
         (silent, "no_audio_stream", True),
         (text, "not_media", False),
         (cut, "unreadable", False),

@@ -238,9 +238,11 @@ def test_a_playlist_leads_nowhere(tmp_path: Path, suffix: str) -> None:
         "\udcff\udcfe",
     ],
 )
-def test_odd_names(tmp_path: Path, name: str) -> None:
+def test_odd_names(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path = files.write(tmp_path / f"{name}.mp4", files.tone(48000, 2), 48000, "aac")
     assert sorted(p.name for p in tmp_path.iterdir()) == [f"{name}.mp4"]
+    monkeypatch.chdir(tmp_path)
+    assert probe(path.name).duration == pytest.approx(2.0)  # without a folder before it
     assert probe(path).duration == pytest.approx(2.0)
     assert probe(os.fspath(path)).duration == pytest.approx(2.0)
     assert identify(path).problem is None

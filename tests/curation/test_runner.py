@@ -135,6 +135,8 @@ def test_suspects_are_retried_alone_after_the_rest(tmp_path: Path) -> None:
     outcomes = run(suspect(0), suspect(1), *others, suspect(2), workers=3, stage=stages.Act(str(notes)))
     assert [o.attempt for o in outcomes] == [2, 2, *[1] * 6, 2]
     assert {o.result for o in outcomes} == {"survived", "slept"}
+    retriers, others_workers = {outcomes[n].worker for n in (0, 1, 8)}, {o.worker for o in outcomes[2:8]}
+    assert len(retriers) == 3 and not retriers & others_workers  # each in a fresh one
     lines = [line for path in notes.iterdir() for line in path.read_text().splitlines()]
     ends = [line.split() for line in lines if line.startswith("end ")]
     slept = [float(end) for _, verb, _, end in ends if verb == "sleep"]
@@ -164,7 +166,7 @@ def test_random_kills_from_outside_lose_nothing(workers: int, tmp_path: Path) ->
             os.kill(pid, signal.SIGKILL)
 
     def kill() -> None:
-        while not over.wait(chance.uniform(0.01, 0.12)):
+        while not over.wait(chance.uniform(0.02, 0.14)):
             pids = sorted(children() - before)
             if not pids:
                 continue
@@ -184,15 +186,15 @@ def test_random_kills_from_outside_lose_nothing(workers: int, tmp_path: Path) ->
     killer = threading.Thread(target=kill)
     killer.start()
     try:
-        items = [("double", n, 0.04) for n in range(30)]
+        items = [("double", n, 0.04) for n in range(10 * workers)]
         outcomes = run(*items, ("signal", signal.SIGSEGV), workers=workers, stage=stages.Act(str(tmp_path)))
     finally:
         over.set()
         killer.join()
     crashed = outcomes.pop()
     assert crashed.status == "crashed"
-    assert [(o.status, o.result) for o in outcomes] == [("done", 2 * n) for n in range(30)]
-    assert kills.total() >= 4
+    assert [(o.status, o.result) for o in outcomes] == [("done", 2 * n) for _, n, _ in items]
+    assert kills.total() >= 3
     assert 0 < sum(o.attempt - 1 for o in outcomes) <= kills.total()
 
 
@@ -280,16 +282,6 @@ def test_nobody_is_blamed_for_a_caller_who_takes_his_time() -> None:
         if len(outcomes) == 1:
             time.sleep(2.5)
     assert [(o.status, o.attempt) for o in outcomes] == [("done", 1), ("done", 1)]
-
-
-def test_time_without_an_item_is_no_stall() -> None:
-    def items() -> Iterator[Item]:
-        for n in range(3):
-            yield Item(str(n), ("sleep", 0.2))
-            time.sleep(0.8)
-
-    outcomes = list(run_local(stages.Act(), items(), workers=1, stall_seconds=0.5))
-    assert [(o.status, o.attempt) for o in outcomes] == [("done", 1)] * 3
 
 
 def test_items_are_taken_as_they_are_needed() -> None:
@@ -450,7 +442,7 @@ def test_a_senseless_fraction_does_no_harm(fraction: float, shown: float) -> Non
 
 
 def test_progress_of_a_thread_left_behind_is_nobodys() -> None:
-    outcomes = run(("late_progress",), ("sleep", 0.5), workers=2)
+    outcomes = run(("sleep", 1.0), ("late_progress",), workers=2)
     assert [o.status for o in outcomes] == ["done", "done"]
 
 

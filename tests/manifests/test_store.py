@@ -417,7 +417,7 @@ def test_scores_come_back_bit_for_bit(corpus: Corpus) -> None:
         "tags_per_frame": 2,
         "tag_hop": 0.96,
     }
-    path = write_scores(corpus, scores_row(**tags))
+    path = write_scores(corpus, [scores_row(**tags)])
     assert path == corpus.path / "manifests/scores/ab/ab12-yamnet-k1.parquet"
     table = read_scores(corpus, "ab12", "yamnet", "k1")
     values = table["values"][0].values.to_numpy().reshape(3, 2)
@@ -433,14 +433,14 @@ def test_scores_come_back_bit_for_bit(corpus: Corpus) -> None:
 def test_columns_in_another_memory_order_are_the_same_rows(corpus: Corpus, tmp_path: Path) -> None:
     other = Corpus.create(tmp_path / "other")
     flipped = np.asfortranarray(scores_row()["values"])
-    one, two = write_scores(corpus, scores_row()), write_scores(other, scores_row(values=flipped))
+    one, two = write_scores(corpus, [scores_row()]), write_scores(other, [scores_row(values=flipped)])
     assert one.read_bytes() == two.read_bytes()
 
 
 def test_scores_never_change(corpus: Corpus) -> None:
-    path = write_scores(corpus, scores_row())
+    path = write_scores(corpus, [scores_row()])
     before = path.read_bytes()
-    assert write_scores(corpus, scores_row(hop=0.5)) == path
+    assert write_scores(corpus, [scores_row(hop=0.5)]) == path
     assert path.read_bytes() == before
     with pytest.raises(ValueError, match="use write_scores"):
         corpus.replace("scores", [])
@@ -448,14 +448,16 @@ def test_scores_never_change(corpus: Corpus) -> None:
 
 def test_scores_that_do_not_fit_are_refused(corpus: Corpus) -> None:
     with pytest.raises(SchemaError, match=r"columns unknown: \['colour'\]"):
-        write_scores(corpus, scores_row(colour="red"))
+        write_scores(corpus, [scores_row(colour="red")])
     with pytest.raises(SchemaError, match=r"scores.hop: 1 of 1 rows are null"):
-        write_scores(corpus, scores_row(hop=None))
+        write_scores(corpus, [scores_row(hop=None)])
     with pytest.raises(ValueError, match=r"'\.\./x' must be letters"):
-        write_scores(corpus, scores_row(detector="../x"))
-    two = pa.concat_tables([pq.read_table(write_scores(corpus, scores_row()))] * 2)
-    with pytest.raises(SchemaError, match="2 rows, one file holds one"):
-        write_scores(corpus, two)
+        write_scores(corpus, [scores_row(detector="../x")])
+    write_scores(corpus, [scores_row()])
+    with pytest.raises(SchemaError, match="rows of 2 recordings and detectors, one file holds one"):
+        write_scores(corpus, [scores_row(), scores_row(detector="silero")])
+    with pytest.raises(SchemaError, match="rows of 0 recordings"):
+        write_scores(corpus, [])
     path = scores_path(corpus, "ab12", "yamnet", "k1")
     path.with_name(".ab12-yamnet-k2.parquet").touch()
     assert corpus.table("scores").files() == [path]

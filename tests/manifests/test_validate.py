@@ -100,10 +100,10 @@ def sound(corpus: Corpus) -> Corpus:
     # cut's end was rounded to the next millisecond.
     corpus.replace("cuts", [cut("kept", 1.001, 61.001), cut("kept", 30, 100, "reject")])
     corpus.replace("drops", [drop(source_id("m:gone"), "source"), drop("dropped", "recording")])
-    write_scores(corpus, scores("kept", values=np.tile(np.array([0, 1], np.float16), 200)))
+    write_scores(corpus, [scores("kept", values=np.tile(np.array([0, 1], np.float16), 200))])
     level = np.array([[-np.inf, 20_000]] * 200, np.float16)
-    write_scores(corpus, scores("kept", detector="level", values=level, hop=0.04, window=0.04))
-    write_scores(corpus, scores("kept", "nan", values=np.full((200, 2), np.nan, np.float16)))
+    write_scores(corpus, [scores("kept", detector="level", values=level, hop=0.04, window=0.04)])
+    write_scores(corpus, [scores("kept", "nan", values=np.full((200, 2), np.nan, np.float16))])
     now = datetime(2026, 1, 2, tzinfo=UTC)
     rows = [
         LedgerRow(stage="s", key="k", item="i", outcome="done", attempt=1, started_at=now, seconds=0.0)
@@ -274,7 +274,7 @@ def test_every_fault_of_files_is_listed_at_once(sound: Corpus) -> None:
 
 def test_every_fault_of_scores_is_listed_at_once(sound: Corpus) -> None:
     def plant(key: str, /, name: Any = "kept", **changes: object) -> str:
-        return write_scores(sound, scores(name, key, **changes)).relative_to(sound.path).as_posix()
+        return write_scores(sound, [scores(name, key, **changes)]).relative_to(sound.path).as_posix()
 
     half = np.full((200, 2), 0.5, np.float16)
     loud = half.copy()
@@ -321,7 +321,15 @@ def test_every_fault_of_scores_is_listed_at_once(sound: Corpus) -> None:
     double = folder / "kept-yamnet-double.parquet"
     one = pq.read_table(folder / "kept-yamnet-k.parquet")
     pq.write_table(pa.concat_tables([one, one]), double)
-    expected.add((double.relative_to(sound.path).as_posix(), "2 rows, one file holds one"))
+    expected.add(
+        (
+            double.relative_to(sound.path).as_posix(),
+            "holds yamnet k of recording kept, which belongs under another name",
+        )
+    )
+    expected.add(
+        (double.relative_to(sound.path).as_posix(), "the row from 0.0 s does not follow the one before")
+    )
     (folder / "kept-yamnet-cut.parquet").write_bytes(moved.read_bytes()[:-1])
     found = {(fault.item, fault.problem) for fault in validate(sound)}
     unreadable = {(item, problem) for item, problem in found if item.endswith("-cut.parquet")}
