@@ -146,7 +146,7 @@ class _Pool:
                 return len(self._waiting) + len(self._tasks) < self._limit
             self._exhausted = True
         if self._suspects and not (self._waiting or self._tasks):
-            pass  # a fresh worker, and all the memory that the others held
+            self._stop(kill=False)  # a fresh worker, and all the memory that the others held
             self._waiting.append(self._suspects.popleft())
         return False
 
