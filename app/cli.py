@@ -34,11 +34,12 @@ def refusing_in_one_line() -> Iterator[None]:
     from curation.demo_sounds import DemoError
     from curation.detectors import DetectorUnavailable
     from curation.ingest import SourceNotFound
+    from curation.runner import CannotStart
     from manifests.lock import Locked
     from manifests.recipe import RecipeError
     from manifests.schema import CorpusError
 
-    refusals = (RecipeError, CorpusError, Locked, SourceNotFound, DetectorUnavailable, DemoError, OSError)
+    refusals = (RecipeError, CorpusError, Locked, SourceNotFound, DetectorUnavailable, CannotStart, DemoError, OSError)
     try:
         yield
     except refusals as error:
@@ -63,9 +64,7 @@ def curate(
     corpus: CorpusOption,
     recipe: Annotated[str, typer.Option(help="A shipped recipe's name, or a TOML file.")] = "default",
     workers: WorkersOption = None,
-    retry: Annotated[
-        bool, typer.Option("--retry", help="Try files again that crashed a worker before.")
-    ] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Try files again that crashed a worker before.")] = False,
 ) -> None:
     """Score recordings and cut pure sound effects out of them.
 

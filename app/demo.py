@@ -33,9 +33,7 @@ def run_demo(
     curate([material.media], corpus)
     console.print(found_of_planted(findings(Corpus.open(corpus), material.planted)))
     page = report(corpus)
-    console.print(
-        f"What lies in each video, and from where: {folder / 'truth.jsonl'}, {folder / 'LICENSES.txt'}"
-    )
+    console.print(f"What lies in each video, and from where: {folder / 'truth.jsonl'}, {folder / 'LICENSES.txt'}")
     console.print(f"[bold]Open the report:[/bold] {page}", soft_wrap=True)
     return page
 

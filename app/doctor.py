@@ -27,9 +27,7 @@ def examine() -> bool:
         soft_wrap=True,
         highlight=False,
     )
-    console.print(
-        ", ".join(f"{name} {_version(name) or 'missing'}" for name in CORE), soft_wrap=True, highlight=False
-    )
+    console.print(", ".join(f"{name} {_version(name) or 'missing'}" for name in CORE), soft_wrap=True, highlight=False)
 
     table = Table(title="Detectors", title_justify="left")
     for column in ("detector", "state", "version"):

@@ -73,11 +73,7 @@ def _rate(step: Step, skipped: float, seconds: float) -> str:
     if seconds < 0.5:
         return ""
     done = max(0.0, step.done - skipped)
-    return (
-        f"{done / 3600 / (seconds / 60):.2f} h/min"
-        if step.unit == "seconds"
-        else f"{done / 1e6 / seconds:.0f} MB/s"
-    )
+    return f"{done / 3600 / (seconds / 60):.2f} h/min" if step.unit == "seconds" else f"{done / 1e6 / seconds:.0f} MB/s"
 
 
 def _shown(uris: tuple[str, ...]) -> str:

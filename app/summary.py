@@ -12,7 +12,7 @@ NAMES = {
     "accept": "accepted",
     "review": "for review",
     "reject": "rejected",
-    "too_short": "too short",
+    "too_short": "too short, or beside an event",
     "unheard": "not decided on",
 }
 COLOURS = {"accept": "green", "review": "yellow", "reject": "red"}
@@ -20,9 +20,7 @@ COLOURS = {"accept": "green", "review": "yellow", "reject": "red"}
 
 def show_summary(corpus: Corpus, console: Console | None = None) -> None:
     """Print the account of a corpus."""
-    account = corpus_account(
-        *(corpus.table(name).rows() for name in ("recordings", "events", "cuts", "drops"))
-    )
+    account = corpus_account(*(corpus.table(name).rows() for name in ("recordings", "events", "cuts", "drops")))
     out = console or Console()
     out.print(_hours(account))
     if account.drops:

@@ -114,9 +114,7 @@ def corpus_account(
     )
 
 
-def _drop_totals(
-    drops: Iterable[Drop], lengths: Mapping[tuple[ItemKind, str], float]
-) -> tuple[DropTotal, ...]:
+def _drop_totals(drops: Iterable[Drop], lengths: Mapping[tuple[ItemKind, str], float]) -> tuple[DropTotal, ...]:
     """Drops counted by kind and reason; an item that two stages dropped for one reason counts once."""
     items: dict[tuple[ItemKind, str], set[str]] = defaultdict(set)
     for drop in drops:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 
 from manifests.recipe import Recipe
 from manifests.records import Drop, Recording, Source
-from manifests.schema import CorpusError, to_table
+from manifests.schema import to_table
 from manifests.store import Corpus
 
-from .decide import STAGE, decide
+from .decide import STAGE, Decided, decide
 from .stages import load_scores
 
-CHUNK = 256  # recordings whose rows are Python objects at once
+OBJECTS = 20_000  # rows that are Python objects at once
 
 
 @dataclass(frozen=True)
@@ -29,40 +29,58 @@ class Entries:
 
 
 def commit(corpus: Corpus, recipe: Recipe, entries: Entries, on_seconds: Callable[[float], None]) -> None:
-    """Decide over every recording of `entries` and write all tables; `on_seconds` is told the seconds decided so far."""
+    """Decide over every recording of `entries` and write all tables.
+
+    `on_seconds` is told how many seconds of sound are decided on so far.
+    """
     drops = [*entries.drops, *_copies(entries), *_replaced(entries)]
     gone = {row.item for row in drops if row.item_kind == "recording"}
-    events: list[pa.Table] = []
-    cuts: list[pa.Table] = []
-    waiting_events, waiting_cuts = [], []
-    done = 0.0
-    for number, recording in enumerate(sorted(entries.recordings.values(), key=lambda row: row.recording_id)):
-        done += recording.duration or 0.0
+    events, cuts = _Rows("events"), _Rows("cuts")
+    seconds = 0.0
+    for recording in sorted(entries.recordings.values(), key=lambda row: row.recording_id):
         if recording.recording_id not in gone:
-            try:
-                decided = decide(
-                    recording, load_scores(corpus, recording.recording_id, recipe.detectors), recipe
-                )
-            except FileNotFoundError:
-                detail = f"not all of {', '.join(recipe.detectors)} have heard it: curate its source again"
-                drops.append(_unscored(recording, detail, recipe))
-            except CorpusError as error:
-                drops.append(_unscored(recording, f"its scores cannot be read: {error}", recipe))
-            else:
-                waiting_events += decided.events
-                waiting_cuts += decided.cuts
-                drops += decided.drops
-        if number % CHUNK == CHUNK - 1:
-            events.append(to_table("events", waiting_events))
-            cuts.append(to_table("cuts", waiting_cuts))
-            waiting_events, waiting_cuts = [], []
-        on_seconds(done)
+            decided = _decided(corpus, recording, recipe)
+            events.add(decided.events)
+            cuts.add(decided.cuts)
+            drops += decided.drops
+        seconds += recording.duration or 0.0
+        on_seconds(seconds)
     corpus.set_recipe(_plain(asdict(recipe)), recipe.hash)
     corpus.replace("sources", entries.sources.values())
     corpus.replace("recordings", entries.recordings.values())
-    corpus.replace("events", pa.concat_tables([*events, to_table("events", waiting_events)]))
-    corpus.replace("cuts", pa.concat_tables([*cuts, to_table("cuts", waiting_cuts)]))
+    corpus.replace("events", events.table())
+    corpus.replace("cuts", cuts.table())
     corpus.replace("drops", drops)
+
+
+class _Rows:
+    """Rows of a table on their way to it: some as objects, the rest as Arrow."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._tables: list[pa.Table] = []
+        self._waiting: list[object] = []
+
+    def add(self, rows: Iterable[object]) -> None:
+        self._waiting += rows
+        if len(self._waiting) >= OBJECTS:
+            self._tables.append(to_table(self._name, self._waiting))
+            self._waiting = []
+
+    def table(self) -> pa.Table:
+        return pa.concat_tables([*self._tables, to_table(self._name, self._waiting)])
+
+
+def _decided(corpus: Corpus, recording: Recording, recipe: Recipe) -> Decided:
+    """The decision, or a drop where the scores it needs are not there."""
+    try:
+        scores = load_scores(corpus, recording.recording_id, recipe.detectors)
+    except FileNotFoundError:
+        names = ", ".join(recipe.detectors)
+        return Decided((), (), (_unscored(recording, f"not all of {names} have heard it: curate its source", recipe),))
+    except ValueError as error:
+        return Decided((), (), (_unscored(recording, f"its scores cannot be read: {error}", recipe),))
+    return decide(recording, scores, recipe)
 
 
 def _unscored(recording: Recording, detail: str, recipe: Recipe) -> Drop:
@@ -87,8 +105,7 @@ def _copies(entries: Entries) -> list[Drop]:
             detail=f"the same sound as {entries.recordings[source.recording_id].uri}",
         )
         for source in entries.sources.values()
-        if source.recording_id in entries.recordings
-        and entries.recordings[source.recording_id].uri != source.uri
+        if source.recording_id in entries.recordings and entries.recordings[source.recording_id].uri != source.uri
     ]
 
 

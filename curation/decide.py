@@ -45,9 +45,8 @@ def decide(recording: Recording, scores: Mapping[str, FrameScores], recipe: Reci
     fused = fuse(scores, recipe, recording.duration)
     found = _found(fused, scores["level"], recipe, whole)
     excluded = _excluded(found, fused, recipe) | Timeline.from_mask(fused.unscored, HOP)
-    doubtful = {
-        name: doubts(fused.probabilities[name], contaminant)
-        for name, contaminant in recipe.contaminants.items()
+    doubtful: dict[str, Timeline] = {
+        name: doubts(fused.probabilities[name], contaminant) for name, contaminant in recipe.contaminants.items()
     }
     all_doubts = Timeline(segment for timeline in doubtful.values() for segment in timeline)
 
@@ -75,7 +74,7 @@ def decide(recording: Recording, scores: Mapping[str, FrameScores], recipe: Reci
 
 def _found(fused: Fused, level: FrameScores, recipe: Recipe, whole: Segment) -> dict[str, Timeline]:
     """What is in the recording besides its sound effects, by label, inside the recording."""
-    timelines = {
+    timelines: dict[str, Timeline] = {
         name: contaminant_events(fused.probabilities[name], contaminant)
         for name, contaminant in recipe.contaminants.items()
     }
@@ -163,9 +162,7 @@ def _quality(segment: Segment, level: FrameScores, recording: Recording, recipe:
     # an honest low rate is the recording's, and stands in its row; what is brought up from one hides it
     nyquist = (recording.sample_rate or np.inf) / 2
     reasons = ["clipping"] if clipped > recipe.artifacts.max_clipped else []
-    return reasons + (
-        ["narrow_band"] if bandwidth < min(recipe.artifacts.min_bandwidth, 0.9 * nyquist) else []
-    )
+    return reasons + (["narrow_band"] if bandwidth < min(recipe.artifacts.min_bandwidth, 0.9 * nyquist) else [])
 
 
 def _drops(

@@ -150,9 +150,7 @@ def lay_out(scene: Scene, sounds: Mapping[str, Sound]) -> tuple[Laid, ...]:
         sound = sounds[order.pop()]
         if now + sound.duration > scene.duration:
             return tuple(laid)
-        laid.append(
-            Laid(sound.name, now, _gain(sound, sound.label, draw.uniform(-4.0, 2.0)), draw.uniform(0.2, 0.8))
-        )
+        laid.append(Laid(sound.name, now, _gain(sound, sound.label, draw.uniform(-4.0, 2.0)), draw.uniform(0.2, 0.8)))
         now += sound.duration + draw.uniform(0.3, 2.5)
 
 
@@ -202,9 +200,7 @@ def loop(sounds: list[Sound], count: int, seed: tuple[int, ...]) -> NDArray[np.f
     while now < count:
         order = order or [int(index) for index in draw.permutation(len(sounds))]
         sound = sounds[order.pop()]
-        piece = _faded(sound.samples, CROSSFADE_SECONDS) * np.float32(
-            _gain(sound, "bed", draw.uniform(-3.0, 0.0))
-        )
+        piece = _faded(sound.samples, CROSSFADE_SECONDS) * np.float32(_gain(sound, "bed", draw.uniform(-3.0, 0.0)))
         piece, at = piece[max(0, -now) :], max(0, now)
         bed[at : at + len(piece)] += piece[: count - at]
         now += max(1, len(sound.samples) - lap)

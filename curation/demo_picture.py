@@ -65,9 +65,7 @@ def _spectrogram(mono: NDArray[np.float32], sample_rate: int) -> NDArray[np.uint
     high = np.maximum(np.ceil(edges[1:]).astype(int), low + 1)
     bands = np.empty((len(windows), _BANDS), np.float32)
     shape = np.hanning(_WINDOW).astype(np.float32)
-    for first in range(
-        0, len(windows), 256
-    ):  # in blocks: all spectra of a long track are hundreds of megabytes
+    for first in range(0, len(windows), 256):  # in blocks: all spectra of a long track are hundreds of megabytes
         spectra = np.abs(np.fft.rfft(windows[first : first + 256] * shape)) * (4 / _WINDOW * _BAND_GAIN)
         for band, (start, end) in enumerate(zip(low, high, strict=True)):
             bands[first : first + 256, band] = spectra[:, start:end].max(axis=1)

@@ -22,7 +22,8 @@ def hysteresis(
 ) -> Timeline:
     """Where `probability` (cells of HOP seconds) reaches `onset`, as far as it stays at `offset` or above.
 
-    Runs at most `bridge` seconds apart are joined, then those under `min_duration` seconds are dropped. NaN is below all.
+    Runs at most `bridge` seconds apart are joined, then those under `min_duration` seconds are dropped. NaN is below
+    all.
     """
     known = np.nan_to_num(probability, nan=-1.0)
     edges = np.flatnonzero(np.diff(known >= offset, prepend=False, append=False))

@@ -39,7 +39,7 @@ class Fused:
 def logit(probability: NDArray[np.float32] | float) -> NDArray[np.float32]:
     """Log-odds, natural logarithm, of probabilities held within [CERTAIN, 1 - CERTAIN]."""
     held = np.clip(np.asarray(probability, np.float32), CERTAIN, 1 - CERTAIN)
-    return np.log(held) - np.log1p(-held)
+    return np.asarray(np.log(held) - np.log1p(-held), np.float32)
 
 
 def moving_mean(lane: NDArray[np.float32], cells: int) -> NDArray[np.float32]:
@@ -82,8 +82,7 @@ def contaminant_probability(
 def fuse(scores: Mapping[str, FrameScores], recipe: Recipe, duration: float) -> Fused:
     """Every contaminant of the recipe over a recording of `duration` seconds."""
     count = int(np.ceil(duration / HOP - 1e-6))
-    lanes = {
-        name: contaminant_probability(scores, contaminant, count)
-        for name, contaminant in recipe.contaminants.items()
+    lanes: dict[str, NDArray[np.float32]] = {
+        name: contaminant_probability(scores, contaminant, count) for name, contaminant in recipe.contaminants.items()
     }
     return Fused(count, lanes)

@@ -1,8 +1,8 @@
 """Curation from end to end: find the files, identify them, score the sound, decide, commit.
 
 What takes long is kept as it is done (the ledger and the score files), so a run that was stopped goes on where it was.
-What decides is recomputed in full from what is kept, so the tables of a run that was stopped and of one that was not are
-the same, byte for byte.
+What decides is recomputed in full from what is kept, so the tables of a run that was stopped and of one that was not
+are the same, byte for byte.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from .ingest import Found, discover
 from .runner import Item, Progress
 from .stages import Identify, Score
 from .work import WorkLog, failed_problem
-
 
 # statuses of recordings that have sound to score, as far as is known
 SOUND = frozenset({"ok", "truncated", "damaged", "quarantined"})
@@ -110,9 +109,7 @@ def _commit(corpus: Corpus, recipe: Recipe, entries: Entries, on_step: StepCallb
     commit(corpus, recipe, entries, tell)
 
 
-def _identify(
-    found: Sequence[Found], log: WorkLog, on_step: StepCallback | None
-) -> dict[str, dict[str, Any]]:
+def _identify(found: Sequence[Found], log: WorkLog, on_step: StepCallback | None) -> dict[str, dict[str, Any]]:
     """The identity of every file that could be met, by uri."""
     stage = Identify()
     files = [one for one in found if one.problem is None]
@@ -178,9 +175,7 @@ def _entries(corpus: Corpus, found: Sequence[Found], identified: dict[str, dict[
         if problem:
             kind = ("recording", recording.recording_id) if recording else ("source", key)
             stage = "ingest" if one.problem else "identify"
-            drops.append(
-                Drop(item=kind[1], item_kind=kind[0], stage=stage, reason=problem[0], detail=problem[1])
-            )  # type: ignore[arg-type]
+            drops.append(Drop(item=kind[1], item_kind=kind[0], stage=stage, reason=problem[0], detail=problem[1]))  # type: ignore[arg-type]
     for recording_id, rows in candidates.items():
         recordings[recording_id] = _best(corpus, [*rows, *_standing(recordings.get(recording_id), rows)])
     return Entries(sources, recordings, [*_earlier_drops(corpus, met, candidates.keys()), *drops])
@@ -211,14 +206,10 @@ def _best(corpus: Corpus, rows: Iterable[Recording]) -> Recording:
 def _earlier_drops(corpus: Corpus, met: set[str], recordings: Iterable[str]) -> list[Drop]:
     """Drops of earlier runs for what this run did not look at; the decisions are all made anew."""
     again = met | set(recordings)
-    return [
-        row for row in corpus.table("drops").rows() if row.stage in BEFORE_DECIDING and row.item not in again
-    ]
+    return [row for row in corpus.table("drops").rows() if row.stage in BEFORE_DECIDING and row.item not in again]
 
 
-def _score(
-    corpus: Corpus, entries: Entries, recipe: Recipe, log: WorkLog, on_step: StepCallback | None
-) -> Entries:
+def _score(corpus: Corpus, entries: Entries, recipe: Recipe, log: WorkLog, on_step: StepCallback | None) -> Entries:
     """Score every recording that has sound; its status and drops say how that went."""
     stage = Score(corpus.path, recipe.detectors)
     roots = corpus.roots
@@ -233,9 +224,7 @@ def _score(
             except ValueError as error:
                 problems[row.recording_id] = ("outside_root", str(error))
                 continue
-            items.append(
-                (key, row.recording_id, Item(key, (row.recording_id, path, row.duration), row.duration))
-            )
+            items.append((key, row.recording_id, Item(key, (row.recording_id, path, row.duration), row.duration)))
     shown = {row.recording_id: row.uri for row in recordings.values()}
     teller = _teller("score", "seconds", items, shown, on_step)
     results = log.carry_out(stage, items, teller, still_kept=stage.complete)
@@ -247,13 +236,11 @@ def _score(
         if outcome["problem"]:
             problems[recording_id] = outcome["problem"]
             status = "quarantined" if failed_problem(outcome["problem"][0]) else "unreadable"
-        elif outcome["errors"]:
+        elif outcome["damaged"]:
             status = "damaged"
         recordings[recording_id] = replace(row, status=status)
     for recording_id, (reason, detail) in problems.items():
-        drops.append(
-            Drop(item=recording_id, item_kind="recording", stage="score", reason=reason, detail=detail)
-        )
+        drops.append(Drop(item=recording_id, item_kind="recording", stage="score", reason=reason, detail=detail))
     return Entries(entries.sources, recordings, drops)
 
 

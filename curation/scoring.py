@@ -21,24 +21,27 @@ class Scorer:
     def __init__(self, names: Sequence[str]) -> None:
         self._detectors: dict[str, Any] = {name: open_detector(name) for name in names}
 
-    def score(
-        self, path: Path, progress: Callable[[float], None] | None = None
-    ) -> tuple[dict[str, FrameScores], int]:
-        """Scores by detector name, pooled to the stored rate, and how many packets could not be decoded.
+    def score(self, path: Path, progress: Callable[[float], None] | None = None) -> tuple[dict[str, FrameScores], bool]:
+        """Scores by detector name, pooled to the stored rate, and whether some of the sound could not be decoded.
 
         `progress` is told the seconds done so far. Raises MediaError when nothing can be decoded.
         """
         lanes = {name: _lane(detector) for name, detector in self._detectors.items()}
         rates = sorted({d.spec.sample_rate for d in self._detectors.values() if d.spec.sample_rate})
-        errors = 0
+        damaged, silent_until = False, 0.0
         for block in audio_blocks(path, rates, BLOCK_SECONDS):
-            errors += block.errors
+            for start, end in block.gaps:
+                if start <= silent_until:
+                    silent_until = end  # the sound has not begun yet
+                else:
+                    damaged = True  # demuxers skip much damage without an error
+            damaged = damaged or block.errors > 0
             for lane in lanes.values():
                 lane.push(block)
             if progress:
                 progress(block.start + block.native.shape[1] / block.native_rate)
         # one lane after the other is let go: a long recording would else be held twice over
-        return {name: lanes.pop(name).finish() for name in list(lanes)}, errors
+        return {name: lanes.pop(name).finish() for name in list(lanes)}, damaged
 
 
 class _BlockLane:

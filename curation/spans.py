@@ -1,20 +1,20 @@
 """Span salvage: from a recording, the most sound that can be kept in pieces that are long enough.
 
-Three questions in order: which maximal spans are pure; within one, which pieces can be accepted and which need a listener;
-and where to split what is longer than a cut may be.
+Three questions in order: which maximal spans are pure; within one, which pieces can be accepted and which need a
+listener; and where to split what is longer than a cut may be.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manifests.time import Segment, Timeline
-
 
 Fate = Literal["accept", "review", "discard"]
 
@@ -77,9 +77,7 @@ class _State:
         return _State(self.cost + weight * piece.segment.duration, piece.segment.end, (*self.pieces, piece))
 
 
-def _placements(
-    after: float, need: Segment, span: Segment, min_duration: float, *, is_first: bool
-) -> Iterator[Piece]:
+def _placements(after: float, need: Segment, span: Segment, min_duration: float, *, is_first: bool) -> Iterator[Piece]:
     """The pieces over `need` worth trying, given that the one before ends at `after`."""
     if is_first:  # from the span's beginning, with no accepted piece before it
         yield Piece(Segment(span.start, max(need.end, span.start + min_duration)), "review")
@@ -90,9 +88,7 @@ def _placements(
     yield Piece(need, "discard")
     length = max(min_duration, need.duration)
     start = max(earliest, need.end - length)
-    if (
-        start + length <= span.end
-    ):  # as short as it may be, and as early: it leaves most room for what follows
+    if start + length <= span.end:  # as short as it may be, and as early: it leaves most room for what follows
         yield Piece(Segment(start, start + length), "review")
     if earliest <= span.end - length:  # up to the span's end, with no accepted piece after it
         yield Piece(Segment(min(need.start, span.end - min_duration), span.end), "review")
@@ -153,9 +149,9 @@ def split_at_quiet(
     if not np.isfinite(total[-1]):  # max_duration is at least twice min_duration: even parts always fit
         parts = int(np.ceil(segment.duration / max_duration))
         bounds = np.linspace(segment.start, segment.end, parts + 1)
-        return [Segment(float(a), float(b)) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+        return [Segment(a, b) for a, b in pairwise(bounds.tolist())]
     chosen = [len(at) - 1]
     while chosen[-1]:
         chosen.append(int(before[chosen[-1]]))
     bounds = at[chosen[::-1]]
-    return [Segment(float(a), float(b)) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [Segment(a, b) for a, b in pairwise(bounds.tolist())]

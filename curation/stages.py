@@ -68,11 +68,7 @@ class Identify:
             sample_rate=audio.sample_rate if audio else None,
             channels=audio.channels if audio else None,
             has_video=video is not None,
-            status=STATUS_OF_PROBLEM.get(reason, "unreadable")
-            if reason
-            else "truncated"
-            if found.truncated
-            else "ok",  # type: ignore[arg-type]
+            status=STATUS_OF_PROBLEM.get(reason, "unreadable") if reason else "truncated" if found.truncated else "ok",  # type: ignore[arg-type]
         )
         return {"recording": asdict(recording), "problem": list(found.problem) if found.problem else None}
 
@@ -93,8 +89,7 @@ class Score:
         """Whether every detector's scores of the recording are kept already."""
         corpus = Corpus(self.corpus)
         return all(
-            scores_path(corpus, recording_id, name, spec(name).key(recording_id)).exists()
-            for name in self.detectors
+            scores_path(corpus, recording_id, name, spec(name).key(recording_id)).exists() for name in self.detectors
         )
 
     def open(self) -> None:
@@ -102,15 +97,15 @@ class Score:
         object.__setattr__(self, "_scorer", Scorer(self.detectors))
 
     def process(self, payload: tuple[str, str, float], progress: Callable[[float], None]) -> dict[str, Any]:
-        """(recording_id, path, duration) -> {"errors": undecodable packets, "problem": [reason, detail] | None}."""
+        """(recording_id, path, duration) -> {"damaged": whether sound was lost, "problem": [reason, detail] | None}."""
         recording_id, path, duration = payload
         scorer: Scorer = self._scorer  # type: ignore[attr-defined]
         try:
-            scores, errors = scorer.score(
+            scores, damaged = scorer.score(
                 Path(path), lambda seconds: progress(min(1.0, seconds / max(duration, 1e-3)))
             )
         except MediaError as error:
-            return {"errors": 0, "problem": [error.reason, error.detail]}
+            return {"damaged": False, "problem": [error.reason, error.detail]}
         corpus = Corpus(self.corpus)
         for name, frames in scores.items():
             one = spec(name)
@@ -119,12 +114,11 @@ class Score:
                 corpus,
                 to_rows(frames, recording_id=recording_id, detector=name, version=one.version, key=key),
             )
-        return {"errors": errors, "problem": None}
+        return {"damaged": damaged, "problem": None}
 
 
 def load_scores(corpus: Corpus, recording_id: str, detectors: tuple[str, ...]) -> Mapping[str, FrameScores]:
     """The kept scores of a recording by detector. Raises FileNotFoundError when a detector never heard it."""
     return {
-        name: from_rows(read_scores(corpus, recording_id, name, spec(name).key(recording_id)))
-        for name in detectors
+        name: from_rows(read_scores(corpus, recording_id, name, spec(name).key(recording_id))) for name in detectors
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Any
 
 from manifests.ledger import Ledger
@@ -56,30 +57,26 @@ class WorkLog:
         def told(progress: Progress) -> None:
             if on_progress:
                 on_progress(
-                    Progress(
-                        skipped + progress.done_weight, {names[key]: s for key, s in progress.running.items()}
-                    )
+                    Progress(skipped + progress.done_weight, {names[key]: s for key, s in progress.running.items()})
                 )
 
         told(Progress(0.0, {}))
         todo = {item.key: item for key, _, item in items if key not in results}
         pending: list[LedgerRow] = []
         flushed = time.monotonic()
-        outcomes = (
-            run_local(stage, todo.values(), workers=min(self._workers, len(todo)), on_progress=told)
-            if todo
-            else iter(())
-        )
-        try:
-            for outcome in outcomes:
-                results[outcome.key] = _result(outcome)
-                pending.append(_row(stage.name, names[outcome.key], outcome, results[outcome.key]))
-                if len(pending) >= FLUSH_ROWS or time.monotonic() - flushed > FLUSH_SECONDS:
-                    self.ledger.append(pending)
-                    pending, flushed = [], time.monotonic()
-        finally:
-            # also when stopped: what is done stays done
-            self.ledger.append(pending)
+        if todo:
+            workers = min(self._workers, len(todo))
+            try:
+                with closing(run_local(stage, todo.values(), workers=workers, on_progress=told)) as outcomes:
+                    for outcome in outcomes:
+                        results[outcome.key] = _result(outcome)
+                        pending.append(_row(stage.name, names[outcome.key], outcome, results[outcome.key]))
+                        if len(pending) >= FLUSH_ROWS or time.monotonic() - flushed > FLUSH_SECONDS:
+                            self.ledger.append(pending)
+                            pending, flushed = [], time.monotonic()
+            finally:
+                # also when stopped: what is done stays done
+                self.ledger.append(pending)
         return results
 
     def _final(self, row: LedgerRow) -> bool:
@@ -96,7 +93,7 @@ def _result(outcome: Outcome) -> dict[str, Any]:
         result: dict[str, Any] = outcome.result
         return result
     reason = CRASHED if outcome.status == "crashed" else RAISED
-    return {"recording": None, "errors": 0, "problem": [reason, outcome.error or outcome.status]}
+    return {"recording": None, "damaged": False, "problem": [reason, outcome.error or outcome.status]}
 
 
 def _row(stage: str, item: str, outcome: Outcome, result: dict[str, Any]) -> LedgerRow:

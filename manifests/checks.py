@@ -23,9 +23,7 @@ from .time import to_ms
 
 _READABLE = ("ok", "damaged", "truncated")
 _MAX_SCORES_RATE = 25.0  # frames a second
-_HALF_MS = (
-    0.0005  # a cut's end is rounded to the nearest millisecond, so it may pass the recording's by this much
-)
+_HALF_MS = 0.0005  # a cut's end is rounded to the nearest millisecond, so it may pass the recording's by this much
 _NOISE = 1e-6  # relative or in seconds: what floats lose on the way
 
 
@@ -79,9 +77,7 @@ def check_links(tables: Mapping[str, pa.Table]) -> Iterator[Fault]:
                 yield from _faults(name, table, late, "ends at {end} s, the recording lasts {lasts} s")
     if drops is not None and "sources" in tables:
         sources = tables["sources"]
-        lost = pc.and_(
-            pc.is_null(sources["recording_id"]), _not_among(sources["source_id"], _dropped(drops, "source"))
-        )
+        lost = pc.and_(pc.is_null(sources["recording_id"]), _not_among(sources["source_id"], _dropped(drops, "source")))
         yield from _faults("sources", sources, lost, "has neither a recording nor a drop")
     if drops is not None and cuts is not None and recordings is not None:
         kept = cuts.filter(pc.is_in(cuts["decision"], pa.array(["accept", "review"])))["recording_id"]
@@ -156,9 +152,7 @@ def _check_cut_ids(cuts: pa.Table) -> Iterator[Fault]:
     times = [cuts[name].to_numpy() for name in ("start", "end")]
     finite = np.isfinite(times[0]) & np.isfinite(times[1])
     whole = _whole_ms(times[0]) & _whole_ms(times[1])
-    yield from _faults(
-        "cuts", cuts, pa.array(finite & ~whole), "[{start}, {end}) s is not on whole milliseconds"
-    )
+    yield from _faults("cuts", cuts, pa.array(finite & ~whole), "[{start}, {end}) s is not on whole milliseconds")
     rows = cuts.select(["cut_id", "recording_id", "start", "end"]).filter(pa.array(finite & whole))
     for batch in rows.to_batches(max_chunksize=65_536):
         for row in batch.to_pylist():

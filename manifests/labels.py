@@ -60,7 +60,5 @@ def load_labels() -> Labels:
     settings = tomllib.loads(Path(__file__).with_name("labels.toml").read_text(encoding="utf-8"))
     return Labels(
         MappingProxyType({name: Label(name, **values) for name, values in settings["labels"].items()}),
-        MappingProxyType(
-            {sound: CountsAs(sound, **values) for sound, values in settings["counts_as"].items()}
-        ),
+        MappingProxyType({sound: CountsAs(sound, **values) for sound, values in settings["counts_as"].items()}),
     )

@@ -16,9 +16,7 @@ _ROW_GROUP_ROWS = 65_536
 def write_parquet(table: pa.Table, file: IO[bytes], row_group_rows: int = _ROW_GROUP_ROWS) -> None:
     """The table as Parquet whose bytes depend on its rows alone: fixed row groups, no time of writing."""
     leaves = {f.name: f"{f.name}.list.element" if pa.types.is_list(f.type) else f.name for f in table.schema}
-    arrays = [
-        leaf for name, leaf in leaves.items() if table.schema.field(name).type == pa.list_(pa.float16())
-    ]
+    arrays = [leaf for name, leaf in leaves.items() if table.schema.field(name).type == pa.list_(pa.float16())]
     pq.write_table(
         # How the rows came in chunks would show in the pages.
         table.combine_chunks(),

@@ -47,11 +47,11 @@ class Explanation:
 class Contaminant:
     """How one contaminant is fused, found and kept away from cuts.
 
-    `evidence` and `explained_by` map "detector.lane" to their weights; the log-odds are averaged over `smoothing` seconds.
-    An event begins where the probability reaches `onset`, lasts while it is at least `offset`, is joined to the next
-    over `bridge` seconds and counts from `min_duration` on. One whose probability reaches `certain` is cut away, with
-    `guard` seconds around it. Any other, and whatever else reaches `doubt`, is for a person to hear, with `doubt_guard`
-    seconds around it.
+    `evidence` and `explained_by` map "detector.lane" to their weights; the log-odds are averaged over `smoothing`
+    seconds. An event begins where the probability reaches `onset`, lasts while it is at least `offset`, is joined to
+    the next over `bridge` seconds and counts from `min_duration` on. One whose probability reaches `certain` is cut
+    away, with `guard` seconds around it. Any other, and whatever else reaches `doubt`, is for a person to hear, with
+    `doubt_guard` seconds around it.
     """
 
     smoothing: Seconds
@@ -188,8 +188,7 @@ def parse_recipe(values: Mapping[str, Any], source: str) -> Recipe:
         return TypeAdapter(Recipe).validate_python(dict(values))
     except ValidationError as error:
         faults = [
-            f"{'.'.join(str(part) for part in fault['loc']) or 'recipe'}: {fault['msg']}"
-            for fault in error.errors()
+            f"{'.'.join(str(part) for part in fault['loc']) or 'recipe'}: {fault['msg']}" for fault in error.errors()
         ]
         raise RecipeError(f"{source}: {'; '.join(faults)}") from error
 
@@ -203,9 +202,7 @@ def _resolved(source: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise RecipeError(
-            f"{source}: no such recipe file, nor a shipped recipe ({', '.join(shipped)})"
-        ) from error
+        raise RecipeError(f"{source}: no such recipe file, nor a shipped recipe ({', '.join(shipped)})") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RecipeError(f"{source}: {error}") from error
     parent = values.pop("extends", None)
@@ -221,7 +218,5 @@ def _laid_over(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any
     merged = dict(base)
     for key, value in top.items():
         below = merged.get(key)
-        merged[key] = (
-            _laid_over(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
-        )
+        merged[key] = _laid_over(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
     return merged

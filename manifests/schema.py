@@ -79,9 +79,7 @@ def version_of(name: str, schema: pa.Schema) -> int:
     metadata = schema.metadata or {}
     owner = metadata.get(TABLE_KEY, b"").decode(errors="replace")
     if owner != name:
-        raise SchemaError(
-            f"belongs to table {owner!r}, not to {name!r}" if owner else "not written by this program"
-        )
+        raise SchemaError(f"belongs to table {owner!r}, not to {name!r}" if owner else "not written by this program")
     text = metadata.get(VERSION_KEY, b"").decode(errors="replace")
     if not text.isdecimal():
         raise SchemaError(f"schema version {text!r} is no number")

@@ -30,9 +30,7 @@ class Tags:
 
     def __post_init__(self) -> None:
         if self.ids.shape != self.scores.shape or self.ids.ndim != 2:
-            raise ValueError(
-                f"tags: ids {self.ids.shape} and scores {self.scores.shape} must be (frames, k) alike"
-            )
+            raise ValueError(f"tags: ids {self.ids.shape} and scores {self.scores.shape} must be (frames, k) alike")
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +99,8 @@ def pool_max(values: NDArray[np.float16], factor: int) -> NDArray[np.float16]:
     runs = -(-frames // factor)
     padded = np.full((runs * factor, labels), np.nan, values.dtype)
     padded[:frames] = values
-    return np.fmax.reduce(padded.reshape(runs, factor, labels), axis=1)
+    pooled: NDArray[np.float16] = np.fmax.reduce(padded.reshape(runs, factor, labels), axis=1)
+    return pooled
 
 
 def concatenate(parts: Sequence[FrameScores]) -> FrameScores:
@@ -112,9 +111,7 @@ def concatenate(parts: Sequence[FrameScores]) -> FrameScores:
     for part in parts:
         expected = first.start + frames * first.hop
         if part.labels != first.labels or part.hop != first.hop or abs(part.start - expected) > first.hop / 2:
-            raise ValueError(
-                f"scores starting at {part.start:.3f} s do not continue those ending at {expected:.3f} s"
-            )
+            raise ValueError(f"scores starting at {part.start:.3f} s do not continue those ending at {expected:.3f} s")
         frames += len(part)
     tags = [part.tags for part in parts if part.tags is not None]
     joined = (

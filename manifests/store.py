@@ -85,9 +85,7 @@ class Table:
         """The rows as an Arrow table: `columns` of them, where `filter` (an Arrow expression) holds."""
         return self.scan().to_table(columns=columns, filter=filter)
 
-    def to_pandas(
-        self, columns: list[str] | None = None, filter: pc.Expression | None = None
-    ) -> pd.DataFrame:
+    def to_pandas(self, columns: list[str] | None = None, filter: pc.Expression | None = None) -> pd.DataFrame:
         """The rows as a DataFrame."""
         return self.to_arrow(columns, filter).to_pandas()
 
@@ -126,13 +124,9 @@ class Corpus:
         corpus = cls(_absolute(path))
         version = corpus._load().get("schema_version")
         if not isinstance(version, int):
-            raise CorpusError(
-                f"{corpus._settings_path}: schema_version is {version!r}, must be a whole number"
-            )
+            raise CorpusError(f"{corpus._settings_path}: schema_version is {version!r}, must be a whole number")
         if version > SCHEMA_VERSION:
-            raise CorpusError(
-                f"{path}: schema version {version} is newer than {SCHEMA_VERSION}, the newest known here"
-            )
+            raise CorpusError(f"{path}: schema version {version} is newer than {SCHEMA_VERSION}, the newest known here")
         return corpus
 
     @property

@@ -41,9 +41,7 @@ def test_every_package_has_its_docstring() -> None:
 def test_package_data_is_found() -> None:
     for package, patterns in PYPROJECT["tool"]["setuptools"]["package-data"].items():
         for pattern in patterns:
-            assert list(ROOT.joinpath(*package.split(".")).glob(pattern)), (
-                f"{package}: nothing matches {pattern}"
-            )
+            assert list(ROOT.joinpath(*package.split(".")).glob(pattern)), f"{package}: nothing matches {pattern}"
 
 
 def test_every_bound_parses_and_no_dependency_is_open() -> None:
@@ -64,9 +62,7 @@ def test_the_makefile_installs_the_torch_we_declare() -> None:
     assert f'"{torch}"' in (ROOT / "Makefile").read_text()
 
 
-@pytest.mark.parametrize(
-    ("version", "fits"), [("3.10", False), ("3.11", True), ("3.13", True), ("3.14", False)]
-)
+@pytest.mark.parametrize(("version", "fits"), [("3.10", False), ("3.11", True), ("3.13", True), ("3.14", False)])
 def test_the_makefile_takes_the_pythons_we_declare(version: str, fits: bool) -> None:
     assert SpecifierSet(PROJECT["requires-python"]).contains(version) is fits
     low, high = re.findall(r"\((\d+, \d+)\)", (ROOT / "Makefile").read_text())

@@ -45,11 +45,7 @@ def write_report(
     left = budget_bytes - len(page.render({}, None).encode())
     pictures = _pictures(view, left * _PICTURE_SHARE)
     left -= sum(map(len, pictures.values()))
-    sounds = [
-        Sound(r.recording.recording_id, r.path, r.duration, r.focuses)
-        for r in view.shown
-        if r.path is not None
-    ]
+    sounds = [Sound(r.recording.recording_id, r.path, r.duration, r.focuses) for r in view.shown if r.path is not None]
 
     def tell(done: float, total: float) -> None:
         if on_progress:
@@ -84,9 +80,7 @@ class _Page:
 
     def __init__(self, view: View) -> None:
         # autoescape: names of files are anything at all
-        environment = Environment(
-            autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-        )
+        environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
         environment.filters |= {
             name: getattr(words, name) for name in ("clock", "long_clock", "percent", "plain", "visible")
         }

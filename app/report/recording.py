@@ -83,9 +83,7 @@ class RecordingView:
             "column": self.lanes.column_seconds if self.lanes else 0,
             "lanes": _packed(self.lanes) if self.lanes else {},
             "events": [[e.label, round(e.start, 3), round(e.end, 3), e.score] for e in self.events],
-            "cuts": [
-                [c.decision, c.start, c.end, round(c.risk, 4), *map(plain, c.reasons)] for c in self.cuts
-            ],
+            "cuts": [[c.decision, c.start, c.end, round(c.risk, 4), *map(plain, c.reasons)] for c in self.cuts],
         }
 
 

@@ -89,7 +89,7 @@ class Blocker:
 
     def __init__(self, plan: BlockPlan, sample_rate: int) -> None:
         self._plan, self._rate = plan, sample_rate
-        self._held = np.zeros(0, np.float32)  # from `_origin` on
+        self._held: NDArray[np.float32] = np.zeros(0, np.float32)  # from `_origin` on
         self._origin = 0
         self._next = 0  # first sample of the next core
 

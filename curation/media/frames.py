@@ -126,9 +126,7 @@ def _pictures(path: str | os.PathLike[str], start: float) -> Iterator[_Picture]:
                 yield from found
                 return
     reason = "decode_failed" if errors else "no_samples"
-    raise MediaError(
-        reason, f"no picture; {len(errors)} errors" + "".join(f", the first: {e}" for e in errors[:1])
-    )
+    raise MediaError(reason, f"no picture; {len(errors)} errors" + "".join(f", the first: {e}" for e in errors[:1]))
 
 
 def _decode(

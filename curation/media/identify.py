@@ -112,9 +112,7 @@ def _claimed_duration(path: str | os.PathLike[str], info: MediaInfo | None, size
     return info.duration
 
 
-def _scan(
-    container: InputContainer, info: MediaInfo
-) -> tuple[str | None, float | None, tuple[str, str] | None]:
+def _scan(container: InputContainer, info: MediaInfo) -> tuple[str | None, float | None, tuple[str, str] | None]:
     """(id of the sound or None, duration or None, problem or None) from all packets of the file."""
     audio, video = audio_stream(container), video_stream(container)
     streams: list[Stream] = [stream for stream in (audio, video) if stream is not None]
@@ -134,9 +132,7 @@ def _scan(
                 sound.update(_description(audio, shift))
             sound.update(_payload(packet, audio))
         end = ends[packet.stream_index]
-        length = (
-            float(packet.duration * packet.time_base) if packet.duration else _frame_seconds(info, packet)
-        )
+        length = float(packet.duration * packet.time_base) if packet.duration else _frame_seconds(info, packet)
         ends[packet.stream_index] = max(end, clocks[packet.stream_index].seconds(time, end) + length)
         played = True
     duration = max(ends.values()) if played else None

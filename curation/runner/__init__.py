@@ -4,6 +4,6 @@
 """
 
 from .pool import run_local
-from .stage import Item, Outcome, Progress, Stage
+from .stage import CannotStart, Item, Outcome, Progress, Stage
 
-__all__ = ["Item", "Outcome", "Progress", "Stage", "run_local"]
+__all__ = ["CannotStart", "Item", "Outcome", "Progress", "Stage", "run_local"]

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .process import Death, Worker, wait_for_any
-from .stage import Item, Outcome, Progress, Stage, Status
+from .stage import CannotStart, Item, Outcome, Progress, Stage, Status
 from .worker import STOP, one_line
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def run_local(
     way, so do they.
 
     Raises ValueError for a bad number, TypeError for a stage that cannot be sent to a worker, and, while it
-    runs, RuntimeError when workers cannot start (the stage's `open` raised, or they keep dying in it).
+    runs, CannotStart when workers cannot start (the stage's `open` raised, or they keep dying in it).
     """
     if workers < 1:
         raise ValueError(f"workers: {workers} is less than 1")
@@ -207,7 +207,7 @@ class _Pool:
         elif kind == "unable":
             error, trace = content
             logger.debug("%s: %s", worker.name, trace)
-            raise RuntimeError(f"stage {self._name!r} cannot start: {error}")
+            raise CannotStart(f"stage {self._name!r} cannot start: {error}")
         elif task is None:
             pass  # progress from a thread that the stage left behind
         elif kind == "progress":
@@ -251,7 +251,7 @@ class _Pool:
             self._failed_starts.append(death)
             own = sum(failed.own for failed in self._failed_starts)
             if own >= OWN_DEATHS * self._limit or len(self._failed_starts) >= ATTEMPTS * self._limit:
-                raise RuntimeError(f"stage {self._name!r} cannot start: {death.reason} ({death.last_words})")
+                raise CannotStart(f"stage {self._name!r} cannot start: {death.reason} ({death.last_words})")
 
     def _end(
         self,
@@ -274,9 +274,7 @@ class _Pool:
         self._reported = now
         tasks = self._tasks.values()
         in_hand = sum(task.item.weight * task.fraction for task in tasks)
-        self._on_progress(
-            Progress(self._done_weight + in_hand, {task.item.key: now - task.started for task in tasks})
-        )
+        self._on_progress(Progress(self._done_weight + in_hand, {task.item.key: now - task.started for task in tasks}))
 
     def _stop(self, kill: bool) -> None:
         """End all workers: at once, or by asking the idle ones and waiting for at most `STOP_SECONDS`."""

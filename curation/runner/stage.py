@@ -11,6 +11,10 @@ from typing import Any, Literal, Protocol
 Status = Literal["done", "raised", "crashed"]
 
 
+class CannotStart(RuntimeError):
+    """No worker gets as far as its first item: the stage cannot be opened here."""
+
+
 class Stage(Protocol):
     """What a runner carries out: a picklable value, in a module that a fresh interpreter can import."""
 

@@ -54,9 +54,7 @@ def curated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.mktemp("reported")
     media = base / "media"
     media.mkdir()
-    write_media(
-        media / "halves.mp4", frames=pictures(LENGTH), fps=1, audio=surf(LENGTH, 1, PAUSE), sample_rate=RATE
-    )
+    write_media(media / "halves.mp4", frames=pictures(LENGTH), fps=1, audio=surf(LENGTH, 1, PAUSE), sample_rate=RATE)
     write_media(media / "odd.mp4", frames=pictures(62), fps=1, audio=surf(62, 2), sample_rate=RATE)
     (media / "odd.mp4").rename(media / ODD)
     write_media(media / "gone.wav", audio=surf(61, 3), sample_rate=RATE, audio_codec="pcm_s16le")
@@ -212,9 +210,7 @@ def test_a_page_is_replaced_whole(corpus: Corpus, tmp_path: Path) -> None:
     page.write_text("the page of before")
     os.link(page, kept)
     write_report(corpus, page, budget_bytes=0)
-    assert (
-        kept.read_text() == "the page of before"
-    )  # a new file took its name, nothing was written into the old
+    assert kept.read_text() == "the page of before"  # a new file took its name, nothing was written into the old
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kept.html", "page.html"]
 
 
@@ -384,9 +380,7 @@ def test_sorting_and_filtering(page: Page, written: Path) -> None:
     assert choose("order", "duration") == ["halves.mp4", SHOWN, "gone.wav", "short.wav"]
     assert choose("order", "-yield")[0] == "short.wav"
     assert choose("decision", "nothing") == ["short.wav"]
-    assert choose("decision", "accept") == choose("decision", "accept") and "short.wav" not in page.run(
-        titles
-    )
+    assert choose("decision", "accept") == choose("decision", "accept") and "short.wav" not in page.run(titles)
     assert choose("find", "HALV") == ["halves.mp4"]
     assert page.run("document.querySelector('.tools output').textContent") == "1 of 4 recordings"
     page.wait_for(f"{HALVES}.querySelector('canvas').dataset.drawn > 0")

@@ -44,9 +44,7 @@ def number(image: NDArray[np.uint8]) -> int:
     return int(np.packbits(bars > 127)[0])
 
 
-def write(
-    path: Path, audio: Float | None, rate: int = 48000, codec: str = "aac", fps: float | None = None
-) -> Path:
+def write(path: Path, audio: Float | None, rate: int = 48000, codec: str = "aac", fps: float | None = None) -> Path:
     """A file with `audio` and, with `fps`, as much video."""
     frames = None
     if fps is not None:

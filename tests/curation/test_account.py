@@ -15,9 +15,7 @@ from manifests.records import Cut, Decision, Drop, Event, ItemKind, Recording, S
 
 
 def recording(duration: float | None, name: str = "r", status: Status = "ok") -> Recording:
-    return Recording(
-        recording_id=name, uri=f"media:{name}", duration=duration, has_video=False, status=status
-    )
+    return Recording(recording_id=name, uri=f"media:{name}", duration=duration, has_video=False, status=status)
 
 
 def event(label: str, start: float, end: float, name: str = "r") -> Event:
@@ -63,9 +61,7 @@ def test_a_doubtful_event_inside_a_cut_belongs_to_the_cut() -> None:
 
 
 def test_sound_effects_and_noise_claim_nothing() -> None:
-    assert positive(account(recording(9.0), [event("sfx", 0, 5), event("noise", 4, 9)], [])) == {
-        "too_short": 9.0
-    }
+    assert positive(account(recording(9.0), [event("sfx", 0, 5), event("noise", 4, 9)], [])) == {"too_short": 9.0}
 
 
 @pytest.mark.parametrize("duration", [None, 0.0])
@@ -106,9 +102,7 @@ def test_it_agrees_with_counting_second_by_second(
         for claimed, (start, end) in claims:
             if claimed == fate:
                 fate_of[start:end] = fate
-    fates = account(
-        recording(float(duration)), [event(la, *s) for la, s in events], [cut(d, *s) for d, s in cuts]
-    )
+    fates = account(recording(float(duration)), [event(la, *s) for la, s in events], [cut(d, *s) for d, s in cuts])
     assert fates == {fate: pytest.approx(np.count_nonzero(fate_of == fate)) for fate in FATES}
 
 

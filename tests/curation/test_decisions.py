@@ -81,9 +81,7 @@ def recording(seconds: float, **columns: object) -> Recording:
     return replace(made, **columns)  # type: ignore[arg-type]
 
 
-def decided(
-    seconds: float, scores: Mapping[str, FrameScores], recipe: Recipe = RECIPE, **columns: object
-) -> Decided:
+def decided(seconds: float, scores: Mapping[str, FrameScores], recipe: Recipe = RECIPE, **columns: object) -> Decided:
     return decide(recording(seconds, **columns), scores, recipe)
 
 
@@ -110,12 +108,8 @@ def test_speech_is_cut_away_with_its_guard() -> None:
     guard = RECIPE.contaminants["speech"].guard
     before, after = result.cuts
     assert before.decision == after.decision == "accept"
-    assert (
-        before.end == pytest.approx(event.start - guard, abs=0.3) and before.end <= event.start - guard + 1e-3
-    )
-    assert (
-        after.start == pytest.approx(event.end + guard, abs=0.3) and after.start >= event.end + guard - 1e-3
-    )
+    assert before.end == pytest.approx(event.start - guard, abs=0.3) and before.end <= event.start - guard + 1e-3
+    assert after.start == pytest.approx(event.end + guard, abs=0.3) and after.start >= event.end + guard - 1e-3
 
 
 def test_music_below_certainty_goes_to_review_and_is_listed() -> None:
@@ -241,9 +235,7 @@ def oracle(probability: list[float], onset: float, offset: float) -> list[bool]:
 @given(st.lists(st.sampled_from([0.0, 0.2, 0.3, 0.5, 0.6, 1.0]), max_size=60))
 def test_hysteresis_is_its_definition(probability: list[float]) -> None:
     found = hysteresis(np.array(probability, np.float32), onset=0.5, offset=0.25)
-    assert found.mask(HOP, len(probability)).tolist() == oracle(
-        [float(np.float32(p)) for p in probability], 0.5, 0.25
-    )
+    assert found.mask(HOP, len(probability)).tolist() == oracle([float(np.float32(p)) for p in probability], 0.5, 0.25)
 
 
 def test_neutral_evidence_says_nothing_and_weights_add_up() -> None:
@@ -270,9 +262,7 @@ def test_neutral_evidence_says_nothing_and_weights_add_up() -> None:
     assert np.log(fused() / (1 - fused())) == pytest.approx(expected, abs=0.02)
 
 
-@given(
-    st.lists(st.one_of(st.floats(-5, 5), st.just(float("nan"))), min_size=1, max_size=50), st.integers(1, 12)
-)
+@given(st.lists(st.one_of(st.floats(-5, 5), st.just(float("nan"))), min_size=1, max_size=50), st.integers(1, 12))
 def test_moving_mean_is_the_mean_of_what_is_known(values: list[float], cells: int) -> None:
     lane = np.array(values, np.float32)
     smooth = moving_mean(lane, cells)
@@ -299,7 +289,7 @@ def test_laws_of_every_decision(seconds: int, spans: list[tuple[int, int, float]
     assert Timeline(c.segment for c in kept).duration == pytest.approx(sum(c.segment.duration for c in kept))
     for cut in result.cuts:
         assert 60 - 1e-3 <= cut.segment.duration <= RECIPE.spans.max_duration + 1e-3
-        assert 0 <= cut.start and cut.end <= seconds
+        assert cut.start >= 0 and cut.end <= seconds
         assert cut.start == to_ms(cut.start) / 1000 and cut.end == to_ms(cut.end) / 1000
         assert bool(cut.reasons) == (cut.decision == "review")
         if cut.decision == "accept":

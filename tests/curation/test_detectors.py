@@ -94,12 +94,8 @@ def test_yamnet_in_float_agrees_with_the_packaged_quantized_model() -> None:
     patches = np.stack([mel[i : i + 96] for i in range(0, len(mel) - 96, 48)])
     scale, zero = float(constants["audio_scale"]), int(constants["audio_zero_point"])
     quantized = np.clip(np.round(patches / scale) + zero, 0, 255).astype(np.uint8)
-    raw = np.stack([session.run(None, {"audio": patch[None, None]})[0][0] for patch in quantized]).astype(
-        np.float32
-    )
-    packaged_logits = (raw - float(constants["class_scores_zero_point"])) * float(
-        constants["class_scores_scale"]
-    )
+    raw = np.stack([session.run(None, {"audio": patch[None, None]})[0][0] for patch in quantized]).astype(np.float32)
+    packaged_logits = (raw - float(constants["class_scores_zero_point"])) * float(constants["class_scores_scale"])
     ours = yamnet.Yamnet().class_scores(patches)
     logits = np.log(ours / (1 - ours))
     # rounding to 8 bits between 27 layers costs some decibels of agreement, not the ranking
@@ -116,9 +112,7 @@ def test_yamnet_front_end_equals_librosa() -> None:
     import librosa
 
     samples = scene(5)
-    spectrum = np.abs(
-        librosa.stft(samples, n_fft=512, hop_length=160, win_length=400, window="hann", center=False)
-    )
+    spectrum = np.abs(librosa.stft(samples, n_fft=512, hop_length=160, win_length=400, window="hann", center=False))
     mel = librosa.filters.mel(sr=RATE, n_fft=512, n_mels=64, fmin=125, fmax=7500, htk=True, norm=None)
     expected = np.log(mel @ spectrum + 0.001).T
     ours = yamnet.log_mel(samples)
@@ -158,9 +152,7 @@ def test_scores_do_not_depend_on_how_the_sound_arrives(name: str, seconds: float
     st.integers(0, 300),
 )
 @settings(deadline=None)
-def test_blocks_are_the_same_however_they_are_pushed(
-    chunks: list[int], core: int, left: int, right: int
-) -> None:
+def test_blocks_are_the_same_however_they_are_pushed(chunks: list[int], core: int, left: int, right: int) -> None:
     samples = np.arange(sum(chunks), dtype=np.float32)
     blocker = Blocker(BlockPlan(core, left, right), RATE)
     blocks = []
@@ -196,7 +188,7 @@ def test_versions_hold_the_weights_hash_and_keys_differ() -> None:
 
 
 def level_of(
-    samples: NDArray[np.float32], rate: int = 48_000, gaps: list[tuple[float, float]] | None = None
+    samples: NDArray[np.floating], rate: int = 48_000, gaps: list[tuple[float, float]] | None = None
 ) -> FrameScores:
     return level.Level().scores(np.atleast_2d(samples).astype(np.float32), rate, 0.0, gaps or [])
 

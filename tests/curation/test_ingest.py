@@ -153,9 +153,7 @@ def test_a_corpus_inside_a_source_is_passed_over(media: Path) -> None:
 
 def test_a_corpus_is_no_source_but_a_folder_in_it_may_be(corpus: Corpus) -> None:
     touch(corpus.path / "downloads" / "a.wav")
-    with pytest.raises(
-        SourceNotFound, match=r"/corpus: this is a corpus; media must be in a folder of its own$"
-    ):
+    with pytest.raises(SourceNotFound, match=r"/corpus: this is a corpus; media must be in a folder of its own$"):
         discover([corpus.path], corpus)
     assert uris(corpus.path / "downloads", corpus=corpus) == ["downloads:a.wav"]
 

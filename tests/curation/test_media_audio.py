@@ -32,10 +32,7 @@ files: Any = importlib.import_module("media_files")
 
 CLICK = 7.65
 LOSSLESS = [
-    *[
-        ("pcm_s16le", ".wav", rate)
-        for rate in (8000, 11025, 16000, 22050, 32000, 44100, 48000, 96000, 192000)
-    ],
+    *[("pcm_s16le", ".wav", rate) for rate in (8000, 11025, 16000, 22050, 32000, 44100, 48000, 96000, 192000)],
     ("pcm_u8", ".wav", 44100),
     ("pcm_s24le", ".wav", 48000),
     ("pcm_s32le", ".wav", 96000),
@@ -112,9 +109,7 @@ def test_a_transport_stream_keeps_sound_and_picture_together(tmp_path: Path, suf
     assert abs(time - start - CLICK) < 0.001
 
 
-@pytest.mark.filterwarnings(
-    "ignore:.* is deprecated and slated for removal:DeprecationWarning"
-)  # librosa's imports
+@pytest.mark.filterwarnings("ignore:.* is deprecated and slated for removal:DeprecationWarning")  # librosa's imports
 @pytest.mark.parametrize("channels", [1, 2, 6])
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
 @pytest.mark.parametrize("rate", [8000, 44100, 48000])
@@ -149,9 +144,7 @@ def test_values_that_are_no_numbers_become_silence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("channels", range(1, 9))
-@pytest.mark.parametrize(
-    ("codec", "suffix"), [("pcm_s16le", ".wav"), ("flac", ".flac"), ("pcm_f32le", ".mkv")]
-)
+@pytest.mark.parametrize(("codec", "suffix"), [("pcm_s16le", ".wav"), ("flac", ".flac"), ("pcm_f32le", ".mkv")])
 def test_every_channel_keeps_its_own_sound(tmp_path: Path, channels: int, codec: str, suffix: str) -> None:
     parts = [files.tone(44100, 2, 300 + 70 * k, level=0.1 + 0.1 * k) for k in range(channels)]
     path = files.write(tmp_path / f"many{suffix}", np.concatenate(parts), 44100, codec)
@@ -173,9 +166,7 @@ def test_many_channels_of_a_codec_that_decodes_them_apart(tmp_path: Path, channe
 def test_blocks_do_not_depend_on_their_length(tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     signal = rng.normal(0, 0.1, (2, int(44100 * 63.21))).astype(np.float32)
-    path = files.remux(
-        files.write(tmp_path / "a.mkv", signal, 44100, "flac", 5), tmp_path / "b.mkv", files.shift(2.5)
-    )
+    path = files.remux(files.write(tmp_path / "a.mkv", signal, 44100, "flac", 5), tmp_path / "b.mkv", files.shift(2.5))
     by_length = {seconds: files.decode(path, (16000, 32000, 44100), seconds) for seconds in (1, 10, 30)}
     for seconds, blocks in by_length.items():
         assert [b.index for b in blocks] == list(range(len(blocks)))
@@ -335,9 +326,7 @@ def test_what_a_decoder_makes_up_is_left_out(tmp_path: Path) -> None:
         assert not decoded[round(start * 48000) : round(end * 48000)].any()
 
 
-def test_errors_are_told_when_nothing_can_be_decoded(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_errors_are_told_when_nothing_can_be_decoded(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     source = files.write(tmp_path / "a.mp4", files.tone(48000, 3), 48000, "aac")
     path = files.remux(source, tmp_path / "bad.mkv", lambda packet, index: b"\xff\0" * 60)
     with pytest.raises(MediaError) as caught:
@@ -375,10 +364,7 @@ def test_damage_in_the_middle_costs_the_middle(
     np.testing.assert_allclose(decoded[: 48000 * 6], whole[: 48000 * 6], atol=1e-6)
     if suffix != ".mp3":  # a bare stream has no clock, so that nobody knows how much is missing
         after = decoded[48000 * 16 :]
-        assert (
-            abs(16 + np.argmax(np.abs(after)) / 48000 - np.argmax(np.abs(whole[48000 * 16 :])) / 48000 - 16)
-            < 0.002
-        )
+        assert abs(16 + np.argmax(np.abs(after)) / 48000 - np.argmax(np.abs(whole[48000 * 16 :])) / 48000 - 16) < 0.002
     if suffix != ".wav":  # any bytes are good PCM
         assert files.gaps(blocks)
         assert all(5 < a < b < 14 for a, b in files.gaps(blocks))
@@ -491,9 +477,7 @@ def test_overlapping_sound_is_trimmed(tmp_path: Path) -> None:
     first = files.write(tmp_path / "1.mp4", files.clicks(48000, 6, [1.0]), 48000, "aac")
     first = files.remux(first, tmp_path / "1.ts")
     second = files.write(tmp_path / "2.mp4", files.clicks(48000, 6, [3.0]), 48000, "aac")
-    second = files.remux(
-        second, tmp_path / "2.ts", files.shift(5.5 + 1024 / 48000)
-    )  # the second has no priming packet
+    second = files.remux(second, tmp_path / "2.ts", files.shift(5.5 + 1024 / 48000))  # the second has no priming packet
     (tmp_path / "both.ts").write_bytes(first.read_bytes() + second.read_bytes())
     blocks = files.decode(tmp_path / "both.ts")
     before, after = files.peaks(files.native(blocks)[0], 48000)
@@ -597,9 +581,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, codec: str) -> None:
 def test_a_span_is_the_same_part_of_the_whole(tmp_path: Path, codec: str, suffix: str) -> None:
     rng = np.random.default_rng(8)
     noise = rng.normal(0, 0.1, (2, 48000 * 40)).astype(np.float32)
-    path = files.write(
-        tmp_path / f"a{suffix}", noise, 48000, codec, 10 if suffix in (".mkv", ".mp4") else None
-    )
+    path = files.write(tmp_path / f"a{suffix}", noise, 48000, codec, 10 if suffix in (".mkv", ".mp4") else None)
     whole = files.native(files.decode(path))
     for start, end in ((0.0, 1.0), (0.4, 3.21), (31.234, 36.0), (39.5, 41.0)):
         pieces = list(audio_span(path, start, end))
@@ -609,8 +591,7 @@ def test_a_span_is_the_same_part_of_the_whole(tmp_path: Path, codec: str, suffix
         if suffix == ".mkv":  # whose clock has milliseconds only
             offsets = range(-24, 25)
             assert any(
-                np.array_equal(span[:, 48:-48], whole[:, first + k + 48 :][:, : span.shape[1] - 96])
-                for k in offsets
+                np.array_equal(span[:, 48:-48], whole[:, first + k + 48 :][:, : span.shape[1] - 96]) for k in offsets
             )
         else:
             assert np.array_equal(span, whole[:, first : round(end * 48000)])
@@ -625,9 +606,7 @@ def test_a_span_of_lossy_sound_is_whole_from_its_first_sample(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("too_far", [5.0, 100.0])
-def test_a_span_of_a_file_that_jumps_too_far(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, too_far: float
-) -> None:
+def test_a_span_of_a_file_that_jumps_too_far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, too_far: float) -> None:
     """Some files' indexes lie. Here the search does, for a file that is right."""
     path = files.write(tmp_path / "a.wav", files.tone(48000, 20), 48000, "pcm_s16le")
     seek = Decoder.seek

@@ -151,9 +151,7 @@ def read_preview(data: bytes) -> NDArray[np.float32]:
 )
 def test_a_preview_is_the_segment_to_the_sample(tmp_path: Path, codec: str, suffix: str, rate: int) -> None:
     signal = files.clicks(rate, 20, [7.65, 9.15], channels=2) + files.tone(rate, 20, level=0.01)
-    path = files.write(
-        tmp_path / f"a{suffix}", signal, rate, codec, 10 if suffix in (".mp4", ".mkv") else None
-    )
+    path = files.write(tmp_path / f"a{suffix}", signal, rate, codec, 10 if suffix in (".mp4", ".mkv") else None)
     assert PREVIEW_TYPE == "audio/webm"
     heard = read_preview(encode_preview(path, Segment(5.5, 9.25)))
     assert heard.shape == (1, round(3.75 * 48000))

@@ -181,9 +181,7 @@ def test_colours_and_sizes(tmp_path: Path) -> None:
     ("matrix", "turned"),
     [((0, 1, -1, 0), 3), ((-1, 0, 0, -1), 2), ((0, -1, 1, 0), 1), ((1, 0, 0, 1), 0)],
 )
-def test_a_picture_taken_sideways_comes_upright(
-    tmp_path: Path, matrix: tuple[int, int, int, int], turned: int
-) -> None:
+def test_a_picture_taken_sideways_comes_upright(tmp_path: Path, matrix: tuple[int, int, int, int], turned: int) -> None:
     """The track's matrix in an MP4 header, as phones write it: (0, 1, -1, 0) turns it right by 90 degrees."""
     path = tmp_path / "a.mp4"
     write_media(path, frames=[quarters()] * 10, fps=10, video_options={"crf": "1"})
@@ -230,9 +228,7 @@ def test_no_video_and_no_picture(tmp_path: Path) -> None:
                 bad.pts, bad.dts, bad.time_base, bad.stream = packet.pts, packet.dts, packet.time_base, stream
                 new.mux(bad)
     for start in (0.0, 3.0):
-        with pytest.raises(
-            MediaError, match=r"decode_failed: no picture; \d+ errors, the first: Invalid data"
-        ):
+        with pytest.raises(MediaError, match=r"decode_failed: no picture; \d+ errors, the first: Invalid data"):
             next(frames(broken, 1, start=start))
 
 

@@ -60,12 +60,8 @@ def test_other_sound_is_another_recording(tmp_path: Path) -> None:
     found = [
         identify(files.write(tmp_path / "a.wav", samples, 8000, "pcm_s16le")),
         identify(files.write(tmp_path / "other.wav", noise(8000, 5, seed=2), 8000, "pcm_s16le")),
-        identify(
-            files.write(tmp_path / "rate.wav", samples, 16000, "pcm_s16le")
-        ),  # same bytes, twice as fast
-        identify(
-            files.write(tmp_path / "mono.wav", samples.T.reshape(1, -1), 8000, "pcm_s16le")
-        ),  # same bytes
+        identify(files.write(tmp_path / "rate.wav", samples, 16000, "pcm_s16le")),  # same bytes, twice as fast
+        identify(files.write(tmp_path / "mono.wav", samples.T.reshape(1, -1), 8000, "pcm_s16le")),  # same bytes
         identify(files.write(tmp_path / "short.wav", samples[:, :-1], 8000, "pcm_s16le")),
         identify(files.write(tmp_path / "a.flac", samples, 8000, "flac")),
         identify(files.write(tmp_path / "bits.wav", samples, 8000, "pcm_s24le")),
@@ -107,9 +103,7 @@ def test_the_id_is_the_documented_digest(tmp_path: Path) -> None:
         ("libopus", ".ogg", None),
     ],
 )
-def test_the_duration_is_where_the_packets_end(
-    tmp_path: Path, codec: str, suffix: str, fps: float | None
-) -> None:
+def test_the_duration_is_where_the_packets_end(tmp_path: Path, codec: str, suffix: str, fps: float | None) -> None:
     path = files.write(tmp_path / f"a{suffix}", noise(48000, 7.3, 1), 48000, codec, fps)
     duration = identify(path).duration
     assert duration == pytest.approx(7.3, abs=0.06)

@@ -127,9 +127,7 @@ NOT_MEDIA = {
 
 @pytest.mark.parametrize("name", NOT_MEDIA)
 @pytest.mark.parametrize("suffix", [".mp4", ".srt", ".txt", ".ans", ".wav", ".jpg", ".m3u8"])
-def test_what_never_was_media(
-    tmp_path: Path, name: str, suffix: str, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_what_never_was_media(tmp_path: Path, name: str, suffix: str, capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / f"a{suffix}"
     path.write_bytes(NOT_MEDIA[name])
     for read in (probe, lambda p: next(audio_blocks(p)), lambda p: next(frames(p, 1.0))):

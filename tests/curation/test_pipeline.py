@@ -116,9 +116,7 @@ def test_two_sources_of_one_sound_are_one_recording(finished: Corpus, media: Pat
     assert validate(finished) == []
 
 
-def test_a_file_whose_content_changes_is_another_recording(
-    finished: Corpus, media: Path, record: Sound
-) -> None:
+def test_a_file_whose_content_changes_is_another_recording(finished: Corpus, media: Path, record: Sound) -> None:
     old = recordings(finished)["surf.mp4"].recording_id
     record(media / "surf.mp4", 70, seed=9)
     curate(finished, [media], RECIPE, workers=1)
@@ -224,9 +222,7 @@ def children(pid: int) -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers through /proc")
-def test_killed_at_random_and_started_again_gives_the_same_bytes(
-    tmp_path: Path, media: Path, finished: Corpus
-) -> None:
+def test_killed_at_random_and_started_again_gives_the_same_bytes(tmp_path: Path, media: Path, finished: Corpus) -> None:
     """At least twelve kills that hit a running process, the run as a whole and single workers in turn."""
     expected = tables(finished)
     rng = random.Random(5)
@@ -260,9 +256,7 @@ def test_killed_at_random_and_started_again_gives_the_same_bytes(
     assert sum(kills.values()) >= 12
 
 
-def test_interrupt_stops_cleanly_and_the_same_command_goes_on(
-    tmp_path: Path, media: Path, finished: Corpus
-) -> None:
+def test_interrupt_stops_cleanly_and_the_same_command_goes_on(tmp_path: Path, media: Path, finished: Corpus) -> None:
     corpus = tmp_path / "stopped"
     command = [*LPSE, "curate", str(media), "--corpus", str(corpus), "--workers", "2"]
     process = subprocess.Popen(
@@ -277,8 +271,7 @@ def test_interrupt_stops_cleanly_and_the_same_command_goes_on(
     assert process.returncode == 130 or process.returncode == 0
     if process.returncode == 130:
         assert (
-            error.strip().splitlines()[-1]
-            == "lpse: stopped; what is done is kept: the same command goes on from here"
+            error.strip().splitlines()[-1] == "lpse: stopped; what is done is kept: the same command goes on from here"
         )
         assert "Traceback" not in error
     assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]

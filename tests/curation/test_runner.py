@@ -507,7 +507,5 @@ class Local(runner_stages.Act): pass
 try: run_local(Local(), [], workers=1)
 except TypeError as error: sys.stdout.write(str(error))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert done.stdout == "stage 'act' is defined in the script being run; move it to a module"

@@ -52,9 +52,7 @@ def test_partition_costs_the_least_there_is(doubtful: list[bool], discard_weight
     accepted = Timeline(piece.segment for piece in pieces if piece.fate == "accept")
     assert not accepted & doubts
     assert all(doubts.overlapping(piece.segment) for piece in pieces if piece.fate != "accept")
-    assert cost(pieces, discard_weight) == pytest.approx(
-        least_cost(len(doubtful), tuple(doubtful), discard_weight)
-    )
+    assert cost(pieces, discard_weight) == pytest.approx(least_cost(len(doubtful), tuple(doubtful), discard_weight))
 
 
 @given(
@@ -97,9 +95,7 @@ def test_pure_spans_keep_the_one_on_the_threshold() -> None:
 
 @given(st.floats(0, 50), st.floats(121, 2000), st.integers(0, 2**32 - 1))
 def test_splits_fit_and_cover(start: float, length: float, seed: int) -> None:
-    loudness = (
-        np.random.default_rng(seed).uniform(-90, 0, int((start + length) / 0.04) + 2).astype(np.float32)
-    )
+    loudness = np.random.default_rng(seed).uniform(-90, 0, int((start + length) / 0.04) + 2).astype(np.float32)
     parts = split_at_quiet(Segment(start, start + length), loudness, 0.04, min_duration=60, max_duration=120)
     assert parts[0].start == start and parts[-1].end == start + length
     assert all(a.end == b.start for a, b in pairwise(parts))
@@ -112,6 +108,4 @@ def test_split_takes_the_quiet_point() -> None:
     first, second = split_at_quiet(Segment(0, 350), loudness, 0.04, min_duration=60, max_duration=300)
     assert first.end == pytest.approx(170.02, abs=0.05)
     assert second.end == 350
-    assert split_at_quiet(Segment(0, 300), loudness, 0.04, min_duration=60, max_duration=300) == [
-        Segment(0, 300)
-    ]
+    assert split_at_quiet(Segment(0, 300), loudness, 0.04, min_duration=60, max_duration=300) == [Segment(0, 300)]

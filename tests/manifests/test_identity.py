@@ -18,9 +18,7 @@ def test_ids_are_the_ones_made_by_hand() -> None:
 
 
 def test_parts_are_not_glued_together() -> None:
-    assert (
-        len({digest("a", "b"), digest("ab"), digest("b", "a"), digest(["a", "b"]), digest("a", "b", "")}) == 5
-    )
+    assert len({digest("a", "b"), digest("ab"), digest("b", "a"), digest(["a", "b"]), digest("a", "b", "")}) == 5
 
 
 @pytest.mark.parametrize("part", [float("nan"), float("inf"), b"bytes", {1, 2}, np.float32(1), Path("a")])

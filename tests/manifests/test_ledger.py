@@ -43,9 +43,7 @@ def test_each_append_is_one_part_and_none_for_nothing(corpus: Corpus) -> None:
     for minute in range(3):
         book.append([row("a", minute)])
     book.append([])
-    assert [path.name for path in corpus.table("ledger").files()] == [
-        f"part-0000{i}.parquet" for i in range(3)
-    ]
+    assert [path.name for path in corpus.table("ledger").files()] == [f"part-0000{i}.parquet" for i in range(3)]
 
 
 def test_compaction_keeps_rows_and_their_order(corpus: Corpus) -> None:
@@ -106,9 +104,7 @@ def test_a_kill_in_mid_compaction_loses_and_doubles_nothing(
     assert len(list(folder.iterdir())) == 1
 
 
-def test_processes_that_append_at_once_lose_nothing(
-    corpus: Corpus, start_python: Callable[..., Popen[str]]
-) -> None:
+def test_processes_that_append_at_once_lose_nothing(corpus: Corpus, start_python: Callable[..., Popen[str]]) -> None:
     code = """
 from datetime import UTC, datetime
 from manifests.ledger import Ledger

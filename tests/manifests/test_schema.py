@@ -52,9 +52,7 @@ RECORDS: dict[str, list[Any]] = {
             recipe_hash="h",
         ),
     ],
-    "drops": [
-        Drop(item="s", item_kind="source", stage="identify", reason="vanished", detail="x", recipe_hash=None)
-    ],
+    "drops": [Drop(item="s", item_kind="source", stage="identify", reason="vanished", detail="x", recipe_hash=None)],
     "ledger": [
         LedgerRow(
             stage="score",
@@ -134,9 +132,7 @@ def test_arrow_of_other_types_and_order_is_fitted() -> None:
 def test_what_does_not_fit_is_refused_by_column() -> None:
     table = to_table("events", RECORDS["events"])
     nothing: Any = None
-    with pytest.raises(
-        SchemaError, match=r"events: columns missing: \['label'\], columns unknown: \['tag'\]"
-    ):
+    with pytest.raises(SchemaError, match=r"events: columns missing: \['label'\], columns unknown: \['tag'\]"):
         to_table("events", table.rename_columns(["recording_id", "start", "end", "tag", "source", "score"]))
     with pytest.raises(SchemaError, match=r"events.label: 1 of 2 rows are null"):
         to_table("events", [EVENT, replace(EVENT, label=nothing)])

@@ -12,9 +12,7 @@ from manifests.store import Corpus, read_scores, write_scores
 from manifests.validate import validate
 
 
-def made(
-    frames: int, hop: float = 0.04, start: float = 0.0, seed: int = 0, tags: bool = False
-) -> FrameScores:
+def made(frames: int, hop: float = 0.04, start: float = 0.0, seed: int = 0, tags: bool = False) -> FrameScores:
     rng = np.random.default_rng(seed)
     values = rng.random((frames, 2)).astype(np.float16)
     strongest = Tags(
@@ -53,11 +51,9 @@ def test_a_missing_row_is_noticed(tmp_path: pytest.TempPathFactory) -> None:
     corpus = Corpus.create(str(tmp_path) + "/corpus")
     rows = list(to_rows(made(40_000), recording_id="ab", detector="d", version="1", key="k"))
     write_scores(corpus, [rows[0], rows[2]])
-    with pytest.raises(ValueError, match="starting at 1200.000 s do not continue those ending at 600.000 s"):
+    with pytest.raises(ValueError, match=r"starting at 1200\.000 s do not continue those ending at 600\.000 s"):
         from_rows(read_scores(corpus, "ab", "d", "k"))
-    assert "the row from 1200.0 s does not follow the one before" in {
-        fault.problem for fault in validate(corpus)
-    }
+    assert "the row from 1200.0 s does not follow the one before" in {fault.problem for fault in validate(corpus)}
 
 
 @given(st.integers(0, 300), st.integers(1, 9), st.floats(0, 0.6))

@@ -29,9 +29,7 @@ StartPython = Callable[..., "Popen[str]"]
 
 
 def event(recording: str, start: float, score: float | None = 0.5) -> Event:
-    return Event(
-        recording_id=recording, start=start, end=start + 1, label="sfx", source="yamnet", score=score
-    )
+    return Event(recording_id=recording, start=start, end=start + 1, label="sfx", source="yamnet", score=score)
 
 
 EVENTS = [event(f"r{i % 7}", i / 8, None if i % 5 else 0.25) for i in range(200)]
@@ -111,9 +109,7 @@ def test_an_unchanged_table_is_left_untouched(corpus: Corpus) -> None:
 def test_a_repeated_key_is_refused_by_name(corpus: Corpus) -> None:
     corpus.replace("events", EVENTS)
     before = files_below(corpus.path)
-    with pytest.raises(
-        SchemaError, match=r"events: 1 rows repeat a primary key, first .*'r1', 'start': 0.125"
-    ):
+    with pytest.raises(SchemaError, match=r"events: 1 rows repeat a primary key, first .*'r1', 'start': 0.125"):
         corpus.replace("events", [*EVENTS, event("r1", 1 / 8, 0.75)])
     assert files_below(corpus.path) == before
 
@@ -136,9 +132,7 @@ def test_an_exception_in_mid_write_leaves_the_old_table(corpus: Corpus) -> None:
     assert files_below(corpus.path) == before
 
 
-def test_what_a_killed_writer_left_is_unseen_and_swept_by_the_next(
-    corpus: Corpus, start_python: StartPython
-) -> None:
+def test_what_a_killed_writer_left_is_unseen_and_swept_by_the_next(corpus: Corpus, start_python: StartPython) -> None:
     corpus.replace("events", EVENTS)
     before = files_below(corpus.path)
     code = """
@@ -188,9 +182,7 @@ def test_views_hold_the_rows(corpus: Corpus) -> None:
     corpus.append("sources", [Source(source_id="s", uri="m:x", origin="folder", fetched_at=fetched)])
     table = corpus.table("events")
     frame = table.to_pandas(columns=["recording_id", "start"], filter=pc.field("recording_id") == "r3")
-    assert frame.shape == (29, 2) and frame["start"].sum() == sum(
-        e.start for e in EVENTS if e.recording_id == "r3"
-    )
+    assert frame.shape == (29, 2) and frame["start"].sum() == sum(e.start for e in EVENTS if e.recording_id == "r3")
     assert corpus.table("sources").to_pandas()["fetched_at"][0] == fetched
     assert [e.start for e in table.rows(pc.field("start") < 0.3)] == [0.0, 0.125, 0.25]
     dataset = table.to_dataset()
@@ -210,9 +202,7 @@ def test_a_dataset_writes_nothing_into_the_home_folder(
 dataset = corpus.table("events").to_dataset()
 print(dataset.map(lambda row: {"twice": 2 * row["start"]})["twice"][3])
 """
-    process = start_python(
-        corpus, code, env={**kept, "HOME": str(home), "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
-    )
+    process = start_python(corpus, code, env={**kept, "HOME": str(home), "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"})
     assert process.communicate(timeout=120)[0] == "5.25\n"
     assert process.returncode == 0
     assert list(home.rglob("*")) == []
@@ -233,9 +223,7 @@ def test_hidden_temporary_and_foreign_files_are_not_read(corpus: Corpus) -> None
     assert corpus.table("events").count() == 200
 
 
-def test_a_newer_version_is_refused_and_an_older_one_migrated(
-    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_newer_version_is_refused_and_an_older_one_migrated(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus.replace("events", EVENTS[:3])
     table = corpus.table("events").to_arrow()
     newer, older = part(corpus, "events", 1), part(corpus, "events", 2)

@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 
 from manifests.uris import OutsideRoot, decode, encode_path, quote, resolve, unquote
 
-names = st.binary(min_size=1, max_size=40).filter(
-    lambda name: not {0, 47} & set(name) and name not in (b".", b"..")
-)
+names = st.binary(min_size=1, max_size=40).filter(lambda name: not {0, 47} & set(name) and name not in (b".", b".."))
 
 
 @given(st.lists(names, min_size=1, max_size=3))

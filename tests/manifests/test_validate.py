@@ -28,22 +28,16 @@ def recording(name: str, duration: float | None = 100.0, status: Status = "ok") 
 
 
 def source(name: str, recording_id: str | None) -> Source:
-    return Source(
-        source_id=source_id(f"m:{name}"), uri=f"m:{name}", recording_id=recording_id, origin="folder"
-    )
+    return Source(source_id=source_id(f"m:{name}"), uri=f"m:{name}", recording_id=recording_id, origin="folder")
 
 
 def event(name: str, start: float, end: float, label: str = "sfx") -> Event:
     return Event(recording_id=name, start=start, end=end, label=label, source="yamnet")
 
 
-def cut(
-    name: str, start: float, end: float, decision: Decision = "accept", made_of: str | None = None
-) -> Cut:
+def cut(name: str, start: float, end: float, decision: Decision = "accept", made_of: str | None = None) -> Cut:
     made = made_of or cut_id(name, round(start * 1000), round(end * 1000))
-    return Cut(
-        cut_id=made, recording_id=name, start=start, end=end, decision=decision, risk=0.125, recipe_hash="h"
-    )
+    return Cut(cut_id=made, recording_id=name, start=start, end=end, decision=decision, risk=0.125, recipe_hash="h")
 
 
 def drop(item: str, kind: Any) -> Drop:
@@ -106,8 +100,7 @@ def sound(corpus: Corpus) -> Corpus:
     write_scores(corpus, [scores("kept", "nan", values=np.full((200, 2), np.nan, np.float16))])
     now = datetime(2026, 1, 2, tzinfo=UTC)
     rows = [
-        LedgerRow(stage="s", key="k", item="i", outcome="done", attempt=1, started_at=now, seconds=0.0)
-        for _ in "ab"
+        LedgerRow(stage="s", key="k", item="i", outcome="done", attempt=1, started_at=now, seconds=0.0) for _ in "ab"
     ]
     Ledger(corpus).append(rows)
     Ledger(corpus).append(rows)
@@ -158,9 +151,7 @@ def test_every_fault_of_rows_is_listed_at_once(corpus: Corpus) -> None:
         corpus,
         "cuts",
         [
-            *by_key(
-                [cut("a", 0, 60), cut("d", 1, 60.0005), cut("d", 2, 61), cut("g", 0, 60, "reject")], "cut_id"
-            ),
+            *by_key([cut("a", 0, 60), cut("d", 1, 60.0005), cut("d", 2, 61), cut("g", 0, 60, "reject")], "cut_id"),
             replace(cut("a", 3, 63), decision="maybe"),  # type: ignore[arg-type]
             wrong,
             cut("d", 100, 200),
@@ -262,9 +253,7 @@ def test_every_fault_of_files_is_listed_at_once(sound: Corpus) -> None:
         "column tag is unknown",
     }
     assert {fault for fault in found if not fault.item.startswith("manifests/events/part-")} == {
-        Fault(
-            "events", "manifests/events/.part-00010.parquet.1-ab.tmp", "left over by a writer that was killed"
-        ),
+        Fault("events", "manifests/events/.part-00010.parquet.1-ab.tmp", "left over by a writer that was killed"),
         Fault("", ".corpus.toml.1-ab.tmp", "left over by a writer that was killed"),
         Fault("events", "manifests/events/copy 50%25.parquet", "no part of a table: foreign or left over"),
         Fault("", "manifests/verdict/part-00000.parquet", "no part of a table: foreign or left over"),
@@ -327,9 +316,7 @@ def test_every_fault_of_scores_is_listed_at_once(sound: Corpus) -> None:
             "holds yamnet k of recording kept, which belongs under another name",
         )
     )
-    expected.add(
-        (double.relative_to(sound.path).as_posix(), "the row from 0.0 s does not follow the one before")
-    )
+    expected.add((double.relative_to(sound.path).as_posix(), "the row from 0.0 s does not follow the one before"))
     (folder / "kept-yamnet-cut.parquet").write_bytes(moved.read_bytes()[:-1])
     found = {(fault.item, fault.problem) for fault in validate(sound)}
     unreadable = {(item, problem) for item, problem in found if item.endswith("-cut.parquet")}
@@ -341,6 +328,4 @@ def test_a_broken_table_makes_nothing_missing(sound: Corpus) -> None:
     path = sound.path / "manifests/recordings/part-00000.parquet"
     path.write_bytes(path.read_bytes()[:-1])
     found = validate(sound)
-    assert [(fault.table, fault.item) for fault in found] == [
-        ("recordings", "manifests/recordings/part-00000.parquet")
-    ]
+    assert [(fault.table, fault.item) for fault in found] == [("recordings", "manifests/recordings/part-00000.parquet")]

