@@ -8,6 +8,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -161,7 +162,7 @@ class Recipe:
                         f"contaminants.{name}: lane {lane!r} is not of one of the detectors {', '.join(self.detectors)}"
                     )
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """16 hex digits over everything that decides; the name and the description don't."""
         decisive = asdict(self)
