@@ -20,7 +20,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -344,19 +343,18 @@ def repeat(source: Path, target: Path, times: int) -> None:
     """The packets of a file over and over: hours of it without hours of encoding."""
     import av
 
-    with av.open(str(target), "w") as sink:
-        streams: dict[int, Any] = {}
+    with av.open(str(source)) as recording, av.open(str(target), "w") as sink:
+        streams = [sink.add_stream_from_template(stream) for stream in recording.streams]
         for turn in range(times):
-            with av.open(str(source)) as recording:
-                for packet in recording.demux():
-                    if packet.dts is None or packet.pts is None:
-                        continue
-                    if packet.stream.index not in streams:
-                        streams[packet.stream.index] = sink.add_stream_from_template(packet.stream)
-                    shift = round(turn * 180 / packet.time_base)
-                    packet.dts, packet.pts = packet.dts + shift, packet.pts + shift
-                    packet.stream = streams[packet.stream.index]
-                    sink.mux(packet)
+            recording.seek(0)
+            for packet in recording.demux():
+                if packet.dts is None or packet.pts is None:
+                    continue
+                # a little apart: the encoders' delays make the ends overlap
+                shift = round(turn * 182 / packet.time_base)
+                packet.dts, packet.pts = packet.dts + shift, packet.pts + shift
+                packet.stream = streams[packet.stream.index]
+                sink.mux(packet)
 
 
 def noise(seconds: float) -> Iterator[NDArray[np.float32]]:
