@@ -8,11 +8,30 @@ from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column
 
 from curation.pipeline import Step
 
 TITLES = {"identify": "Identifying", "score": "Scoring", "decide": "Deciding"}
+
+
+def bar_columns() -> list[ProgressColumn]:
+    """Title, bar, percentage and time left, each as wide as it needs on any terminal."""
+    return [
+        TextColumn("{task.description}", table_column=Column(min_width=11, no_wrap=True)),
+        BarColumn(bar_width=20, table_column=Column(min_width=20)),
+        TaskProgressColumn(table_column=Column(min_width=4, justify="right", no_wrap=True)),
+        TimeRemainingColumn(elapsed_when_finished=True, table_column=Column(min_width=7, no_wrap=True)),
+    ]
 
 
 class StepBars:
@@ -21,14 +40,13 @@ class StepBars:
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
         self._progress = Progress(
-            TextColumn("{task.description:<12}"),
-            BarColumn(bar_width=28),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[rate]:>14}"),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            TextColumn("[dim]{task.fields[running]}"),
+            *bar_columns(),
+            TextColumn("{task.fields[rate]}", table_column=Column(min_width=10, justify="right", no_wrap=True)),
+            # the names take what is left of the line, and never from the others
+            TextColumn("[dim]{task.fields[running]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
             console=self._console,
             disable=not self._console.is_terminal,
+            expand=True,
         )
         self._tasks: dict[str, tuple[TaskID, float, float]] = {}
         self._last: dict[str, tuple[Step, float]] = {}
@@ -87,13 +105,6 @@ def _shown(uris: tuple[str, ...]) -> str:
 def simple_bar(title: str) -> Iterator[Callable[[float], None]]:
     """A bar moved by the share done, 0 to 1."""
     console = Console(stderr=True)
-    with Progress(
-        TextColumn("{task.description:<12}"),
-        BarColumn(bar_width=28),
-        TaskProgressColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        console=console,
-        disable=not console.is_terminal,
-    ) as progress:
+    with Progress(*bar_columns(), console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task(title.capitalize(), total=1.0)
         yield lambda share: progress.update(task, completed=share)

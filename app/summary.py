@@ -34,7 +34,7 @@ def _hours(account: CorpusAccount) -> Table:
         table.add_column(column, justify="right")
     for fate, seconds in account.seconds.items():
         total = account.cuts.get(fate)  # type: ignore[call-overload]
-        if not seconds and not total:
+        if not seconds and not (total and total.cuts):
             continue
         share = f"{100 * seconds / account.duration:.1f} %" if account.duration else ""
         count = str(total.cuts) if total else ""

