@@ -212,6 +212,18 @@ def test_lost_sound_and_holes_end_a_span_and_a_late_start_is_silence() -> None:
     assert [(s.start, round(s.end, 2)) for s in silences(level["level"], RECIPE.silence)] == [(0.0, 1.0)]
 
 
+def test_a_long_hole_is_silence_and_a_cut_keeps_an_edge_of_it() -> None:
+    scores = clean(200.0)
+    put(scores, "level.rms_dbfs", 90.0, 100.0, -120)
+    put(scores, "level.zero", 90.0, 100.0, 1)
+    result = decided(200.0, scores)
+    assert [(event.label, round(event.start, 1), round(event.end, 1)) for event in result.events] == [
+        ("silence", 90.0, 100.0)
+    ]
+    edge = RECIPE.silence.edge
+    assert [(round(c.start, 2), round(c.end, 2)) for c in result.cuts] == [(0.0, 90 + edge), (100 - edge, 200.0)]
+
+
 @pytest.mark.parametrize(("length", "found"), [(1.9, 0), (2.0, 1), (5.0, 1)])
 def test_silence_counts_from_its_length_on(length: float, found: int) -> None:
     scores = clean(30.0)

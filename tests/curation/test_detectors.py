@@ -171,6 +171,17 @@ def test_blocks_are_the_same_however_they_are_pushed(chunks: list[int], core: in
     assert [block.first for block in blocks] == [True] + [False] * (len(blocks) - 1)
 
 
+def test_yamnet_blocks_equal_the_whole_file() -> None:
+    samples = scene(50)
+    ours = run("yamnet", samples)
+    mel = yamnet.log_mel(samples)
+    patches = np.stack([mel[i : i + 96] for i in range(0, len(mel) - 95, 48)])
+    scores = yamnet.Yamnet().class_scores(patches)
+    assert len(patches) > 3 * yamnet.PATCHES_A_BLOCK
+    speech = np.maximum(scores[:, 0:6].max(axis=1), scores[:, 12])
+    np.testing.assert_allclose(ours.lane("speech")[: len(scores)], speech, atol=6e-4)
+
+
 def test_a_missing_package_says_what_to_install() -> None:
     with pytest.raises(DetectorUnavailable, match=r"nowhere/x is not installed: pip install nowhere==1"):
         base.packaged_file("nowhere", "x", "nowhere==1")
@@ -218,6 +229,13 @@ def test_flat_tops_are_clipping_wherever_they_are(top: float) -> None:
     loud = np.clip(1.3 * np.sin(2 * np.pi * 100 * t), -1, 1) * top
     share = 2 * np.arccos(1 / 1.3) / np.pi
     assert level_of(loud).lane("clipped").mean() == pytest.approx(share, abs=0.02)
+
+
+def test_two_samples_at_the_top_are_no_clipping() -> None:
+    pairs = np.tile(np.array([0.9, 0.9, -0.9, -0.9], np.float32), 12_000)
+    assert level_of(pairs).lane("clipped").max() == 0
+    triples = np.tile(np.array([0.9, 0.9, 0.9, -0.2], np.float32), 12_000)
+    assert level_of(triples).lane("clipped").min() == pytest.approx(0.75, abs=0.01)
 
 
 @pytest.mark.parametrize("rate", [8_000, 44_100, 192_000])

@@ -126,6 +126,19 @@ def test_a_file_whose_content_changes_is_another_recording(finished: Corpus, med
     assert sorted(round(cut.end) for cut in cuts(finished)) == [62, 70]
 
 
+def test_a_file_that_cannot_be_read_for_a_while_keeps_what_was_made_of_it(finished: Corpus, media: Path) -> None:
+    before = tables(finished)
+    os.rename(media / "surf.mp4", media.parent / "elsewhere.mp4")
+    (media / "surf.mp4").symlink_to(media / "nowhere")
+    curate(finished, [media], RECIPE, workers=1)
+    assert [row.reason for row in finished.table("drops").rows() if row.item_kind == "source"] == ["vanished"]
+    assert len(cuts(finished)) == 2 and validate(finished) == []
+    (media / "surf.mp4").unlink()
+    os.rename(media.parent / "elsewhere.mp4", media / "surf.mp4")
+    curate(finished, [media], RECIPE, workers=1)
+    assert tables(finished) == before
+
+
 def test_replay_needs_no_media_and_equals_a_run_under_that_recipe(
     finished: Corpus, media: Path, tmp_path: Path
 ) -> None:
