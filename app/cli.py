@@ -78,7 +78,7 @@ def curate(
 
 
 def _curate(sources: Sequence[Path], corpus: Path, recipe: str, workers: int | None, retry: bool) -> None:
-    from curation.ingest import SourceNotFound
+    from curation.ingest import located
     from curation.pipeline import check_detectors, default_workers
     from curation.pipeline import curate as run
     from manifests.recipe import load_recipe
@@ -89,9 +89,8 @@ def _curate(sources: Sequence[Path], corpus: Path, recipe: str, workers: int | N
 
     chosen = load_recipe(recipe)
     check_detectors(chosen)
-    for source in sources:
-        if not source.exists() and not source.is_symlink():
-            raise SourceNotFound(f"{source}: no such file or folder")
+    for source in sources:  # before a corpus is made for a name that was mistyped
+        located(source)
     opened = Corpus.open(corpus) if (corpus / "corpus.toml").exists() else Corpus.create(corpus)
     with StepBars() as bars:
         run(opened, sources, chosen, workers=workers or default_workers(), retry=retry, on_step=bars)

@@ -13,8 +13,6 @@ from curation.demo_findings import PLANTED_LABELS, Finding, findings
 from manifests.store import Corpus
 from manifests.time import Segment
 
-DEFAULT_FOLDER = Path("lpse-demo")
-
 
 def run_demo(
     folder: Path,

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from manifests.recipe import Artifacts, Contaminant, Silence
 from manifests.scores import FrameScores
-from manifests.time import Segment, Timeline
+from manifests.time import Segment, Timeline, to_ticks
 
 from .fusion import HOP
 
@@ -25,15 +25,23 @@ def hysteresis(
     Runs at most `bridge` seconds apart are joined, then those under `min_duration` seconds are dropped. NaN is below
     all.
     """
-    known = np.nan_to_num(probability, nan=-1.0)
-    edges = np.flatnonzero(np.diff(known >= offset, prepend=False, append=False))
-    reached = np.concatenate([[0], np.cumsum(known >= onset)])
-    begun = (
-        Segment(first * HOP, end * HOP)
-        for first, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
-        if reached[end] > reached[first]
-    )
-    return Timeline(begun).bridge(bridge).at_least(min_duration)
+    lasting = Timeline.from_mask(_at_least(probability, offset), HOP)
+    return _reaching(lasting, probability, onset).bridge(bridge).at_least(min_duration)
+
+
+def _at_least(probability: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]:
+    """Cells at the threshold or above; NaN is below all."""
+    return np.asarray(np.nan_to_num(probability, nan=-1.0) >= threshold)
+
+
+def _reaching(timeline: Timeline, probability: NDArray[np.float32], threshold: float) -> Timeline:
+    """The segments of `timeline`, on the grid, in which some cell reaches the threshold."""
+    reached = np.concatenate([[0], np.cumsum(_at_least(probability, threshold))])
+
+    def count(seconds: float) -> int:
+        return int(reached[min(max(to_ticks(seconds, 1 / HOP), 0), len(probability))])
+
+    return Timeline(segment for segment in timeline if count(segment.end) > count(segment.start))
 
 
 def contaminant_events(probability: NDArray[np.float32], contaminant: Contaminant) -> Timeline:
@@ -49,14 +57,12 @@ def contaminant_events(probability: NDArray[np.float32], contaminant: Contaminan
 
 def certain(probability: NDArray[np.float32], events: Timeline, contaminant: Contaminant) -> Timeline:
     """Those of `events` whose probability reaches the recipe's `certain`."""
-    sure = Timeline.from_mask(np.nan_to_num(probability, nan=-1.0) >= contaminant.certain, HOP)
-    return Timeline(event for event in events if sure.overlapping(event))
+    return _reaching(events, probability, contaminant.certain)
 
 
 def doubts(probability: NDArray[np.float32], contaminant: Contaminant) -> Timeline:
     """What a person has to hear before it can be called free of the contaminant, guard included."""
-    doubtful = Timeline.from_mask(np.nan_to_num(probability, nan=-1.0) >= contaminant.doubt, HOP)
-    return doubtful.pad(contaminant.doubt_guard)
+    return Timeline.from_mask(_at_least(probability, contaminant.doubt), HOP).pad(contaminant.doubt_guard)
 
 
 def silences(level: FrameScores, silence: Silence) -> Timeline:

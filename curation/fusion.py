@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ class Fused:
             missing |= np.isnan(lane)
         return missing
 
-    @property
+    @cached_property
     def worst(self) -> NDArray[np.float32]:
         """The largest probability of any contaminant in each cell, NaN where one is unscored."""
         return np.asarray(np.max(np.stack(list(self.probabilities.values())), axis=0), np.float32)

@@ -51,7 +51,7 @@ def discover(sources: Sequence[str | Path], corpus: Corpus) -> Iterator[Found]:
     looked at even if it is hidden or a link. Raises SourceNotFound, before it looks at anything, for a source
     that is not there or is a corpus.
     """
-    places = sorted({_located(source) for source in sources}, key=os.fsencode)
+    places = sorted({located(source) for source in sources}, key=os.fsencode)
     roots = _Roots(corpus)
     for place in places:  # an outer folder comes before an inner one, which then belongs to its root
         if os.path.isdir(place) and os.access(place, os.R_OK | os.X_OK) and not roots.holding(place, place):
@@ -59,8 +59,11 @@ def discover(sources: Sequence[str | Path], corpus: Corpus) -> Iterator[Found]:
     return _walk(places, roots)
 
 
-def _located(source: str | Path) -> Path:
-    """The real path of a source; where it is itself, if it is a link to nothing."""
+def located(source: str | Path) -> Path:
+    """The real path of a source; where it is itself, if it is a link to nothing.
+
+    Raises SourceNotFound for one that is not there or is a corpus.
+    """
     path, shown = Path(source), quote(source)
     try:
         path.lstat()

@@ -15,7 +15,6 @@ from .base import BlockPlan, DetectorSpec
 
 HOP = 0.04
 FLOOR_DBFS = -120.0
-SPECTRUM_SECONDS = 1.0  # one bandwidth figure a second, repeated on the frames of that second
 EDGE_DB = 70.0  # the bandwidth's edge lies this far under the strongest band
 BAND_HZ = 100.0
 CLIP_RUN = 3  # samples in a row at the same extreme value
