@@ -21,7 +21,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test bench-curate browser clean
+.PHONY: help demo test bench-curate bench-panns bench-cascade bench-quality bench-duplicates browser clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -35,8 +35,8 @@ test: $(VENV)/.dev browser
 	$(BIN)/mypy
 	$(BIN)/python -m pytest $(ARGS)
 
-bench-curate: $(VENV)/.dev
-	$(BIN)/python tests/bench/curate.py $(ARGS)
+bench-curate bench-panns bench-cascade bench-quality bench-duplicates: bench-%: $(VENV)/.dev
+	$(BIN)/python tests/bench/$*.py $(ARGS)
 
 clean:
 	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -70,7 +70,7 @@ $(VENV)/.core: $(VENV)/.created pyproject.toml
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core pyproject.toml
-	$(PIP) install --no-build-isolation --editable ".[dev]"
+	$(PIP) install --no-build-isolation --editable ".[dev,panns,pyannote]"
 	@touch $@
 
 browser:

@@ -88,38 +88,71 @@ def _curate(sources: Sequence[Path], corpus: Path, recipe: str, workers: int | N
     from .summary import show_summary
 
     chosen = load_recipe(recipe)
-    check_detectors(chosen)
+    check_detectors(None, chosen)
     for source in sources:  # before a corpus is made for a name that was mistyped
         located(source)
     opened = Corpus.open(corpus) if (corpus / "corpus.toml").exists() else Corpus.create(corpus)
     with StepBars() as bars:
-        run(opened, sources, chosen, workers=workers or default_workers(), retry=retry, on_step=bars)
-    show_summary(opened)
+        account = run(opened, sources, chosen, workers=workers or default_workers(), retry=retry, on_step=bars)
+    show_summary(opened, account)
 
 
 @cli.command()
 def replay(
     corpus: CorpusOption,
     recipe: Annotated[str, typer.Option(help="A shipped recipe's name, or a TOML file.", show_default=False)],
+    workers: WorkersOption = None,
 ) -> None:
-    """Decide again under another recipe, from the kept scores: seconds, and no media.
+    """Decide again under another recipe, from the kept scores: seconds.
+
+    The media is opened only for seconds that the recipe asks about and its detectors have not heard; they are listed.
 
     Example: lpse replay --corpus corpus/ --recipe strict.toml
     """
     with refusing_in_one_line():
+        from curation.pipeline import default_workers
         from curation.pipeline import replay as run
         from manifests.recipe import load_recipe
         from manifests.store import Corpus
 
         from .progress import StepBars
-        from .summary import show_summary
+        from .summary import show_needs, show_summary
 
         chosen = load_recipe(recipe)
         opened = Corpus.open(corpus)
         with StepBars() as bars:
-            run(opened, chosen, on_step=bars)
-        show_summary(opened)
+            account = run(
+                opened, chosen, workers=workers or default_workers(), on_step=bars, on_needs=bars.above(show_needs)
+            )
+        show_summary(opened, account)
         _next(f"lpse report --corpus {shlex.quote(str(corpus))}")
+
+
+@cli.command()
+def refit(
+    name: Annotated[str, typer.Argument(help="duplicates, panns_clip-int8 or panns_frame-int8.", show_default=False)],
+    corpus: CorpusOption,
+    recipe: Annotated[str, typer.Option(help="The recipe that names the weights.")] = "full",
+) -> None:
+    """Make a fit anew from what the corpus holds now: the index of duplicates, or an 8-bit calibration.
+
+    A calibration prints how much probabilities changed; a recipe uses it with runtimes.panns_clip = "int8".
+
+    Example: lpse refit panns_clip-int8 --corpus corpus/ --recipe mine.toml
+    """
+    with refusing_in_one_line():
+        from curation.refit import refit as run
+        from manifests.recipe import load_recipe
+        from manifests.store import Corpus
+
+        from .progress import simple_bar
+
+        chosen = load_recipe(recipe)
+        opened = Corpus.open(corpus)
+        with simple_bar("refit") as told:
+            text = run(opened, name, chosen, on_progress=told)
+        typer.echo(text)
+        _next(f"lpse replay --corpus {shlex.quote(str(corpus))} --recipe {shlex.quote(recipe)}")
 
 
 @cli.command()
@@ -164,26 +197,28 @@ def validate(corpus: CorpusOption) -> None:
         faults = check(opened)
         for fault in faults:
             typer.echo(f"{fault.table}: {fault.item}: {fault.problem}")
-        rows = (
-            sum(opened.table(name).count() for name in ("sources", "recordings", "events", "cuts", "drops"))
-            if not faults
-            else 0
-        )
+        names = ("sources", "recordings", "events", "cuts", "drops", "duplicates")
+        rows = 0 if faults else sum(opened.table(name).count() for name in names)
         typer.echo(f"{len(faults)} faults" if faults else f"sound: {rows} rows, no faults")
         if faults:
             raise typer.Exit(FAULTS)
 
 
 @cli.command()
-def doctor() -> None:
-    """Say what is ready on this machine, and what is missing where; exit code 1 when the default recipe cannot run.
+def doctor(
+    recipe: Annotated[str, typer.Option(help="The recipe that should run here; its weights are checked.")] = "default",
+) -> None:
+    """Say what is ready on this machine, and what is missing where; exit code 1 when the recipe cannot run.
 
-    Example: lpse doctor
+    Example: lpse doctor --recipe full
     """
-    from .doctor import examine
+    with refusing_in_one_line():
+        from manifests.recipe import load_recipe
 
-    if not examine():
-        raise typer.Exit(FAULTS)
+        from .doctor import examine
+
+        if not examine(load_recipe(recipe)):
+            raise typer.Exit(FAULTS)
 
 
 @cli.command()

@@ -8,17 +8,21 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from curation.detectors import NAMES, DetectorUnavailable, open_detector, spec
+from curation.detectors import BROUGHT, NAMES, DetectorUnavailable, Setup, open_detector, spec
 from curation.pipeline import default_workers
-from manifests.recipe import load_recipe, shipped_recipes
+from manifests.recipe import Recipe, load_recipe, shipped_recipes
 
 CORE = ("torch", "numpy", "pyarrow", "pandas", "av", "soxr", "onnxruntime", "datasets")
 
 
-def examine() -> bool:
-    """Print the state of this machine; True when every detector of the default recipe runs here."""
+def examine(recipe: Recipe) -> bool:
+    """Print the state of this machine; True when every detector of `recipe` runs here.
+
+    Weights are looked for where the recipe names them, else in the folder LPSE_WEIGHTS.
+    """
     console = Console()
     free = shutil.disk_usage(".").free / 1e9
     console.print(
@@ -29,30 +33,33 @@ def examine() -> bool:
     )
     console.print(", ".join(f"{name} {_version(name) or 'missing'}" for name in CORE), soft_wrap=True, highlight=False)
 
+    # in torch, weights are loaded and nothing is converted
+    setup = Setup(tuple(recipe.weights.items()), tuple((name, "torch") for name in BROUGHT))
     table = Table(title="Detectors", title_justify="left")
     for column in ("detector", "state", "version"):
         table.add_column(column)
     ready: set[str] = set()
     for name in NAMES:
         try:
-            open_detector(name)
+            open_detector(name, setup)
             ready.add(name)
-            table.add_row(name, "[green]ready[/green]", spec(name).version)
+            table.add_row(name, "[green]ready[/green]", spec(name, setup).version)
         except DetectorUnavailable as error:
-            table.add_row(name, f"[red]{error}[/red]", "")
+            colour = "red" if name in recipe.hearing else "yellow"
+            table.add_row(name, f"[{colour}]{escape(str(error))}[/{colour}]", "")
     console.print(table)
 
     recipes = Table(title="Recipes", title_justify="left")
     for column in ("recipe", "state", "what it is"):
         recipes.add_column(column)
     for name in shipped_recipes():
-        recipe = load_recipe(name)
-        missing = [detector for detector in recipe.detectors if detector not in ready]
-        state = f"[red]needs {', '.join(missing)}[/red]" if missing else "[green]ready[/green]"
-        recipes.add_row(name, state, recipe.description)
+        shipped = load_recipe(name)
+        missing = [detector for detector in shipped.hearing if detector not in ready]
+        state = f"[yellow]needs {', '.join(missing)}[/yellow]" if missing else "[green]ready[/green]"
+        recipes.add_row(name, state, shipped.description)
     console.print(recipes)
 
-    return all(name in ready for name in load_recipe("default").detectors)
+    return all(name in ready for name in recipe.hearing)
 
 
 def _version(package: str) -> str | None:

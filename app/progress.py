@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -19,9 +20,15 @@ from rich.progress import (
 )
 from rich.table import Column
 
-from curation.pipeline import Step
+from curation.hearing import Step
 
-TITLES = {"identify": "Identifying", "score": "Scoring", "decide": "Deciding"}
+TITLES = {
+    "identify": "Identifying",
+    "score": "Scoring",
+    "deepen": "Deepening",
+    "look": "Looking",
+    "decide": "Deciding",
+}
 
 
 def bar_columns() -> list[ProgressColumn]:
@@ -50,6 +57,10 @@ class StepBars:
         )
         self._tasks: dict[str, tuple[TaskID, float, float]] = {}
         self._last: dict[str, tuple[Step, float]] = {}
+
+    def above(self, show: Callable[[Any, Console], None]) -> Callable[[Any], None]:
+        """`show(what, console)` as a function of what is shown, above the bars and without tearing them."""
+        return lambda what: show(what, self._progress.console)
 
     def __enter__(self) -> StepBars:
         self._progress.start()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.console import Console
 from rich.table import Table
 
 from curation.account import CorpusAccount, corpus_account
+from curation.hearing import CascadeAccount, Need
 from manifests.store import Corpus
 
 NAMES = {
@@ -13,16 +16,20 @@ NAMES = {
     "review": "for review",
     "reject": "rejected",
     "too_short": "too short, or beside an event",
+    "duplicate": "in a kept copy",
     "unheard": "not decided on",
 }
 COLOURS = {"accept": "green", "review": "yellow", "reject": "red"}
 
 
-def show_summary(corpus: Corpus, console: Console | None = None) -> None:
-    """Print the account of a corpus."""
-    account = corpus_account(*(corpus.table(name).rows() for name in ("recordings", "events", "cuts", "drops")))
+def show_summary(corpus: Corpus, cascade: CascadeAccount | None = None, console: Console | None = None) -> None:
+    """Print the account of a corpus, and what a cascade saved."""
+    tables = ("recordings", "events", "cuts", "drops", "duplicates")
+    account = corpus_account(*(corpus.table(name).rows() for name in tables))
     out = console or Console()
     out.print(_hours(account))
+    if cascade and cascade.duration:
+        out.print(_saving(cascade))
     if account.drops:
         out.print(_drops(account))
 
@@ -36,7 +43,7 @@ def _hours(account: CorpusAccount) -> Table:
         total = account.cuts.get(fate)  # type: ignore[call-overload]
         if not seconds and not (total and total.cuts):
             continue
-        share = f"{100 * seconds / account.duration:.1f} %" if account.duration else ""
+        share = percent(seconds, account.duration) if account.duration else ""
         count = str(total.cuts) if total else ""
         table.add_row(NAMES.get(fate, fate), count, clock(seconds), share, style=COLOURS.get(fate))
     return table
@@ -52,6 +59,31 @@ def _drops(account: CorpusAccount) -> Table:
         seconds = "" if total.seconds is None else clock(total.seconds)
         table.add_row(total.reason.replace("_", " "), f"{total.items} {total.item_kind}{plural}", seconds)
     return table
+
+
+def _saving(cascade: CascadeAccount) -> Table:
+    rejected = f"{clock(cascade.rejected)} of {clock(cascade.duration)}, {percent(cascade.rejected, cascade.duration)}"
+    table = Table(title=f"Cascade: rejected without it {rejected}", title_justify="left")
+    for column in ("detector", "heard", "saved"):
+        table.add_column(column, justify="left" if column == "detector" else "right")
+    for name, seconds in cascade.heard.items():
+        table.add_row(name, clock(seconds), percent(cascade.duration - seconds, cascade.duration))
+    return table
+
+
+def show_needs(needs: Mapping[str, Need], console: Console) -> None:
+    """Print what a recipe asks about that nobody has heard yet."""
+    table = Table(title="Not heard yet, and asked for by this recipe", title_justify="left")
+    for column in ("detector", "time", "recordings"):
+        table.add_column(column, justify="left" if column == "detector" else "right")
+    for name, need in needs.items():
+        table.add_row(name, clock(need.seconds), str(need.recordings))
+    console.print(table)
+
+
+def percent(part: float, whole: float) -> str:
+    """A share with one decimal."""
+    return f"{100 * part / whole:.1f} %"
 
 
 def clock(seconds: float) -> str:

@@ -6,14 +6,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from manifests.records import Cut, Decision, Drop, Event, ItemKind, Recording
+from manifests.records import Cut, Decision, Drop, Duplicate, Event, ItemKind, Recording
 from manifests.time import Segment, Timeline
 
 from .decide import STAGE as DECIDE
 
 DECISIONS: tuple[Decision, ...] = ("accept", "review", "reject")
 EXCLUDING = ("speech", "singing", "music", "artifact", "silence")
-FATES = (*DECISIONS, *EXCLUDING, "too_short", "unheard")
+DUPLICATE = "duplicate"
+FATES = (*DECISIONS, DUPLICATE, *EXCLUDING, "too_short", "unheard")
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,15 @@ class CorpusAccount:
         return sum(self.seconds.values())
 
 
-def account(recording: Recording, events: Iterable[Event], cuts: Iterable[Cut]) -> dict[str, float]:
+def account(
+    recording: Recording, events: Iterable[Event], cuts: Iterable[Cut], copies: Iterable[Duplicate] = ()
+) -> dict[str, float]:
     """Seconds of a recording that was decided on, by fate (every one of FATES); they sum to its duration.
 
-    Time in cuts counts for their decision (the first of DECISIONS where cuts overlap), other time for the
-    event there (the first of EXCLUDING where several overlap). What is left is "too_short": pure, but no
-    piece of it is long enough for a cut, or it is in the guard around an event. All 0 without a duration.
+    Time in cuts counts for their decision (the first of DECISIONS where cuts overlap). Other time that a kept copy
+    holds is "duplicate"; of the rest, time in events counts for them (the first of EXCLUDING where several overlap).
+    What is left is "too_short": pure, but no piece of it is long enough for a cut, or it is in the guard around an
+    event. All 0 without a duration.
     """
     seconds = dict.fromkeys(FATES, 0.0)
     if not recording.duration:
@@ -65,8 +69,11 @@ def account(recording: Recording, events: Iterable[Event], cuts: Iterable[Cut]) 
         claims[cut.decision].append(cut.segment)
     for event in events:
         claims[event.label].append(event.segment)
+    kept = Timeline(segment for decision in DECISIONS for segment in claims[decision])
+    # a copy that is only noted may be in cuts: nothing of it is lost for being one
+    claims[DUPLICATE] = [copy.segment for copy in copies if not kept.overlapping(copy.segment)]
     left = Timeline([Segment(0.0, recording.duration)])
-    for fate in (*DECISIONS, *EXCLUDING):
+    for fate in (*DECISIONS, DUPLICATE, *EXCLUDING):
         claim = Timeline(claims[fate])
         seconds[fate] = (left & claim).duration
         left = left - claim
@@ -75,7 +82,11 @@ def account(recording: Recording, events: Iterable[Event], cuts: Iterable[Cut]) 
 
 
 def corpus_account(
-    recordings: Iterable[Recording], events: Iterable[Event], cuts: Iterable[Cut], drops: Iterable[Drop]
+    recordings: Iterable[Recording],
+    events: Iterable[Event],
+    cuts: Iterable[Cut],
+    drops: Iterable[Drop],
+    duplicates: Iterable[Duplicate] = (),
 ) -> CorpusAccount:
     """The account of a corpus from its tables.
 
@@ -85,6 +96,9 @@ def corpus_account(
     events_of: dict[str, list[Event]] = defaultdict(list)
     for event in events:
         events_of[event.recording_id].append(event)
+    copies_of: dict[str, list[Duplicate]] = defaultdict(list)
+    for row in duplicates:
+        copies_of[row.recording_id].append(row)
     cuts_of: dict[str, list[Cut]] = defaultdict(list)
     cut_totals = dict.fromkeys(DECISIONS, CutTotal(0, 0.0))
     lengths: dict[tuple[ItemKind, str], float] = {}
@@ -100,7 +114,7 @@ def corpus_account(
     for recording in recordings:
         name = recording.recording_id
         if name in cuts_of or name in decided:
-            by_recording[name] = account(recording, events_of[name], cuts_of[name])
+            by_recording[name] = account(recording, events_of[name], cuts_of[name], copies_of[name])
         else:
             by_recording[name] = {**dict.fromkeys(FATES, 0.0), "unheard": recording.duration or 0.0}
         if recording.duration:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import pyarrow as pa
 
 from manifests.recipe import Recipe
-from manifests.records import Drop, Recording, Source
+from manifests.records import Drop, Measured, Recording, Source
 from manifests.schema import to_table
 from manifests.store import Corpus
+from manifests.time import Timeline
 
+from .copies import Copies
 from .decide import STAGE, Decided, decide
-from .stages import load_scores
+from .detectors import PICTURE, Setup
+from .judge import NOTHING
+from .kept import load_scores
 
 OBJECTS = 20_000  # rows that are Python objects at once
 
@@ -28,26 +32,38 @@ class Entries:
     drops: list[Drop]
 
 
-def commit(corpus: Corpus, recipe: Recipe, entries: Entries, on_seconds: Callable[[float], None]) -> None:
+def commit(
+    corpus: Corpus,
+    recipe: Recipe,
+    setup: Setup,
+    entries: Entries,
+    copies: Copies,
+    on_seconds: Callable[[float], None],
+) -> None:
     """Decide over every recording of `entries` and write all tables.
 
     `on_seconds` is told how many seconds of sound are decided on so far.
     """
-    drops = [*entries.drops, *_copies(entries), *_replaced(entries)]
+    drops = [*entries.drops, *_copies(entries), *replaced(entries)]
     gone = {row.item for row in drops if row.item_kind == "recording"}
+    recordings: list[Recording] = []
     events, cuts = _Rows("events"), _Rows("cuts")
     seconds = 0.0
     for recording in sorted(entries.recordings.values(), key=lambda row: row.recording_id):
+        measured = recording
         if recording.recording_id not in gone:
-            decided = _decided(corpus, recording, recipe)
+            decided = _decided(corpus, recording, recipe, setup, copies.cut_away.get(recording.recording_id, NOTHING))
+            measured = replace(recording, **asdict(decided.measures))
             events.add(decided.events)
             cuts.add(decided.cuts)
-            drops += decided.drops
+            drops += [_pointing(drop, copies, entries) for drop in decided.drops]
+        recordings.append(measured)
         seconds += recording.duration or 0.0
         on_seconds(seconds)
     corpus.set_recipe(_plain(asdict(recipe)), recipe.hash)
     corpus.replace("sources", entries.sources.values())
-    corpus.replace("recordings", entries.recordings.values())
+    corpus.replace("recordings", recordings)
+    corpus.replace("duplicates", copies.rows)
     corpus.replace("events", events.table())
     corpus.replace("cuts", cuts.table())
     corpus.replace("drops", drops)
@@ -71,20 +87,20 @@ class _Rows:
         return pa.concat_tables([*self._tables, to_table(self._name, self._waiting)])
 
 
-def _decided(corpus: Corpus, recording: Recording, recipe: Recipe) -> Decided:
+def _decided(corpus: Corpus, recording: Recording, recipe: Recipe, setup: Setup, copied: Timeline) -> Decided:
     """The decision, or a drop where the scores it needs are not there."""
     try:
-        scores = load_scores(corpus, recording.recording_id, recipe.detectors)
-    except FileNotFoundError:
-        names = ", ".join(recipe.detectors)
-        return Decided((), (), (_unscored(recording, f"not all of {names} have heard it: curate its source", recipe),))
+        scores = load_scores(corpus, recording.recording_id, (*recipe.hearing, PICTURE), setup)
     except ValueError as error:
-        return Decided((), (), (_unscored(recording, f"its scores cannot be read: {error}", recipe),))
-    return decide(recording, scores, recipe)
+        return _undecided(recording, f"its scores cannot be read: {error}", recipe)
+    deaf = [name for name in recipe.detectors if name not in scores]
+    if deaf:
+        return _undecided(recording, f"{', '.join(deaf)} never heard it: curate its source", recipe)
+    return decide(recording, scores, recipe, copied)
 
 
-def _unscored(recording: Recording, detail: str, recipe: Recipe) -> Drop:
-    return Drop(
+def _undecided(recording: Recording, detail: str, recipe: Recipe) -> Decided:
+    drop = Drop(
         item=recording.recording_id,
         item_kind="recording",
         stage=STAGE,
@@ -92,6 +108,18 @@ def _unscored(recording: Recording, detail: str, recipe: Recipe) -> Drop:
         detail=detail,
         recipe_hash=recipe.hash,
     )
+    return Decided((), (), (drop,), Measured())
+
+
+def _pointing(drop: Drop, copies: Copies, entries: Entries) -> Drop:
+    """A drop of a copy says of what it is one."""
+    rows = copies.of.get(drop.item, ())
+    if drop.reason != "duplicate" or not rows:
+        return drop
+    held = max(rows, key=lambda row: row.segment.duration)
+    uri = entries.recordings[held.kept_id].uri
+    detail = f"{held.start:.1f} to {held.end:.1f} s are in {uri} from {held.start + held.offset:.1f} s on"
+    return replace(drop, detail=f"{detail}; {drop.detail}")
 
 
 def _copies(entries: Entries) -> list[Drop]:
@@ -109,7 +137,7 @@ def _copies(entries: Entries) -> list[Drop]:
     ]
 
 
-def _replaced(entries: Entries) -> list[Drop]:
+def replaced(entries: Entries) -> list[Drop]:
     """A row for every recording that no source leads to any more."""
     led_to = {source.recording_id for source in entries.sources.values()}
     return [

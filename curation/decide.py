@@ -6,18 +6,20 @@ A pure function of its arguments, run for a first curation and for every replay 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from manifests.identity import cut_id
 from manifests.recipe import Recipe
-from manifests.records import Cut, Decision, Drop, Event, Recording
+from manifests.records import Cut, Decision, Drop, Event, Measured, Recording
 from manifests.scores import FrameScores
 from manifests.time import Segment, Timeline, from_ms, to_ms, to_ticks
 
-from .events import certain, contaminant_events, doubts, faults, silences
 from .fusion import HOP, Fused, fuse
+from .judge import NOTHING, Verdict, weigh
+from .measures import measure
+from .quality import judge_quality
 from .spans import partition, pure_spans, split_at_quiet
 
 STAGE = "decide"
@@ -26,35 +28,34 @@ RISK_SECONDS = 1.0  # risk is judged over a second: a single frame is no contami
 
 @dataclass(frozen=True)
 class Decided:
-    """What became of one recording."""
+    """What became of one recording, and the signal quality of all of it."""
 
     events: tuple[Event, ...]
     cuts: tuple[Cut, ...]
     drops: tuple[Drop, ...]
+    measures: Measured
 
 
-def decide(recording: Recording, scores: Mapping[str, FrameScores], recipe: Recipe) -> Decided:
+def decide(
+    recording: Recording, scores: Mapping[str, FrameScores], recipe: Recipe, copied: Timeline = NOTHING
+) -> Decided:
     """Events, cuts and drops of a recording under a recipe.
 
-    `scores` by detector name. Raises KeyError when a detector that the recipe weighs has no scores, ValueError for a
-    recording without a duration.
+    `scores` by detector name; what a detector has not heard yet is taken for the worst it could be, unless it makes
+    no difference. `copied` is the time that another, kept recording holds. Raises KeyError without scores of `level`,
+    ValueError for a recording without a duration.
     """
     if not recording.duration:
         raise ValueError(f"recording {recording.recording_id} has no duration to decide over")
     whole = Segment(0.0, recording.duration)
     fused = fuse(scores, recipe, recording.duration)
-    found = _found(fused, scores["level"], recipe, whole)
-    excluded = _excluded(found, fused, recipe) | Timeline.from_mask(fused.unscored, HOP)
-    doubtful: dict[str, Timeline] = {
-        name: doubts(fused.probabilities[name], contaminant) for name, contaminant in recipe.contaminants.items()
-    }
-    all_doubts = Timeline(segment for timeline in doubtful.values() for segment in timeline)
-
+    verdict = weigh(fused, scores["level"], recipe, recording.duration, copied.crop(whole))
+    judged = verdict.judged
     loudness = scores["level"].on_grid("rms_dbfs", HOP, fused.count)
     limits = recipe.spans
     cuts: list[Cut] = []
-    for span in pure_spans(whole, excluded, limits.min_duration):
-        for piece in partition(span, all_doubts, limits.min_duration, limits.discard_weight):
+    for span in pure_spans(whole, judged.excluded, limits.min_duration):
+        for piece in partition(span, judged.doubts, limits.min_duration, limits.discard_weight):
             if piece.fate == "discard":
                 continue
             parts = split_at_quiet(
@@ -64,31 +65,13 @@ def decide(recording: Recording, scores: Mapping[str, FrameScores], recipe: Reci
                 min_duration=limits.min_duration,
                 max_duration=limits.max_duration,
             )
-            cuts += [_cut(recording, part, fused, doubtful, scores["level"], recipe) for part in parts]
+            cuts += [_cut(recording, part, fused, judged.doubtful, scores, recipe) for part in parts]
     return Decided(
-        tuple(_events(recording.recording_id, found, fused)),
+        tuple(_events(recording.recording_id, judged.found, fused)),
         tuple(cuts),
-        tuple(_drops(recording, cuts, found, excluded, recipe)),
+        tuple(_drops(recording, cuts, verdict, copied, recipe)),
+        measure(scores, whole),
     )
-
-
-def _found(fused: Fused, level: FrameScores, recipe: Recipe, whole: Segment) -> dict[str, Timeline]:
-    """What is in the recording besides its sound effects, by label, inside the recording."""
-    timelines: dict[str, Timeline] = {
-        name: contaminant_events(fused.probabilities[name], contaminant)
-        for name, contaminant in recipe.contaminants.items()
-    }
-    timelines["silence"] = silences(level, recipe.silence)
-    timelines["artifact"] = faults(level, recipe.artifacts, recipe.silence)
-    return {label: timeline.crop(whole) for label, timeline in timelines.items()}
-
-
-def _excluded(found: Mapping[str, Timeline], fused: Fused, recipe: Recipe) -> Timeline:
-    """The time no cut may touch: what was found for certain, with the recipe's guards around it."""
-    parts = [found["silence"].pad(-recipe.silence.edge), found["artifact"].pad(recipe.artifacts.guard)]
-    for name, contaminant in recipe.contaminants.items():
-        parts.append(certain(fused.probabilities[name], found[name], contaminant).pad(contaminant.guard))
-    return Timeline(segment for part in parts for segment in part)
 
 
 def _cells(segment: Segment, hop: float) -> slice:
@@ -99,7 +82,7 @@ def _events(recording_id: str, found: Mapping[str, Timeline], fused: Fused) -> l
     """Event rows; a contaminant's score is its mean probability over the event, of the others there is none."""
     rows = []
     for label, timeline in found.items():
-        lane = fused.probabilities.get(label)
+        lane = fused.lower.get(label)
         for segment in timeline:
             score = None if lane is None else round(float(np.nanmean(lane[_cells(segment, HOP)])), 4)
             source = "level" if lane is None else "fusion"
@@ -121,26 +104,27 @@ def _cut(
     segment: Segment,
     fused: Fused,
     doubtful: Mapping[str, Timeline],
-    level: FrameScores,
+    scores: Mapping[str, FrameScores],
     recipe: Recipe,
 ) -> Cut:
     """The cut over a piece: rejected for what it lacks, reviewed for what is doubtful, accepted else."""
     start_ms, end_ms = to_ms(segment.start), min(to_ms(segment.end), int((recording.duration or 0.0) * 1000))
     whole = Segment(from_ms(start_ms), from_ms(end_ms))
-    reasons = [f"possible_{name}" for name, timeline in doubtful.items() if timeline.crop(whole)]
-    reasons += _quality(whole, level, recording, recipe)
-    decision: Decision = "review" if reasons else "accept"
-    if recipe.decision.require_video and not recording.has_video:
-        decision, reasons = "reject", ["no_video", *reasons]
+    measures = measure(scores, whole)
+    faulty = judge_quality(measures, recording, recipe.quality)
+    rejected = (["no_video"] if recipe.decision.require_video and not recording.has_video else []) + faulty.rejected
+    doubts = [f"possible_{name}" for name, timeline in doubtful.items() if timeline.crop(whole)] + faulty.doubted
+    decision: Decision = "reject" if rejected else "review" if doubts else "accept"
     return Cut(
         cut_id=cut_id(recording.recording_id, start_ms, end_ms),
         recording_id=recording.recording_id,
         start=whole.start,
         end=whole.end,
         decision=decision,
-        reasons=tuple(reasons),
+        reasons=(*rejected, *doubts),
         risk=risk(fused, whole),
         recipe_hash=recipe.hash,
+        **asdict(measures),
     )
 
 
@@ -154,20 +138,7 @@ def risk(fused: Fused, segment: Segment) -> float:
     return round(float(means.max()), 4)
 
 
-def _quality(segment: Segment, level: FrameScores, recording: Recording, recipe: Recipe) -> list[str]:
-    """Faults of the whole cut that a person should hear."""
-    cells = _cells(segment, level.hop)
-    clipped = float(np.nanmean(level.lane("clipped")[cells]))
-    bandwidth = 1000 * float(np.nanpercentile(level.lane("bandwidth_khz")[cells], 95))
-    # an honest low rate is the recording's, and stands in its row; what is brought up from one hides it
-    nyquist = (recording.sample_rate or np.inf) / 2
-    reasons = ["clipping"] if clipped > recipe.artifacts.max_clipped else []
-    return reasons + (["narrow_band"] if bandwidth < min(recipe.artifacts.min_bandwidth, 0.9 * nyquist) else [])
-
-
-def _drops(
-    recording: Recording, cuts: list[Cut], found: Mapping[str, Timeline], excluded: Timeline, recipe: Recipe
-) -> list[Drop]:
+def _drops(recording: Recording, cuts: list[Cut], verdict: Verdict, copied: Timeline, recipe: Recipe) -> list[Drop]:
     """A row for each rejected cut, and one for a recording of which nothing is left."""
     rejected = [cut for cut in cuts if cut.decision == "reject"]
     drops = [
@@ -183,9 +154,10 @@ def _drops(
     elif duration < minimum:
         reason, detail = "too_short", f"lasts {duration:.1f} s, cuts need {minimum:g} s"
     else:
+        found = {**verdict.judged.found, "duplicate": copied, "unscored": verdict.unsettled}
         shares = {label: timeline.duration / duration for label, timeline in found.items() if timeline}
         reason = max(shares, key=lambda label: shares[label], default="unscored")
-        pure = excluded.gaps(Segment(0.0, duration))
+        pure = verdict.judged.excluded.gaps(Segment(0.0, duration))
         longest = max((span.duration for span in pure), default=0.0)
         listed = ", ".join(f"{label} {100 * share:.0f} %" for label, share in shares.items())
         detail = f"longest pure span {longest:.1f} s, cuts need {minimum:g} s ({listed or 'nothing scored'})"

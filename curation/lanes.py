@@ -42,7 +42,8 @@ class Lanes:
 def lanes(scores: Mapping[str, FrameScores], recipe: Recipe, duration: float, columns: int) -> Lanes:
     """The lanes of a recording of `duration` seconds in at most `columns` columns.
 
-    Raises KeyError when a detector that the recipe weighs has no scores, ValueError for `columns` below 1.
+    What a detector did not hear is shown as the least it can be. Raises KeyError without scores of `level`,
+    ValueError for `columns` below 1.
     """
     if columns < 1:
         raise ValueError(f"a picture of {columns} columns shows nothing")
@@ -50,7 +51,7 @@ def lanes(scores: Mapping[str, FrameScores], recipe: Recipe, duration: float, co
     level = scores["level"].on_grid("rms_dbfs", HOP, fused.count)
     return Lanes(
         column_seconds=HOP * fused.count / min(columns, fused.count),
-        probabilities={name: pool_columns(lane, columns) for name, lane in fused.probabilities.items()},
+        probabilities={name: pool_columns(lane, columns) for name, lane in fused.lower.items()},
         loudest=pool_columns(level, columns),
         quietest=-pool_columns(-level, columns),
     )

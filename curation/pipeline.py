@@ -8,8 +8,8 @@ are the same, byte for byte.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,34 +20,19 @@ from manifests.records import Drop, ItemKind, Recording, Source
 from manifests.store import Corpus
 from manifests.uris import resolve
 
-from .commit import Entries, commit
-from .detectors import spec
+from .commit import Entries, commit, replaced
+from .copies import find_copies
+from .detectors import DetectorUnavailable, Setup, prepare, spec
+from .hearing import STALL_SECONDS, CascadeAccount, Hearing, NeedsCallback, Step, StepCallback, teller, with_sound
 from .ingest import Found, discover
-from .runner import Item, Progress
+from .kept import setup_of
+from .runner import Item
 from .stages import PASSING, Identify, Score
 from .work import WorkLog, failed_problem
 
-STALL_SECONDS = 600.0  # without a sign of life, then a worker counts as hanging
 SLOWEST_BYTES_A_SECOND = 5e6
-# statuses of recordings that have sound to score, as far as is known
-SOUND = frozenset({"ok", "truncated", "damaged", "quarantined"})
 # stages whose drops a replay keeps: it looks at no media
 BEFORE_DECIDING = frozenset({"ingest", "identify", "score"})
-
-
-@dataclass(frozen=True)
-class Step:
-    """Where a run stands: `done` of `total` in `unit` ("bytes" or "seconds" of sound), and what is in hand."""
-
-    phase: str
-    unit: str
-    done: float
-    total: float
-    items: int
-    running: tuple[str, ...] = ()
-
-
-StepCallback = Callable[[Step], None]
 
 
 def default_workers() -> int:
@@ -55,10 +40,21 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def check_detectors(recipe: Recipe) -> None:
-    """Raises DetectorUnavailable, before any work, for a detector of the recipe that cannot run here."""
-    for name in recipe.detectors:
-        spec(name)
+def check_detectors(corpus: Corpus | None, recipe: Recipe) -> Setup:
+    """What the recipe's detectors need, after making sure that they run here and converting what must be converted.
+
+    Raises DetectorUnavailable, before any work, for a detector that cannot run, and for one in the cascade that
+    cannot hear parts of a recording.
+    """
+    setup = setup_of(corpus, recipe) if corpus else Setup(tuple(recipe.weights.items()), tuple(recipe.runtimes.items()))
+    for name in recipe.hearing:
+        one = spec(name, setup)
+        if name in recipe.cascade and not one.apart:
+            raise DetectorUnavailable(f"{name} hears a recording from end to end: name it in detectors, not in cascade")
+    if corpus:
+        for name in recipe.hearing:
+            prepare(name, setup)
+    return setup
 
 
 def curate(
@@ -69,46 +65,69 @@ def curate(
     workers: int,
     retry: bool = False,
     on_step: StepCallback | None = None,
-) -> None:
+) -> CascadeAccount | None:
     """Bring `sources` (files, folders) into the corpus and decide over all of it under `recipe`.
 
-    `retry` gives files another chance that crashed their worker in an earlier run. Raises SourceNotFound,
-    DetectorUnavailable, Locked; whatever is wrong with a single file becomes a row instead.
+    `retry` gives files another chance that crashed their worker in an earlier run. Returns what a cascade saved, None
+    without one. Raises SourceNotFound, DetectorUnavailable, Locked; whatever is wrong with a single file becomes a
+    row instead.
     """
-    check_detectors(recipe)
     with corpus.lock("curate"):
+        setup = check_detectors(corpus, recipe)
         found = list(discover(sources, corpus))
         log = WorkLog(Ledger(corpus), workers, retry)
         identified = _identify(found, log, on_step)
         entries = _entries(corpus, found, identified)
-        entries = _score(corpus, entries, recipe, log, on_step)
-        _commit(corpus, recipe, entries, on_step)
+        entries = _score(corpus, entries, recipe, setup, log, on_step)
+        hearing = Hearing(corpus, recipe, setup, log, on_step)
+        account = _deepen_and_commit(hearing, entries)
         log.ledger.compact()
+    return account
 
 
-def replay(corpus: Corpus, recipe: Recipe, *, on_step: StepCallback | None = None) -> None:
-    """Decide again over everything the corpus holds, under `recipe`, from the kept scores alone.
+def replay(
+    corpus: Corpus,
+    recipe: Recipe,
+    *,
+    workers: int = 1,
+    on_step: StepCallback | None = None,
+    on_needs: NeedsCallback | None = None,
+) -> CascadeAccount | None:
+    """Decide again over everything the corpus holds, under `recipe`, from the kept scores.
 
-    Recordings that a detector of the recipe never heard are dropped as `unscored`.
+    Only where the recipe asks about seconds that its detectors have not heard is the media opened: `on_needs` is told
+    how many seconds of which recordings, then they are heard. What cannot be heard any more is never kept.
     """
-    check_detectors(recipe)
     with corpus.lock("replay"):
+        setup = check_detectors(corpus, recipe)
         entries = Entries(
             sources={row.source_id: row for row in corpus.table("sources").rows()},
             recordings={row.recording_id: row for row in corpus.table("recordings").rows()},
             drops=[row for row in corpus.table("drops").rows() if row.stage in BEFORE_DECIDING],
         )
-        _commit(corpus, recipe, entries, on_step)
+        log = WorkLog(Ledger(corpus), workers, retry=False)
+        hearing = Hearing(corpus, recipe, setup, log, on_step, on_needs)
+        hearing.score_missing(entries)
+        return _deepen_and_commit(hearing, entries)
 
 
-def _commit(corpus: Corpus, recipe: Recipe, entries: Entries, on_step: StepCallback | None) -> None:
+def _deepen_and_commit(hearing: Hearing, entries: Entries) -> CascadeAccount | None:
+    """From scored recordings to the tables: copies, cascade, picture, decisions."""
+    corpus, recipe = hearing.corpus, hearing.recipe
     total = sum(recording.duration or 0.0 for recording in entries.recordings.values())
 
     def tell(done: float) -> None:
-        if on_step:
-            on_step(Step("decide", "seconds", done, total, len(entries.recordings)))
+        if hearing.on_step:
+            hearing.on_step(Step("decide", "seconds", done, total, len(entries.recordings)))
 
-    commit(corpus, recipe, entries, tell)
+    gone = {row.item for row in replaced(entries)}
+    present = {key: row for key, row in entries.recordings.items() if key not in gone}
+    by_sound = find_copies(corpus, present, recipe.duplicates, ("audio",))
+    account = hearing.deepen(entries, by_sound.cut_away)
+    hearing.look(entries, by_sound.cut_away)
+    copies = find_copies(corpus, present, recipe.duplicates, ("audio", "picture"))
+    commit(corpus, recipe, hearing.setup, entries, copies, tell)
+    return account
 
 
 def _identify(found: Sequence[Found], log: WorkLog, on_step: StepCallback | None) -> dict[str, dict[str, Any]]:
@@ -128,28 +147,9 @@ def _identify(found: Sequence[Found], log: WorkLog, on_step: StepCallback | None
     shown = {source_id(one.uri): one.uri for one in files}
     # a file is read in one go, without a sign of life: the largest may take as long as a slow disk needs
     stall_seconds = max(STALL_SECONDS, max(sizes.values(), default=0.0) / SLOWEST_BYTES_A_SECOND)
-    teller = _teller("identify", "bytes", items, shown, on_step)
-    results = log.carry_out(stage, items, teller, stall_seconds=stall_seconds)
+    told = teller("identify", "bytes", items, shown, on_step)
+    results = log.carry_out(stage, items, told, stall_seconds=stall_seconds)
     return {uri: results[key] for uri, key in keys.items()}
-
-
-def _teller(
-    phase: str,
-    unit: str,
-    items: Sequence[tuple[str, str, Item]],
-    shown: Mapping[str, str],
-    on_step: StepCallback | None,
-) -> Callable[[Progress], None] | None:
-    """Turns a runner's progress into steps of the run; `shown` names an item id to people."""
-    if on_step is None:
-        return None
-    total = sum(item.weight for _, _, item in items)
-
-    def tell(progress: Progress) -> None:
-        running = tuple(shown.get(name, name) for name in progress.running)
-        on_step(Step(phase, unit, progress.done_weight, total, len(items), running))
-
-    return tell
 
 
 def _entries(corpus: Corpus, found: Sequence[Found], identified: dict[str, dict[str, Any]]) -> Entries:
@@ -216,25 +216,21 @@ def _earlier_drops(corpus: Corpus, met: set[str], recordings: Iterable[str]) -> 
     return [row for row in corpus.table("drops").rows() if row.stage in BEFORE_DECIDING and row.item not in again]
 
 
-def _score(corpus: Corpus, entries: Entries, recipe: Recipe, log: WorkLog, on_step: StepCallback | None) -> Entries:
+def _score(
+    corpus: Corpus, entries: Entries, recipe: Recipe, setup: Setup, log: WorkLog, on_step: StepCallback | None
+) -> Entries:
     """Score every recording that has sound; its status and drops say how that went."""
-    stage = Score(corpus.path, recipe.detectors)
-    roots = corpus.roots
+    stage = Score(corpus.path, recipe.detectors, setup)
     recordings, problems = dict(entries.recordings), {}
+    located, outside = with_sound(corpus, entries)
+    problems.update({recording_id: ("outside_root", error) for recording_id, error in outside.items()})
     items = []
-    # the longest first: the last to end is then a short one
-    for row in sorted(recordings.values(), key=lambda row: (-(row.duration or 0.0), row.recording_id)):
-        if row.duration and row.status in SOUND:
-            key = stage.key(row.recording_id)
-            try:
-                path = os.fspath(resolve(row.uri, roots))
-            except ValueError as error:
-                problems[row.recording_id] = ("outside_root", str(error))
-                continue
-            items.append((key, row.recording_id, Item(key, (row.recording_id, path, row.duration), row.duration)))
+    for row, path in located:
+        key = stage.key(row.recording_id)
+        items.append((key, row.recording_id, Item(key, (row.recording_id, path, row.duration), row.duration or 0.0)))
     shown = {row.recording_id: row.uri for row in recordings.values()}
-    teller = _teller("score", "seconds", items, shown, on_step)
-    results = log.carry_out(stage, items, teller, stall_seconds=STALL_SECONDS, still_kept=stage.complete)
+    told = teller("score", "seconds", items, shown, on_step)
+    results = log.carry_out(stage, items, told, stall_seconds=STALL_SECONDS, still_kept=stage.complete)
     looked_at = {recording_id for _, recording_id, _ in items} | problems.keys()
     drops = [row for row in entries.drops if row.stage != "score" or row.item not in looked_at]
     for key, recording_id, _ in items:

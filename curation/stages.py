@@ -8,12 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from manifests.identity import digest
+from manifests.recipe import Recipe
 from manifests.records import Recording
-from manifests.scores import FrameScores, from_rows, to_rows
-from manifests.store import Corpus, read_scores, scores_path, write_scores
+from manifests.store import Corpus, shard_path
+from manifests.time import Timeline
 
-from .detectors import spec
+from .cascade import unheard
+from .decide import decide
+from .detectors import PICTURE, Setup, spec
+from .kept import from_in_ms, in_ms, keep_prints, keep_scores, kept, load_scores, print_key
 from .media import MediaError, identify
+from .picture import look, seen
+from .printing import Stretches
 from .scoring import Scorer
 
 # what a file's problem makes of its recording; any other problem leaves no recording at all
@@ -34,7 +40,7 @@ class Identify:
     """Reads a file's packets once: which recording it is, and whether it is one at all."""
 
     name: str = "identify"
-    version: str = "1"
+    version: str = "2"
 
     def key(self, uri: str, signature: tuple[int, int]) -> str:
         """Content key of a file as far as one sees without reading it: where it is, its size and its time."""
@@ -59,6 +65,8 @@ class Identify:
             sha256=found.sha256,
             bytes=found.bytes,
             duration=found.duration if info else None,
+            audio_end=found.audio_end,
+            video_end=found.video_end,
             container=info.container if info else None,
             audio_codec=audio.codec if audio else None,
             video_codec=video.codec if video else None,
@@ -75,50 +83,147 @@ class Identify:
 
 @dataclass(frozen=True)
 class Score:
-    """Decodes a recording once and keeps every detector's scores of it."""
+    """Decodes a recording once and keeps what every detector says of all of it, and its fingerprint."""
 
     corpus: Path
     detectors: tuple[str, ...]
+    setup: Setup
     name: str = "score"
 
     def key(self, recording_id: str) -> str:
         """Content key over the recording and every detector that hears it."""
-        return digest(self.name, recording_id, [spec(name).key(recording_id) for name in self.detectors])
+        keys = [spec(name, self.setup).key(recording_id) for name in self.detectors]
+        return digest(self.name, recording_id, keys, print_key(recording_id, "audio"))
+
+    def missing(self, recording_id: str) -> tuple[str, ...]:
+        """The detectors that have not heard the recording."""
+        corpus = Corpus(self.corpus)
+        return tuple(name for name in self.detectors if not kept(corpus, recording_id, name, self.setup).exists())
 
     def complete(self, recording_id: str) -> bool:
-        """Whether every detector's scores of the recording are kept already."""
-        corpus = Corpus(self.corpus)
-        return all(
-            scores_path(corpus, recording_id, name, spec(name).key(recording_id)).exists() for name in self.detectors
-        )
+        """Whether every detector's scores of the recording are kept already, and its fingerprint."""
+        printed = shard_path(Corpus(self.corpus), "prints", recording_id, "audio", print_key(recording_id, "audio"))
+        return not self.missing(recording_id) and printed.exists()
 
     def open(self) -> None:
         """Load the detectors; raises DetectorUnavailable with how to get a missing one."""
-        object.__setattr__(self, "_scorer", Scorer(self.detectors))
+        object.__setattr__(self, "_scorer", _opened(self.setup, self.detectors))
 
     def process(self, payload: tuple[str, str, float], progress: Callable[[float], None]) -> dict[str, Any]:
         """(recording_id, path, duration) -> {"damaged": whether sound was lost, "problem": [reason, detail] | None}."""
         recording_id, path, duration = payload
         scorer: Scorer = self._scorer  # type: ignore[attr-defined]
         try:
-            scores, damaged = scorer.score(
-                Path(path), lambda seconds: progress(min(1.0, seconds / max(duration, 1e-3)))
+            heard = scorer.score(
+                Path(path), self.missing(recording_id), fingerprint=True, progress=_share(progress, duration)
             )
         except MediaError as error:
             return {"damaged": False, "problem": [error.reason, error.detail]}
         corpus = Corpus(self.corpus)
-        for name, frames in scores.items():
-            one = spec(name)
-            key = one.key(recording_id)
-            write_scores(
-                corpus,
-                to_rows(frames, recording_id=recording_id, detector=name, version=one.version, key=key),
+        for name, frames in heard.scores.items():
+            keep_scores(corpus, recording_id, name, self.setup, frames)
+        if heard.words is not None:
+            keep_prints(corpus, recording_id, "audio", [(0.0, heard.words)])
+        return {"damaged": heard.damaged, "problem": None}
+
+
+@dataclass(frozen=True)
+class Deepen:
+    """Lets detectors hear what a recipe leaves open, and that only, until more hearing could change no cut."""
+
+    corpus: Path
+    recipe: Recipe
+    setup: Setup
+    name: str = "deepen"
+
+    def key(self, recording_id: str, needs: Mapping[str, Timeline]) -> str:
+        """Content key over the recording, the recipe and what has to be heard first."""
+        keys = [spec(name, self.setup).key(recording_id) for name in self.recipe.hearing]
+        return digest(self.name, recording_id, keys, self.recipe.hash, {n: in_ms(t) for n, t in needs.items()})
+
+    def open(self) -> None:
+        """Load the detectors of the cascade; raises DetectorUnavailable with how to get a missing one."""
+        object.__setattr__(self, "_scorer", _opened(self.setup, self.recipe.cascade))
+
+    def process(
+        self, payload: tuple[str, str, float, list[list[int]]], progress: Callable[[float], None]
+    ) -> dict[str, Any]:
+        """(recording_id, path, duration, copied time in ms) -> {"problem": [reason, detail] | None}."""
+        recording_id, path, duration, copied = payload
+        scorer: Scorer = self._scorer  # type: ignore[attr-defined]
+        corpus = Corpus(self.corpus)
+        before: dict[str, Timeline] = {}
+        while True:
+            scores = load_scores(corpus, recording_id, self.recipe.hearing, self.setup)
+            needs = unheard(scores, self.recipe, duration, from_in_ms(copied))
+            if not needs:
+                return {"problem": None}
+            if needs == before:
+                raise RuntimeError(f"{', '.join(needs)} gave no scores for the seconds that were asked for")
+            before = needs
+            try:
+                heard = scorer.score(Path(path), list(needs), only=needs, progress=_share(progress, duration))
+            except MediaError as error:
+                return {"problem": [error.reason, error.detail]}
+            for name, frames in heard.scores.items():
+                keep_scores(corpus, recording_id, name, self.setup, frames, scores.get(name))
+
+
+@dataclass(frozen=True)
+class Look:
+    """Looks at the picture where cuts survived on their sound: what moves in it, and its fingerprint."""
+
+    corpus: Path
+    recipe: Recipe
+    setup: Setup
+    name: str = "look"
+
+    def key(self, recording_id: str, copied: Timeline) -> str:
+        """Content key over everything that decides where to look, and over what looks."""
+        keys = [spec(name, self.setup).key(recording_id) for name in (*self.recipe.hearing, PICTURE)]
+        printed = print_key(recording_id, "picture")
+        return digest(self.name, recording_id, keys, printed, self.recipe.hash, in_ms(copied))
+
+    def complete(self, recording_id: str) -> bool:
+        """Whether somebody looked at the recording before."""
+        return kept(Corpus(self.corpus), recording_id, PICTURE, self.setup).exists()
+
+    def open(self) -> None:
+        """Nothing to load."""
+
+    def process(
+        self, payload: tuple[dict[str, Any], str, list[list[int]]], progress: Callable[[float], None]
+    ) -> dict[str, Any]:
+        """(the recording's columns, path, copied time in ms) -> {"seconds": looked at, "problem": ... | None}."""
+        columns, path, copied = payload
+        recording = Recording(**columns)
+        corpus, recording_id, duration = Corpus(self.corpus), recording.recording_id, recording.duration or 0.0
+        scores = load_scores(corpus, recording_id, (*self.recipe.hearing, PICTURE), self.setup)
+        decided = decide(recording, scores, self.recipe, from_in_ms(copied))
+        survived = Timeline(cut.segment for cut in decided.cuts if cut.decision != "reject")
+        known = scores.get(PICTURE)
+        spans = survived - seen(known) if known else survived
+        printer = Stretches()
+        try:
+            frames = look(
+                Path(path),
+                spans,
+                duration,
+                watchers=(printer,),
+                progress=lambda seconds: progress(min(1.0, seconds / max(spans.duration, 1e-3))),
             )
-        return {"damaged": damaged, "problem": None}
+        except MediaError as error:
+            return {"seconds": 0.0, "problem": [error.reason, error.detail]}
+        keep_scores(corpus, recording_id, PICTURE, self.setup, frames, known)
+        keep_prints(corpus, recording_id, "picture", printer.finish())
+        return {"seconds": spans.duration, "problem": None}
 
 
-def load_scores(corpus: Corpus, recording_id: str, detectors: tuple[str, ...]) -> Mapping[str, FrameScores]:
-    """The kept scores of a recording by detector. Raises FileNotFoundError when a detector never heard it."""
-    return {
-        name: from_rows(read_scores(corpus, recording_id, name, spec(name).key(recording_id))) for name in detectors
-    }
+def _opened(setup: Setup, detectors: tuple[str, ...]) -> Scorer:
+    scorer = Scorer(setup)
+    scorer.open(detectors)
+    return scorer
+
+
+def _share(progress: Callable[[float], None], duration: float) -> Callable[[float], None]:
+    return lambda seconds: progress(min(1.0, seconds / max(duration, 1e-3)))

@@ -19,6 +19,7 @@ from .identity import cut_id
 from .labels import load_labels
 from .records import RECORDS
 from .schema import PRIMARY_KEYS, SCHEMAS, repeated_keys, sort_rows
+from .scores import PHYSICAL
 from .time import to_ms
 
 _READABLE = ("ok", "damaged", "truncated")
@@ -64,12 +65,12 @@ def check_links(tables: Mapping[str, pa.Table]) -> Iterator[Fault]:
     drops, cuts, recordings = tables.get("drops"), tables.get("cuts"), tables.get("recordings")
     if recordings is not None:
         ids = recordings["recording_id"].combine_chunks()
-        for name in ("sources", "events", "cuts"):
+        links = [(name, "recording_id") for name in ("sources", "events", "cuts", "duplicates")]
+        for name, column in [*links, ("duplicates", "kept_id")]:
             if name in tables:
-                table = tables[name]
-                dangling = _not_among(table["recording_id"], ids)
-                yield from _faults(name, table, dangling, "recording {recording_id} is not in recordings")
-        for name in ("events", "cuts"):
+                dangling = _not_among(tables[name][column], ids)
+                yield from _faults(name, tables[name], dangling, f"recording {{{column}}} is not in recordings")
+        for name in ("events", "cuts", "duplicates"):
             if name in tables:
                 durations = recordings["duration"].take(pc.index_in(tables[name]["recording_id"], ids))
                 table = tables[name].append_column("lasts", durations)
@@ -108,7 +109,7 @@ def check_scores(row: pa.Table, durations: Mapping[str, float | None] | None) ->
     values = _numbers(row, "values")
     if frames < 0 or len(values) != frames * len(labels):
         yield f"{len(values)} values are not {frames} frames of {len(labels)} labels"
-    if scores["detector"] != "level":
+    if scores["detector"] not in PHYSICAL:
         yield from _outside_unit("values", values)
     yield from _check_tags(row, scores["tags_per_frame"], scores["tag_hop"])
     if durations is not None:
@@ -119,6 +120,20 @@ def check_scores(row: pa.Table, durations: Mapping[str, float | None] | None) ->
         # The last frame begins inside the recording; one more may have been padded.
         if duration is not None and start + (frames - 2) * hop > duration:
             yield f"{frames} frames of {hop} s from {start} s, the recording lasts {duration} s"
+
+
+def check_print(row: pa.Table, durations: Mapping[str, float | None] | None) -> Iterator[str]:
+    """What is wrong with one row of fingerprints; `durations` of all recordings in seconds, None when not known."""
+    yield from (fault.problem for fault in check_rows("prints", row))
+    if any(row[field.name].null_count for field in SCHEMAS["prints"]):
+        return
+    one = row.drop_columns(["words"]).to_pylist()[0]
+    if not one["hop"] > 0:
+        yield f"hop {one['hop']} s must be above 0"
+    if one["start"] < 0:
+        yield f"starts at {one['start']} s, before 0"
+    if durations is not None and one["recording_id"] not in durations:
+        yield f"recording {one['recording_id']} is not in recordings"
 
 
 def check_continuous(rows: pa.Table) -> Iterator[str]:

@@ -90,18 +90,15 @@ class Silence:
 
 @dataclass(frozen=True)
 class Artifacts:
-    """Faults of the recording. Dropouts and lost packets end a span; the others are judged over a whole cut.
+    """Faults that end a span: dropouts and lost packets, with `guard` seconds around them.
 
     A dropout is digital silence of `dropout_min` seconds up to the length of a silence, beside sound above
-    `dropout_beside_dbfs`. A cut with more than `max_clipped` of its samples clipped, or whose bandwidth stays under
-    `min_bandwidth` Hz for all but 5 % of its time though its sample rate allows more, goes to review.
+    `dropout_beside_dbfs`.
     """
 
     dropout_min: PositiveSeconds
     dropout_beside_dbfs: Annotated[float, Le(0)]
     guard: Seconds
-    max_clipped: Probability
-    min_bandwidth: Annotated[float, Ge(0)]
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
 
@@ -134,19 +131,77 @@ class Decision:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """Where a measure may lie, ends included: outside `accept` a person judges, outside `keep` a cut is rejected."""
+
+    accept: tuple[float, float]
+    keep: tuple[float, float]
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        (low, high), (least, most) = self.accept, self.keep
+        if not least <= low <= high <= most:
+            raise ValueError(
+                f"accept [{low}, {high}] must be a range from low to high inside keep [{least}, {most}]; "
+                "-inf and inf leave a side open"
+            )
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """When a recording counts as a copy: it shares at least `min_overlap` seconds, and `min_share` of its time.
+
+    `audio`, `picture`: what the sound being the same, or the picture alone, does to what is shared: "cut" takes it
+    out of the copy, "note" only writes it down.
+    """
+
+    min_overlap: PositiveSeconds
+    min_share: Probability
+    audio: Literal["cut", "note"]
+    picture: Literal["cut", "note"]
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+
 ContaminantName = Literal["speech", "singing", "music"]
+Runtime = Literal["torch", "onnx", "int8"]
+# the columns that can be bounded: those of records.Measured, and how far the ends of sound and picture lie apart
+MeasureName = Literal[
+    "loudness_lufs",
+    "clipped",
+    "bandwidth_hz",
+    "dc",
+    "dead_channels",
+    "copied_channels",
+    "mono_loss_db",
+    "dropouts",
+    "still_share",
+    "scene_cuts",
+    "av_difference",
+]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All parameters of curation. `detectors` are run; `contaminants` may use only their lanes."""
+    """All parameters of curation.
+
+    `detectors` hear everything; those of the `cascade` only what the others leave open. `contaminants` may use only
+    their lanes. `weights` name the files (or hub ids) that a user brings, by detector, and decide nothing by
+    themselves; `runtimes` say how a detector is run. With `look`, the picture of what survives is looked at.
+    """
 
     name: str
     description: str
     detectors: tuple[str, ...]
+    cascade: tuple[str, ...]
+    weights: Mapping[str, str]
+    runtimes: Mapping[str, Runtime]
     contaminants: Mapping[ContaminantName, Contaminant]
     silence: Silence
     artifacts: Artifacts
+    look: bool
+    quality: Mapping[MeasureName, Bounds]
+    duplicates: Duplicates
     spans: Spans
     decision: Decision
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -154,19 +209,33 @@ class Recipe:
     def __post_init__(self) -> None:
         if "level" not in self.detectors:
             raise ValueError("detectors must include level: silence and dropouts are found by it")
+        if twice := {name for name in self.hearing if self.hearing.count(name) > 1}:
+            raise ValueError(f"{', '.join(sorted(twice))}: named twice in detectors and cascade")
+        for section, names in (("weights", self.weights), ("runtimes", self.runtimes)):
+            if unknown := sorted(names.keys() - set(self.hearing)):
+                raise ValueError(f"{section}.{unknown[0]}: the detectors are {', '.join(self.hearing)}")
         for name, contaminant in self.contaminants.items():
             for lane in (*contaminant.evidence, *contaminant.explained_by):
                 detector, dot, _ = lane.partition(".")
-                if not dot or detector not in self.detectors:
+                if not dot or detector not in self.hearing:
                     raise ValueError(
-                        f"contaminants.{name}: lane {lane!r} is not of one of the detectors {', '.join(self.detectors)}"
+                        f"contaminants.{name}: lane {lane!r} is not of one of the detectors {', '.join(self.hearing)}"
                     )
+
+    @property
+    def hearing(self) -> tuple[str, ...]:
+        """All detectors, those that hear everything first."""
+        return (*self.detectors, *self.cascade)
 
     @cached_property
     def hash(self) -> str:
-        """16 hex digits over everything that decides; the name and the description don't."""
+        """16 hex digits over everything that decides; the name, the description and where weights lie don't."""
         decisive = asdict(self)
-        del decisive["name"], decisive["description"]
+        del decisive["name"], decisive["description"], decisive["weights"]
+        decisive["quality"] = {
+            name: [[str(end) for end in ends] for ends in (bounds.accept, bounds.keep)]  # JSON has no infinity
+            for name, bounds in self.quality.items()
+        }
         return digest("recipe", decisive)
 
 
@@ -206,6 +275,8 @@ def _resolved(source: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         raise RecipeError(f"{source}: no such recipe file, nor a shipped recipe ({', '.join(shipped)})") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RecipeError(f"{source}: {error}") from error
+    if isinstance(weights := values.get("weights"), dict):
+        values["weights"] = {name: _beside(path, named) for name, named in weights.items()}
     parent = values.pop("extends", None)
     if parent is None:
         return values
@@ -213,6 +284,14 @@ def _resolved(source: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         raise RecipeError(f"{source}: extends: must be the name or the path of a recipe")
     beside = parent if parent in shipped else path.parent / parent
     return _laid_over(_resolved(beside, (*seen, path.resolve())), values)
+
+
+def _beside(recipe: Path, named: object) -> object:
+    """A weights file named relative to the recipe, as an absolute path; anything else (a hub id) stays as it is."""
+    if not isinstance(named, str) or not named:
+        return named
+    path = recipe.parent / Path(named).expanduser()
+    return str(path.absolute()) if path.exists() else named
 
 
 def _laid_over(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:

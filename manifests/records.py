@@ -17,6 +17,7 @@ from .time import Segment
 Int8 = Annotated[int, pa.int8()]
 Int16 = Annotated[int, pa.int16()]
 Int32 = Annotated[int, pa.int32()]
+UInt64 = Annotated[int, pa.uint64()]
 Float16 = Annotated[float, pa.float16()]
 Float32 = Annotated[float, pa.float32()]
 
@@ -24,6 +25,29 @@ Status = Literal["ok", "damaged", "truncated", "unreadable", "no_audio", "empty"
 Decision = Literal["accept", "review", "reject"]
 ItemKind = Literal["source", "recording", "cut"]
 StageOutcome = Literal["done", "dropped", "failed"]
+PrintKind = Literal["audio", "picture"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """The signal quality of a recording or a cut; None where nobody measured. Ranges are for the recipe's `quality`.
+
+    `loudness_lufs`: integrated loudness (BS.1770-4), -70 when all of it is gated. `clipped`: share of samples.
+    `bandwidth_hz`: where the spectrum ends. `dc`: offset, full scale is 1. `dead_channels`, `copied_channels`: channels
+    without sound, and such that repeat another. `mono_loss_db`: what the mean of the channels loses against them.
+    `dropouts`, `scene_cuts`: per minute. `still_share`: share of the time in which the picture stands still.
+    """
+
+    loudness_lufs: Float32 | None = None
+    clipped: Float32 | None = None
+    bandwidth_hz: Float32 | None = None
+    dc: Float32 | None = None
+    dead_channels: Int16 | None = None
+    copied_channels: Int16 | None = None
+    mono_loss_db: Float32 | None = None
+    dropouts: Float32 | None = None
+    still_share: Float32 | None = None
+    scene_cuts: Float32 | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +65,19 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recording:
-    """One sound, however many sources lead to it. Duration in seconds, sample rate in hertz."""
+class Recording(Measured):
+    """One sound, however many sources lead to it. Duration in seconds, sample rate in hertz.
+
+    `audio_end`, `video_end`: where the streams end, in seconds from zero; they should agree.
+    """
 
     recording_id: str
     uri: str
     sha256: str | None = None
     bytes: int | None = None
     duration: float | None = None
+    audio_end: float | None = None
+    video_end: float | None = None
     container: str | None = None
     audio_codec: str | None = None
     video_codec: str | None = None
@@ -79,7 +108,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cut:
+class Cut(Measured):
     """A span meant for the corpus, on whole milliseconds; `cut_id` is made of recording, start and end."""
 
     cut_id: str
@@ -108,6 +137,27 @@ class Drop:
     reason: str
     detail: str | None = None
     recipe_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duplicate:
+    """A stretch of a recording that another one, which is kept, holds too.
+
+    [start, end) seconds of `recording_id` are [start + offset, end + offset) of `kept_id`; `method` says whether the
+    sound or the picture is the same.
+    """
+
+    recording_id: str
+    kept_id: str
+    method: PrintKind
+    offset: float
+    start: float
+    end: float
+
+    @property
+    def segment(self) -> Segment:
+        """The stretch in seconds of `recording_id`."""
+        return Segment(self.start, self.end)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +201,22 @@ class ScoresRow:
     tag_hop: float | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrintRow:
+    """The fingerprint of a stretch of one recording: a word every `hop` seconds from `start` on.
+
+    Only the columns matter, no object is ever made.
+    """
+
+    recording_id: str
+    kind: PrintKind
+    key: str
+    version: str
+    start: float
+    hop: float
+    words: tuple[UInt64, ...]
+
+
 RECORDS: dict[str, type] = {
     "sources": Source,
     "recordings": Recording,
@@ -158,5 +224,7 @@ RECORDS: dict[str, type] = {
     "events": Event,
     "cuts": Cut,
     "drops": Drop,
+    "duplicates": Duplicate,
+    "prints": PrintRow,
     "ledger": LedgerRow,
 }

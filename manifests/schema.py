@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from datetime import datetime
 from functools import reduce
 from itertools import chain, islice
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from .records import RECORDS
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 TABLE_KEY, VERSION_KEY = b"lpse.table", b"lpse.schema_version"
 _PLAIN = {
     str: pa.string(),
@@ -53,7 +53,13 @@ def _arrow_field(name: str, hint: Any) -> pa.Field:
 def _schema(name: str, record: type) -> pa.Schema:
     hints = get_type_hints(record, include_extras=True)
     metadata = {TABLE_KEY: name.encode(), VERSION_KEY: str(SCHEMA_VERSION).encode()}
-    return pa.schema([_arrow_field(f.name, hints[f.name]) for f in fields(record)], metadata)
+    return pa.schema([_arrow_field(column, hints[column]) for column in _columns(record)], metadata)
+
+
+def _columns(record: type) -> list[str]:
+    """The record's columns: its own first, then those it shares with other records."""
+    shared = [f.name for base in record.__bases__ if is_dataclass(base) for f in fields(base)]
+    return [f.name for f in fields(record) if f.name not in shared] + shared
 
 
 SCHEMAS: dict[str, pa.Schema] = {name: _schema(name, record) for name, record in RECORDS.items()}
@@ -65,10 +71,30 @@ PRIMARY_KEYS: dict[str, tuple[str, ...]] = {
     "events": ("recording_id", "start", "end", "label", "source"),
     "cuts": ("cut_id",),
     "drops": ("item_kind", "item", "stage", "reason"),
+    "duplicates": ("recording_id", "method", "start"),
+    "prints": ("recording_id", "kind", "key", "start"),
 }
 
+# Tables that are kept as one file a recording, and the columns that with the recording make the file's name.
+SHARDED: dict[str, tuple[str, str]] = {"scores": ("detector", "key"), "prints": ("kind", "key")}
+
+
+def _with_new_columns(name: str) -> Callable[[pa.Table], pa.Table]:
+    """A step to version 2 for a table that only gained columns: nobody measured what they hold."""
+
+    def step(table: pa.Table) -> pa.Table:
+        for field in SCHEMAS[name]:
+            if field.name not in table.column_names and field.nullable:
+                table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+        return table
+
+    return step
+
+
 # (table, version) -> what turns a table of that version into one of the next.
-MIGRATIONS: dict[tuple[str, int], Callable[[pa.Table], pa.Table]] = {}
+MIGRATIONS: dict[tuple[str, int], Callable[[pa.Table], pa.Table]] = {
+    (name, 1): _with_new_columns(name) for name in SCHEMAS
+}
 
 
 def version_of(name: str, schema: pa.Schema) -> int:

@@ -14,6 +14,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 MAX_RATE = 25.0  # stored frames per second, at most
+# whose lanes are decibels, hertz and counts; everybody else's are probabilities
+PHYSICAL = frozenset({"level", "signal", "picture"})
 ROW_SECONDS = 600.0  # of one row of the scores table
 
 
@@ -125,7 +127,7 @@ def concatenate(parts: Sequence[FrameScores]) -> FrameScores:
 def to_rows(
     scores: FrameScores, *, recording_id: str, detector: str, version: str, key: str
 ) -> Iterator[dict[str, object]]:
-    """The scores as rows of the scores table, ROW_SECONDS each, for `store.write_scores`.
+    """The scores as rows of the scores table, ROW_SECONDS each, for `store.write_shard`.
 
     Raises ValueError for tags that are not one set a frame.
     """
@@ -157,7 +159,7 @@ def to_rows(
 
 
 def from_rows(table: pa.Table) -> FrameScores:
-    """The scores of a table's rows, as `store.read_scores` gives them. Raises ValueError when the rows disagree."""
+    """The scores of a table's rows, as `store.read_shard` gives them. Raises ValueError when the rows disagree."""
     parts = []
     for number in range(table.num_rows):
         row = table.slice(number, 1)

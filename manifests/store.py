@@ -3,7 +3,7 @@
 corpus.toml                            settings: schema version, media roots, active recipe
 manifests/<table>/part-00000.parquet   a table that is written whole
 manifests/<table>/part-00001.parquet   what was appended to it since, and so on
-manifests/scores/<2 letters of the recording>/<recording>-<detector>-<key>.parquet   never changed
+manifests/scores/<2 letters of the recording>/<recording>-<detector>-<key>.parquet   prints likewise
 ledger/part-*.parquet                  the ledger
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,12 +26,14 @@ import pyarrow.dataset as ds
 import tomli_w
 
 from .files import leftovers, live_parts, remove_dead_parts, write_beside, write_next_part
+from .fits import unfinished
 from .lock import exclusive
 from .parquet import open_parquet, write_parquet
 from .schema import (
     PRIMARY_KEYS,
     SCHEMA_VERSION,
     SCHEMAS,
+    SHARDED,
     CorpusError,
     SchemaError,
     conform,
@@ -58,7 +61,7 @@ class Table:
 
     def files(self) -> list[Path]:
         """The files that hold the rows, in a fixed order; hidden and foreign names are not among them."""
-        if self.name != "scores":
+        if self.name not in SHARDED:
             return live_parts(self.folder)
         return sorted(path for path in self.folder.glob("??/*.parquet") if not path.name.startswith("."))
 
@@ -171,6 +174,16 @@ class Corpus:
         """Make `resolved` the active recipe. TOML has no null: a None in it raises TypeError."""
         self._save({**self._load(), "recipe_hash": hash, "recipe": dict(resolved)})
 
+    @property
+    def fits(self) -> dict[str, tuple[str, ...]]:
+        """The hashes of the fits in use, by the fit's name."""
+        return {name: tuple(hashes) for name, hashes in self._load().get("fits", {}).items()}
+
+    def use_fits(self, name: str, hashes: Iterable[str]) -> None:
+        """From now on these are the fits in use under `name`, in this order."""
+        settings = self._load()
+        self._save({**settings, "fits": {**settings.get("fits", {}), name: list(hashes)}})
+
     def table(self, name: str) -> Table:
         """A table by name. Raises KeyError for one there is not."""
         if name not in SCHEMAS:
@@ -216,7 +229,10 @@ class Corpus:
         """
         with exclusive(self.path / ".lock", purpose):
             for path in self.leftovers():
-                path.unlink(missing_ok=True)
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
             remove_dead_parts(self.table("ledger").folder)
             yield
 
@@ -224,6 +240,7 @@ class Corpus:
         """Temporary files that writers left, or are writing now."""
         yield from (path for path in leftovers(self.path) if path.parent == self.path)
         yield from leftovers(self.path / "manifests", self.path / "ledger")
+        yield from unfinished(self)
 
     @property
     def _settings_path(self) -> Path:
@@ -242,57 +259,60 @@ class Corpus:
             tomli_w.dump(settings, file)
 
     def _folder_of_parts(self, name: str) -> Path:
-        if name == "scores":
-            raise ValueError("scores are one file each: use write_scores")
+        if name in SHARDED:
+            raise ValueError(f"{name} are one file each: use write_shard")
         return self.table(name).folder
 
 
-def scores_path(corpus: Corpus, recording_id: str, detector: str, key: str) -> Path:
-    """Where one detector's scores of one recording are kept. Raises ValueError for an unfit name."""
-    for part in (recording_id, detector, key):
+def shard_path(corpus: Corpus, table: str, recording_id: str, maker: str, key: str) -> Path:
+    """Where what `maker` (a detector, a kind of fingerprint) made of one recording is kept.
+
+    Raises ValueError for an unfit name.
+    """
+    for part in (recording_id, maker, key):
         if not _WORD.fullmatch(part):
             raise ValueError(f"{part!r} must be letters, digits and '_', it becomes part of a file name")
-    return corpus.table("scores").folder / recording_id[:2] / f"{recording_id}-{detector}-{key}.parquet"
+    return corpus.table(table).folder / recording_id[:2] / f"{recording_id}-{maker}-{key}.parquet"
 
 
-def write_scores(corpus: Corpus, rows: Iterable[Mapping[str, object]] | pa.Table) -> Path:
-    """Keep one detector's scores of one recording and return their file; what is kept already never changes.
+def write_shard(
+    corpus: Corpus, table: str, rows: Iterable[Mapping[str, object]] | pa.Table, *, over: bool = False
+) -> Path:
+    """Keep what was made of one recording and return its file; what is kept already stays, unless `over`.
 
-    A mapping has the columns of `ScoresRow`; lists may be NumPy arrays of the column's type and any
+    A mapping has the columns of the table's record; lists may be NumPy arrays of the column's type and any
     shape, nullable columns may be left out. Rows are in time order.
-    Raises SchemaError for rows that do not fit, are none, or are not all of one detector and recording.
+    Raises SchemaError for rows that do not fit, are none, or are not all of one maker and recording.
     """
-    table = rows if isinstance(rows, pa.Table) else _scores_table(rows)
-    table = conform("scores", table)
-    names = table.select(["recording_id", "detector", "key"]).group_by(["recording_id", "detector", "key"])
-    distinct = names.aggregate([]).to_pylist()
+    full = conform(table, rows if isinstance(rows, pa.Table) else _table_of_mappings(table, rows))
+    columns = ["recording_id", *SHARDED[table]]
+    distinct = full.select(columns).group_by(columns).aggregate([]).to_pylist()
     if len(distinct) != 1:
-        raise SchemaError(f"scores: rows of {len(distinct)} recordings and detectors, one file holds one")
-    path = scores_path(corpus, **distinct[0])
-    if not path.exists():
+        raise SchemaError(f"{table}: rows of {len(distinct)} recordings and {columns[1]}s, one file holds one")
+    path = shard_path(corpus, table, *(distinct[0][column] for column in columns))
+    if over or not path.exists():
         with write_beside(path) as file:
             # A row a group: writing takes the memory of minutes, however many hours there are.
-            write_parquet(table, file, row_group_rows=1)
+            write_parquet(full, file, row_group_rows=1)
     return path
 
 
-def _scores_table(rows: Iterable[Mapping[str, object]]) -> pa.Table:
-    schema = SCHEMAS["scores"]
+def _table_of_mappings(name: str, rows: Iterable[Mapping[str, object]]) -> pa.Table:
+    schema = SCHEMAS[name]
     types = dict(zip(schema.names, schema.types, strict=True))
     tables = [schema.empty_table()]
     for row in rows:
         full = {**dict.fromkeys(schema.names), **row}
-        flat = {name: v.ravel() if isinstance(v, np.ndarray) else v for name, v in full.items()}
-        one = pa.table({name: pa.array([value], types.get(name)) for name, value in flat.items()})
-        tables.append(conform("scores", one))
+        flat = {column: v.ravel() if isinstance(v, np.ndarray) else v for column, v in full.items()}
+        one = pa.table({column: pa.array([value], types.get(column)) for column, value in flat.items()})
+        tables.append(conform(name, one))
     return pa.concat_tables(tables)
 
 
-def read_scores(corpus: Corpus, recording_id: str, detector: str, key: str) -> pa.Table:
+def read_shard(corpus: Corpus, table: str, recording_id: str, maker: str, key: str) -> pa.Table:
     """The rows, in time order. Raises FileNotFoundError where there are none, CorpusError for a foreign file."""
-    path = scores_path(corpus, recording_id, detector, key)
-    file, version = open_parquet("scores", path)
-    return migrate("scores", file.read(), version)
+    file, version = open_parquet(table, shard_path(corpus, table, recording_id, maker, key))
+    return migrate(table, file.read(), version)
 
 
 def _absolute(path: str | os.PathLike[str]) -> Path:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .checks import Fault, check_continuous, check_links, check_rows, check_scores
+from .checks import Fault, check_continuous, check_links, check_print, check_rows, check_scores
+from .fits import fit_folder
 from .parquet import open_parquet
-from .schema import PRIMARY_KEYS, SCHEMA_VERSION, SCHEMAS, migrate
-from .store import Corpus, scores_path
+from .schema import PRIMARY_KEYS, SCHEMA_VERSION, SCHEMAS, SHARDED, migrate
+from .store import Corpus, shard_path
 from .uris import quote
 
 __all__ = ["Fault", "validate"]
@@ -27,7 +28,7 @@ def validate(corpus: Corpus) -> list[Fault]:
     faults = list(_stray_files(corpus))
     complete: dict[str, pa.Table] = {}
     for name in SCHEMAS:
-        if name != "scores":
+        if name not in SHARDED:
             files = corpus.table(name).files()
             parts = [_read_part(corpus, name, path, faults) for path in files]
             readable = [part for part in parts if part is not None]
@@ -36,7 +37,10 @@ def validate(corpus: Corpus) -> list[Fault]:
             if len(readable) == len(files):
                 complete[name] = table
     faults += check_links(complete)
-    faults += _check_scores_files(corpus, _durations(complete.get("recordings")))
+    durations = _durations(complete.get("recordings"))
+    faults += _check_shards(corpus, "scores", lambda row: check_scores(row, durations), check_continuous)
+    faults += _check_shards(corpus, "prints", lambda row: check_print(row, durations))
+    faults += _missing_fits(corpus)
     return faults
 
 
@@ -78,29 +82,41 @@ def _differences(name: str, schema: pa.Schema) -> Iterator[str]:
             yield f"column {column} is unknown"
 
 
-def _check_scores_files(corpus: Corpus, durations: Mapping[str, float | None] | None) -> Iterator[Fault]:
+def _check_shards(
+    corpus: Corpus,
+    table: str,
+    check_row: Callable[[pa.Table], Iterator[str]],
+    check_file: Callable[[pa.Table], Iterator[str]] = lambda rows: iter(()),
+) -> Iterator[Fault]:
     faults: list[Fault] = []
-    for path in corpus.table("scores").files():
-        rows = _read_part(corpus, "scores", path, faults)
+    for path in corpus.table(table).files():
+        rows = _read_part(corpus, table, path, faults)
         yield from faults
         faults.clear()
         if rows is None:
             continue
         problems = [] if rows.num_rows else ["no rows"]
         for number in range(rows.num_rows):
-            problems += check_scores(rows.slice(number, 1), durations)
-            problems += _misnamed(corpus, path, rows.slice(number, 1))
-        problems += check_continuous(rows)
-        yield from (Fault("scores", _shown(corpus, path), problem) for problem in problems)
+            problems += check_row(rows.slice(number, 1))
+            problems += _misnamed(corpus, table, path, rows.slice(number, 1))
+        problems += check_file(rows)
+        yield from (Fault(table, _shown(corpus, path), problem) for problem in problems)
 
 
-def _misnamed(corpus: Corpus, path: Path, row: pa.Table) -> Iterator[str]:
-    recording_id, detector, key = (str(row[name][0].as_py()) for name in PRIMARY_KEYS["scores"][:3])
+def _misnamed(corpus: Corpus, table: str, path: Path, row: pa.Table) -> Iterator[str]:
+    recording_id, maker, key = (str(row[name][0].as_py()) for name in PRIMARY_KEYS[table][:3])
     try:
-        if path != scores_path(corpus, recording_id, detector, key):
-            yield f"holds {detector} {key} of recording {recording_id}, which belongs under another name"
+        if path != shard_path(corpus, table, recording_id, maker, key):
+            yield f"holds {maker} {key} of recording {recording_id}, which belongs under another name"
     except ValueError as error:
         yield str(error)
+
+
+def _missing_fits(corpus: Corpus) -> Iterator[Fault]:
+    for name, hashes in sorted(corpus.fits.items()):
+        for hash in hashes:
+            if not fit_folder(corpus, name, hash).is_dir():
+                yield Fault("", f"fits/{name}-{hash}", "in use, but not there: lpse refit makes it anew")
 
 
 def _stray_files(corpus: Corpus) -> Iterator[Fault]:

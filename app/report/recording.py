@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.detectors import DetectorUnavailable
+from curation.kept import load_scores, setup_of
 from curation.lanes import Lanes, lanes
-from curation.stages import load_scores
 from manifests.recipe import Recipe
 from manifests.records import Cut, Drop, Event, Recording, Source
 from manifests.schema import CorpusError
@@ -117,9 +117,9 @@ def view_recording(
 
 def _lanes(corpus: Corpus, recording: Recording, recipe: Recipe) -> tuple[Lanes | None, str | None]:
     try:
-        scores = load_scores(corpus, recording.recording_id, recipe.detectors)
-        return lanes(scores, recipe, recording.duration or 0.0, COLUMNS), None
-    except FileNotFoundError:
+        scores = load_scores(corpus, recording.recording_id, recipe.hearing, setup_of(corpus, recipe))
+        if all(name in scores for name in recipe.detectors):
+            return lanes(scores, recipe, recording.duration or 0.0, COLUMNS), None
         return None, "Its scores are not in the corpus, or another version of a detector made them."
     except (DetectorUnavailable, CorpusError) as error:
         return None, f"Its scores cannot be read: {error}"

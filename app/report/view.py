@@ -8,32 +8,18 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 
 from curation.account import CorpusAccount, corpus_account
-from curation.detectors import DetectorUnavailable, spec
+from curation.detectors import DetectorUnavailable, Setup, spec
+from curation.kept import setup_of
 from manifests.recipe import Recipe, parse_recipe
 from manifests.records import Cut, Drop, Event, Recording, Source
 from manifests.schema import CorpusError
 from manifests.store import Corpus
 
+from .bars import Bars, cut_bars, quality_bars
 from .recording import RecordingView, view_recording
-from .words import clock, file_name, place, plain
+from .words import file_name, place, plain
 
 LISTED_DROPS = 1_000
-LENGTH_BINS, RISK_BINS = 12, 20
-
-
-@dataclass(frozen=True)
-class Bars:
-    """A histogram: cuts by decision in each bin, and what the axis says at its ends."""
-
-    title: str
-    counts: Sequence[Mapping[str, int]]
-    first: str
-    last: str
-
-    @property
-    def highest(self) -> int:
-        """The fullest bin."""
-        return max((sum(bin.values()) for bin in self.counts), default=0)
 
 
 @dataclass(frozen=True)
@@ -63,6 +49,7 @@ class View:
     dropped: Sequence[Dropped]
     dropped_inputs: int
     histograms: Sequence[Bars]
+    quality: Sequence[Bars]
 
 
 def gather(corpus: Corpus, max_recordings: int) -> View:
@@ -75,7 +62,7 @@ def gather(corpus: Corpus, max_recordings: int) -> View:
     sources: list[Source] = list(corpus.table("sources").rows())
     cuts: list[Cut] = list(corpus.table("cuts").rows())
     drops: list[Drop] = list(corpus.table("drops").rows())
-    account = corpus_account(recordings, corpus.table("events").rows(), cuts, drops)
+    account = corpus_account(recordings, corpus.table("events").rows(), cuts, drops, corpus.table("duplicates").rows())
 
     cuts_of: dict[str, list[Cut]] = defaultdict(list)
     for cut in sorted(cuts, key=lambda cut: cut.start):
@@ -112,13 +99,14 @@ def gather(corpus: Corpus, max_recordings: int) -> View:
         name=corpus.path.name,
         recipe=recipe,
         recipe_hash=corpus.recipe_hash or recipe.hash,
-        detectors=[(name, _version(name)) for name in recipe.detectors],
+        detectors=[(name, _version(name, setup_of(corpus, recipe))) for name in recipe.hearing],
         account=account,
         shown=shown,
         heard=len(heard),
         dropped=_dropped(inputs, recordings, sources, known)[:LISTED_DROPS],
         dropped_inputs=len(inputs),
-        histograms=[_lengths(cuts, recipe), _risks(cuts)] if cuts else [],
+        histograms=cut_bars(cuts, recipe),
+        quality=quality_bars(cuts, recordings, recipe),
     )
 
 
@@ -163,26 +151,8 @@ def _dropped(
     return sorted(rows, key=lambda row: (row.place, row.reason))
 
 
-def _lengths(cuts: Sequence[Cut], recipe: Recipe) -> Bars:
-    low, high = recipe.spans.min_duration, recipe.spans.max_duration
-    lengths = [(cut.decision, (cut.end - cut.start - low) / (high - low)) for cut in cuts]
-    return Bars("Length of cuts", _binned(lengths, LENGTH_BINS), clock(low), clock(high))
-
-
-def _risks(cuts: Sequence[Cut]) -> Bars:
-    return Bars("Risk of cuts", _binned([(cut.decision, cut.risk) for cut in cuts], RISK_BINS), "0", "1")
-
-
-def _binned(values: Iterable[tuple[str, float]], bins: int) -> list[dict[str, int]]:
-    """Counts by decision in equal bins over 0 to 1; what lies beyond counts in the bin at the end."""
-    counts: list[dict[str, int]] = [defaultdict(int) for _ in range(bins)]
-    for decision, value in values:
-        counts[min(max(int(value * bins), 0), bins - 1)][decision] += 1
-    return [dict(bin) for bin in counts]
-
-
-def _version(detector: str) -> str:
+def _version(detector: str, setup: Setup) -> str:
     try:
-        return spec(detector).version
+        return spec(detector, setup).version
     except DetectorUnavailable:
         return "not installed here"

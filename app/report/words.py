@@ -11,6 +11,7 @@ FATE_NAMES = {
     "review": "for review",
     "reject": "rejected",
     "too_short": "too short",
+    "duplicate": "in a kept copy",
     "unheard": "not heard",
 }
 # A line break in a name must show, a direction mark must not act: both are written as their escape.

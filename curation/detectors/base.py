@@ -9,13 +9,16 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manifests.identity import digest
 from manifests.scores import FrameScores
+
+if TYPE_CHECKING:
+    from ..media import AudioBlock
 
 
 WEIGHTS_FOLDER = "LPSE_WEIGHTS"
@@ -121,6 +124,27 @@ class Detector(Protocol):
 
     def scores(self, block: Block) -> FrameScores:
         """The frames that begin inside the block's core."""
+        ...
+
+
+class NativeDetector(Protocol):
+    """Hears a recording's own samples and channels, block after block; says what it heard at the end."""
+
+    @property
+    def spec(self) -> DetectorSpec:
+        """What this detector is."""
+        ...
+
+    def begin(self) -> None:
+        """Another recording begins."""
+        ...
+
+    def scores(self, block: AudioBlock) -> None:
+        """Hear the next block."""
+        ...
+
+    def finish(self) -> FrameScores | None:
+        """The scores since `begin`, None without sound."""
         ...
 
 

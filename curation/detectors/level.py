@@ -1,9 +1,12 @@
-"""How the sound is, not what it is: level, silence, dropouts, clipping and bandwidth, on the recording's own samples.
+"""How the sound is, not what it is: level, silence, clipping, bandwidth and dropouts, on the recording's own samples.
 
 A lane like any other, so that silence, faults and quiet points replay without the media.
 """
 
 from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,18 +15,27 @@ from manifests.scores import FrameScores
 from manifests.time import to_ticks
 
 from .base import BlockPlan, DetectorSpec
+from .dropouts import Dropouts
+from .spectrum import bandwidths
+
+if TYPE_CHECKING:
+    from ..media import AudioBlock
 
 HOP = 0.04
+BINS = 40  # of a millisecond in a frame
+FRAMES = 25  # in a second
 FLOOR_DBFS = -120.0
-EDGE_DB = 70.0  # the bandwidth's edge lies this far under the strongest band
-BAND_HZ = 100.0
-CLIP_RUN = 3  # samples in a row at the same extreme value
-LABELS = ("peak_dbfs", "rms_dbfs", "zero", "clipped", "bandwidth_khz", "gap")
+CLIP_RUN = 3  # samples in a row that make a flat top
+CLIP_LEVEL = 0.03  # full scale is 1: below it a flat top is a matter of quantization
+FLAT = 1e-4  # what rounding and dither do to a flat top
+COARSEST = 0.01  # full scale is 1: nobody stores less than 7 bits
+CLIP_FALL = 100.0  # times FLAT, see `_flat_tops`
+LABELS = ("peak_dbfs", "rms_dbfs", "zero", "clipped", "bandwidth_khz", "edge_khz", "gap", "dropout")
 
 
 def spec() -> DetectorSpec:
     """The detector's identity; it needs no weights."""
-    return DetectorSpec("level", "1", None, LABELS, HOP, HOP, BlockPlan(core=0))
+    return DetectorSpec("level", "2", None, LABELS, HOP, HOP, BlockPlan(core=0), apart=False)
 
 
 def decibels(power: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -32,80 +44,148 @@ def decibels(power: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 class Level:
-    """Frames of 40 ms: peak and RMS in dBFS, shares of zero, clipped and never decoded samples, bandwidth in kHz."""
+    """Frames of 40 ms, by lane:
+
+    `peak_dbfs` and `rms_dbfs`; shares (0 to 1) of the frame that are digital silence, to a millisecond (`zero`),
+    clipped samples (`clipped`), never decoded (`gap`) and inside a dropout (`dropout`); and of the second that it lies
+    in `bandwidth_khz`, where the spectrum ends at a cliff, and `edge_khz`, the highest frequency heard.
+    """
 
     def __init__(self) -> None:
         self.spec = spec()
+        self.begin()
 
-    def scores(
-        self, samples: NDArray[np.float32], sample_rate: int, start: float, gaps: list[tuple[float, float]]
-    ) -> FrameScores:
-        """Scores of one block (channels, n) that starts at `start`, a whole number of seconds; `gaps` in seconds."""
+    def begin(self) -> None:
+        """Forget what was heard: a new recording begins."""
+        self._frames: list[NDArray[np.float16]] = []
+        self._dropouts = Dropouts()
+        self._last: NDArray[np.float32] | None = None  # sample of each channel
+
+    def scores(self, block: AudioBlock) -> None:
+        """Hear the next block. Nothing is said before the end: a dropout is known only when the sound is back."""
+        samples, rate = block.native, block.native_rate
         count = samples.shape[1]
-        edges = np.array(
-            [to_ticks(i * HOP, sample_rate) for i in range(int(np.ceil(count / sample_rate / HOP - 1e-9)))]
-        )
-        edges = edges[edges < count]
-        lengths = np.diff(np.append(edges, count)).astype(np.float32)
-        power = np.add.reduceat(np.mean(samples**2, axis=0), edges) / lengths
-        peak = np.maximum.reduceat(np.max(np.abs(samples), axis=0), edges)
-        zero = np.add.reduceat(np.all(samples == 0, axis=0).astype(np.float32), edges) / lengths
-        clipped = np.add.reduceat(clipped_samples(samples).astype(np.float32), edges) / lengths
-        missing = np.zeros(count, np.float32)
-        for begin, end in gaps:
-            missing[max(0, to_ticks(begin - start, sample_rate)) : max(0, to_ticks(end - start, sample_rate))] = 1
-        gap = np.add.reduceat(missing, edges) / lengths
-        seconds = np.minimum(edges // sample_rate, max(0, int(np.ceil(count / sample_rate)) - 1))
-        bandwidth = bandwidths(samples, sample_rate)[seconds] / 1000
-        lanes = [decibels(peak**2), decibels(power), zero, clipped, bandwidth, gap]
-        return FrameScores(start, HOP, HOP, LABELS, np.stack(lanes, axis=1).astype(np.float16))
+        bins = _edges(count, rate, round(1 / HOP) * BINS)
+        edges = bins[::BINS]
+        power = np.add.reduceat(_mean_square(samples), bins)
+        self._dropouts.push(_means(self._changes(samples), bins, count), power / np.diff(bins, append=count))
+        lengths = np.diff(edges, append=count)
+        frame = np.arange(len(bins)) // BINS
+        zero = np.bincount(frame, power == 0) / np.bincount(frame)
+        peak = np.max([np.maximum(np.maximum.reduceat(c, edges), -np.minimum.reduceat(c, edges)) for c in samples], 0)
+        gap = np.zeros(count, np.float32)
+        for begin, end in block.gaps:
+            gap[_sample(begin - block.start, rate) : _sample(end - block.start, rate)] = 1
+        second = np.arange(len(edges)) // FRAMES
+        bandwidth, edge = bandwidths(samples.mean(axis=0), rate)
+        lanes = [
+            decibels(peak**2),
+            decibels(np.add.reduceat(power, np.arange(0, len(bins), BINS)) / lengths),
+            zero,
+            _means(clipped_samples(samples, rate), edges, count),
+            bandwidth[second] / 1000,
+            edge[second] / 1000,
+            _means(gap, edges, count),
+            np.zeros(len(edges)),
+        ]
+        self._frames.append(np.stack(lanes, axis=1).astype(np.float16))
+
+    def finish(self) -> FrameScores | None:
+        """The scores of the recording heard since `begin`, None without sound."""
+        if not self._frames:
+            return None
+        values = np.concatenate(self._frames)
+        inside = np.zeros(len(values) * BINS, np.float32)
+        for begin, end in self._dropouts.finish():
+            inside[begin:end] = 1
+        values[:, LABELS.index("dropout")] = inside.reshape(-1, BINS).mean(axis=1)
+        return FrameScores(0.0, HOP, HOP, LABELS, values)
+
+    def _changes(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Mean square over the channels of each sample's difference from the one before, (n,)."""
+        before = samples[:, :1] if self._last is None else self._last
+        self._last = samples[:, -1:].copy()
+        changes = np.empty_like(samples)
+        np.subtract(samples[:, 1:], samples[:, :-1], out=changes[:, 1:])
+        np.subtract(samples[:, :1], before, out=changes[:, :1])
+        return _mean_square(changes)
 
 
-def clipped_samples(samples: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Samples (n,) where a channel rests at one extreme value for CLIP_RUN samples or more, at 0.5 or above.
+def _sample(seconds: float, sample_rate: int) -> int:
+    return max(0, to_ticks(seconds, sample_rate))
 
-    Recordings clip below full scale, too (levels are changed afterwards); a flat top is what gives them away.
+
+def _edges(count: int, sample_rate: int, per_second: int) -> NDArray[np.intp]:
+    """First samples of the parts of a block that starts at a whole second, `per_second` of them a second."""
+    one = _edges_of_second(sample_rate, per_second)
+    edges = (np.arange(-(-count // sample_rate))[:, None] * sample_rate + one).ravel()
+    return np.asarray(edges[edges < count])
+
+
+@lru_cache(maxsize=4)
+def _edges_of_second(sample_rate: int, per_second: int) -> NDArray[np.intp]:
+    return np.array([to_ticks(i / per_second, sample_rate) for i in range(per_second)])
+
+
+def _mean_square(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean of the squares over the channels, (n,)."""
+    total: NDArray[np.float32] = np.square(samples[0])
+    for channel in samples[1:]:
+        total += np.square(channel)
+    total /= len(samples)
+    return total
+
+
+def _means(values: NDArray[np.floating], edges: NDArray[np.intp], count: int) -> NDArray[np.float32]:
+    """Mean of `values` (count,) over the parts that begin at `edges`."""
+    return np.asarray(np.add.reduceat(values, edges) / np.diff(edges, append=count), np.float32)
+
+
+def clipped_samples(samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
+    """Share of the channels that are clipped at each sample, float32 (n,), second by second.
+
+    Recordings clip below full scale, too (levels are changed afterwards): what gives them away is tops that are flat
+    where the sound is loudest, and only there.
     """
-    flat = np.zeros(samples.shape[1], bool)
-    for channel in samples:
-        magnitude = np.abs(channel)
-        extreme = np.flatnonzero(magnitude >= max(0.5, 0.99 * float(magnitude.max(initial=0.0))))
-        if len(extreme) < CLIP_RUN:
-            continue
-        resting = (np.diff(extreme) == 1) & (np.abs(np.diff(channel[extreme])) <= 1e-4)
-        borders = np.flatnonzero(np.diff(np.concatenate([[False], resting, [False]])))
-        for begin, end in zip(
-            borders[::2], borders[1::2], strict=True
-        ):  # resting[begin:end] links end - begin + 1 samples
-            if end - begin + 1 >= CLIP_RUN:
-                flat[extreme[begin] : extreme[end] + 1] = True
-    return flat
+    clipped = np.zeros(samples.shape[1], np.float32)
+    for begin in range(0, samples.shape[1], sample_rate):
+        for channel in samples[:, begin : begin + sample_rate]:
+            for sign in (1, -1):
+                for first, end in _flat_tops(channel if sign > 0 else -channel):
+                    clipped[begin + first : begin + end] += 1 / len(samples)
+    return clipped
 
 
-def bandwidths(samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
-    """Effective bandwidth in Hz of every started second of (channels, n), shape (seconds,).
+def _flat_tops(wave: NDArray[np.float32]) -> list[tuple[int, int]]:
+    """Runs (first, after last) of `wave` (n,) that rest at its highest value as only a clipper makes them.
 
-    The highest band of BAND_HZ whose power is within EDGE_DB of the strongest band's: sound brought up from a lower
-    rate, or through a narrow channel, falls off a cliff there. 0 for silence.
+    However slow a wave, its shape tells: a smooth top is a parabola, which within one run length beside the run falls
+    by up to nine times what it falls inside. One as flat as x^4 falls by 81 times that, a clipped one further.
     """
-    seconds = max(1, int(np.ceil(samples.shape[1] / sample_rate)))
-    size = 1 << int(np.ceil(np.log2(sample_rate / BAND_HZ * 2)))
-    # Blackman-Harris: its side lobes lie 92 dB down, a Hann window's would move a steep edge by 400 Hz
-    phase = 2 * np.pi * np.arange(size) / size
-    window = 0.35875 - 0.48829 * np.cos(phase) + 0.14128 * np.cos(2 * phase) - 0.01168 * np.cos(3 * phase)
-    frequencies = np.fft.rfftfreq(size, 1 / sample_rate)
-    band = (frequencies / BAND_HZ).astype(int)
-    starts = np.searchsorted(band, np.arange(band[-1] + 1))
-    result = np.zeros(seconds, np.float32)
-    mono = samples.mean(axis=0)
-    for second in range(seconds):
-        part = mono[second * sample_rate : (second + 1) * sample_rate]
-        if len(part) < size:
-            part = np.pad(part, (0, size - len(part)))
-        # every fourth frame of the usual half-overlapped ones tells as much
-        frames = np.lib.stride_tricks.sliding_window_view(part, size)[:: 2 * size]
-        spectrum = np.mean(np.abs(np.fft.rfft(frames * window.astype(np.float32), axis=1)) ** 2, axis=0)
-        power = np.maximum.reduceat(spectrum, starts)
-        loud = np.flatnonzero(power > max(power.max() * 10 ** (-EDGE_DB / 10), 1e-12))
-        result[second] = min((loud[-1] + 1) * BAND_HZ, sample_rate / 2) if len(loud) else 0.0
-    return result
+    top = float(wave.max())
+    if top < CLIP_LEVEL:
+        return []
+    high = np.flatnonzero(wave >= top - FLAT)
+    if len(high) < CLIP_RUN:
+        return []
+    flat = max(FLAT, min(_step(wave), COARSEST))
+    if flat > FLAT:
+        high = np.flatnonzero(wave >= top - flat)
+    borders = np.flatnonzero(np.diff(high) > 1)
+    firsts, lasts = high[np.append(0, borders + 1)], high[np.append(borders, len(high) - 1)]
+    long = lasts - firsts + 1 >= CLIP_RUN
+    found = []
+    for first, last in zip(firsts[long].tolist(), lasts[long].tolist(), strict=True):
+        length = last - first + 1
+        left, right = wave[max(0, first - length) : first], wave[last + 1 : last + 1 + length]
+        lowest = max((float(side.min()) for side in (left, right) if len(side)), default=top)
+        if lowest <= top - CLIP_FALL * flat:
+            found.append((first, last + 1))
+    return found
+
+
+def _step(wave: NDArray[np.float32]) -> float:
+    """The quantization step: the least difference between two values that occur."""
+    steps = np.diff(np.sort(wave))
+    steps = steps[steps > FLAT / 100]
+    return float(steps.min()) if len(steps) else 0.0

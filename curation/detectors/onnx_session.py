@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from .base import DetectorUnavailable
 
 def open_session(model: Path | bytes) -> Any:
     """A single-threaded CPU session of a model file or of serialized bytes."""
+    # else importing it leaves a device id and an event database in the home folder
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
     except ImportError as error:

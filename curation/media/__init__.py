@@ -1,9 +1,10 @@
 """Reading and writing sound and picture: the only place that uses PyAV."""
 
-from .audio import AudioBlock, audio_blocks, audio_span
+from .audio import AudioBlock, audio_blocks, audio_span, resampled
 from .encode import PREVIEW_TYPE, encode_preview, thumbnail, write_media
 from .frames import VideoFrame, frames
 from .identify import Identity, identify
+from .loudness import MomentaryLoudness
 from .probe import AudioTrack, MediaError, MediaInfo, VideoTrack, probe
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Identity",
     "MediaError",
     "MediaInfo",
+    "MomentaryLoudness",
     "VideoFrame",
     "VideoTrack",
     "audio_blocks",
@@ -21,6 +23,7 @@ __all__ = [
     "frames",
     "identify",
     "probe",
+    "resampled",
     "thumbnail",
     "write_media",
 ]

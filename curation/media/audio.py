@@ -31,7 +31,8 @@ class AudioBlock:
     `native`: float32 (channels, n) at `native_rate` Hz; `mono`: rate in Hz to float32 (m,), the mean of the
     channels. Sample i of the recording lies at i / rate seconds from zero, at every rate. Integer formats are
     scaled by 2^(bits - 1). `gaps`: [start, end) in seconds from zero, inside this block, where no sound could
-    be decoded and zeros stand. `errors`: packets that could not be decoded since the block before.
+    be decoded and zeros stand. `errors`: packets that could not be decoded since the block before. `layout`: what
+    each channel is, in FFmpeg's words ("stereo", "5.1"), "" if nobody said.
     """
 
     index: int
@@ -41,6 +42,7 @@ class AudioBlock:
     gaps: list[tuple[float, float]]
     mono: dict[int, NDArray[np.float32]]
     errors: int = 0
+    layout: str = ""
 
 
 def audio_blocks(
@@ -65,7 +67,7 @@ def audio_blocks(
         blocks: _Blocks | None = None
         for silence, samples in joiner.join(decoder):
             if blocks is None:
-                blocks = _Blocks(decoder.rate, decoder.channels, rates, block_seconds)
+                blocks = _Blocks(decoder.rate, decoder.channels, rates, block_seconds, decoder.layout)
             blocks.errors = decoder.errors
             yield from blocks.push(silence, samples)
         if blocks is None:
@@ -105,6 +107,13 @@ def audio_span(path: str | os.PathLike[str], start: float, end: float) -> Iterat
                     return
                 if seek is None:
                     raise decoder.nothing()
+
+
+def resampled(mono: NDArray[np.float32], rate: int, wanted: int) -> NDArray[np.float32]:
+    """All of a mono signal at another rate in Hz."""
+    if rate == wanted:
+        return mono
+    return np.asarray(soxr.resample(mono, rate, wanted, quality="HQ"), np.float32)
 
 
 class Joiner:
@@ -174,10 +183,11 @@ class _Blocks:
     The resamplers are fed whole seconds, whatever the block length, so that it cannot influence their output.
     """
 
-    def __init__(self, rate: int, channels: int, rates: Sequence[int], block_seconds: int) -> None:
+    def __init__(self, rate: int, channels: int, rates: Sequence[int], block_seconds: int, layout: str) -> None:
         self.errors = 0  # so far, set by the owner
         self._rate = rate
         self._seconds = block_seconds
+        self._layout = layout
         self._lanes = {lane: Lane(rate, lane) for lane in rates}
         self._gaps: list[tuple[int, int]] = []  # in samples of the recording
         self._open = np.empty((channels, block_seconds * rate), np.float32)  # the block that is being filled
@@ -251,4 +261,4 @@ class _Blocks:
         self._index += 1
         # As many samples as have their time inside the block: rounded up, like librosa.
         mono = {r: lane.take(-(-native.shape[1] * r // rate)) for r, lane in self._lanes.items()}
-        return AudioBlock(index, float(index * self._seconds), rate, native, gaps, mono, errors)
+        return AudioBlock(index, float(index * self._seconds), rate, native, gaps, mono, errors, self._layout)

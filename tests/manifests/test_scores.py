@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manifests.scores import ROW_SECONDS, FrameScores, Tags, concatenate, from_rows, pool_max, to_rows
-from manifests.store import Corpus, read_scores, write_scores
+from manifests.store import Corpus, read_shard, write_shard
 from manifests.validate import validate
 
 
@@ -28,8 +28,8 @@ def test_scores_come_back_from_disk_in_rows_of_minutes(
 ) -> None:
     corpus = Corpus.create(tmp_path_factory.mktemp("scores") / "corpus")
     scores = made(int(hours * 3600 / 0.04), tags=tags)
-    write_scores(corpus, to_rows(scores, recording_id="ab", detector="d", version="1", key="k"))
-    table = read_scores(corpus, "ab", "d", "k")
+    write_shard(corpus, "scores", to_rows(scores, recording_id="ab", detector="d", version="1", key="k"))
+    table = read_shard(corpus, "scores", "ab", "d", "k")
     assert table.num_rows == max(1, int(np.ceil(hours * 3600 / ROW_SECONDS)))
     back = from_rows(table)
     assert (back.start, back.hop, back.window, back.labels) == (
@@ -50,9 +50,9 @@ def test_scores_come_back_from_disk_in_rows_of_minutes(
 def test_a_missing_row_is_noticed(tmp_path: pytest.TempPathFactory) -> None:
     corpus = Corpus.create(str(tmp_path) + "/corpus")
     rows = list(to_rows(made(40_000), recording_id="ab", detector="d", version="1", key="k"))
-    write_scores(corpus, [rows[0], rows[2]])
+    write_shard(corpus, "scores", [rows[0], rows[2]])
     with pytest.raises(ValueError, match=r"starting at 1200\.000 s do not continue those ending at 600\.000 s"):
-        from_rows(read_scores(corpus, "ab", "d", "k"))
+        from_rows(read_shard(corpus, "scores", "ab", "d", "k"))
     assert "the row from 1200.0 s does not follow the one before" in {fault.problem for fault in validate(corpus)}
 
 

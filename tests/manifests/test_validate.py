@@ -17,7 +17,7 @@ from manifests.identity import cut_id, source_id
 from manifests.ledger import Ledger
 from manifests.records import Cut, Decision, Drop, Event, LedgerRow, Recording, Source, Status
 from manifests.schema import SCHEMAS, VERSION_KEY, to_table
-from manifests.store import Corpus, write_scores
+from manifests.store import Corpus, write_shard
 from manifests.validate import Fault, validate
 
 NAN = float("nan")
@@ -94,10 +94,10 @@ def sound(corpus: Corpus) -> Corpus:
     # cut's end was rounded to the next millisecond.
     corpus.replace("cuts", [cut("kept", 1.001, 61.001), cut("kept", 30, 100, "reject")])
     corpus.replace("drops", [drop(source_id("m:gone"), "source"), drop("dropped", "recording")])
-    write_scores(corpus, [scores("kept", values=np.tile(np.array([0, 1], np.float16), 200))])
+    write_shard(corpus, "scores", [scores("kept", values=np.tile(np.array([0, 1], np.float16), 200))])
     level = np.array([[-np.inf, 20_000]] * 200, np.float16)
-    write_scores(corpus, [scores("kept", detector="level", values=level, hop=0.04, window=0.04)])
-    write_scores(corpus, [scores("kept", "nan", values=np.full((200, 2), np.nan, np.float16))])
+    write_shard(corpus, "scores", [scores("kept", detector="level", values=level, hop=0.04, window=0.04)])
+    write_shard(corpus, "scores", [scores("kept", "nan", values=np.full((200, 2), np.nan, np.float16))])
     now = datetime(2026, 1, 2, tzinfo=UTC)
     rows = [
         LedgerRow(stage="s", key="k", item="i", outcome="done", attempt=1, started_at=now, seconds=0.0) for _ in "ab"
@@ -222,7 +222,7 @@ def test_every_fault_of_files_is_listed_at_once(sound: Corpus) -> None:
     # The footer is whole, the pages are not.
     path(4).write_bytes(good[:4] + bytes(len(good) // 3) + good[4 + len(good) // 3 :])
     pq.write_table(events.replace_schema_metadata(None), path(5))
-    newer = {**events.schema.metadata, VERSION_KEY: b"2"}
+    newer = {**events.schema.metadata, VERSION_KEY: b"99"}
     pq.write_table(events.replace_schema_metadata(newer), path(6))
     other = events.set_column(1, "start", pa.array([1], pa.int64())).rename_columns(
         ["recording_id", "start", "end", "tag", "source", "score"]
@@ -246,7 +246,7 @@ def test_every_fault_of_files_is_listed_at_once(sound: Corpus) -> None:
     }
     problems = {(fault.item, fault.problem) for fault in found}
     assert (name(5), "unreadable: not written by this program") in problems
-    assert (name(6), "unreadable: schema version 2 is newer than 1, the newest known here") in problems
+    assert (name(6), "unreadable: schema version 99 is newer than 2, the newest known here") in problems
     assert {problem for item, problem in problems if item == name(7)} == {
         "column start is int64, must be double",
         "column label is missing",
@@ -263,7 +263,7 @@ def test_every_fault_of_files_is_listed_at_once(sound: Corpus) -> None:
 
 def test_every_fault_of_scores_is_listed_at_once(sound: Corpus) -> None:
     def plant(key: str, /, name: Any = "kept", **changes: object) -> str:
-        return write_scores(sound, [scores(name, key, **changes)]).relative_to(sound.path).as_posix()
+        return write_shard(sound, "scores", [scores(name, key, **changes)]).relative_to(sound.path).as_posix()
 
     half = np.full((200, 2), 0.5, np.float16)
     loud = half.copy()

@@ -1,0 +1,102 @@
+"""Dropouts: places where continuing sound collapses to nothing, or to a held value, and comes back as it was.
+
+Lost packets are concealed as zeros or as the last sample held, perhaps before another encoding that smears the edges
+by a few milliseconds. Clock ticks, footsteps and gated recordings are quiet between events, too: they decay, or the
+quiet is their usual floor, or the sound before it is not the sound after it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+BIN_SECONDS = 0.001
+SHORTEST, LONGEST = 4, 2000  # bins; of 5 ms at least four are whole
+FALL_DB = 40.0  # a dropout lies this far under the sound on both sides
+EDGE = 12  # bins within which the sound collapses: a codec's window smears it, a room takes ten times as long
+BESIDE = 16  # bins of sound that stand for what goes on before and after
+RISE = (0, 8, 16, 24)  # bins after which the sound is back in full: codecs let it swell
+AT_ONCE = 3  # bins: no codec smeared this fall, and nothing but a fault is as quick
+STEADY_DB = (25.0, 12.0)  # the sound before does not lie further under its own peaks; at once, and smeared
+ALIKE_DB = (25.0, 15.0)  # nor the sound before and after further apart
+EMPTY_DB = -85.0  # of what is left, at most
+SOUND_DB = -75.0  # of the sound beside it, at least
+FLOOR_DB = -140.0
+CEILING_DB = 1.0  # a held value this near the highest level around is a clipped top
+AROUND = 1000  # bins on each side whose usual floor a dropout lies under
+QUIET_SHARE = 0.3  # of those: the sound's own pauses
+CONTEXT = AROUND + LONGEST + max(RISE) + BESIDE  # bins after one that decide about it
+BEFORE = AROUND + EDGE + BESIDE
+
+
+class Dropouts:
+    """Finds dropouts in a stream of bins of BIN_SECONDS, whatever the pieces in which it arrives."""
+
+    def __init__(self) -> None:
+        self._changes: NDArray[np.float32] = np.zeros(0, np.float32)  # dB, from bin `_origin` on
+        self._levels: NDArray[np.float32] = np.zeros(0, np.float32)
+        self._origin = 0
+        self._next = 0  # first bin nobody has looked at
+        self._found: list[tuple[int, int]] = []
+
+    def push(self, change: NDArray[np.float32], power: NDArray[np.float32]) -> None:
+        """Add the mean square of the samples' differences, and of the samples, by bin, shape (bins,) each."""
+        floor = 10 ** (FLOOR_DB / 10)
+        self._changes = np.concatenate([self._changes, 10 * np.log10(np.maximum(change, floor))])
+        self._levels = np.concatenate([self._levels, 10 * np.log10(np.maximum(power, floor))])
+        self._look(self._origin + len(self._changes) - CONTEXT)
+        behind = max(self._next - BEFORE - self._origin, 0)
+        if behind > 10 * AROUND:
+            self._changes, self._levels = self._changes[behind:], self._levels[behind:]
+            self._origin += behind
+
+    def finish(self) -> list[tuple[int, int]]:
+        """All dropouts as (first bin, bin after the last)."""
+        self._look(self._origin + len(self._changes))
+        return self._found
+
+    def _look(self, end: int) -> None:
+        """Decide about all falls that begin before bin `end`."""
+        first = max(self._next, EDGE + BESIDE)
+        if end <= first:
+            return
+        at = np.arange(first, end) - self._origin
+        peak = self._changes[at - 1]
+        for back in range(2, EDGE + 1):
+            peak = np.maximum(peak, self._changes[at - back])
+        falls = at[(self._changes[at] <= peak - FALL_DB) & (self._changes[at] <= EMPTY_DB) & (peak > SOUND_DB)]
+        for fall in falls.tolist():
+            if fall + self._origin >= self._next:
+                self._judge(fall)
+        self._next = max(self._next, end)
+
+    def _judge(self, fall: int) -> None:
+        """Note the dropout that begins near bin `fall` of what is held, if it is one."""
+        changes = self._changes
+        near = changes[fall - EDGE : fall]
+        peak = float(near.max())
+        last = fall - EDGE + int(np.flatnonzero(near >= peak - 10.0)[-1])  # the last bin of full sound
+        smeared = fall - last > AT_ONCE
+        before = float(np.median(changes[last + 1 - BESIDE : last + 1]))
+        if before < max(peak - STEADY_DB[smeared], SOUND_DB):
+            return
+        ahead = changes[fall : fall + LONGEST + 1]
+        loud = np.flatnonzero(ahead >= before - FALL_DB + 10.0)
+        if not len(loud) or loud[0] < SHORTEST:
+            return
+        back = fall + int(loud[0])  # the first bin of sound again
+        returned = [changes[back + rise : back + rise + BESIDE] for rise in RISE if back + rise < len(changes)]
+        after = max(float(np.median(sound)) for sound in returned)
+        hole = float(np.percentile(changes[fall:back], 75))
+        beside = min(before, after)
+        if abs(after - before) > ALIKE_DB[smeared] or hole > min(beside - FALL_DB, EMPTY_DB):
+            return
+        around = np.concatenate([changes[max(0, last + 1 - AROUND) : last + 1], changes[back : back + AROUND]])
+        if float(np.quantile(around, QUIET_SHARE)) < hole + FALL_DB / 2:
+            return
+        held = float(np.median(self._levels[fall:back]))
+        level = max(float(self._levels[max(0, fall - 100) : fall].max()), float(self._levels[back : back + 100].max()))
+        if held >= level - CEILING_DB:
+            return
+        self._found.append((fall + self._origin, back + self._origin))
+        self._next = back + self._origin

@@ -1,0 +1,142 @@
+"""The fit `<detector>-int8`: a network in 8 bits, calibrated on a corpus's own sound, and how its answers changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifests.files import write_beside
+
+from .. import audioset
+from ..base import DetectorUnavailable, Setup
+from ..onnx_session import open_session
+from .clip import windows
+from .frame import SHORTEST
+from .frontend import log_mel
+from .graph import PROBES, layers_of, model
+from .int8 import Responses, quantized
+from .library import load
+from .runtime import NETWORKS, Network, Runtime
+
+HELD_OUT = 4  # every fourth sound is only reported on
+THRESHOLDS = (0.1, 0.5)
+BATCH = 8
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Report:
+    """How probabilities changed from float32 to 8 bits on sound that was not calibrated on.
+
+    `largest`, `mean`, `percentile99` of |change|, over all classes and, under `lanes`, over each lane in that order;
+    `crossed`: by threshold, the share of frames whose lanes say something else of it.
+    """
+
+    detector: str
+    calibrated_on: int
+    reported_on: int
+    frames: int
+    largest: float
+    mean: float
+    percentile99: float
+    lanes: Mapping[str, tuple[float, float, float]]
+    crossed: Mapping[str, float]
+
+    def __str__(self) -> str:
+        worst = max(self.lanes, key=lambda name: self.lanes[name][0])
+        crossings = ", ".join(f"{100 * share:.2f} % of frames cross {limit}" for limit, share in self.crossed.items())
+        return (
+            f"{self.detector} in 8 bits: calibrated on {self.calibrated_on} sounds, compared on {self.reported_on} "
+            f"others ({self.frames} frames)\n"
+            f"probabilities change by {self.largest:.4f} at most, {self.percentile99:.4f} at the 99th percentile, "
+            f"{self.mean:.5f} in the mean\n"
+            f"lanes: {worst} by {self.lanes[worst][0]:.4f} at most; {crossings}"
+        )
+
+
+def calibrate(detector: str, setup: Setup, sounds: Iterable[Array], folder: Path) -> Report:
+    """Write `model.onnx` and `report.json` into the empty `folder`; `sounds` are mono at 32 kHz, each a recording's.
+
+    Every fourth sound is held out for the report; of a single sound, its second half. Raises DetectorUnavailable
+    when the weights are missing or wrong or there is no sound.
+    """
+    network = NETWORKS[detector]
+    runtime = Runtime(network, setup)
+    layers = layers_of(load(network.name, runtime.weights))
+    fit_on, held_out = _split(network, sounds)
+    responses = _responses(model(layers, clip=network.clip, probes=True), fit_on)
+    levelled, eight_bit = quantized(layers, responses)
+    with write_beside(folder / "model.onnx") as file:
+        file.write(model(levelled, clip=network.clip, eight_bit=eight_bit))
+    before = _answers(model(layers, clip=network.clip), held_out)
+    after = _answers(folder / "model.onnx", held_out)
+    found = report(detector, len(fit_on), len(held_out), before, after)
+    with write_beside(folder / "report.json") as file:
+        file.write(json.dumps(asdict(found), indent=1, sort_keys=True).encode() + b"\n")
+    return found
+
+
+def report(detector: str, calibrated_on: int, reported_on: int, before: Array, after: Array) -> Report:
+    """Compare probabilities (frames, 527)."""
+    lanes = [audioset.group_maxima(values).astype(np.float32) for values in (before, after)]
+    change = np.abs(lanes[1] - lanes[0])
+    return Report(
+        detector,
+        calibrated_on,
+        reported_on,
+        len(before),
+        *_figures(np.abs(after - before)),
+        {name: _figures(change[:, i]) for i, name in enumerate(audioset.GROUPS)},
+        {
+            str(limit): float(np.mean(np.any((lanes[0] >= limit) != (lanes[1] >= limit), axis=1)))
+            for limit in THRESHOLDS
+        },
+    )
+
+
+def _figures(change: Array) -> tuple[float, float, float]:
+    return float(change.max()), float(change.mean()), float(np.percentile(change, 99))
+
+
+def _split(network: Network, sounds: Iterable[Array]) -> tuple[list[Array], list[Array]]:
+    """Log-mel spectra (n, frames, 64) of the sounds to calibrate on, and of those to report on."""
+    spectra = [_spectra(network, sound) for sound in sounds if len(sound)]
+    if not spectra:
+        raise DetectorUnavailable(f"{network.detector}-int8: no sound to calibrate on")
+    if len(spectra) == 1:
+        axis = 0 if network.clip and len(spectra[0]) > 1 else 1
+        halves = np.array_split(spectra[0], 2, axis=axis)
+        if min(half.shape[axis] for half in halves) < (1 if axis == 0 else SHORTEST // 320 + 1) or network.clip > (axis == 0):
+            return spectra, spectra
+        return halves[:1], halves[1:]
+    held_out = [i for i in range(len(spectra)) if i % HELD_OUT == HELD_OUT - 1] or [len(spectra) - 1]
+    return [one for i, one in enumerate(spectra) if i not in held_out], [spectra[i] for i in held_out]
+
+
+def _spectra(network: Network, sound: Array) -> Array:
+    pieces = windows(sound) if network.clip else np.pad(sound, (0, max(0, SHORTEST - len(sound))))[None]
+    return np.stack([log_mel(piece) for piece in pieces])
+
+
+def _responses(probing: bytes, spectra: list[Array]) -> Responses:
+    session, found = open_session(probing), Responses()
+    for batch in _batches(spectra):
+        for name, values in zip(PROBES, session.run(list(PROBES), {"log_mel": batch}), strict=True):
+            found.add(name, values)
+    return found
+
+
+def _answers(source: Path | bytes, spectra: list[Array]) -> Array:
+    session = open_session(source)
+    found = [session.run(["probabilities"], {"log_mel": batch})[0] for batch in _batches(spectra)]
+    return np.concatenate([np.asarray(values, np.float32).reshape(-1, audioset.CLASSES) for values in found])
+
+
+def _batches(spectra: list[Array]) -> Iterable[Array]:
+    for one in spectra:
+        yield from (one[i : i + BATCH] for i in range(0, len(one), BATCH))

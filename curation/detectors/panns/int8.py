@@ -1,0 +1,102 @@
+"""Eight bits for the convolutions: scales and rounded filters from how the network responds to real sound.
+
+Two things keep the probabilities near. Loud channels are turned down and quiet ones up before rounding, half way in dB
+(the next filters undo it: Nagel et al. 2019, https://arxiv.org/abs/1906.04721, and Xiao et al. 2022,
+https://arxiv.org/abs/2211.10438, for the half way). And filters are rounded one input channel after the other, each
+time moving what was rounded off into the channels still to come that usually carry the same (GPTQ, Frantar et al. 2022,
+https://arxiv.org/abs/2210.17323); here with the correlation of channels alone, the same for the nine taps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .graph import BLOCKS, EightBit, Layers
+
+Array = NDArray[np.float32]
+DAMPING = 0.01  # of the mean power, added to each channel's: correlations of few sounds are not trusted further
+QUIETEST = 0.02  # of the strongest channel: weaker ones are not turned up more
+GROUP = 64  # channels rounded before what they leave is passed on to all others
+POSITIONS = 4096  # of a batch's positions that are enough for its correlations
+
+
+@dataclass(eq=False)
+class Responses:
+    """What passes through a network on real sound: by name of graph.PROBES, each channel's largest value, mean square
+    and products with every other channel's, summed over `batches`."""
+
+    largest: dict[str, Array] = field(default_factory=dict)
+    products: dict[str, Array] = field(default_factory=dict)
+    batches: int = 0
+
+    def add(self, name: str, values: Array) -> None:
+        """Count in a batch's values (n, channels, height, width)."""
+        channels = values.swapaxes(0, 1).reshape(values.shape[1], -1)
+        largest = channels.max(axis=1)
+        self.largest[name] = np.maximum(self.largest.get(name, largest), largest)
+        if name.startswith("input"):
+            some = channels[:, :: max(1, channels.shape[1] // POSITIONS)]
+            self.products[name] = self.products.get(name, np.float32(0)) + some @ some.T / some.shape[1]
+
+
+def quantized(layers: Layers, responses: Responses) -> tuple[Layers, EightBit]:
+    """The network prepared for 8 bits, and its 8 bits."""
+    gains = {i: _gains(responses.products[f"input{i}"]) for i in range(1, 2 * BLOCKS)}
+    levelled = _levelled(layers, gains)
+    filters, filter_scales, input_scales, pool_scales = {}, {}, {}, {}
+    for i in range(1, 2 * BLOCKS):
+        input_scales[i] = _step(responses.largest[f"input{i}"] * gains[i])
+        moments = responses.products[f"input{i}"] * np.outer(gains[i], gains[i])
+        filters[i], filter_scales[i] = _rounded(levelled.filters[i], moments)
+    for i in range(2, 2 * BLOCKS + 1, 2):
+        pool_scales[i] = _step(responses.largest[f"pool{i}"] * gains.get(i, np.float32(1)))
+    return levelled, EightBit(filters, filter_scales, input_scales, pool_scales)
+
+
+def _gains(products: Array) -> Array:
+    """What each channel is multiplied by: the root of how far its level lies under the strongest one's."""
+    level = np.sqrt(np.diag(products))
+    top = max(float(level.max()), 1e-12)
+    return np.asarray(np.sqrt(top / np.maximum(level, QUIETEST * top)), np.float32)
+
+
+def _levelled(layers: Layers, gains: dict[int, Array]) -> Layers:
+    """The same network with the input channels of convolution i multiplied by gains[i].
+
+    Rectifier and pooling pass a positive factor on, so that the convolution before can apply it.
+    """
+    filters, biases = list(layers.filters), list(layers.biases)
+    for i, gain in gains.items():
+        filters[i - 1] = filters[i - 1] * gain[:, None, None, None]
+        biases[i - 1] = biases[i - 1] * gain
+        filters[i] = filters[i] / gain[:, None, None]
+    return replace(layers, filters=tuple(filters), biases=tuple(biases))
+
+
+def _step(largest: Array) -> float:
+    return float(max(float(largest.max()), 1e-12) / 255)
+
+
+def _rounded(filters: Array, moments: Array) -> tuple[NDArray[np.int8], Array]:
+    """Filters (out, in, 3, 3) as int8 and the step of each output channel (out,)."""
+    count, channels = filters.shape[:2]
+    steps = np.maximum(np.abs(filters).reshape(count, -1).max(axis=1), 1e-12) / np.float32(127)
+    damped = moments.astype(np.float64)
+    damped[np.diag_indices(channels)] += DAMPING * max(float(np.trace(moments)) / channels, 1e-12)
+    # row i of the factor: how an error in channel i is best made up for by the channels after it
+    feedback = np.linalg.cholesky(np.linalg.inv(damped)).T.astype(np.float32)
+    rest = (filters / steps[:, None, None, None]).transpose(1, 2, 3, 0).reshape(channels, -1)
+    result = np.empty(rest.shape, np.int8)
+    for begin in range(0, channels, GROUP):
+        end = min(begin + GROUP, channels)
+        errors = np.empty((end - begin, rest.shape[1]), np.float32)
+        for i in range(begin, end):
+            nearest = np.clip(np.round(rest[i]), -127, 127)
+            result[i] = nearest
+            errors[i - begin] = (rest[i] - nearest) / feedback[i, i]
+            rest[i + 1 : end] -= np.outer(feedback[i, i + 1 : end], errors[i - begin])
+        rest[end:] -= feedback[begin:end, end:].T @ errors
+    return np.ascontiguousarray(result.reshape(channels, 3, 3, count).transpose(3, 0, 1, 2)), steps

@@ -1,0 +1,151 @@
+"""One network of PANNs on the runtime that the setup names: what it is, what it needs made once, how it is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifests.files import write_beside
+
+from ..base import DetectorUnavailable, Setup, weights_hash
+from ..onnx_session import open_session
+from .frontend import log_mel
+from .graph import layers_of, model
+from .library import SOURCE, folder, load
+
+VERSION = "1"
+RUNTIMES = ("torch", "onnx", "int8")
+SEGMENT = 32  # frames that share one answer of the frame-wise network
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A detector's network: its class in panns-inference, the name its weights are released under, its answer there."""
+
+    detector: str
+    name: str
+    released: str
+    output: str
+
+    @property
+    def clip(self) -> bool:
+        return self.name == "Cnn14"
+
+
+CLIP = Network("panns_clip", "Cnn14", "Cnn14_mAP=0.431.pth", "clipwise_output")
+FRAME = Network("panns_frame", "Cnn14_DecisionLevelMax", "Cnn14_DecisionLevelMax_mAP=0.385.pth", "framewise_output")
+NETWORKS = {network.detector: network for network in (CLIP, FRAME)}
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A network in a setup. Raises DetectorUnavailable, one line, wherever something is missing."""
+
+    network: Network
+    setup: Setup
+
+    @property
+    def kind(self) -> str:
+        """One of RUNTIMES, "onnx" where the setup names none."""
+        chosen = dict(self.setup.runtimes).get(self.network.detector) or "onnx"
+        if chosen not in RUNTIMES:
+            raise DetectorUnavailable(f"{self.network.detector}: no runtime {chosen!r}; there are {', '.join(RUNTIMES)}")
+        return chosen
+
+    @cached_property
+    def weights(self) -> Path:
+        """The checkpoint, which is only read."""
+        folder()
+        return self.setup.weights_file(self.network.detector, self.network.released, SOURCE)
+
+    @cached_property
+    def version(self) -> str:
+        """Version of this code, hash of the weights, runtime, hash of the fit if there is one."""
+        parts = [VERSION, self._hash(), self.kind]
+        return "-".join([*parts, self._fit()[1]] if self.kind == "int8" else parts)
+
+    def prepare(self) -> None:
+        """Make what workers only open; read the weights, so that what is wrong with them is said once."""
+        exported = self._exported()
+        if self.kind == "torch" or (self.kind == "onnx" and exported is None):
+            load(self.network.name, self.weights)
+        elif self.kind == "onnx" and exported is not None and not exported.is_file():
+            content = self.build()
+            with write_beside(exported) as file:
+                file.write(content)
+        elif self.kind == "int8":
+            self._fit()
+
+    def open(self) -> Callable[[Array], Array]:
+        """The network as a function from samples (n, samples) at 32 kHz to float32 probabilities.
+
+        `panns_clip`: (n, 527) of windows of 2 s. `panns_frame`: (n, samples // 320 + 1, 527).
+        """
+        if self.kind == "torch":
+            return self._library(load(self.network.name, self.weights))
+        if self.kind == "int8":
+            return self.session(self._fit()[0] / "model.onnx")
+        exported = self._exported()
+        return self.session(exported if exported is not None and exported.is_file() else self.build())
+
+    def build(self) -> bytes:
+        """The network as an ONNX model in float32."""
+        return model(layers_of(load(self.network.name, self.weights)), clip=self.network.clip)
+
+    def session(self, source: Path | bytes) -> Callable[[Array], Array]:
+        """As `open`, of an ONNX model."""
+        session = open_session(source)
+
+        def probabilities(samples: Array) -> Array:
+            spectra = np.stack([log_mel(one) for one in samples])
+            found = np.asarray(session.run(["probabilities"], {"log_mel": spectra})[0], np.float32)
+            return found if self.network.clip else by_frame(found, spectra.shape[1])
+
+        return probabilities
+
+    def _library(self, network: Any) -> Callable[[Array], Array]:
+        import torch
+
+        def probabilities(samples: Array) -> Array:
+            with torch.inference_mode():
+                found = network(torch.from_numpy(np.ascontiguousarray(samples, np.float32)))
+            return np.asarray(found[self.network.output].numpy(), np.float32)
+
+        return probabilities
+
+    def _hash(self) -> str:
+        try:
+            return weights_hash(self.weights)
+        except OSError as error:
+            raise DetectorUnavailable(f"{self.weights}: cannot be read ({error.strerror})") from error
+
+    def _exported(self) -> Path | None:
+        fits = self.setup.fits
+        return fits / f"{self.network.detector}-onnx-{self._hash()}" / "model.onnx" if fits else None
+
+    def _fit(self) -> tuple[Path, str]:
+        """The active calibration: its folder and its hash."""
+        name = f"{self.network.detector}-int8"
+        hash = dict(self.setup.active).get(name)
+        if self.setup.fits is None or not hash:
+            raise DetectorUnavailable(f"{name} has not been calibrated: run lpse refit {name} --corpus DIR")
+        place = self.setup.fits / f"{name}-{hash}"
+        if not (place / "model.onnx").is_file():
+            raise DetectorUnavailable(f"no file {place / 'model.onnx'}: run lpse refit {name} --corpus DIR")
+        return place, hash
+
+
+def by_frame(segments: Array, frames: int) -> Array:
+    """Answers (n, segments, classes) for SEGMENT frames each as (n, frames, classes); the last one holds to the end.
+
+    As the library's Interpolator and pad_framewise_output do it.
+    """
+    nearest = np.minimum(np.arange(frames) // SEGMENT, segments.shape[1] - 1)
+    return segments[:, nearest]

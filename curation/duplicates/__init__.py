@@ -1,0 +1,39 @@
+"""Near duplicates: the same sound or the same picture in two recordings, whatever was done to the files.
+
+`prints.py` says what a fingerprint is, `audio.py` and `picture.py` make them, `index.py` and `merge.py` keep them
+findable on disk, `search.py` and `align.py` turn new ones into matches, `groups.py` decides which recording is kept.
+"""
+
+from .align import BOUNDS, Bounds, Match
+from .audio import RATE, AudioPrinter
+from .groups import DuplicateRow, Rule, copied_time, duplicates
+from .index import Index, open_index, write_index
+from .merge import merge_indexes, to_merge
+from .picture import FPS, SIZE, PicturePrinter
+from .prints import Kind, Print, new_print, version
+from .search import find_matches
+
+__all__ = [
+    "BOUNDS",
+    "FPS",
+    "RATE",
+    "SIZE",
+    "AudioPrinter",
+    "Bounds",
+    "DuplicateRow",
+    "Index",
+    "Kind",
+    "Match",
+    "PicturePrinter",
+    "Print",
+    "Rule",
+    "copied_time",
+    "duplicates",
+    "find_matches",
+    "merge_indexes",
+    "new_print",
+    "open_index",
+    "to_merge",
+    "version",
+    "write_index",
+]

@@ -1,0 +1,262 @@
+"""Which recording of several alike is kept, and what of the others it holds: decided from matches alone."""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from manifests.time import Segment, Timeline
+
+from .align import Match
+from .prints import Kind
+
+_NOISE_SECONDS = 1e-9
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How much two recordings must share for one to be a duplicate of the other.
+
+    `min_overlap`: seconds in one piece. `min_share`: of the shorter of the two, in pieces of at least that length;
+    under it they merely share a sample.
+    """
+
+    min_overlap: float = 10.0
+    min_share: float = 0.5
+
+
+@dataclass(frozen=True, order=True)
+class DuplicateRow:
+    """[start, end) seconds of a recording are in the kept one too, `offset` seconds later there.
+
+    `method`: whether the sound or the picture says so. The piece is the longest that they share; `copied_time` has
+    all of them.
+    """
+
+    recording_id: str
+    kept_id: str
+    method: Kind
+    offset: float
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, order=True)
+class _Piece:
+    """[start, end) seconds of a recording, `offset` later in another one."""
+
+    start: float
+    end: float
+    offset: float
+
+    @property
+    def seconds(self) -> float:
+        return self.end - self.start
+
+    def flipped(self) -> _Piece:
+        return _Piece(self.start + self.offset, self.end + self.offset, -self.offset)
+
+    def then(self, other: _Piece) -> _Piece | None:
+        """What of this piece the other recording's piece carries on to a third one."""
+        start, end = max(self.start, other.start - self.offset), min(self.end, other.end - self.offset)
+        return _Piece(start, end, self.offset + other.offset) if start < end else None
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """What one recording has of another: the pieces, longest first, and by which method."""
+
+    pieces: tuple[_Piece, ...]
+    method: Kind
+
+    @property
+    def seconds(self) -> float:
+        return sum(piece.seconds for piece in self.pieces)
+
+    def flipped(self) -> _Shared:
+        return _Shared(tuple(piece.flipped() for piece in self.pieces), self.method)
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A recording that a kept one holds: how far away along the matches, which piece, by which method."""
+
+    steps: int
+    piece: _Piece
+    method: Kind
+
+
+def duplicates(
+    matches: Iterable[Match],
+    durations: Mapping[str, float],
+    rank: Callable[[str], Any],
+    rule: Rule | None = None,
+) -> list[DuplicateRow]:
+    """A row for each recording that another one holds, sorted by id; the rest are kept.
+
+    What is covered goes: a recording of which `min_share` is in another goes in favour of that one. Where each covers
+    the other so, the one that `rank` puts first (the smaller) stays. So an excerpt goes, however good, and of two
+    recordings in a compilation both go, unless one of them is most of it and ranks first. One that no match ties to
+    the kept one directly points to it along a chain of matches, with what of it arrives there; if too little does, it
+    is kept. A kept recording points nowhere.
+
+    Raises ValueError when a duration is missing.
+    """
+    bound = rule or Rule()
+    links = _links(matches, durations, bound)
+    wider = {
+        one: {other for other in others if _covers(links, durations, bound, one, other) > 0}
+        for one, others in links.items()
+    }
+    waiting = {one: len(others) for one, others in wider.items()}
+    narrower: dict[str, list[str]] = defaultdict(list)
+    for one, others in wider.items():
+        for other in others:
+            narrower[other].append(one)
+    ready = [(rank(one), one) for one, count in waiting.items() if not count]
+    heapq.heapify(ready)
+    holders: dict[str, list[tuple[int, float, int, str, _Held]]] = defaultdict(list)
+    rows, kept = [], 0
+    while ready:
+        _, one = heapq.heappop(ready)
+        if holders[one]:
+            *_, keeper, held = min(holders[one], key=lambda entry: entry[:4])
+            piece = held.piece
+            rows.append(DuplicateRow(one, keeper, held.method, piece.offset, piece.start, piece.end))
+        else:
+            for other, held in _reached(links, durations, bound, one).items():
+                holders[other].append((held.steps > 1, -held.piece.seconds, kept, one, held))
+            kept += 1
+        for other in narrower[one]:
+            waiting[other] -= 1
+            if not waiting[other]:
+                heapq.heappush(ready, (rank(other), other))
+    return sorted(rows)
+
+
+def copied_time(recording_id: str, rows: Iterable[DuplicateRow], matches: Iterable[Match]) -> Timeline:
+    """The seconds of a recording with a row that others tell already, by sound or picture; none of a kept one.
+
+    Others are the kept ones, and those with a row of a smaller id: so what is in several of them, but in no kept one,
+    is left in the first.
+    """
+    kept_by = {row.recording_id: row for row in rows}
+    own = kept_by.get(recording_id)
+    if own is None:
+        return Timeline()
+    spans = [Segment(own.start, own.end)]
+    for match in matches:
+        if recording_id not in (match.recording_id, match.other_id):
+            continue
+        first = match.recording_id == recording_id
+        other, shift = (match.other_id, 0.0) if first else (match.recording_id, match.offset)
+        if other not in kept_by or other < recording_id:
+            spans.append(Segment(match.start + shift, match.end + shift))
+    return Timeline(spans)
+
+
+_Links = dict[str, dict[str, _Shared]]
+
+
+def _links(matches: Iterable[Match], durations: Mapping[str, float], rule: Rule) -> _Links:
+    """For every recording the others with which it shares enough, and what, in its own time."""
+    grouped: dict[tuple[str, str], dict[Kind, list[_Piece]]] = defaultdict(lambda: defaultdict(list))
+    for match in sorted(matches):
+        for name in (match.recording_id, match.other_id):
+            if name not in durations:
+                raise ValueError(f"recording {name} has a match but no duration")
+        piece = _Piece(match.start, match.end, match.offset)
+        grouped[match.recording_id, match.other_id][match.kind].append(piece)
+    links: _Links = defaultdict(dict)
+    for (one, other), kinds in grouped.items():
+        ways = [_Shared(one_to_one(pieces, rule.min_overlap), kind) for kind, pieces in sorted(kinds.items())]
+        shared = max(ways, key=lambda way: way.seconds)
+        shorter = min(durations[one], durations[other])
+        if shared.pieces and shared.seconds >= rule.min_share * shorter - _NOISE_SECONDS:
+            links[one][other], links[other][one] = shared, shared.flipped()
+    return links
+
+
+def one_to_one(pieces: Iterable[_Piece], least: float) -> tuple[_Piece, ...]:
+    """Pieces of at least `least` seconds, longest first, so that no second of either recording counts twice.
+
+    Where a sample is in a recording several times, every use matches every use elsewhere: of those one counts, for
+    a repeated sample is still one sample. What another piece ties to something counted is counted with it.
+    """
+    left = sorted((p for p in pieces if p.seconds >= least - _NOISE_SECONDS), key=lambda p: (-p.seconds, p.start))
+    chosen: list[_Piece] = []
+    mine, theirs = Timeline(), Timeline()
+    while left:
+        best = left.pop(0)
+        chosen.append(best)
+        mine, theirs = _told(best, left, mine, theirs)
+        rests = [rest for piece in left for rest in _without(piece, mine, theirs)]
+        left = sorted((p for p in rests if p.seconds >= least - _NOISE_SECONDS), key=lambda p: (-p.seconds, p.start))
+    return tuple(chosen)
+
+
+def _told(best: _Piece, others: list[_Piece], mine: Timeline, theirs: Timeline) -> tuple[Timeline, Timeline]:
+    """The seconds of both sides that say what is counted now, with those that the other pieces tie to them."""
+    mine |= Timeline([Segment(best.start, best.end)])
+    theirs |= Timeline([Segment(best.start + best.offset, best.end + best.offset)])
+    while True:
+        more_mine, more_theirs = mine, theirs
+        for piece in others:
+            span = Segment(piece.start, piece.end)
+            more_theirs |= Timeline(s.shift(piece.offset) for s in more_mine.crop(span))
+            more_mine |= Timeline(s.shift(-piece.offset) for s in more_theirs.crop(span.shift(piece.offset)))
+        if more_mine.duration - mine.duration < 0.01 and more_theirs.duration - theirs.duration < 0.01:
+            return mine, theirs
+        mine, theirs = more_mine, more_theirs
+
+
+def _without(piece: _Piece, mine: Timeline, theirs: Timeline) -> list[_Piece]:
+    """What of the piece neither side has counted."""
+    span = Timeline([Segment(piece.start, piece.end)])
+    taken = Timeline(s.shift(-piece.offset) for s in theirs.crop(Segment(piece.start, piece.end).shift(piece.offset)))
+    return [_Piece(s.start, s.end, piece.offset) for s in span - mine - taken]
+
+
+def _covers(links: _Links, durations: Mapping[str, float], rule: Rule, one: str, other: str) -> int:
+    """1 where `one` is covered by `other` but not the other way round, -1 the reverse, 0 where both are."""
+    seconds = links[one][other].seconds
+    first, second = (seconds >= rule.min_share * durations[name] - _NOISE_SECONDS for name in (one, other))
+    return int(first) - int(second)
+
+
+def _reached(links: _Links, durations: Mapping[str, float], rule: Rule, kept: str) -> dict[str, _Held]:
+    """The recordings of which `kept` holds enough, directly or along a chain: the widest piece that arrives.
+
+    Widest path first (Dijkstra's order): a piece only shrinks on its way.
+    """
+    arrived: dict[str, _Held] = {}
+    queue: list[tuple[float, str, _Piece, Kind, int]] = []
+
+    def offer(other: str, piece: _Piece | None, method: Kind, steps: int) -> None:
+        if piece is not None and piece.seconds >= rule.min_overlap - _NOISE_SECONDS:
+            heapq.heappush(queue, (-piece.seconds, other, piece, method, steps))
+
+    for other, shared in links[kept].items():
+        arrived[other] = _Held(1, shared.flipped().pieces[0], shared.method)
+        for piece in shared.flipped().pieces:
+            offer(other, piece, shared.method, 1)
+    expanded = {kept}
+    while queue:
+        _, one, piece, method, steps = heapq.heappop(queue)
+        if one in expanded:
+            continue
+        expanded.add(one)
+        arrived.setdefault(one, _Held(steps, piece, method))
+        for other, shared in links[one].items():
+            if other not in expanded:
+                for edge in shared.flipped().pieces:
+                    offer(other, edge.then(piece), shared.method, steps + 1)
+    return {
+        other: held
+        for other, held in arrived.items()
+        if (links[kept][other].seconds if held.steps == 1 else held.piece.seconds)
+        >= rule.min_share * durations[other] - _NOISE_SECONDS
+    }

@@ -1,0 +1,57 @@
+"""The rules over signal quality: which of a cut's measures lie outside the recipe's bounds, and what that is called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from manifests.recipe import Bounds, MeasureName
+from manifests.records import Measured, Recording
+
+REASONS: Mapping[MeasureName, str] = {
+    "loudness_lufs": "loudness",
+    "clipped": "clipping",
+    "bandwidth_hz": "narrow_band",
+    "dc": "dc_offset",
+    "dead_channels": "dead_channel",
+    "copied_channels": "copied_channel",
+    "mono_loss_db": "cancels_in_mono",
+    "dropouts": "dropouts",
+    "still_share": "still_picture",
+    "scene_cuts": "scene_cuts",
+    "av_difference": "av_length",
+}
+
+
+@dataclass(frozen=True)
+class Faults:
+    """Reasons to reject a cut, and reasons for a person to hear it."""
+
+    rejected: list[str] = field(default_factory=list)
+    doubted: list[str] = field(default_factory=list)
+
+
+def judge_quality(measures: Measured, recording: Recording, quality: Mapping[MeasureName, Bounds]) -> Faults:
+    """Which measures lie outside the bounds. What nobody measured is no fault."""
+    faults = Faults()
+    for name, bounds in quality.items():
+        value = av_difference(recording) if name == "av_difference" else getattr(measures, name)
+        if value is None or (name == "bandwidth_hz" and _honest(value, recording)):
+            continue
+        if not bounds.keep[0] <= value <= bounds.keep[1]:
+            faults.rejected.append(REASONS[name])
+        elif not bounds.accept[0] <= value <= bounds.accept[1]:
+            faults.doubted.append(REASONS[name])
+    return faults
+
+
+def av_difference(recording: Recording) -> float | None:
+    """Seconds by which the sound outlasts the picture; None where one of them is missing."""
+    if recording.audio_end is None or recording.video_end is None:
+        return None
+    return recording.audio_end - recording.video_end
+
+
+def _honest(bandwidth: float, recording: Recording) -> bool:
+    """A low rate is the recording's own, and stands in its row; what is brought up from one hides it."""
+    return recording.sample_rate is not None and bandwidth >= 0.9 * recording.sample_rate / 2
