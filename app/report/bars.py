@@ -91,16 +91,14 @@ def _value(name: MeasureName, item: Cut | Recording, recording: Recording | None
 def _bars(
     name: MeasureName, title: str, form: str, known: Sequence[tuple[str, float]], recipe: Recipe, unmeasured: int
 ) -> Bars:
-    low, high = min(value for _, value in known), max(value for _, value in known)
     bounds = recipe.quality[name].accept if name in recipe.quality else ()
     edges = [edge for edge in bounds if math.isfinite(edge)]
-    # a bound just beyond the values belongs into the picture, one far away would squeeze them
-    spread = max(high - low, 1e-3)
-    low = min([low, *(edge for edge in edges if low - spread <= edge < low)])
-    high = max([high, *(edge for edge in edges if high < edge <= high + spread)])
-    high = max(high, low + 1e-3)
+    # the bounds belong into the picture: how far away they are is what one wants to see
+    low, high = min([*edges, *(value for _, value in known)]), max([*edges, *(value for _, value in known)])
+    high = max(high, low + (1 if form.format(low) == form.format(high) else 1e-3))
     share = [(decision, (value - low) / (high - low)) for decision, value in known]
-    marks = [((edge - low) / (high - low), form.format(edge)) for edge in edges if low <= edge <= high]
+    # nothing can lie on the other side of a bound of 0
+    marks = [((edge - low) / (high - low), form.format(edge)) for edge in edges if edge != 0 or low < 0 < high]
     return Bars(title, binned(share, QUALITY_BINS), form.format(low), form.format(high), marks, unmeasured)
 
 

@@ -17,24 +17,23 @@ class Bounds:
     `max_errors`: a copy differs in less than this share of the signs that are certain on both sides; unrelated ones
     differ in half. `smooth`: seconds over which that is judged, to find where a match begins and ends. `max_mean`: the
     share that the whole match may have at most. `bridge`: seconds of something else that do not end a match; silence
-    of both never does. `min_seconds`: shortest match. `min_distinct`: seconds of it that must not say again what came
-    up to `repeat` seconds before: a loop of five seconds is evidence of five seconds, however long it runs.
+    of both never does. `min_distinct`: seconds that the match must have without those that say again what came up to
+    `repeat` seconds before: a loop of five seconds is evidence of five seconds, however long it runs.
     """
 
     max_errors: float
     max_mean: float
     smooth: float
     bridge: float
-    min_seconds: float
     min_distinct: float = 7.5
     repeat: float = 9.0
 
 
 BOUNDS: dict[Kind, Bounds] = {
     # Errors of a copy at 24 to 40 kbit/s: 0.02 to 0.09; of the same rain or music under other sound: 0.14 to 0.2.
-    "audio": Bounds(max_errors=0.3, max_mean=0.13, smooth=2.0, bridge=1.0, min_seconds=8.0),
+    "audio": Bounds(max_errors=0.3, max_mean=0.13, smooth=2.0, bridge=1.0),
     # Two pictures that pan over one background make 0.2, a copy at 5 kbit/s and 5 pictures a second 0.12.
-    "picture": Bounds(max_errors=0.16, max_mean=0.16, smooth=3.0, bridge=2.0, min_seconds=8.0),
+    "picture": Bounds(max_errors=0.16, max_mean=0.16, smooth=3.0, bridge=2.0),
 }
 
 
@@ -59,6 +58,7 @@ class Match:
             raise ValueError(f"match of {pair}: start {self.start} s must be before end {self.end} s")
 
 
+_ROUNDING = 1e-9
 _SLACK = 3
 """Diagonals beside the one a search names that are tried, too."""
 _SHORTEST_LAG = 1.5
@@ -102,7 +102,7 @@ class _Diagonal:
         if not len(gain):
             return []
         width = self._count(bounds.smooth)
-        agree = moving_mean(gain, width) > 0
+        agree = moving_mean(gain, width) > _ROUNDING
         borders = np.flatnonzero(np.diff(agree, prepend=False, append=False))
         runs = [(int(a), int(b)) for a, b in zip(borders[::2], borders[1::2], strict=True)]
         total = np.concatenate([[0.0], np.cumsum(gain)])
@@ -120,7 +120,7 @@ class _Diagonal:
         """The match of a run, or None where the evidence is too small."""
         errors, weight = self.errors[first:end], self.weight[first:end]
         spec = SPECS[self.one.kind]
-        if (end - first) * spec.hop + spec.window < bounds.min_seconds or not weight.any():
+        if not weight.any():
             return None
         mean = float(errors.sum() / weight.sum())
         if mean > bounds.max_mean or not self._is_distinct(first, end, bounds):

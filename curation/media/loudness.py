@@ -72,4 +72,6 @@ class MomentaryLoudness:
             momentary = frame.metadata.get("lavfi.r128.M")
             if momentary is not None and frame.pts is not None:
                 # not frame.samples alone: where 100 ms are no whole number of samples the filter rounds them down
-                found.append((frame.pts + frame.samples, max(float(momentary), FLOOR_LUFS)))
+                loudness = float(momentary)
+                # after loud sound its running sum may end just below nothing, and the logarithm is NaN
+                found.append((frame.pts + frame.samples, loudness if loudness > FLOOR_LUFS else FLOOR_LUFS))

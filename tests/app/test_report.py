@@ -45,7 +45,9 @@ def surf(seconds: float, seed: int, pause: tuple[float, float] = (0.0, 0.0)) -> 
 
 
 def pictures(seconds: float) -> Iterator[NDArray[np.uint8]]:
-    return (np.full((36, 64, 3), (40 * i) % 256, np.uint8) for i in range(int(seconds)))
+    """A ramp that moves sideways, 8 pictures a second: neither still nor cut."""
+    ramp = np.tile(np.abs(np.arange(64) - 32) * 7, (36, 1)).astype(np.uint8)
+    return (np.repeat(np.roll(ramp, i, axis=1)[:, :, None], 3, axis=2) for i in range(8 * int(seconds)))
 
 
 @pytest.fixture(scope="session")
@@ -54,8 +56,8 @@ def curated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.mktemp("reported")
     media = base / "media"
     media.mkdir()
-    write_media(media / "halves.mp4", frames=pictures(LENGTH), fps=1, audio=surf(LENGTH, 1, PAUSE), sample_rate=RATE)
-    write_media(media / "odd.mp4", frames=pictures(62), fps=1, audio=surf(62, 2), sample_rate=RATE)
+    write_media(media / "halves.mp4", frames=pictures(LENGTH), fps=8, audio=surf(LENGTH, 1, PAUSE), sample_rate=RATE)
+    write_media(media / "odd.mp4", frames=pictures(62), fps=8, audio=surf(62, 2), sample_rate=RATE)
     (media / "odd.mp4").rename(media / ODD)
     write_media(media / "gone.wav", audio=surf(61, 3), sample_rate=RATE, audio_codec="pcm_s16le")
     write_media(media / "short.wav", audio=surf(5, 4), sample_rate=RATE, audio_codec="pcm_s16le")

@@ -26,7 +26,7 @@ from curation.duplicates.index import (
     sampled,
 )
 from curation.duplicates.prints import WEAK, signs, weak_signs
-from curation.duplicates.search import MOST_CANDIDATES, MOST_POSTINGS, candidates, variants
+from curation.duplicates.search import MOST_CANDIDATES, MOST_POSTINGS, _hits, candidates, variants
 
 if str(Path(__file__).parent) not in sys.path:
     sys.path.append(str(Path(__file__).parent))
@@ -34,11 +34,11 @@ make: Any = importlib.import_module("duplicate_signals")
 
 
 def random_print(number: int, count: int = 400, different: int | None = None) -> Print:
-    """Words by chance, of `different` ones if given, each with its lowest signs as the weak ones."""
+    """Words by chance, or of the `different` first that all such prints share, each with its lowest signs weak."""
     rng = np.random.default_rng(number)
     low = rng.integers(0, 1 << 32, count, np.uint64)
     if different is not None:
-        low = low[:different][rng.integers(0, different, count)]
+        low = np.random.default_rng(0).integers(0, 1 << 32, different, np.uint64)[rng.integers(0, different, count)]
     return new_print(f"item {number}", f"recording {number}", "audio", 0.0, low | np.uint64(0b111111 << 32))
 
 
@@ -53,7 +53,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_the_same_prints_in_any_order_give_the_same_bytes(tmp_path: Path) -> None:
-    prints = [random_print(number) for number in range(20)]
+    prints = [random_print(number, different=50) for number in range(20)]
     written(tmp_path / "a", prints)
     written(tmp_path / "b", prints[::-1])
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
@@ -251,6 +251,74 @@ def test_a_recording_that_has_hundreds_of_copies_still_finds_some(tmp_path: Path
     found = candidates(new_print("new", "new", "audio", 0.0, words), [index])
     assert 10 <= len(found) <= MOST_CANDIDATES
     assert all(abs(diagonal) <= 2 for _, diagonal in found)
+
+
+def test_of_very_many_copies_the_same_are_taken_however_they_are_spread_over_parts(tmp_path: Path) -> None:
+    words = random_print(1).words
+    copies = [new_print(f"{n}", f"{n}", "audio", 0.0, words) for n in range(300)]
+    whole = written(tmp_path / "whole", copies)
+    parts = [written(tmp_path / f"part{n}", copies[n::3]) for n in range(3)]
+    new = new_print("new", "new", "audio", 0.0, words)
+    assert sorted(candidates(new, parts)) == sorted(candidates(new, [whole]))
+
+
+def test_no_more_others_are_aligned_than_the_likeliest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = random_print(1).words
+    others = [new_print(f"{n}", f"{n}", "audio", 0.0, words[2 * n : 2 * n + 60 + n]) for n in range(100)]
+    index = written(tmp_path / "a", others)
+    new = new_print("new", "new", "audio", 0.0, words)
+    assert len(candidates(new, [index])) > 64 - 5
+    monkeypatch.setattr("curation.duplicates.search.MOST_CANDIDATES", 10)
+    found = candidates(new, [index])
+    assert len(found) == 10
+    assert min(int(item.item) for item, _ in found) > 40  # the longest
+
+
+def test_a_word_said_all_day_is_asked_for_a_few_times(tmp_path: Path) -> None:
+    words = random_print(1, 4000, different=4).words
+    index = written(tmp_path / "a", [new_print(f"{n}", f"{n}", "audio", 0.0, words) for n in range(30)])
+    keys = len(np.unique(key_of(variants(words)[0], "audio")))
+    hits = _hits(new_print("new", "new", "audio", 0.0, words), 0, [index])
+    assert 0 < hits.shape[1] <= keys * PER_ITEM * MOST_POSTINGS
+
+
+# evidence
+
+
+def planted(tmp_path: Path, plan: list[tuple[int, int, int]]) -> list[tuple[str, int]]:
+    """What is found where hits are planted at (place, diagonal, signs of the check word that differ)."""
+    rng = np.random.default_rng(5)
+    weak = np.uint64(0b111111 << 32)
+    pool = rng.integers(0, 1 << 32, 4000, np.uint64)
+    pool = pool[sampled(key_of(pool.astype(np.uint32), "audio"))]
+    one, other = (rng.integers(0, 1 << 32, 300, np.uint64) for _ in range(2))
+    for (place, diagonal, wrong), word in zip(plan, pool, strict=False):
+        one[place] = other[place + diagonal] = word
+        # the six lowest signs are uncertain and do not count
+        flipped = np.uint64(((1 << wrong) - 1) << 6)
+        other[place + diagonal + CHECK_WORDS] = one[place + CHECK_WORDS] ^ flipped
+    index = written(tmp_path / "index", [new_print("other", "other", "audio", 0.0, other | weak)])
+    found = candidates(new_print("one", "one", "audio", 0.0, one | weak), [index])
+    return [(item.item, diagonal) for item, diagonal in found]
+
+
+@pytest.mark.parametrize(
+    ("plan", "near"),
+    [
+        ([(10, 40, 3)], 40),
+        ([(10, 40, 4)], None),
+        ([(10, 40, 8), (100, 40, 8)], 40),
+        ([(10, 40, 8), (100, 50, 8)], None),
+        ([(10, 39, 8), (100, 40, 8)], 40),
+        ([(10, 41, 8), (100, 42, 8)], 41),
+        ([(10, 40, 11), (50, 40, 11), (90, 40, 11), (130, 40, 11), (170, 40, 11)], None),
+    ],
+    ids=["one good", "one fair", "two", "two apart", "neighbours", "neighbours beyond a cell", "many by chance"],
+)
+def test_evidence_adds_up_along_a_diagonal(plan: list[tuple[int, int, int]], near: int | None, tmp_path: Path) -> None:
+    found = planted(tmp_path, plan)
+    assert [item for item, _ in found] == ([] if near is None else ["other"])
+    assert all(abs(diagonal - (near or 0)) <= 3 for _, diagonal in found)
 
 
 @settings(max_examples=200)

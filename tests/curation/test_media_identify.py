@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from curation.media import MediaError, identify, probe
+from curation.media import MediaError, identify, probe, write_media
 
 if str(Path(__file__).parent) not in sys.path:
     sys.path.append(str(Path(__file__).parent))
@@ -215,3 +215,38 @@ def test_only_what_cannot_be_read_at_all_is_an_error(tmp_path: Path) -> None:
         with pytest.raises(MediaError) as caught:
             identify(path)
         assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(("picture", "sound"), [(4.0, 7.0), (7.0, 4.0)])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+def test_each_stream_has_its_end(tmp_path: Path, picture: float, sound: float, suffix: str) -> None:
+    path = tmp_path / f"uneven{suffix}"
+    write_media(
+        path,
+        frames=(np.full((32, 32, 3), k % 256, np.uint8) for k in range(round(picture * 10))),
+        fps=10,
+        video_options=files.NO_REORDERING,
+        audio=[noise(48000, sound)],
+        sample_rate=48000,
+    )
+    found = identify(path)
+    assert found.audio_end == pytest.approx(sound, abs=0.06)
+    assert found.video_end == pytest.approx(picture, abs=0.06)
+    assert found.duration == max(found.audio_end or 0, found.video_end or 0)
+
+
+def test_a_missing_stream_has_no_end(tmp_path: Path) -> None:
+    sound = identify(files.write(tmp_path / "a.wav", noise(8000, 3), 8000, "pcm_s16le"))
+    assert (sound.audio_end, sound.video_end) == (3.0, None)
+    picture = identify(files.write(tmp_path / "v.mp4", None, fps=10))
+    assert picture.audio_end is None and picture.video_end == pytest.approx(10.0, abs=0.11)
+    nothing = tmp_path / "nothing.mp4"
+    nothing.write_text("text")
+    assert (identify(nothing).audio_end, identify(nothing).video_end) == (None, None)
+
+
+def test_an_end_counts_from_the_earliest_start(tmp_path: Path) -> None:
+    source = files.write(tmp_path / "a.mp4", noise(48000, 5), 48000, "aac", 10)
+    late = identify(files.remux(source, tmp_path / "late.mkv", files.shift(3.0)))
+    assert late.audio_end == pytest.approx(8.0, abs=0.06)
+    assert late.video_end == pytest.approx(5.0, abs=0.11)

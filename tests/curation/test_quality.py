@@ -7,10 +7,9 @@ from typing import get_args
 
 import pytest
 
-from app.report.bars import MEASURES, NOTHING, quality_bars
 from curation.quality import REASONS, judge_quality
 from manifests.recipe import Bounds, MeasureName, load_recipe
-from manifests.records import Cut, Decision, Measured, Recording
+from manifests.records import Measured, Recording
 
 RECIPE = load_recipe("default")
 HONEST = Recording(recording_id="r", uri="m:a", duration=60, sample_rate=48_000, has_video=True, status="ok")
@@ -60,40 +59,8 @@ def test_sound_and_picture_that_end_apart(audio_end: float | None, video_end: fl
     assert judge_quality(Measured(), recording, RECIPE.quality).doubted == reasons
 
 
-def test_every_column_has_a_rule_a_reason_and_a_picture() -> None:
+def test_every_column_has_a_rule_and_a_reason() -> None:
     names = set(get_args(MeasureName))
     assert names == {field.name for field in fields(Measured)} | {"av_difference"}
-    assert names == set(REASONS) == set(MEASURES) == set(RECIPE.quality)
+    assert names == set(REASONS) == set(RECIPE.quality)
     assert len(set(REASONS.values())) == len(REASONS)
-
-
-def cut(number: int, decision: Decision, **measures: float) -> Cut:
-    return Cut(
-        cut_id=f"c{number}",
-        recording_id="r",
-        start=60.0 * number,
-        end=60.0 * number + 60,
-        decision=decision,
-        risk=0.1,
-        recipe_hash="h",
-        **measures,  # type: ignore[arg-type]
-    )
-
-
-def test_distributions_count_every_cut_and_show_the_bounds() -> None:
-    cuts = [
-        cut(0, "accept", clipped=0.0),
-        cut(1, "accept", clipped=0.004),
-        cut(2, "review", clipped=0.02),
-        cut(3, "accept"),
-    ]
-    lost = replace(HONEST, recording_id="lost", loudness_lufs=-30.0, clipped=0.02)
-    bars = {one.title: one for one in quality_bars(cuts, [HONEST, lost], RECIPE)}
-    clipped = bars["Clipped samples"]
-    assert (clipped.first, clipped.last, clipped.unmeasured) == ("0.00%", "2.00%", 1)
-    assert clipped.counts[0] == {"accept": 1} and clipped.counts[-1] == {"review": 1, NOTHING: 1}
-    assert sum(sum(bin.values()) for bin in clipped.counts) == 4
-    assert clipped.marks == [(0.0, "0.00%"), (pytest.approx(0.5), "1.00%")]
-    # a bound far from all values does not squeeze them
-    assert not bars["Loudness"].marks and bars["Loudness"].counts[0] == {NOTHING: 1}
-    assert "Scene cuts a minute" not in bars

@@ -111,7 +111,9 @@ def _split(network: Network, sounds: Iterable[Array]) -> tuple[list[Array], list
     if len(spectra) == 1:
         axis = 0 if network.clip and len(spectra[0]) > 1 else 1
         halves = np.array_split(spectra[0], 2, axis=axis)
-        if min(half.shape[axis] for half in halves) < (1 if axis == 0 else SHORTEST // 320 + 1) or network.clip > (axis == 0):
+        if min(half.shape[axis] for half in halves) < (1 if axis == 0 else SHORTEST // 320 + 1) or network.clip > (
+            axis == 0
+        ):
             return spectra, spectra
         return halves[:1], halves[1:]
     held_out = [i for i in range(len(spectra)) if i % HELD_OUT == HELD_OUT - 1] or [len(spectra) - 1]

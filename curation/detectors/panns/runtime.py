@@ -56,7 +56,9 @@ class Runtime:
         """One of RUNTIMES, "onnx" where the setup names none."""
         chosen = dict(self.setup.runtimes).get(self.network.detector) or "onnx"
         if chosen not in RUNTIMES:
-            raise DetectorUnavailable(f"{self.network.detector}: no runtime {chosen!r}; there are {', '.join(RUNTIMES)}")
+            raise DetectorUnavailable(
+                f"{self.network.detector}: no runtime {chosen!r}; there are {', '.join(RUNTIMES)}"
+            )
         return chosen
 
     @cached_property
