@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-CHANGED = 0.5  # of 255, in some block: below it codecs leave a still picture alone, but for their key pictures
-CRAWL = 1.0  # of 255 in a second: motion too slow for one step
+CHANGED = 0.75  # of 255, in some block: below it codecs leave a still picture alone, but for their key pictures
+CRAWL = 2.0  # of 255 in a second: motion too slow for one step
 CRAWL_STEP = 0.6  # of which no step is a larger share: else it was a key picture
 TOGETHER_SECONDS = 0.75  # changes further apart than this are key pictures or cuts, each by itself
 LEAST = 4  # changes that make a motion

@@ -220,6 +220,6 @@ def _sharpened(run: tuple[int, int], total: NDArray[np.float64], width: int) -> 
     low, high = max(0, first - width), min(first + width, end)
     first = low + int(np.argmin(total[low : high + 1]))
     low, high = max(first, end - width), min(end + width, len(total) - 1)
-    # the later of equal ones: silence at the end that both share belongs to the match
+    # the later of equal ones: a little silence that both share belongs to the match
     end = high - int(np.argmax(total[low : high + 1][::-1]))
     return first, end

@@ -18,9 +18,12 @@ MOST_POSTINGS = 64
 MOST_CANDIDATES = 64
 """Other stretches that one new stretch is aligned with, at most: the likeliest; chains of copies find the others."""
 _DIAGONALS = 6  # of each of them
-_EVIDENCE = 10
+_EVIDENCE = 12
 _LEAST = 3
-"""Of the 13 signs that a check word can agree in beyond chance, a diagonal needs so many in all, a hit so many."""
+"""Of the 13 signs that a check word can agree in beyond chance, a diagonal needs so many in all, a hit so many.
+
+Of hits by chance one in three million passes alone: a corpus may grow a hundredfold before that costs anything.
+"""
 _CHUNK = 4096  # words looked up at a time
 _CELL = 4  # diagonals counted together
 _SAME_SECONDS = 1.0

@@ -84,7 +84,7 @@ class Listener:
             self.known[name] = replace(truth, values=np.full_like(truth.values, np.nan))
         padded = wanted.pad(truth.hop, truth.window + truth.hop)
         for block in np.arange(0.0, self.seconds, BLOCK):
-            if padded.overlapping(Segment(block, block + BLOCK)):
+            if padded.overlapping(Segment(float(block), float(block) + BLOCK)):
                 starts = np.arange(len(truth)) * truth.hop
                 inside = (starts >= block) & (starts < block + BLOCK)
                 self.known[name].values[inside] = truth.values[inside]

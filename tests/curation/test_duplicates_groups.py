@@ -58,6 +58,12 @@ def test_two_long_ones_that_share_an_excerpt_both_stay() -> None:
     assert rows == [DuplicateRow("excerpt", "one", "audio", 500, 0, 30)]
 
 
+def test_of_several_kept_ones_the_one_that_holds_most_is_named() -> None:
+    durations = {"excerpt": 30.0, "one": 1000.0, "two": 900.0}
+    matches = [match("excerpt", "one", 0, 20, 500), match("excerpt", "two", 0, 28, 100)]
+    assert [r.kept_id for r in duplicates(matches, durations, by_name)] == ["two"]
+
+
 @pytest.mark.parametrize(
     ("overlap", "dropped"), [(29.9, False), (30.0, True), (60.0, True)], ids=["under", "on", "over"]
 )
@@ -98,6 +104,14 @@ def test_a_chain_along_which_too_little_arrives_ends() -> None:
     matches = [match("a", "b", 40, 100, -40), match("b", "c", 40, 100, -40)]
     rows = duplicates(matches, {"a": 100.0, "b": 100.0, "c": 100.0}, by_name)
     assert [(r.recording_id, r.kept_id) for r in rows] == [("b", "a")]
+
+
+def test_a_chain_along_which_less_than_the_least_overlap_arrives_ends() -> None:
+    matches = [match("a", "b", 3, 15, -3), match("b", "c", 3, 15, -3)]
+    rows = duplicates(matches, {"a": 15.0, "b": 15.0, "c": 15.0}, by_name)
+    assert [(r.recording_id, r.kept_id) for r in rows] == [("b", "a")]
+    rows = duplicates(matches, {"a": 15.0, "b": 15.0, "c": 15.0}, by_name, Rule(min_overlap=9.0))
+    assert [(r.recording_id, r.kept_id) for r in rows] == [("b", "a"), ("c", "a")]
 
 
 def test_the_method_is_that_of_the_longer_overlap() -> None:

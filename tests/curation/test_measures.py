@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soxr
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -108,6 +110,61 @@ def test_gating_is_that_of_the_standard(blocks: list[float]) -> None:
 
 def test_no_blocks_have_no_loudness() -> None:
     assert integrated_loudness(np.zeros(0, np.float32)) is None
+
+
+# real recorded sound
+
+
+@pytest.fixture(scope="module")
+def recorded(pytestconfig: pytest.Config) -> Iterator[NDArray[np.float32]]:
+    """40 s of animals recorded in mono at 48 kHz, at about -22 dBFS."""
+    from curation.demo_sounds import WHEELS, DemoError, load_sounds
+
+    assert pytestconfig.cache is not None
+    try:
+        found = load_sounds(pytestconfig.cache.mkdir("sounds"), WHEELS[:1])
+    except DemoError as error:
+        pytest.skip(f"no recordings: {error}")
+    clips = [found[name].samples for name in ("duck", "frog", "sheep", "cow", "rooster")]
+    levelled = [clip * 0.08 / np.sqrt(np.mean(clip**2)) for clip in clips]
+    yield np.clip(np.resize(np.concatenate(levelled), 40 * RATE), -0.99, 0.99).astype(np.float32)
+
+
+def test_real_sound_has_no_faults(recorded: NDArray[np.float32]) -> None:
+    found = measure(scores_of(recorded), Segment(0.0, 40.0))
+    assert found.clipped == pytest.approx(0.0, abs=1e-4) and found.dropouts == 0.0
+    assert found.bandwidth_hz is not None and found.bandwidth_hz > 14_000
+    assert (found.dead_channels, found.copied_channels, found.mono_loss_db) == (0, 0, 0.0)
+    assert found.dc == pytest.approx(0.0, abs=1e-3)
+
+
+def test_faults_planted_in_real_sound_are_measured(recorded: NDArray[np.float32]) -> None:
+    whole = Segment(0.0, 40.0)
+    limit = np.quantile(np.abs(recorded), 0.95)
+    clipped = sounds.sixteen_bits(np.clip(recorded, -limit, limit) * 0.7 / limit)
+    assert measure(scores_of(clipped), whole).clipped == pytest.approx(0.05, rel=0.1)
+    low = soxr.resample(soxr.resample(recorded, RATE, 8_000), 8_000, RATE)
+    assert measure(scores_of(sounds.sixteen_bits(low)), whole).bandwidth_hz == pytest.approx(4_000, rel=0.06)
+    assert measure(scores_of(recorded + 0.04), whole).dc == pytest.approx(0.04, abs=2e-3)
+    turned = measure(scores_of(np.stack([recorded, -recorded])), whole)
+    assert (turned.mono_loss_db, turned.copied_channels) == (60.0, 0)
+    dead = measure(scores_of(np.stack([recorded, 0 * recorded])), whole)
+    assert (dead.dead_channels, dead.copied_channels) == (1, 0)
+    quieter = measure(scores_of(recorded / 10), whole).loudness_lufs
+    assert quieter == pytest.approx((measure(scores_of(recorded), whole).loudness_lufs or 0) - 20, abs=0.1)
+    loud = [at for at in np.arange(1.0, 39.0, 1.7) if np.sqrt(np.mean(_around(recorded, at) ** 2)) > 0.03]
+    assert len(loud) >= 5
+    for at in loud:
+        recorded = recorded.copy()
+        recorded[round(at * RATE) : round((at + 0.05) * RATE)] = 0
+    found = measure(scores_of(recorded), whole).dropouts
+    assert found == pytest.approx(len(loud) * 1.5, rel=0.25)
+
+
+def _around(wave: NDArray[np.float32], at: float) -> NDArray[np.float32]:
+    """What is heard 30 ms before and after a hole of 50 ms, the quieter of both."""
+    first, end, near = round(at * RATE), round((at + 0.05) * RATE), round(0.03 * RATE)
+    return min(wave[first - near : first], wave[end : end + near], key=lambda part: float(np.mean(part**2)))
 
 
 # shares and counts

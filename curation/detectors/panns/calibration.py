@@ -105,18 +105,13 @@ def _figures(change: Array) -> tuple[float, float, float]:
 
 def _split(network: Network, sounds: Iterable[Array]) -> tuple[list[Array], list[Array]]:
     """Log-mel spectra (n, frames, 64) of the sounds to calibrate on, and of those to report on."""
-    spectra = [_spectra(network, sound) for sound in sounds if len(sound)]
-    if not spectra:
+    heard = [sound for sound in sounds if len(sound)]
+    if not heard:
         raise DetectorUnavailable(f"{network.detector}-int8: no sound to calibrate on")
-    if len(spectra) == 1:
-        axis = 0 if network.clip and len(spectra[0]) > 1 else 1
-        halves = np.array_split(spectra[0], 2, axis=axis)
-        if min(half.shape[axis] for half in halves) < (1 if axis == 0 else SHORTEST // 320 + 1) or network.clip > (
-            axis == 0
-        ):
-            return spectra, spectra
-        return halves[:1], halves[1:]
-    held_out = [i for i in range(len(spectra)) if i % HELD_OUT == HELD_OUT - 1] or [len(spectra) - 1]
+    if len(heard) == 1:
+        heard = np.array_split(heard[0], 2)
+    spectra = [_spectra(network, sound) for sound in heard]
+    held_out = range(HELD_OUT - 1, len(spectra), HELD_OUT) or range(len(spectra) - 1, len(spectra))
     return [one for i, one in enumerate(spectra) if i not in held_out], [spectra[i] for i in held_out]
 
 

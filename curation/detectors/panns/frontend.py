@@ -37,7 +37,7 @@ def mel_matrix() -> NDArray[np.float32]:
     def to_hertz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.where(mel < 15, mel * 200 / 3, knee * np.exp(step * (mel - 15)))
 
-    edges = to_hertz(np.linspace(to_mel(LOWEST), to_mel(HIGHEST), BANDS + 2))
+    edges = to_hertz(np.linspace(float(to_mel(LOWEST)), float(to_mel(HIGHEST)), BANDS + 2, dtype=np.float64))
     bins = np.linspace(0.0, RATE / 2, WINDOW // 2 + 1)[:, None]
     lower, centre, upper = edges[:-2], edges[1:-1], edges[2:]
     triangles = np.maximum(0.0, np.minimum((bins - lower) / (centre - lower), (upper - bins) / (upper - centre)))

@@ -56,10 +56,10 @@ class EightBit:
 
 def layers_of(network: Any) -> Layers:
     """The weights of a loaded network of the library."""
-    state = {name: value.double().numpy() for name, value in network.state_dict().items()}
+    state = {name: value.numpy() for name, value in network.state_dict().items()}
 
     def normalization(name: str) -> tuple[Array, Array]:
-        factor = state[f"{name}.weight"] / np.sqrt(state[f"{name}.running_var"] + network.bn0.eps)
+        factor = state[f"{name}.weight"] / np.sqrt(state[f"{name}.running_var"].astype(np.float64) + network.bn0.eps)
         return factor, state[f"{name}.bias"] - state[f"{name}.running_mean"] * factor
 
     filters, biases = [], []
@@ -95,11 +95,10 @@ class _Writer:
         self._constants: list[Any] = []
 
     def model(self, probes: bool) -> bytes:
-        import onnx
         from onnx import TensorProto, helper
 
         self._add("Sigmoid", self._head(self._convolutions(probes)), name="probabilities")
-        shape = ["n", CLASSES] if self._clip else ["n", "segments", CLASSES]
+        shape: list[str | int | None] = ["n", CLASSES] if self._clip else ["n", "segments", CLASSES]
         frames = CLIP_FRAMES if self._clip else "frames"
         outputs = [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, shape)]
         if probes:
@@ -107,7 +106,6 @@ class _Writer:
         inputs = [helper.make_tensor_value_info("log_mel", TensorProto.FLOAT, ["n", frames, BANDS])]
         graph = helper.make_graph(self._nodes, "panns", inputs, outputs, self._constants)
         made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-        onnx.checker.check_model(made)
         return bytes(made.SerializeToString())
 
     def _add(self, kind: str, *inputs: str, name: str | None = None, **attributes: Any) -> str:
@@ -157,7 +155,7 @@ class _Writer:
 
     def _convolution(self, x: str, index: int) -> str:
         """Convolution and rectifier; in 8 bits the result is held as uint8, whose lowest value is the rectifier."""
-        around = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
+        around: dict[str, Any] = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
         if not self._eight_bit:
             weights, bias = (
                 self._constant(value, np.float32) for value in (self._layers.filters[index], self._layers.biases[index])
@@ -192,7 +190,7 @@ class _Writer:
         return self._add("Transpose", self._add("Reshape", x, self._constant(shape)), perm=[0, 3, 1, 2])
 
     def _operands(self, x: str, index: int, weights: NDArray[np.int8], axis: int) -> tuple[str, str, str]:
-        """Input, weights (output channels along `axis`) and bias of convolution `index` as what the 8 bits stand for."""
+        """Input, weights (output channels along `axis`) and bias of convolution `index`: what their bits stand for."""
         assert self._eight_bit is not None
         step, scales = self._eight_bit.input_scales[index], self._eight_bit.filter_scales[index]
         steps = scales.astype(np.float64) * step
@@ -208,7 +206,7 @@ class _Writer:
         return self._eight_bit.pool_scales[index + 1] if index % 2 else self._eight_bit.input_scales[index + 1]
 
     def _pool(self, x: str, index: int) -> str:
-        size = {"kernel_shape": [2, 2], "strides": [2, 2]}
+        size: dict[str, Any] = {"kernel_shape": [2, 2], "strides": [2, 2]}
         if not self._eight_bit:
             return self._add("AveragePool", x, **size)
         channels = len(self._layers.filters[index - 1])
@@ -222,7 +220,7 @@ class _Writer:
 
     def _from_8_bit(self, x: str, scale: Any, kind: type[np.generic] = np.uint8, axis: int = 0) -> str:
         zero = self._constant(np.zeros(np.shape(scale)), kind)
-        along = {"axis": axis} if np.ndim(scale) else {}
+        along: dict[str, Any] = {"axis": axis} if np.ndim(scale) else {}
         return self._add("DequantizeLinear", x, self._constant(scale, np.float32), zero, **along)
 
     def _side_by_side(self, x: str, channels: int, height: int) -> str:
@@ -256,7 +254,7 @@ class _Writer:
             largest, mean = (self._add(kind, x, time, keepdims=0) for kind in ("ReduceMax", "ReduceMean"))
             x = self._add("Add", largest, mean)
         else:
-            around = {"kernel_shape": [3], "pads": [1, 1]}
+            around: dict[str, Any] = {"kernel_shape": [3], "pads": [1, 1]}
             mean = self._add("AveragePool", x, count_include_pad=1, **around)
             x = self._add("Transpose", self._add("Add", self._add("MaxPool", x, **around), mean), perm=[0, 2, 1])
         x = self._add("Relu", self._dense(x, 0))

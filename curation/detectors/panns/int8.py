@@ -1,10 +1,11 @@
 """Eight bits for the convolutions: scales and rounded filters from how the network responds to real sound.
 
-Two things keep the probabilities near. Loud channels are turned down and quiet ones up before rounding, half way in dB
-(the next filters undo it: Nagel et al. 2019, https://arxiv.org/abs/1906.04721, and Xiao et al. 2022,
-https://arxiv.org/abs/2211.10438, for the half way). And filters are rounded one input channel after the other, each
-time moving what was rounded off into the channels still to come that usually carry the same (GPTQ, Frantar et al. 2022,
-https://arxiv.org/abs/2210.17323); here with the correlation of channels alone, the same for the nine taps.
+Two things keep the probabilities near. Quiet channels are turned up before rounding, three quarters of the way in dB to
+the loudest, and the next filters undo it (Nagel et al. 2019, https://arxiv.org/abs/1906.04721; not all the way, as in
+Xiao et al. 2022, https://arxiv.org/abs/2211.10438, because those filters are rounded, too). And filters are rounded one
+input channel after the other, each time moving what was rounded off into the channels still to come that usually carry
+the same (GPTQ, Frantar et al. 2022, https://arxiv.org/abs/2210.17323; here with the correlation of channels alone, the
+same for the nine taps).
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ from .graph import BLOCKS, EightBit, Layers
 
 Array = NDArray[np.float32]
 DAMPING = 0.01  # of the mean power, added to each channel's: correlations of few sounds are not trusted further
-QUIETEST = 0.02  # of the strongest channel: weaker ones are not turned up more
+EVENED = 0.75  # of the difference in dB between a channel and the loudest
+QUIETEST = 0.02  # of the loudest channel: quieter ones are not turned up more
 GROUP = 64  # channels rounded before what they leave is passed on to all others
 POSITIONS = 4096  # of a batch's positions that are enough for its correlations
 
 
 @dataclass(eq=False)
 class Responses:
-    """What passes through a network on real sound: by name of graph.PROBES, each channel's largest value, mean square
-    and products with every other channel's, summed over `batches`."""
+    """What passes through a network on real sound, by name of graph.PROBES: each channel's largest value, and for the
+    inputs of convolutions the channels' mean products with each other, summed over batches."""
 
     largest: dict[str, Array] = field(default_factory=dict)
     products: dict[str, Array] = field(default_factory=dict)
-    batches: int = 0
 
     def add(self, name: str, values: Array) -> None:
         """Count in a batch's values (n, channels, height, width)."""
@@ -39,12 +40,13 @@ class Responses:
         self.largest[name] = np.maximum(self.largest.get(name, largest), largest)
         if name.startswith("input"):
             some = channels[:, :: max(1, channels.shape[1] // POSITIONS)]
-            self.products[name] = self.products.get(name, np.float32(0)) + some @ some.T / some.shape[1]
+            products = np.asarray(some @ some.T / some.shape[1], np.float32)
+            self.products[name] = self.products[name] + products if name in self.products else products
 
 
 def quantized(layers: Layers, responses: Responses) -> tuple[Layers, EightBit]:
     """The network prepared for 8 bits, and its 8 bits."""
-    gains = {i: _gains(responses.products[f"input{i}"]) for i in range(1, 2 * BLOCKS)}
+    gains = {i: _gains(responses.largest[f"input{i}"]) for i in range(1, 2 * BLOCKS)}
     levelled = _levelled(layers, gains)
     filters, filter_scales, input_scales, pool_scales = {}, {}, {}, {}
     for i in range(1, 2 * BLOCKS):
@@ -56,11 +58,10 @@ def quantized(layers: Layers, responses: Responses) -> tuple[Layers, EightBit]:
     return levelled, EightBit(filters, filter_scales, input_scales, pool_scales)
 
 
-def _gains(products: Array) -> Array:
-    """What each channel is multiplied by: the root of how far its level lies under the strongest one's."""
-    level = np.sqrt(np.diag(products))
-    top = max(float(level.max()), 1e-12)
-    return np.asarray(np.sqrt(top / np.maximum(level, QUIETEST * top)), np.float32)
+def _gains(largest: Array) -> Array:
+    """What each channel is multiplied by, at least 1."""
+    top = max(float(largest.max()), 1e-12)
+    return np.asarray((top / np.maximum(largest, QUIETEST * top)) ** EVENED, np.float32)
 
 
 def _levelled(layers: Layers, gains: dict[int, Array]) -> Layers:

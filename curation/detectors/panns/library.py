@@ -28,7 +28,7 @@ FRONT_END = ("spectrogram_extractor.", "logmel_extractor.")
 def folder() -> str:
     """Where panns-inference is installed, without importing it. Raises DetectorUnavailable."""
     known = sys.modules.get(PACKAGE)
-    places = list(getattr(known, "__path__", []))
+    places: list[str] = list(getattr(known, "__path__", []))
     if not places:
         found = find_spec(PACKAGE) if known is None else None
         places = list(found.submodule_search_locations or []) if found else []
@@ -98,7 +98,6 @@ def load(name: str, path: Path) -> Any:
     """
     import torch
 
-    made = network(name)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever the bytes may bring about
@@ -106,6 +105,7 @@ def load(name: str, path: Path) -> Any:
     state = content.get("model") if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise _fault(path, 'holds no "model" with the weights of one')
+    made = network(name)
     fixed = {key: value.clone() for key, value in made.state_dict().items() if key.startswith(FRONT_END)}
     try:
         made.load_state_dict(state, strict=True)
