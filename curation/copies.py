@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
-from manifests.fits import fit_folder, fit_items, prune_fits, writing_fit
+from manifests.fits import fit_folder, fit_items, fit_version, prune_fits, writing_fit
 from manifests.identity import digest
 from manifests.recipe import Duplicates
 from manifests.records import Duplicate, Recording
@@ -79,16 +79,19 @@ def find_copies(
             for match in matches:
                 between[match.recording_id].append(match)
                 between[match.other_id].append(match)
-            for one in found:
-                time = _on_ms(copied_time(one.recording_id, [one], between[one.recording_id]))
-                cut_away[one.recording_id] = cut_away.get(one.recording_id, Timeline()) | time
+            row_of = {one.recording_id: one for one in found}
+            for name, near in ((one.recording_id, between[one.recording_id]) for one in found):
+                others = {name for match in near for name in (match.recording_id, match.other_id)}
+                time = _on_ms(copied_time(name, [row_of[other] for other in sorted(others & row_of.keys())], near))
+                cut_away[name] = cut_away.get(name, Timeline()) | time
     return Copies(tuple(rows), cut_away)
 
 
 def update_index(corpus: Corpus, kind: Kind, recordings: Iterable[str]) -> list[Match]:
     """All matches among the corpus's fingerprints of one kind, after adding those that the index does not hold yet."""
     name = fit_name(kind)
-    parts = list(corpus.fits.get(name, ()))
+    # one that was deleted, or made of another version's words, is as none: what it held is new again
+    parts = [part for part in corpus.fits.get(name, ()) if fit_version(fit_folder(corpus, name, part)) == version(kind)]
     known = set(chain.from_iterable(fit_items(fit_folder(corpus, name, part)) for part in parts))
     new = [item for item in print_items(corpus, kind, recordings) if item not in known]
     if new:

@@ -71,22 +71,19 @@ def silences(level: FrameScores, silence: Silence) -> Timeline:
     return quiet.at_least(silence.min_duration) | Timeline(gap for gap in _lost(level) if gap.start == 0)
 
 
-def faults(level: FrameScores, artifacts: Artifacts, silence: Silence) -> Timeline:
-    """Short digital silence in the midst of sound, and sound that could not be decoded.
+def faults(level: FrameScores, artifacts: Artifacts) -> Timeline:
+    """Sound that could not be decoded, and sound that breaks off and comes back: dropouts, from `dropout_min` on."""
+    inside = np.nan_to_num(level.lane("dropout"))
+    until = np.concatenate([[0.0], np.cumsum(inside, dtype=np.float64)]) * level.hop
 
-    Exact zeros beside sound are no recording's quiet: a packet was lost or an edit left a hole.
-    """
-    zero = Timeline.from_mask(level.lane("zero") >= 1, level.hop, level.start)
-    loud = Timeline.from_mask(level.lane("rms_dbfs") >= artifacts.dropout_beside_dbfs, level.hop, level.start)
-    reach = 2 * level.hop
-    holes = [
-        hole
-        for hole in zero.at_least(artifacts.dropout_min)
-        if hole.duration < silence.min_duration
-        and loud.overlapping(Segment(hole.start - reach, hole.start))
-        and loud.overlapping(Segment(hole.end, hole.end + reach))
-    ]
-    return Timeline(gap for gap in _lost(level) if gap.start > 0) | Timeline(holes)
+    def lost(hole: Segment) -> float:
+        """Seconds of the hole that the dropout takes: its first and last frame are only partly in it."""
+        first, end = (to_ticks(t - level.start, 1 / level.hop) for t in (hole.start, hole.end))
+        return float(until[end] - until[first])
+
+    holes = Timeline.from_mask(inside > 0, level.hop, level.start)
+    long = [hole for hole in holes if lost(hole) >= artifacts.dropout_min - level.hop / 40]
+    return Timeline(gap for gap in _lost(level) if gap.start > 0) | Timeline(long)
 
 
 def _lost(level: FrameScores) -> Timeline:

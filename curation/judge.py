@@ -48,7 +48,7 @@ def judge(probabilities: Lanes, fused: Fused, level: FrameScores, recipe: Recipe
         name: contaminant_events(probabilities[name], one) for name, one in recipe.contaminants.items()
     }
     found["silence"] = silences(level, recipe.silence)
-    found["artifact"] = faults(level, recipe.artifacts, recipe.silence)
+    found["artifact"] = faults(level, recipe.artifacts)
     found = {label: timeline.crop(whole) for label, timeline in found.items()}
     parts = [found["silence"].pad(-recipe.silence.edge), found["artifact"].pad(recipe.artifacts.guard), copied]
     for name, contaminant in recipe.contaminants.items():

@@ -32,11 +32,10 @@ def motion(
     moving, fades = np.zeros(count, bool), []
     gap = round(TOGETHER_SECONDS * fps)
     runs = np.split(changed, np.flatnonzero(np.diff(changed) > gap) + 1) if len(changed) else []
-    ends = [(int(run[0]), int(run[-1]) + 1) for run in runs]
-    for at, (run, (first, end)) in enumerate(zip(runs, ends, strict=True)):
-        if len(run) < LEAST:
-            continue
-        rest = round(STILL_SECONDS * fps)
+    # what is shorter is a key picture or a cut
+    ends = [(int(run[0]), int(run[-1]) + 1) for run in runs if len(run) >= LEAST]
+    rest = round(STILL_SECONDS * fps)
+    for at, (first, end) in enumerate(ends):
         alone = (at == 0 or first - ends[at - 1][1] >= rest) and (at + 1 == len(ends) or ends[at + 1][0] - end >= rest)
         if alone and first >= rest and count - end >= rest and end - first <= FADE_SECONDS * fps:
             difference = float(np.abs(small[end - 1] - small[first - 1]).mean())

@@ -34,6 +34,15 @@ def fit_items(folder: Path) -> tuple[str, ...]:
     return tuple((folder / "items.txt").read_text(encoding="utf-8").split("\n")[:-1])
 
 
+def fit_version(folder: Path) -> str | None:
+    """The version that a fit was made with, None where there is no such fit."""
+    try:
+        version = json.loads((folder / "fit.json").read_text(encoding="utf-8"))["version"]
+    except FileNotFoundError:
+        return None
+    return str(version)
+
+
 @contextmanager
 def writing_fit(
     corpus: Corpus, name: str, hash: str, *, items: Sequence[str], made_of: Mapping[str, object]

@@ -92,12 +92,11 @@ class Silence:
 class Artifacts:
     """Faults that end a span: dropouts and lost packets, with `guard` seconds around them.
 
-    A dropout is digital silence of `dropout_min` seconds up to the length of a silence, beside sound above
-    `dropout_beside_dbfs`.
+    A dropout is sound that breaks off within milliseconds and comes back within two seconds; one shorter than
+    `dropout_min` seconds only counts for the measure `dropouts`.
     """
 
     dropout_min: PositiveSeconds
-    dropout_beside_dbfs: Annotated[float, Le(0)]
     guard: Seconds
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 

@@ -1,8 +1,8 @@
 """Dropouts: places where continuing sound collapses to nothing, or to a held value, and comes back as it was.
 
 Lost packets are concealed as zeros or as the last sample held, perhaps before another encoding that smears the edges
-by a few milliseconds. Clock ticks, footsteps and gated recordings are quiet between events, too: they decay, or the
-quiet is their usual floor, or the sound before it is not the sound after it.
+by a few milliseconds. Clock ticks, footsteps and gated recordings are quiet between events, too: the quiet
+is their usual floor, or the sound before it is not the sound after it.
 """
 
 from __future__ import annotations
@@ -15,17 +15,15 @@ SHORTEST, LONGEST = 4, 2000  # bins; of 5 ms at least four are whole
 FALL_DB = 40.0  # a dropout lies this far under the sound on both sides
 EDGE = 12  # bins within which the sound collapses: a codec's window smears it, a room takes ten times as long
 BESIDE = 16  # bins of sound that stand for what goes on before and after
-RISE = (0, 8, 16, 24)  # bins after which the sound is back in full: codecs let it swell
 AT_ONCE = 3  # bins: no codec smeared this fall, and nothing but a fault is as quick
-STEADY_DB = (25.0, 12.0)  # the sound before does not lie further under its own peaks; at once, and smeared
-ALIKE_DB = (25.0, 15.0)  # nor the sound before and after further apart
+ALIKE_DB = (25.0, 15.0)  # the sound before and after lie no further apart: where it fell at once, and smeared
 EMPTY_DB = -85.0  # of what is left, at most
 SOUND_DB = -75.0  # of the sound beside it, at least
 FLOOR_DB = -140.0
 CEILING_DB = 1.0  # a held value this near the highest level around is a clipped top
 AROUND = 1000  # bins on each side whose usual floor a dropout lies under
 QUIET_SHARE = 0.3  # of those: the sound's own pauses
-CONTEXT = AROUND + LONGEST + max(RISE) + BESIDE  # bins after one that decide about it
+CONTEXT = AROUND + LONGEST + BESIDE  # bins after one that decide about it
 BEFORE = AROUND + EDGE + BESIDE
 
 
@@ -78,15 +76,14 @@ class Dropouts:
         last = fall - EDGE + int(np.flatnonzero(near >= peak - 10.0)[-1])  # the last bin of full sound
         smeared = fall - last > AT_ONCE
         before = float(np.median(changes[last + 1 - BESIDE : last + 1]))
-        if before < max(peak - STEADY_DB[smeared], SOUND_DB):
+        if before < SOUND_DB:
             return
         ahead = changes[fall : fall + LONGEST + 1]
         loud = np.flatnonzero(ahead >= before - FALL_DB + 10.0)
         if not len(loud) or loud[0] < SHORTEST:
             return
         back = fall + int(loud[0])  # the first bin of sound again
-        returned = [changes[back + rise : back + rise + BESIDE] for rise in RISE if back + rise < len(changes)]
-        after = max(float(np.median(sound)) for sound in returned)
+        after = float(np.median(changes[back : back + BESIDE]))
         hole = float(np.percentile(changes[fall:back], 75))
         beside = min(before, after)
         if abs(after - before) > ALIKE_DB[smeared] or hole > min(beside - FALL_DB, EMPTY_DB):

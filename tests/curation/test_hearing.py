@@ -90,7 +90,6 @@ def test_the_rejected_seconds_are_not_heard_and_the_cuts_are_the_same(
 def test_a_looser_recipe_lists_what_is_missing_and_hears_only_that(corpus: Corpus, media: Path, tmp_path: Path) -> None:
     before = heard(corpus, CASCADE)
     loose = replace(CASCADE, silence=replace(CASCADE.silence, rms_dbfs=-120.0, min_duration=500.0))
-    loose = replace(loose, artifacts=replace(loose.artifacts, dropout_min=499.0))
     told: list[Mapping[str, Need]] = []
     account = replay(corpus, loose, workers=1, on_needs=told.append)
     after = heard(corpus, loose)
@@ -116,7 +115,6 @@ def test_without_the_media_what_was_not_heard_is_never_kept(corpus: Corpus, medi
     settings = corpus.path / "corpus.toml"
     settings.write_text(settings.read_text().replace(str(media), str(media.parent / "gone")))
     loose = replace(CASCADE, silence=replace(CASCADE.silence, rms_dbfs=-120.0, min_duration=500.0))
-    loose = replace(loose, artifacts=replace(loose.artifacts, dropout_min=499.0))
     replay(corpus, loose, workers=1)
     scores = heard(corpus, loose)
     missing = untried(scores["yamnet"], round(LENGTH / HOP))

@@ -91,12 +91,15 @@ def test_flat_tops_are_clipping_wherever_they_are(top: float, hertz: float) -> N
 
 
 @given(st.floats(0.001, 0.3), st.floats(0.08, 1.0), st.integers(0, 1000))
-@settings(deadline=None, max_examples=15)
-def test_the_ratio_of_clipped_samples_is_right(share: float, gain: float, seed: int) -> None:
+@settings(deadline=None, max_examples=40)
+def test_the_ratio_of_clipped_samples_errs_to_the_low_side(share: float, gain: float, seed: int) -> None:
+    """Never above the truth, little below it; tops too short or too shallow to be flat are what is missing."""
     wave = sounds.falling(2, 300, 12, seed=seed)
     limit = np.quantile(np.abs(wave), 1 - share)
     clipped = sounds.sixteen_bits(np.clip(wave, -limit, limit) / limit * gain)
-    assert level_of(clipped).lane("clipped").mean() == pytest.approx(share, rel=0.1, abs=0.001)
+    found = float(level_of(clipped).lane("clipped").mean(dtype=np.float64))
+    assert found <= share * 1.01 + 2e-4
+    assert found >= share * (0.85 if share >= 0.01 else 0.4)
     whole = sounds.sixteen_bits(wave / np.abs(wave).max() * gain)
     assert level_of(whole).lane("clipped").max() == 0
 
@@ -290,6 +293,9 @@ def quiet_between_events() -> dict[str, NDArray[np.float64]]:
         "a gate that closes hard": events(1.0, 0.05) * gate,
         "an alarm": beeps,
         "clipped hum": hum,
+        "deep strokes that clip": np.clip(1.1 * np.sin(2 * np.pi * 12 * t) + sounds.noise(10, 0.05), -1, 1),
+        "hits that a gate cuts short": np.where(t % 0.1 < 0.08, sounds.noise(10, 0.3) * np.exp(-(t % 0.1) / 0.018), 0),
+        "dither that stops": np.where(t % 1 < 0.05, 0, np.round(sounds.noise(10, 0.6)) / 32768),
         "sound that ends": stopped,
         "clips with padding": padded,
         "quiet eight bits": np.round(sounds.falling(10, 100, 12, 0.01) * 127) / 128,

@@ -97,7 +97,7 @@ def test_eight_bits_stay_near_on_any_batch(clip_wise: bool) -> None:
     rounded = model(levelled, clip=clip_wise, eight_bit=eight_bit)
     found = answers(rounded, heard)
     assert exact.std(axis=-2).max() > 0.05
-    assert 1e-5 < np.sqrt(np.mean((found - exact) ** 2)) < 0.25 * np.median(exact.std(axis=-2))
+    assert 1e-5 < np.sqrt(np.mean((found - exact) ** 2)) < 0.4 * np.median(exact.std(axis=-2))
     if clip_wise:  # windows lie side by side in one picture, and must not hear each other
         alone = np.concatenate([answers(rounded, one[None]) for one in heard])
         np.testing.assert_allclose(alone, found, atol=1e-6)

@@ -137,7 +137,7 @@ def test_a_camera_that_stands_still_is_no_still_picture(
 
 
 def test_a_very_slow_pan_moves(tmp_path: Path) -> None:
-    scores = looked(video(tmp_path, pan(12, 0.05)), 12)
+    scores = looked(video(tmp_path, pan(12, 0.02)), 12)
     assert scores.lane("still").mean() <= 0.25
 
 
@@ -231,7 +231,8 @@ class Album:
 
 def test_only_the_spans_are_looked_at(tmp_path: Path) -> None:
     path = video(tmp_path, pan(20))
-    album, progress = Album(), []
+    album = Album()
+    progress: list[float] = []
     spans = Timeline([Segment(2.3, 4.9), Segment(11.0, 13.0), Segment(19.5, 25.0)])
     scores = look(path, spans, 19.8, watchers=(album,), progress=progress.append)
     assert len(scores) == 20

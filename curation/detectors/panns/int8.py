@@ -50,7 +50,7 @@ def quantized(layers: Layers, responses: Responses) -> tuple[Layers, EightBit]:
     levelled = _levelled(layers, gains)
     filters, filter_scales, input_scales, pool_scales = {}, {}, {}, {}
     for i in range(1, 2 * BLOCKS):
-        input_scales[i] = _step(responses.largest[f"input{i}"] * gains[i])
+        input_scales[i] = _step(responses.largest[f"input{i}"])  # turned up, no channel passes the loudest
         moments = responses.products[f"input{i}"] * np.outer(gains[i], gains[i])
         filters[i], filter_scales[i] = _rounded(levelled.filters[i], moments)
     for i in range(2, 2 * BLOCKS + 1, 2):
