@@ -102,9 +102,9 @@ class _Watched:
 
     def __init__(self, span: Segment) -> None:
         self._seconds = round(span.duration)
-        self._images: list[NDArray[np.int16]] = []  # luminance; a second of them
+        self._before: NDArray[np.int16] | None = None  # luminance
         self._small: list[NDArray[np.float32]] = []
-        self._steps: list[tuple[float, float]] = []
+        self._steps: list[float] = []
         self._cuts: list[int] = []
         self._detector, self._timecode = _detector()
 
@@ -115,10 +115,9 @@ class _Watched:
         found = self._detector.process_frame(self._timecode(number), np.ascontiguousarray(image[:, :, ::-1]))
         self._cuts += [time.frame_num for time in found]
         grey = luminance(image)
-        before = self._images[-FPS:]
-        self._steps.append((_change(grey, before[-1]), _change(grey, before[0])) if before else (0.0, 0.0))
+        self._steps.append(0.0 if self._before is None else _change(grey, self._before))
         self._small.append(_blocks(grey).astype(np.float32))
-        self._images = [*before[1 - FPS :], grey] if len(before) == FPS else [*before, grey]
+        self._before = grey
 
     def lanes(self) -> NDArray[np.float32]:
         """(seconds, labels): share of stillness, number of cuts."""

@@ -6,8 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 CHANGED = 0.75  # of 255, in some block: below it codecs leave a still picture alone, but for their key pictures
-CRAWL = 2.0  # of 255 in a second: motion too slow for one step
-CRAWL_STEP = 0.6  # of which no step is a larger share: else it was a key picture
 TOGETHER_SECONDS = 0.75  # changes further apart than this are key pictures or cuts, each by itself
 LEAST = 4  # changes that make a motion
 FADE_SECONDS = 2.5  # a change between still pictures that lasts no longer is a fade
@@ -20,15 +18,11 @@ def motion(
 ) -> tuple[NDArray[np.bool_], list[tuple[int, int]]]:
     """(moving (n,), fades as (first picture, picture after)) of n pictures, `fps` a second.
 
-    `steps` (n, 2): how much the most changed part of a picture differs from the picture before, and from that a second
-    before, 0 to 255. `small` (n, rows, columns): the pictures themselves, small.
+    `steps` (n,): how much the most changed part of a picture differs from the picture before, 0 to 255. `small` (n, rows,
+    columns): the pictures themselves, small.
     """
     count = len(steps)
-    single, second = steps[:, 0], steps[:, 1]
-    padded = np.concatenate([np.zeros(fps - 1), single])
-    largest = np.lib.stride_tricks.sliding_window_view(padded, fps).max(axis=1)
-    crawls = (second > CRAWL) & (largest < CRAWL_STEP * second)
-    changed = np.flatnonzero((single > CHANGED) | crawls)
+    changed = np.flatnonzero(steps > CHANGED)
     moving, fades = np.zeros(count, bool), []
     gap = round(TOGETHER_SECONDS * fps)
     runs = np.split(changed, np.flatnonzero(np.diff(changed) > gap) + 1) if len(changed) else []

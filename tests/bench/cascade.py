@@ -1,10 +1,10 @@
 """`make bench-cascade`: what the cascade saves, and that it changes nothing.
 
 Curates a folder of recordings with known contents (LPSE_MEDIA or --media; ../shared/media by default) with the cheap
-detectors, then decides twice over copies of that corpus: with the costly detectors in the cascade, and with them hearing
-everything. Prints the seconds and the CPU time saved beside the rejected share, and the accepted seconds that differ,
-contaminated ones apart. First with packaged weights, then with the full recipe on random weights in the released formats:
-the saving does not hang on what they say, nor may the equality.
+detectors, then decides twice over copies of that corpus: with the costly detectors in the cascade, and with them
+hearing everything. Prints the seconds and the CPU time saved beside the rejected share, and the accepted seconds that
+differ, contaminated ones apart. First with packaged weights, then with the full recipe on random weights in the
+released formats: the saving does not hang on what they say, nor may the equality.
 """
 
 from __future__ import annotations

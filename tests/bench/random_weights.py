@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from curation.detectors.panns import library, runtime
+from curation.detectors.panns import runtime
 from curation.detectors.pyannote_network import library as pyannote
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "curation"))

@@ -131,7 +131,8 @@ def test_a_lost_index_is_told_and_made_again(corpus: Corpus) -> None:
     (part,) = corpus.fits[fit_name("audio")]
     folder = fit_folder(corpus, fit_name("audio"), part)
     older = folder.rename(fit_folder(corpus, fit_name("audio"), "0" * 16))
-    (older / "fit.json").write_text((older / "fit.json").read_text().replace('"version": "audio-', '"version": "audio-0'))
+    note = older / "fit.json"
+    note.write_text(note.read_text().replace('"version": "audio-', '"version": "audio-0'))
     corpus.use_fits(fit_name("audio"), ["0" * 16])
     replay(corpus, RECIPE)
     assert rows(corpus) == found

@@ -192,7 +192,7 @@ def test_blocks_do_not_depend_on_their_length(tmp_path: Path) -> None:
 )
 def test_blocks_are_the_whole_signal_cut(rate: int, seconds: int, pieces: list[tuple[int, int]]) -> None:
     rng = np.random.default_rng(9)
-    blocks = _Blocks(rate, 2, (640, rate), seconds)
+    blocks = _Blocks(rate, 2, (640, rate), seconds, "stereo")
     expected: list[Any] = [np.zeros((2, 0), np.float32)]
     silent: list[int] = []
     out = []
