@@ -18,8 +18,8 @@ def motion(
 ) -> tuple[NDArray[np.bool_], list[tuple[int, int]]]:
     """(moving (n,), fades as (first picture, picture after)) of n pictures, `fps` a second.
 
-    `steps` (n,): how much the most changed part of a picture differs from the picture before, 0 to 255. `small` (n, rows,
-    columns): the pictures themselves, small.
+    `steps` (n,): how much the most changed part of a picture differs from the picture before, 0 to 255. `small`
+    (n, rows, columns): the pictures themselves, small.
     """
     count = len(steps)
     changed = np.flatnonzero(steps > CHANGED)

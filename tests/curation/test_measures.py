@@ -120,7 +120,7 @@ def recorded(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFacto
     """40 s of animals recorded in mono at 48 kHz, at about -22 dBFS."""
     from curation.demo_sounds import WHEELS, DemoError, load_sounds
 
-    cache = pytestconfig.cache
+    cache = getattr(pytestconfig, "cache", None)  # kept between runs, unless the user wants none
     folder = cache.mkdir("sounds") if cache else tmp_path_factory.mktemp("sounds")
     try:
         found = load_sounds(folder, WHEELS[:1])

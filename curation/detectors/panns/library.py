@@ -101,7 +101,7 @@ def load(name: str, path: Path) -> Any:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever the bytes may bring about
-        raise _fault(path, f"is no whole PyTorch checkpoint of plain weights ({line(error)})") from error
+        raise _fault(path, "is no whole PyTorch checkpoint of plain weights") from error
     state = content.get("model") if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise _fault(path, 'holds no "model" with the weights of one')
