@@ -10,7 +10,7 @@ from itertools import chain, zip_longest
 from curation.account import CorpusAccount, corpus_account
 from curation.detectors import DetectorUnavailable, Setup, spec
 from curation.kept import setup_of
-from manifests.recipe import Recipe, parse_recipe
+from manifests.recipe import Recipe, RecipeError, parse_recipe
 from manifests.records import Cut, Drop, Event, Recording, Source
 from manifests.schema import CorpusError
 from manifests.store import Corpus
@@ -57,7 +57,10 @@ def gather(corpus: Corpus, max_recordings: int) -> View:
     values = corpus.recipe
     if values is None:
         raise CorpusError(f"{corpus.path}: nothing to report yet: run lpse curate first")
-    recipe = parse_recipe(values, f"{corpus.path}/corpus.toml")
+    try:
+        recipe = parse_recipe(values, "its recipe")
+    except RecipeError as error:  # recipes gain keys from version to version
+        raise CorpusError(f"{corpus.path}: was decided by another version: run lpse replay first ({error})") from error
     recordings: list[Recording] = list(corpus.table("recordings").rows())
     sources: list[Source] = list(corpus.table("sources").rows())
     cuts: list[Cut] = list(corpus.table("cuts").rows())

@@ -120,6 +120,14 @@ def test_the_corpus_is_what_these_tests_need(corpus: Corpus) -> None:
     assert second.start == pytest.approx(PAUSE[1], abs=0.5)
 
 
+def test_a_corpus_of_another_version_is_told_what_to_run(curated: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(curated / "corpus", tmp_path / "corpus")
+    settings = folder / "corpus.toml"
+    settings.write_text(settings.read_text().replace("[recipe]\n", "[recipe]\nolder = 1\n"))
+    with pytest.raises(CorpusError, match=r"decided by another version: run lpse replay first \(its recipe: older"):
+        write_report(Corpus.open(folder), tmp_path / "report.html")
+
+
 def test_nothing_lies_outside_the_file(written: Path) -> None:
     parsed = Parsed(written)
     for tag, attributes in parsed.tags:
