@@ -6,7 +6,7 @@ A lane like any other, so that silence, faults and quiet points replay without t
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +68,8 @@ class Level:
         bins = _edges(count, rate, round(1 / HOP) * BINS)
         edges = bins[::BINS]
         power = np.add.reduceat(_mean_square(samples), bins)
-        self._dropouts.push(_means(self._changes(samples), bins, count), power / np.diff(bins, append=count))
+        levels = np.asarray(power / np.diff(bins, append=count), np.float32)
+        self._dropouts.push(_means(self._changes(samples), bins, count), levels)
         lengths = np.diff(edges, append=count)
         frame = np.arange(len(bins)) // BINS
         zero = np.bincount(frame, power == 0) / np.bincount(frame)
@@ -78,7 +79,7 @@ class Level:
             gap[_sample(begin - block.start, rate) : _sample(end - block.start, rate)] = 1
         second = np.arange(len(edges)) // FRAMES
         bandwidth, edge = bandwidths(samples.mean(axis=0), rate)
-        lanes = [
+        lanes: list[NDArray[Any]] = [
             decibels(peak**2),
             decibels(np.add.reduceat(power, np.arange(0, len(bins), BINS)) / lengths),
             zero,

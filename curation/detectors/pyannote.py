@@ -123,7 +123,7 @@ class Pyannote:
                 part = slice(begin - offset, end - offset)
                 total[begin:end] += scores[part] * weights[part]
                 weight[begin:end] += weights[part]
-        mean: NDArray[np.float32] = total / np.maximum(weight, np.float32(EPSILON))
+        mean = np.asarray(total / np.maximum(weight, np.float32(EPSILON)), np.float32)
         mean[end:] = mean[end - 1]
         return mean
 

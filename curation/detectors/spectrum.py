@@ -69,18 +69,12 @@ def _cliffs(levels: NDArray[np.float64], nyquist: float) -> NDArray[np.float64]:
         return result
     loudest_above = np.maximum.accumulate(levels[:, ::-1], axis=1)[:, ::-1][:, beyond]
     low = (first * 2**-BEFORE_OCTAVES).astype(int)
-    before = _means(levels, low, first)
-    # less their spread: sound fills the half octave, a few harmonics with nothing between them do not
-    before -= np.sqrt(np.maximum(_means(levels**2, low, first) - before**2, 0.0))
+    sums = np.concatenate([np.zeros((seconds, 1)), np.cumsum(levels, axis=1)], axis=1)
+    # the mean of decibels: a few strong lines do not fill the half octave
+    before = (sums[:, first] - sums[:, low]) / (first - low)
     fall = np.where((before >= AUDIBLE_DBFS) & (loudest_above <= EMPTY_DBFS), before - loudest_above, 0.0)
     for second in np.flatnonzero(fall.max(axis=1) >= FALL_DB):
         at = int(np.argmax(fall[second]))
         within = levels[second, : beyond[at]] > before[second, at] - CLIFF_TOP_DB
         result[second] = min((np.flatnonzero(within)[-1] + 1) * BAND_HZ, nyquist)
     return result
-
-
-def _means(levels: NDArray[np.float64], first: NDArray[np.intp], end: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Means of the bands from `first` to before `end`, by second: (seconds, len(first))."""
-    sums = np.concatenate([np.zeros((len(levels), 1)), np.cumsum(levels, axis=1)], axis=1)
-    return np.asarray((sums[:, end] - sums[:, first]) / (end - first))

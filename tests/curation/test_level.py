@@ -187,7 +187,15 @@ def test_sound_from_a_low_rate_is_narrow(
 @pytest.mark.parametrize("codec", [None, "aac", "libmp3lame", "libopus"])
 @pytest.mark.parametrize(
     ("corner", "slope"),
-    [(60, 12), (100, 18), (100, 24), (500, 18), (500, 24), (30, 36)],  # rumble, thunder, wind through a windshield
+    [
+        (60, 12),
+        (100, 18),
+        (100, 24),
+        (500, 18),
+        (500, 24),
+        (30, 36),
+        (1500, 36),
+    ],  # rumble, thunder, wind through a windshield
 )
 def test_dull_sound_is_not_narrow(tmp_path: Path, corner: float, slope: float, codec: str | None) -> None:
     dull = sounds.sixteen_bits(sounds.falling(4, corner, slope))
@@ -199,6 +207,12 @@ def test_a_whale_over_the_sea_is_not_narrow() -> None:
     song = sum(0.1 / k * np.sin(2 * np.pi * k * (400 * t + 20 * np.sin(2 * np.pi * 0.4 * t))) for k in range(1, 7))
     for sea in (0.01, 0.002):
         assert bandwidth_of(sounds.sixteen_bits(song + sounds.falling(4, 100, 6, sea))) == RATE / 2
+
+
+@pytest.mark.parametrize("hertz", [3000, 5000, 9000])
+def test_a_lone_whistle_is_no_cliff(hertz: float) -> None:
+    whistle = sounds.sine(hertz, 3, 0.1) + sounds.falling(3, 200, 18, 0.05)
+    assert bandwidth_of(sounds.sixteen_bits(whistle)) == RATE / 2
 
 
 def test_full_noise_and_silence_have_the_full_band() -> None:
