@@ -69,7 +69,10 @@ def test_every_command_of_the_readme_runs(workplace: Path) -> None:
     assert targets == {"demo", "test"}
     assert all(re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE) for target in targets)
     for link in re.findall(r"\]\(([^)]+)\)", text):
-        assert (ROOT / link).exists(), link
+        name, _, anchor = link.partition("#")
+        assert (ROOT / name).exists(), link
+        headings = re.findall(r"^#+ (.+)$", (ROOT / name).read_text(), re.MULTILINE) if anchor else []
+        assert not anchor or anchor in [heading.lower().replace(" ", "-") for heading in headings], link
 
 
 def test_a_run_ends_with_a_table_and_the_next_command(workplace: Path) -> None:

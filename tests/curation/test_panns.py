@@ -206,7 +206,7 @@ def test_int8_that_was_not_calibrated_says_how(setup: Setup, active: tuple[tuple
 def test_the_export_is_made_once_and_needs_neither_torch_nor_the_library(setup: Setup, tmp_path: Path) -> None:
     assert setup.fits is not None
     weights = clip.spec(setup).version.split("-")[1]
-    export = setup.fits / f"panns_clip-onnx-{weights}" / "model.onnx"
+    export = setup.fits / f"panns_clip-onnx-{weights}-{runtime.VERSION}" / "model.onnx"
     before = export.stat()
     clip.prepare(setup)
     assert export.stat() == before and os.listdir(export.parent) == ["model.onnx"]

@@ -130,7 +130,7 @@ class Runtime:
 
     def _exported(self) -> Path | None:
         fits = self.setup.fits
-        return fits / f"{self.network.detector}-onnx-{self._hash()}" / "model.onnx" if fits else None
+        return fits / f"{self.network.detector}-onnx-{self._hash()}-{VERSION}" / "model.onnx" if fits else None
 
     def _fit(self) -> tuple[Path, str]:
         """The active calibration: its folder and its hash."""
