@@ -34,7 +34,8 @@ class AudioPrinter:
     def __init__(self) -> None:
         self._samples: NDArray[np.float32] = np.zeros(_REACH, np.float32)  # before the beginning there is silence
         self._inner: NDArray[np.float32] = np.empty(0, np.float32)
-        self._energies: list[NDArray[np.float32]] = []
+        self._energies: NDArray[np.float32] = np.empty((0, SIGNS + 1), np.float32)  # of frames whose words are to come
+        self._words: list[NDArray[np.uint64]] = []
 
     def push(self, samples: NDArray[np.float32]) -> None:
         """The next mono samples (n,) at RATE. Raises ValueError for other shapes."""
@@ -44,7 +45,7 @@ class AudioPrinter:
         needed = (_BATCH - 1) * _HOP + _FRAME
         while len(self._inner) + self._ready() >= needed:
             self._halve(needed - len(self._inner))
-            self._energies.append(_band_energies(self._inner))
+            self._tell(_band_energies(self._inner))
             self._inner = self._inner[_BATCH * _HOP :]
 
     def finish(self) -> NDArray[np.uint64]:
@@ -52,18 +53,23 @@ class AudioPrinter:
         self._samples = np.concatenate([self._samples, np.zeros(_REACH, np.float32)])
         self._halve(self._ready())
         if len(self._inner) >= _FRAME:
-            self._energies.append(_band_energies(self._inner))
-        energies = np.concatenate([np.empty((0, SIGNS + 1), np.float32), *self._energies])
+            self._tell(_band_energies(self._inner))
+        return np.concatenate([np.empty(0, np.uint64), *self._words])
+
+    def _tell(self, energies: NDArray[np.float32]) -> None:
+        """Words of the frames so far whose whole window is there: a recording's energies are never held all at once."""
+        energies = np.concatenate([self._energies, energies])
         count = len(energies) - (_MEAN - 1)
+        self._energies = energies[max(0, count - _LAG) :]
         if count <= _LAG:
-            return np.empty(0, np.uint64)
+            return
         # Added one by one, not by a running sum: the words of a span must not depend on what came before it.
         mean = energies[:count].copy()
         for shift in range(1, _MEAN):
             mean += energies[shift : shift + count]
         levels = np.log(mean / np.float32(_MEAN) + np.float32(_QUIET))
         slopes = levels[:, :-1] - levels[:, 1:]
-        return pack(slopes[_LAG:] - slopes[:-_LAG], _FLOOR)
+        self._words.append(pack(slopes[_LAG:] - slopes[:-_LAG], _FLOOR))
 
     def _ready(self) -> int:
         """Samples at the inner rate that can be made of those that came."""
