@@ -88,10 +88,11 @@ def _curate(sources: Sequence[Path], corpus: Path, recipe: str, workers: int | N
     from .summary import show_summary
 
     chosen = load_recipe(recipe)
-    check_detectors(None, chosen)
+    known = Corpus.open(corpus) if (corpus / "corpus.toml").exists() else None
+    check_detectors(chosen, known)
     for source in sources:  # before a corpus is made for a name that was mistyped
         located(source)
-    opened = Corpus.open(corpus) if (corpus / "corpus.toml").exists() else Corpus.create(corpus)
+    opened = known or Corpus.create(corpus)
     with StepBars() as bars:
         account = run(opened, sources, chosen, workers=workers or default_workers(), retry=retry, on_step=bars)
     show_summary(opened, account)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import platform
 import shutil
 import sys
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from curation.detectors import BROUGHT, NAMES, DetectorUnavailable, Setup, open_detector, spec
+from curation.detectors import BROUGHT, NAMES, DetectorUnavailable, open_detector, spec
+from curation.kept import setup_of
 from curation.pipeline import default_workers
 from manifests.recipe import Recipe, load_recipe, shipped_recipes
 
@@ -34,7 +36,7 @@ def examine(recipe: Recipe) -> bool:
     console.print(", ".join(f"{name} {_version(name) or 'missing'}" for name in CORE), soft_wrap=True, highlight=False)
 
     # in torch, weights are loaded and nothing is converted
-    setup = Setup(tuple(recipe.weights.items()), tuple((name, "torch") for name in BROUGHT))
+    setup = replace(setup_of(None, recipe), runtimes=tuple((name, "torch") for name in BROUGHT))
     table = Table(title="Detectors", title_justify="left")
     for column in ("detector", "state", "version"):
         table.add_column(column)

@@ -20,7 +20,7 @@ from rich.progress import (
 )
 from rich.table import Column
 
-from curation.hearing import Step
+from curation.steps import Step
 
 TITLES = {
     "identify": "Identifying",

@@ -12,7 +12,7 @@ from manifests.recipe import Recipe
 from manifests.scores import FrameScores
 from manifests.time import Segment, Timeline
 
-from .fusion import HOP, fuse, untried
+from .fusion import HOP, cell_count, fuse, untried
 from .judge import NOTHING, weigh
 
 
@@ -24,13 +24,13 @@ def unheard(
     First what could still become a cut, with as much around it as a recipe's smoothing, bridges and guards reach;
     then, where something at its border goes on into the unheard, twice as much around it, until it is settled.
     """
+    unknown = {name: untried(scores.get(name), cell_count(duration)) for name in weighed(recipe)}
+    if not any(mask.any() for mask in unknown.values()):
+        return {}  # the usual case without a cascade, and quick
     fused = fuse(scores, recipe, duration)
     verdict = weigh(fused, scores["level"], recipe, duration, copied)
     whole = Segment(0.0, duration)
-    missing = {
-        name: Timeline.from_mask(untried(scores.get(name), fused.count) & ~fused.unscored, HOP)
-        for name in weighed(recipe)
-    }
+    missing = {name: Timeline.from_mask(mask & ~fused.unscored, HOP) for name, mask in unknown.items()}
     around = reach(recipe)
     while verdict.unsettled:
         wanted = verdict.unsettled.pad(around).crop(whole)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -19,10 +19,9 @@ from manifests.identity import digest
 from manifests.recipe import Duplicates
 from manifests.records import Duplicate, Recording
 from manifests.store import Corpus
-from manifests.time import Timeline, from_ms, to_ms
+from manifests.time import Timeline
 
 from .duplicates import (
-    DuplicateRow,
     Kind,
     Match,
     Rule,
@@ -35,8 +34,8 @@ from .duplicates import (
     version,
     write_index,
 )
-from .duplicates.prints import KINDS
-from .kept import load_print, print_items
+from .kept import from_in_ms, in_ms
+from .printing import load_print, print_items
 
 
 @dataclass(frozen=True)
@@ -54,37 +53,41 @@ class Copies:
             rows.setdefault(row.recording_id, []).append(row)
         return rows
 
+    def __or__(self, other: Copies) -> Copies:
+        """What either says, of copies of another kind."""
+        both = {
+            name: self.cut_away.get(name, Timeline()) | other.cut_away.get(name, Timeline())
+            for name in (*self.cut_away, *other.cut_away)
+        }
+        return Copies((*self.rows, *other.rows), both)
 
-def find_copies(
-    corpus: Corpus, recordings: Mapping[str, Recording], rule: Duplicates, kinds: Sequence[Kind] = KINDS
-) -> Copies:
-    """The copies among `recordings`, by their fingerprints of the given kinds.
+
+def find_copies(corpus: Corpus, recordings: Mapping[str, Recording], rule: Duplicates, kind: Kind) -> Copies:
+    """The copies among `recordings`, by their fingerprints of one kind.
 
     Fingerprints that were not looked up yet are, against all others, and added to the index.
     """
-    rows: list[Duplicate] = []
-    cut_away: dict[str, Timeline] = {}
+    matches = [
+        match
+        for match in update_index(corpus, kind, recordings)
+        if match.recording_id in recordings and match.other_id in recordings
+    ]
     durations = {key: row.duration or 0.0 for key, row in recordings.items()}
     limits = Rule(min_overlap=rule.min_overlap, min_share=rule.min_share)
-    for kind in kinds:
-        matches = [
-            match
-            for match in update_index(corpus, kind, recordings)
-            if match.recording_id in recordings and match.other_id in recordings
-        ]
-        found = duplicates(matches, durations, lambda key: _rank(recordings[key]), limits)
-        rows += [_row(one) for one in found]
-        if getattr(rule, kind) == "cut":
-            between: dict[str, list[Match]] = defaultdict(list)
-            for match in matches:
-                between[match.recording_id].append(match)
-                between[match.other_id].append(match)
-            row_of = {one.recording_id: one for one in found}
-            for name, near in ((one.recording_id, between[one.recording_id]) for one in found):
-                others = {name for match in near for name in (match.recording_id, match.other_id)}
-                time = _on_ms(copied_time(name, [row_of[other] for other in sorted(others & row_of.keys())], near))
-                cut_away[name] = cut_away.get(name, Timeline()) | time
-    return Copies(tuple(rows), cut_away)
+    found = duplicates(matches, durations, lambda key: _rank(recordings[key]), limits)
+    cut_away: dict[str, Timeline] = {}
+    if getattr(rule, kind) == "cut":
+        between: dict[str, list[Match]] = defaultdict(list)
+        for match in matches:
+            between[match.recording_id].append(match)
+            between[match.other_id].append(match)
+        row_of = {one.recording_id: one for one in found}
+        for name in row_of:
+            near = between[name]
+            others = {other for match in near for other in (match.recording_id, match.other_id)}
+            time = copied_time(name, [row_of[other] for other in sorted(others & row_of.keys())], near)
+            cut_away[name] = from_in_ms(in_ms(time))  # on whole milliseconds, as cuts are
+    return Copies(tuple(Duplicate(**asdict(one)) for one in found), cut_away)
 
 
 def update_index(corpus: Corpus, kind: Kind, recordings: Iterable[str]) -> list[Match]:
@@ -153,20 +156,3 @@ def _rank(row: Recording) -> tuple[object, ...]:
         -(row.duration or 0.0),
         row.recording_id,
     )
-
-
-def _row(found: DuplicateRow) -> Duplicate:
-    return Duplicate(
-        recording_id=found.recording_id,
-        kept_id=found.kept_id,
-        method=found.method,
-        offset=found.offset,
-        start=found.start,
-        end=found.end,
-    )
-
-
-def _on_ms(timeline: Timeline) -> Timeline:
-    """On whole milliseconds, as cuts are."""
-    ends = ((from_ms(to_ms(one.start)), from_ms(to_ms(one.end)), one) for one in timeline)
-    return Timeline(replace(one, start=start, end=end) for start, end, one in ends if start < end)

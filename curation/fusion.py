@@ -75,7 +75,12 @@ def moving_mean(lane: NDArray[np.float32], cells: int) -> NDArray[np.float32]:
     return np.where(known, mean, np.nan).astype(np.float32)
 
 
-Bounds = tuple[NDArray[np.float32], NDArray[np.float32]]
+LowHigh = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+def cell_count(duration: float) -> int:
+    """Number of the grid's cells in `duration` seconds, the last one perhaps in part."""
+    return int(np.ceil(duration / HOP - 1e-6))
 
 
 def untried(scores: FrameScores | None, count: int) -> NDArray[np.bool_]:
@@ -92,7 +97,7 @@ def heard_seconds(scores: FrameScores | None) -> float:
     return 0.0 if scores is None else float(np.count_nonzero(~np.isnan(scores.values[:, 0]))) * scores.hop
 
 
-def lane_bounds(scores: Mapping[str, FrameScores], name: str, count: int) -> Bounds:
+def lane_bounds(scores: Mapping[str, FrameScores], name: str, count: int) -> LowHigh:
     """What the lane "detector.label" is at least and at most on the grid; the same array where it is known.
 
     Raises KeyError for a label that the detector has not.
@@ -107,7 +112,7 @@ def lane_bounds(scores: Mapping[str, FrameScores], name: str, count: int) -> Bou
     return np.where(missing, np.float32(0), lane), np.where(missing, np.float32(1), lane)
 
 
-def contaminant_bounds(scores: Mapping[str, FrameScores], contaminant: Contaminant, count: int) -> Bounds:
+def contaminant_bounds(scores: Mapping[str, FrameScores], contaminant: Contaminant, count: int) -> LowHigh:
     """Fused probability of one contaminant on the grid, at least and at most, shape (count,) each.
 
     Every step from a score to the probability is monotone, so bounds of the scores give bounds of the probability.
@@ -135,7 +140,7 @@ def fuse(scores: Mapping[str, FrameScores], recipe: Recipe, duration: float) -> 
 
     `scores` by detector; a detector that is missing has heard nothing yet. The sound ends where `level` says.
     """
-    count = int(np.ceil(duration / HOP - 1e-6))
+    count = cell_count(duration)
     level = scores["level"]
     beyond = (np.arange(count) + 0.5) * HOP >= level.start + len(level) * level.hop
     lower: dict[str, NDArray[np.float32]] = {}

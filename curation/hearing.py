@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,28 +19,14 @@ from .detectors import Setup
 from .fusion import heard_seconds
 from .judge import NOTHING
 from .kept import in_ms, kept, load_scores
-from .runner import Item, Progress
+from .runner import Item
 from .stages import Deepen, Look, Score
+from .steps import StepCallback, teller
 from .work import WorkLog
 
 STALL_SECONDS = 600.0  # without a sign of life, then a worker counts as hanging
 # statuses of recordings that have sound to score, as far as is known
 SOUND = frozenset({"ok", "truncated", "damaged", "quarantined"})
-
-
-@dataclass(frozen=True)
-class Step:
-    """Where a run stands: `done` of `total` in `unit` ("bytes" or "seconds" of sound), and what is in hand."""
-
-    phase: str
-    unit: str
-    done: float
-    total: float
-    items: int
-    running: tuple[str, ...] = ()
-
-
-StepCallback = Callable[[Step], None]
 
 
 @dataclass(frozen=True)
@@ -66,38 +52,19 @@ class CascadeAccount:
     heard: Mapping[str, float]
 
 
-def with_sound(corpus: Corpus, entries: Entries) -> tuple[list[tuple[Recording, str]], dict[str, str]]:
-    """(recording, path) of all that have sound to hear, the longest first, and what lies outside its root, with why.
+def with_sound(corpus: Corpus, recordings: Iterable[Recording]) -> tuple[list[tuple[Recording, str]], dict[str, str]]:
+    """(recording, path) of those that have sound to hear, the longest first, and what lies outside its root, with why.
 
     The last to end is then a short one.
     """
     roots, located, outside = corpus.roots, [], {}
-    for row in sorted(entries.recordings.values(), key=lambda row: (-(row.duration or 0.0), row.recording_id)):
+    for row in sorted(recordings, key=lambda row: (-(row.duration or 0.0), row.recording_id)):
         if row.duration and row.status in SOUND:
             try:
                 located.append((row, os.fspath(resolve(row.uri, roots))))
             except ValueError as error:
                 outside[row.recording_id] = str(error)
     return located, outside
-
-
-def teller(
-    phase: str,
-    unit: str,
-    items: Sequence[tuple[str, str, Item]],
-    shown: Mapping[str, str],
-    on_step: StepCallback | None,
-) -> Callable[[Progress], None] | None:
-    """Turns a runner's progress into steps of the run; `shown` names an item id to people."""
-    if on_step is None:
-        return None
-    total = sum(item.weight for _, _, item in items)
-
-    def tell(progress: Progress) -> None:
-        running = tuple(shown.get(name, name) for name in progress.running)
-        on_step(Step(phase, unit, progress.done_weight, total, len(items), running))
-
-    return tell
 
 
 @dataclass(frozen=True)
@@ -120,27 +87,29 @@ class Hearing:
         items, needs = [], _Needs()
         for row, path in self._undropped(entries):
             if not stage.complete(row.recording_id) and os.path.exists(path):
-                key, duration = stage.key(row.recording_id), row.duration or 0.0
-                items.append((key, row.recording_id, Item(key, (row.recording_id, path, duration), duration)))
+                item = stage.item(row, path)
+                items.append((item.key, row.recording_id, item))
                 for name in stage.missing(row.recording_id):
-                    needs.add(name, duration)
+                    needs.add(name, item.weight)
         self._tell(needs)
         self._carry_out(stage, "score", items, entries)
 
     def deepen(self, entries: Entries, copied: Mapping[str, Timeline]) -> CascadeAccount | None:
-        """Let detectors hear what is open; returns what the cascade saved, None for a recipe without one."""
-        if not self.recipe.cascade:
-            return None
+        """Let detectors hear what is open; returns what the cascade saved, None for a recipe without one.
+
+        Without one there may still be something open: what an earlier recipe's cascade left unheard.
+        """
         stage = Deepen(self.corpus.path, self.recipe, self.setup)
         recordings = self._undropped(entries)
         items, needs, duration, rejected = [], _Needs(), 0.0, 0.0
         for row, path in recordings:
             time, lasts = copied.get(row.recording_id, NOTHING), row.duration or 0.0
             scores = self._scores(row.recording_id)
-            if "level" not in scores:
-                continue
-            duration += lasts
-            rejected += rejected_seconds(scores, self.recipe, lasts, time)
+            if any(name not in scores for name in self.recipe.detectors):
+                continue  # the decision says so
+            if self.recipe.cascade:
+                duration += lasts
+                rejected += rejected_seconds(scores, self.recipe, lasts, time)
             missing = unheard(scores, self.recipe, lasts, time)
             if missing and os.path.exists(path):
                 key = stage.key(row.recording_id, missing)
@@ -150,6 +119,8 @@ class Hearing:
                     needs.add(name, timeline.duration)
         self._tell(needs)
         self._carry_out(stage, "deepen", items, entries)
+        if not self.recipe.cascade:
+            return None
         heard = dict.fromkeys(self.recipe.cascade, 0.0)
         for row, _ in recordings:
             scores = self._scores(row.recording_id)
@@ -173,7 +144,8 @@ class Hearing:
 
     def _undropped(self, entries: Entries) -> list[tuple[Recording, str]]:
         dropped = {row.item for row in entries.drops if row.item_kind == "recording"}
-        return [(row, path) for row, path in with_sound(self.corpus, entries)[0] if row.recording_id not in dropped]
+        located, _ = with_sound(self.corpus, entries.recordings.values())
+        return [(row, path) for row, path in located if row.recording_id not in dropped]
 
     def _scores(self, recording_id: str) -> Mapping[str, Any]:
         try:

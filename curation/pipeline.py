@@ -23,11 +23,12 @@ from manifests.uris import resolve
 from .commit import Entries, commit, replaced
 from .copies import find_copies
 from .detectors import DetectorUnavailable, Setup, prepare, spec
-from .hearing import STALL_SECONDS, CascadeAccount, Hearing, NeedsCallback, Step, StepCallback, teller, with_sound
+from .hearing import STALL_SECONDS, CascadeAccount, Hearing, NeedsCallback, with_sound
 from .ingest import Found, discover
 from .kept import setup_of
 from .runner import Item
 from .stages import PASSING, Identify, Score
+from .steps import Step, StepCallback, teller
 from .work import WorkLog, failed_problem
 
 SLOWEST_BYTES_A_SECOND = 5e6
@@ -40,20 +41,25 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def check_detectors(corpus: Corpus | None, recipe: Recipe) -> Setup:
-    """What the recipe's detectors need, after making sure that they run here and converting what must be converted.
+def check_detectors(recipe: Recipe, corpus: Corpus | None) -> None:
+    """Make sure that the recipe's detectors run here, with the fits of `corpus` (None: one that is yet to be made).
 
     Raises DetectorUnavailable, before any work, for a detector that cannot run, and for one in the cascade that
-    cannot hear parts of a recording.
+    cannot hear parts of a recording. Nothing is written.
     """
-    setup = setup_of(corpus, recipe) if corpus else Setup(tuple(recipe.weights.items()), tuple(recipe.runtimes.items()))
+    setup = setup_of(corpus, recipe)
     for name in recipe.hearing:
         one = spec(name, setup)
         if name in recipe.cascade and not one.apart:
             raise DetectorUnavailable(f"{name} hears a recording from end to end: name it in detectors, not in cascade")
-    if corpus:
-        for name in recipe.hearing:
-            prepare(name, setup)
+
+
+def _prepared(corpus: Corpus, recipe: Recipe) -> Setup:
+    """What the recipe's detectors need, checked, and converted where it must be."""
+    check_detectors(recipe, corpus)
+    setup = setup_of(corpus, recipe)
+    for name in recipe.hearing:
+        prepare(name, setup)
     return setup
 
 
@@ -73,7 +79,7 @@ def curate(
     row instead.
     """
     with corpus.lock("curate"):
-        setup = check_detectors(corpus, recipe)
+        setup = _prepared(corpus, recipe)
         found = list(discover(sources, corpus))
         log = WorkLog(Ledger(corpus), workers, retry)
         identified = _identify(found, log, on_step)
@@ -99,7 +105,7 @@ def replay(
     how many seconds of which recordings, then they are heard. What cannot be heard any more is never kept.
     """
     with corpus.lock("replay"):
-        setup = check_detectors(corpus, recipe)
+        setup = _prepared(corpus, recipe)
         entries = Entries(
             sources={row.source_id: row for row in corpus.table("sources").rows()},
             recordings={row.recording_id: row for row in corpus.table("recordings").rows()},
@@ -122,11 +128,11 @@ def _deepen_and_commit(hearing: Hearing, entries: Entries) -> CascadeAccount | N
 
     gone = {row.item for row in replaced(entries)}
     present = {key: row for key, row in entries.recordings.items() if key not in gone}
-    by_sound = find_copies(corpus, present, recipe.duplicates, ("audio",))
+    by_sound = find_copies(corpus, present, recipe.duplicates, "audio")
     account = hearing.deepen(entries, by_sound.cut_away)
     hearing.look(entries, by_sound.cut_away)
-    copies = find_copies(corpus, present, recipe.duplicates, ("audio", "picture"))
-    commit(corpus, recipe, hearing.setup, entries, copies, tell)
+    by_picture = find_copies(corpus, present, recipe.duplicates, "picture")
+    commit(corpus, recipe, hearing.setup, entries, by_sound | by_picture, tell)
     return account
 
 
@@ -222,12 +228,12 @@ def _score(
     """Score every recording that has sound; its status and drops say how that went."""
     stage = Score(corpus.path, recipe.detectors, setup)
     recordings, problems = dict(entries.recordings), {}
-    located, outside = with_sound(corpus, entries)
+    located, outside = with_sound(corpus, recordings.values())
     problems.update({recording_id: ("outside_root", error) for recording_id, error in outside.items()})
     items = []
     for row, path in located:
-        key = stage.key(row.recording_id)
-        items.append((key, row.recording_id, Item(key, (row.recording_id, path, row.duration), row.duration or 0.0)))
+        item = stage.item(row, path)
+        items.append((item.key, row.recording_id, item))
     shown = {row.recording_id: row.uri for row in recordings.values()}
     told = teller("score", "seconds", items, shown, on_step)
     results = log.carry_out(stage, items, told, stall_seconds=STALL_SECONDS, still_kept=stage.complete)

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manifests.fits import prune_fits, writing_fit
 from manifests.identity import digest
-from manifests.recipe import Recipe
+from manifests.recipe import Recipe, Runtime
 from manifests.records import Recording
 from manifests.schema import CorpusError
 from manifests.store import Corpus
-from manifests.uris import resolve
 
 from .copies import fit_name, update_index
-from .detectors import spec
+from .detectors import Setup, spec
 from .duplicates.prints import KINDS
-from .hearing import SOUND
+from .hearing import with_sound
 from .kept import setup_of
 from .media import MediaError, audio_span, resampled
 
@@ -77,26 +76,15 @@ def _calibrate(corpus: Corpus, name: str, recipe: Recipe, on_progress: Callable[
     return text
 
 
-def _with_runtime(setup: Any, detector: str, runtime: str) -> Any:
-    from dataclasses import replace
-
+def _with_runtime(setup: Setup, detector: str, runtime: Runtime) -> Setup:
     return replace(setup, runtimes=tuple({**dict(setup.runtimes), detector: runtime}.items()))
 
 
 def sample(corpus: Corpus) -> list[tuple[Recording, Path]]:
     """Up to SAMPLES recordings whose media is there, chosen by their ids, so that more of them change few."""
-    roots, found = corpus.roots, []
-    rows = [row for row in corpus.table("recordings").rows() if row.duration and row.status in SOUND]
-    for row in sorted(rows, key=lambda row: digest("sample", row.recording_id)):
-        try:
-            path = resolve(row.uri, roots)
-        except ValueError:
-            continue
-        if os.path.isfile(path):
-            found.append((row, path))
-        if len(found) == SAMPLES:
-            break
-    return found
+    located, _ = with_sound(corpus, corpus.table("recordings").rows())
+    located.sort(key=lambda one: digest("sample", one[0].recording_id))
+    return list(islice(((row, Path(path)) for row, path in located if Path(path).is_file()), SAMPLES))
 
 
 def _sounds(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manifests.scores import FrameScores, Tags, concatenate
+from manifests.scores import FrameScores, concatenate, no_tags
 from manifests.time import Segment, Timeline, to_ticks
 
 from .detectors import Block, Blocker, Detector, DetectorSpec, NativeDetector, Setup, open_detector
@@ -19,7 +19,6 @@ from .duplicates import AudioPrinter
 from .media import AudioBlock, audio_blocks
 
 BLOCK_SECONDS = 5
-NO_TAG = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,17 +124,12 @@ def unheard_block(spec: DetectorSpec, block: Block) -> FrameScores:
 
 
 def _with_tags(parts: list[FrameScores]) -> list[FrameScores]:
-    """The parts with tags in each if there are any in one: NO_TAG where nobody heard."""
+    """The parts with tags in each if there are any in one: none where nobody heard."""
     known = next((part.tags for part in parts if part.tags is not None), None)
     if known is None:
         return parts
-    width = known.ids.shape[1]
-
-    def blank(count: int) -> Tags:
-        ids = np.full((count, width), NO_TAG, np.int16)
-        return Tags(ids, np.full((count, width), np.nan, np.float16), known.hop)
-
-    return [part if part.tags is not None else replace(part, tags=blank(len(part))) for part in parts]
+    width, hop = known.ids.shape[1], known.hop
+    return [part if part.tags is not None else replace(part, tags=no_tags(len(part), width, hop)) for part in parts]
 
 
 class _NativeLane:

@@ -16,10 +16,11 @@ from manifests.time import Timeline
 from .cascade import unheard
 from .decide import decide
 from .detectors import PICTURE, Setup, spec
-from .kept import from_in_ms, in_ms, keep_prints, keep_scores, kept, load_scores, print_key
+from .kept import from_in_ms, in_ms, keep_scores, kept, load_scores
 from .media import MediaError, identify
 from .picture import look, seen
-from .printing import Stretches
+from .printing import Stretches, keep_prints, print_key
+from .runner import Item
 from .scoring import Scorer
 
 # what a file's problem makes of its recording; any other problem leaves no recording at all
@@ -94,6 +95,11 @@ class Score:
         """Content key over the recording and every detector that hears it."""
         keys = [spec(name, self.setup).key(recording_id) for name in self.detectors]
         return digest(self.name, recording_id, keys, print_key(recording_id, "audio"))
+
+    def item(self, recording: Recording, path: str) -> Item:
+        """The recording, to be heard at `path`."""
+        duration = recording.duration or 0.0
+        return Item(self.key(recording.recording_id), (recording.recording_id, path, duration), duration)
 
     def missing(self, recording_id: str) -> tuple[str, ...]:
         """The detectors that have not heard the recording."""

@@ -17,6 +17,7 @@ MAX_RATE = 25.0  # stored frames per second, at most
 # whose lanes are decibels, hertz and counts; everybody else's are probabilities
 PHYSICAL = frozenset({"level", "signal", "picture"})
 ROW_SECONDS = 600.0  # of one row of the scores table
+NO_TAG = -1  # in place of a class where nobody scored
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +34,11 @@ class Tags:
     def __post_init__(self) -> None:
         if self.ids.shape != self.scores.shape or self.ids.ndim != 2:
             raise ValueError(f"tags: ids {self.ids.shape} and scores {self.scores.shape} must be (frames, k) alike")
+
+
+def no_tags(frames: int, width: int, hop: float) -> Tags:
+    """Tags of frames that nobody scored, `width` a frame: NO_TAG and NaN."""
+    return Tags(np.full((frames, width), NO_TAG, np.int16), np.full((frames, width), np.nan, np.float16), hop)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +128,35 @@ def concatenate(parts: Sequence[FrameScores]) -> FrameScores:
         else None
     )
     return replace(first, values=np.concatenate([part.values for part in parts]), tags=joined)
+
+
+def merged(known: FrameScores, new: FrameScores) -> FrameScores:
+    """Two hearings of one recording by one detector: `new` where it heard something, else `known`."""
+    # how many frames an end gives that nobody heard is a guess: whoever heard it knows
+    told = [len(one) for one in (new, known) if len(one) and not np.isnan(one.values[-1]).all()]
+    count = told[0] if told else max(len(known), len(new))
+    ours, theirs = _values(new, count), _values(known, count)
+    asked = np.asarray(~np.isnan(ours).all(axis=1))
+    tags = _merged_tags(known.tags, new.tags, asked)
+    return replace(known, values=np.where(asked[:, None], ours, theirs), tags=tags)
+
+
+def _values(scores: FrameScores, count: int) -> NDArray[np.float16]:
+    padded = np.full((count, len(scores.labels)), np.nan, np.float16)
+    padded[: len(scores)] = scores.values[:count]
+    return padded
+
+
+def _merged_tags(known: Tags | None, new: Tags | None, asked: NDArray[np.bool_]) -> Tags | None:
+    if known is None or new is None:
+        return new or known
+    count, width = len(asked), known.ids.shape[1]
+    both = no_tags(count, width, known.hop)
+    for tags, rows in ((known, ~asked), (new, asked)):
+        shared = min(count, len(tags.ids))
+        chosen = np.flatnonzero(rows[:shared])
+        both.ids[chosen], both.scores[chosen] = tags.ids[chosen], tags.scores[chosen]
+    return both
 
 
 def to_rows(

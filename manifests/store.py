@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -309,10 +309,18 @@ def _table_of_mappings(name: str, rows: Iterable[Mapping[str, object]]) -> pa.Ta
     return pa.concat_tables(tables)
 
 
-def read_shard(corpus: Corpus, table: str, recording_id: str, maker: str, key: str) -> pa.Table:
-    """The rows, in time order. Raises FileNotFoundError where there are none, CorpusError for a foreign file."""
+def read_shard(
+    corpus: Corpus, table: str, recording_id: str, maker: str, key: str, columns: Sequence[str] | None = None
+) -> pa.Table:
+    """The rows, in time order, and of them the `columns` (None: all).
+
+    Raises FileNotFoundError where there are none, CorpusError for a foreign file.
+    """
     file, version = open_parquet(table, shard_path(corpus, table, recording_id, maker, key))
-    return migrate(table, file.read(), version)
+    if columns is not None and version == SCHEMA_VERSION:
+        return file.read(columns=list(columns))
+    rows = migrate(table, file.read(), version)
+    return rows if columns is None else rows.select(list(columns))
 
 
 def _absolute(path: str | os.PathLike[str]) -> Path:

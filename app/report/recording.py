@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.detectors import DetectorUnavailable
-from curation.kept import load_scores, setup_of
+from curation.detectors import DetectorUnavailable, Setup
+from curation.kept import load_scores
 from curation.lanes import Lanes, lanes
 from manifests.recipe import Recipe
 from manifests.records import Cut, Drop, Event, Recording, Source
@@ -90,6 +90,7 @@ class RecordingView:
 def view_recording(
     corpus: Corpus,
     recipe: Recipe,
+    setup: Setup,
     recording: Recording,
     *,
     sources: Sequence[Source],
@@ -99,7 +100,7 @@ def view_recording(
     drops: Sequence[Drop],
 ) -> RecordingView:
     """The view of a recording from its rows, its scores and whichever of its places still has the media."""
-    drawn, missing = _lanes(corpus, recording, recipe)
+    drawn, missing = _lanes(corpus, recording, recipe, setup)
     uris = dict.fromkeys([recording.uri, *(source.uri for source in sources)])
     return RecordingView(
         recording=recording,
@@ -115,9 +116,9 @@ def view_recording(
     )
 
 
-def _lanes(corpus: Corpus, recording: Recording, recipe: Recipe) -> tuple[Lanes | None, str | None]:
+def _lanes(corpus: Corpus, recording: Recording, recipe: Recipe, setup: Setup) -> tuple[Lanes | None, str | None]:
     try:
-        scores = load_scores(corpus, recording.recording_id, recipe.hearing, setup_of(corpus, recipe))
+        scores = load_scores(corpus, recording.recording_id, recipe.hearing, setup)
         if all(name in scores for name in recipe.detectors):
             return lanes(scores, recipe, recording.duration or 0.0, COLUMNS), None
         return None, "Its scores are not in the corpus, or another version of a detector made them."

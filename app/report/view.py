@@ -61,6 +61,7 @@ def gather(corpus: Corpus, max_recordings: int) -> View:
         recipe = parse_recipe(values, "its recipe")
     except RecipeError as error:  # recipes gain keys from version to version
         raise CorpusError(f"{corpus.path}: was decided by another version: run lpse replay first ({error})") from error
+    setup = setup_of(corpus, recipe)
     recordings: list[Recording] = list(corpus.table("recordings").rows())
     sources: list[Source] = list(corpus.table("sources").rows())
     cuts: list[Cut] = list(corpus.table("cuts").rows())
@@ -88,6 +89,7 @@ def gather(corpus: Corpus, max_recordings: int) -> View:
         view_recording(
             corpus,
             recipe,
+            setup,
             recording,
             sources=sources_of[recording.recording_id],
             fates=account.by_recording[recording.recording_id],
@@ -102,7 +104,7 @@ def gather(corpus: Corpus, max_recordings: int) -> View:
         name=corpus.path.name,
         recipe=recipe,
         recipe_hash=corpus.recipe_hash or recipe.hash,
-        detectors=[(name, _version(name, setup_of(corpus, recipe))) for name in recipe.hearing],
+        detectors=[(name, _version(name, setup)) for name in recipe.hearing],
         account=account,
         shown=shown,
         heard=len(heard),

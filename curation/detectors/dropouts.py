@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-BIN_SECONDS = 0.001
 SHORTEST, LONGEST = 4, 2000  # bins; of 5 ms at least four are whole
 FALL_DB = 40.0  # a dropout lies this far under the sound on both sides
 EDGE = 12  # bins within which the sound collapses: a codec's window smears it, a room takes ten times as long
@@ -28,7 +27,7 @@ BEFORE = AROUND + EDGE + BESIDE
 
 
 class Dropouts:
-    """Finds dropouts in a stream of bins of BIN_SECONDS, whatever the pieces in which it arrives."""
+    """Finds dropouts in a stream of bins of a millisecond, whatever the pieces in which it arrives."""
 
     def __init__(self) -> None:
         self._changes: NDArray[np.float32] = np.zeros(0, np.float32)  # dB, from bin `_origin` on

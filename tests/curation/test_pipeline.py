@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from curation.hearing import Need, Step
+from curation.hearing import Need
 from curation.pipeline import curate, replay
+from curation.steps import Step
 from manifests.ledger import Ledger
 from manifests.recipe import load_recipe
 from manifests.records import Cut, Drop, Recording

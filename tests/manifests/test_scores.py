@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manifests.scores import ROW_SECONDS, FrameScores, Tags, concatenate, from_rows, pool_max, to_rows
+from manifests.scores import ROW_SECONDS, FrameScores, Tags, concatenate, from_rows, merged, pool_max, to_rows
 from manifests.store import Corpus, read_shard, write_shard
 from manifests.validate import validate
 
@@ -90,3 +90,22 @@ def test_parts_that_do_not_meet_are_refused() -> None:
     with pytest.raises(ValueError, match="do not continue"):
         concatenate([made(10), made(10, start=0.8)])
     assert len(concatenate([made(10), made(10, start=0.4)])) == 20
+
+
+def test_two_hearings_become_one() -> None:
+    def scores(values: list[float], tags: list[int]) -> FrameScores:
+        lanes = np.array(values, np.float16)[:, None]
+        ids = np.array(tags, np.int16)[:, None]
+        return FrameScores(
+            0.0, 1.0, 1.0, ("a",), lanes, Tags(ids, np.where(ids < 0, np.nan, 0.5).astype(np.float16), 1.0)
+        )
+
+    nan = float("nan")
+    shorter = merged(scores([0.1, nan, nan], [1, -1, -1]), scores([nan, 0.2], [-1, 2]))
+    np.testing.assert_allclose(shorter.values[:, 0], [0.1, 0.2], rtol=1e-3)
+    assert shorter.tags is not None and shorter.tags.ids[:, 0].tolist() == [1, 2]
+    both = merged(scores([0.1, nan, nan], [1, -1, -1]), scores([nan, 0.2, nan, 0.4], [-1, 2, -1, 4]))
+    np.testing.assert_allclose(both.values[:, 0], [0.1, 0.2, nan, 0.4], rtol=1e-3)
+    assert both.tags is not None and both.tags.ids[:, 0].tolist() == [1, 2, -1, 4]
+    again = merged(both, scores([0.9, nan, nan, nan], [7, -1, -1, -1]))
+    np.testing.assert_allclose(again.values[:, 0], [0.9, 0.2, nan, 0.4], rtol=1e-3)

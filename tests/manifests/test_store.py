@@ -418,6 +418,19 @@ def test_scores_come_back_bit_for_bit(corpus: Corpus) -> None:
         read_shard(corpus, "scores", "ab12", "yamnet", "k2")
 
 
+def test_columns_of_scores_are_read_alone_from_older_files_too(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_shard(corpus, "scores", [scores_row()])
+
+    def read() -> pa.Table:
+        return read_shard(corpus, "scores", "ab12", "yamnet", "k1", columns=["start", "hop"])
+
+    assert read().to_pylist() == [{"start": 0.0, "hop": 0.48}]
+    pq.write_table(with_version(pq.read_table(path).drop_columns("hop"), 0), path)
+    later = pa.array([0.96])
+    monkeypatch.setitem(MIGRATIONS, ("scores", 0), lambda old: old.append_column("hop", later))
+    assert read().to_pylist() == [{"start": 0.0, "hop": 0.96}]
+
+
 def test_columns_in_another_memory_order_are_the_same_rows(corpus: Corpus, tmp_path: Path) -> None:
     other = Corpus.create(tmp_path / "other")
     flipped = np.asfortranarray(scores_row()["values"])
