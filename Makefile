@@ -70,7 +70,7 @@ $(VENV)/.core: $(VENV)/.created pyproject.toml
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core pyproject.toml
-	$(PIP) install --no-build-isolation --editable ".[dev,panns,pyannote]"
+	$(PIP) install --no-build-isolation --editable ".[dev,panns,pyannote,labelstudio]"
 	@touch $@
 
 browser:

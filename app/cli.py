@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import shlex
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-INTERRUPTED, BAD_INPUT, FAULTS = 130, 2, 1
+from .annotate import annotate
+from .options import FAULTS, CorpusOption, WorkersOption, next_command, refusing_in_one_line
 
 cli = typer.Typer(
     name="lpse",
@@ -22,37 +21,7 @@ cli = typer.Typer(
     rich_markup_mode="rich",
 )
 
-CorpusOption = Annotated[Path, typer.Option("--corpus", help="The corpus folder.", show_default=False)]
-WorkersOption = Annotated[
-    int | None, typer.Option("--workers", min=1, help="Worker processes.", show_default="one a core")
-]
-
-
-@contextmanager
-def refusing_in_one_line() -> Iterator[None]:
-    """Bad input ends with exit code 2 and one line; what is our own fault keeps its traceback."""
-    from curation.demo_sounds import DemoError
-    from curation.detectors import DetectorUnavailable
-    from curation.ingest import SourceNotFound
-    from curation.runner import CannotStart
-    from manifests.lock import Locked
-    from manifests.recipe import RecipeError
-    from manifests.schema import CorpusError
-
-    refusals = (RecipeError, CorpusError, Locked, SourceNotFound, DetectorUnavailable, CannotStart, DemoError, OSError)
-    try:
-        yield
-    except refusals as error:
-        _complain(" ".join(str(error).split()))
-        raise typer.Exit(BAD_INPUT) from error
-    except KeyboardInterrupt:
-        _complain("stopped; what is done is kept: the same command goes on from here")
-        raise typer.Exit(INTERRUPTED) from None
-
-
-def _complain(line: str) -> None:
-    # names may hold bytes that are no UTF-8: shown, never a second error
-    sys.stderr.write(f"lpse: {line}\n".encode("utf-8", "replace").decode("utf-8"))
+cli.add_typer(annotate)
 
 
 @cli.command()
@@ -74,7 +43,7 @@ def curate(
     """
     with refusing_in_one_line():
         _curate(sources, corpus, recipe, workers, retry)
-        _next(f"lpse report --corpus {shlex.quote(str(corpus))}")
+        next_command(f"lpse report --corpus {shlex.quote(str(corpus))}")
 
 
 def _curate(sources: Sequence[Path], corpus: Path, recipe: str, workers: int | None, retry: bool) -> None:
@@ -126,7 +95,7 @@ def replay(
                 opened, chosen, workers=workers or default_workers(), on_step=bars, on_needs=bars.above(show_needs)
             )
         show_summary(opened, account)
-        _next(f"lpse report --corpus {shlex.quote(str(corpus))}")
+        next_command(f"lpse report --corpus {shlex.quote(str(corpus))}")
 
 
 @cli.command()
@@ -153,7 +122,7 @@ def refit(
         with simple_bar("refit") as told:
             text = run(opened, name, chosen, on_progress=told)
         typer.echo(text)
-        _next(f"lpse replay --corpus {shlex.quote(str(corpus))} --recipe {shlex.quote(recipe)}")
+        next_command(f"lpse replay --corpus {shlex.quote(str(corpus))} --recipe {shlex.quote(recipe)}")
 
 
 @cli.command()
@@ -242,10 +211,6 @@ def demo(
             _curate(sources, corpus, "default", workers, retry=False)
 
         run_demo(folder, curated, _report, Console())
-
-
-def _next(command: str) -> None:
-    typer.echo(f"Next: {command}")
 
 
 def main() -> None:

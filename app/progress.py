@@ -28,6 +28,10 @@ TITLES = {
     "deepen": "Deepening",
     "look": "Looking",
     "decide": "Deciding",
+    "plan": "Planning",
+    "proxies": "Proxies",
+    "push": "Sending",
+    "pull": "Fetching",
 }
 
 
@@ -102,6 +106,8 @@ def _rate(step: Step, skipped: float, seconds: float) -> str:
     if seconds < 0.5:
         return ""
     done = max(0.0, step.done - skipped)
+    if step.unit == "items":
+        return f"{done / seconds:.0f} a second"
     return f"{done / 3600 / (seconds / 60):.2f} h/min" if step.unit == "seconds" else f"{done / 1e6 / seconds:.0f} MB/s"
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from annotation.adjudicate import Adjudicated
+from annotation.pull import Pulled
+from annotation.push import Delivery
 from curation.account import CorpusAccount, corpus_account
 from curation.hearing import CascadeAccount, Need
 from manifests.store import Corpus
@@ -79,6 +83,59 @@ def show_needs(needs: Mapping[str, Need], console: Console) -> None:
     for name, need in needs.items():
         table.add_row(name, clock(need.seconds), str(need.recordings))
     console.print(table)
+
+
+def show_delivery(delivery: Delivery, console: Console | None = None) -> None:
+    """Print what a push sent, what was there already and what could not be."""
+    out = console or Console()
+    table = Table(title=f"Round {delivery.round}", title_justify="left")
+    for column in ("tasks", "sent", "there already"):
+        table.add_column(column, justify="left" if column == "tasks" else "right")
+    for purpose in sorted({*delivery.sent, *delivery.there}):
+        table.add_row(purpose, str(delivery.sent.get(purpose, 0)), str(delivery.there.get(purpose, 0)))
+    out.print(table)
+    if delivery.repaired:
+        out.print(f"{delivery.repaired} tasks were there twice, after lost answers; one of each was removed")
+    for (recording, start, end), (reason, detail) in delivery.problems.items():
+        line = f"{recording} {clock(start / 1000)} to {clock(end / 1000)} cannot be heard: {reason}: {detail}"
+        out.print(escape(line), style="yellow")
+    for title, address in delivery.projects.items():
+        out.print(f"{escape(title)}: {address}", soft_wrap=True)
+
+
+def show_pulled(pulled: Pulled, console: Console | None = None) -> None:
+    """Print what a pull brought, and what has to be looked at."""
+    out = console or Console()
+    out.print(
+        f"{pulled.new} new answers, {pulled.changed} changed, {pulled.deleted} deleted, {pulled.skipped} skipped "
+        f"({pulled.tasks} tasks looked at)"
+    )
+    for line in (*pulled.forged, *pulled.problems):
+        out.print(escape(line), style="yellow", soft_wrap=True)
+
+
+def show_adjudicated(result: Adjudicated, console: Console | None = None) -> None:
+    """Print the verdicts that were written, and what is open."""
+    out = console or Console()
+    table = Table(title=f"{len(result.verdicts)} new verdicts", title_justify="left")
+    for column in ("decision", "spans", "time"):
+        table.add_column(column, justify="left" if column == "decision" else "right")
+    for decision in ("keep", "reject", "unsure"):
+        rows = [row for row in result.verdicts if row.decision == decision]
+        if rows:
+            table.add_row(decision, str(len(rows)), clock(sum(row.segment.duration for row in rows)))
+    if result.verdicts:
+        out.print(table)
+    else:
+        out.print("no new verdicts")
+    for conflict in result.conflicts:
+        at = f"{conflict.window.recording_id} {clock(conflict.window.start_ms / 1000)}"
+        out.print(escape(f"conflict at {at}: {conflict.cause}"), style="yellow", soft_wrap=True)
+    waiting = len(result.incomplete)
+    if waiting:
+        out.print(f"{waiting} spans are not heard in full yet")
+    if result.delivery:
+        show_delivery(result.delivery, out)
 
 
 def percent(part: float, whole: float) -> str:

@@ -10,6 +10,7 @@ from manifests.records import Cut, Decision, Drop, Duplicate, Event, ItemKind, R
 from manifests.time import Segment, Timeline
 
 from .decide import STAGE as DECIDE
+from .evidence import ANNOTATOR
 
 DECISIONS: tuple[Decision, ...] = ("accept", "review", "reject")
 EXCLUDING = ("speech", "singing", "music", "artifact", "silence")
@@ -68,7 +69,8 @@ def account(
     for cut in cuts:
         claims[cut.decision].append(cut.segment)
     for event in events:
-        claims[event.label].append(event.segment)
+        if not event.source.startswith(ANNOTATOR):  # one person's marks decide nothing: verdicts do
+            claims[event.label].append(event.segment)
     kept = Timeline(segment for decision in DECISIONS for segment in claims[decision])
     # a copy that is only noted may be in cuts: nothing of it is lost for being one
     claims[DUPLICATE] = [copy.segment for copy in copies if not kept.overlapping(copy.segment)]

@@ -17,6 +17,7 @@ from manifests.time import Timeline
 from .copies import Copies
 from .decide import STAGE, Decided, decide
 from .detectors import PICTURE, Setup
+from .evidence import NOBODY, Evidence, annotator_events, load_evidence
 from .judge import NOTHING
 from .kept import load_scores
 
@@ -48,11 +49,14 @@ def commit(
     gone = {row.item for row in drops if row.item_kind == "recording"}
     recordings: list[Recording] = []
     events, cuts = _Rows("events"), _Rows("cuts")
+    heard = load_evidence(corpus)
     seconds = 0.0
     for recording in sorted(entries.recordings.values(), key=lambda row: row.recording_id):
         measured = recording
         if recording.recording_id not in gone:
-            decided = _decided(corpus, recording, recipe, setup, copies.cut_away.get(recording.recording_id, NOTHING))
+            copied = copies.cut_away.get(recording.recording_id, NOTHING)
+            people = heard.get(recording.recording_id, NOBODY)
+            decided = _decided(corpus, recording, recipe, setup, copied, people)
             measured = replace(recording, **asdict(decided.measures))
             events.add(decided.events)
             cuts.add(decided.cuts)
@@ -60,6 +64,7 @@ def commit(
         recordings.append(measured)
         seconds += recording.duration or 0.0
         on_seconds(seconds)
+    events.add(annotator_events(corpus.table("annotations").rows()))
     corpus.set_recipe(_plain(asdict(recipe)), recipe.hash)
     corpus.replace("sources", entries.sources.values())
     corpus.replace("recordings", recordings)
@@ -87,7 +92,9 @@ class _Rows:
         return pa.concat_tables([*self._tables, to_table(self._name, self._waiting)])
 
 
-def _decided(corpus: Corpus, recording: Recording, recipe: Recipe, setup: Setup, copied: Timeline) -> Decided:
+def _decided(
+    corpus: Corpus, recording: Recording, recipe: Recipe, setup: Setup, copied: Timeline, people: Evidence
+) -> Decided:
     """The decision, or a drop where the scores it needs are not there."""
     try:
         scores = load_scores(corpus, recording.recording_id, (*recipe.hearing, PICTURE), setup)
@@ -96,7 +103,7 @@ def _decided(corpus: Corpus, recording: Recording, recipe: Recipe, setup: Setup,
     deaf = [name for name in recipe.detectors if name not in scores]
     if deaf:
         return _undecided(recording, f"{', '.join(deaf)} never heard it: curate its source", recipe)
-    return decide(recording, scores, recipe, copied)
+    return decide(recording, scores, recipe, copied, people)
 
 
 def _undecided(recording: Recording, detail: str, recipe: Recipe) -> Decided:

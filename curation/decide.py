@@ -16,8 +16,9 @@ from manifests.records import Cut, Decision, Drop, Event, Measured, Recording
 from manifests.scores import FrameScores
 from manifests.time import Segment, Timeline, from_ms, to_ms, to_ticks
 
+from .evidence import EDGE_SECONDS, NOBODY, Evidence
 from .fusion import HOP, Fused, fuse
-from .judge import NOTHING, Verdict, weigh
+from .judge import NOTHING, UNSURE, Verdict, weigh
 from .measures import measure
 from .quality import judge_quality
 from .spans import partition, pure_spans, split_at_quiet
@@ -37,19 +38,24 @@ class Decided:
 
 
 def decide(
-    recording: Recording, scores: Mapping[str, FrameScores], recipe: Recipe, copied: Timeline = NOTHING
+    recording: Recording,
+    scores: Mapping[str, FrameScores],
+    recipe: Recipe,
+    copied: Timeline = NOTHING,
+    people: Evidence = NOBODY,
 ) -> Decided:
     """Events, cuts and drops of a recording under a recipe.
 
     `scores` by detector name; what a detector has not heard yet is taken for the worst it could be, unless it makes
-    no difference. `copied` is the time that another, kept recording holds. Raises KeyError without scores of `level`,
+    no difference. `copied` is the time that another, kept recording holds; `people` outrank the detectors where they
+    heard. Raises KeyError without scores of `level`,
     ValueError for a recording without a duration.
     """
     if not recording.duration:
         raise ValueError(f"recording {recording.recording_id} has no duration to decide over")
     whole = Segment(0.0, recording.duration)
     fused = fuse(scores, recipe, recording.duration)
-    verdict = weigh(fused, scores["level"], recipe, recording.duration, copied.crop(whole))
+    verdict = weigh(fused, scores["level"], recipe, recording.duration, copied.crop(whole), people)
     judged = verdict.judged
     loudness = scores["level"].on_grid("rms_dbfs", HOP, fused.count)
     limits = recipe.spans
@@ -65,9 +71,10 @@ def decide(
                 min_duration=limits.min_duration,
                 max_duration=limits.max_duration,
             )
-            cuts += [_cut(recording, part, fused, judged.doubtful, scores, recipe) for part in parts]
+            cuts += [_cut(recording, part, fused, judged.doubtful, scores, recipe, people) for part in parts]
+    cuts += [_refused(recording, span, fused, scores, recipe, people) for span in people.refused.crop(whole) - copied]
     return Decided(
-        tuple(_events(recording.recording_id, judged.found, fused)),
+        tuple(_events(recording.recording_id, judged.found, fused, people)),
         tuple(cuts),
         tuple(_drops(recording, cuts, verdict, copied, recipe)),
         measure(scores, whole),
@@ -78,7 +85,7 @@ def _cells(segment: Segment, hop: float) -> slice:
     return slice(to_ticks(segment.start, 1 / hop), to_ticks(segment.end, 1 / hop))
 
 
-def _events(recording_id: str, found: Mapping[str, Timeline], fused: Fused) -> list[Event]:
+def _events(recording_id: str, found: Mapping[str, Timeline], fused: Fused, people: Evidence) -> list[Event]:
     """Event rows; a contaminant's score is its mean probability over the event, of the others there is none."""
     rows = []
     for label, timeline in found.items():
@@ -96,7 +103,12 @@ def _events(recording_id: str, found: Mapping[str, Timeline], fused: Fused) -> l
                     score=score,
                 )
             )
-    return sorted(rows, key=lambda row: (row.start, row.end, row.label))
+    rows += [
+        Event(recording_id=recording_id, start=segment.start, end=segment.end, label=label, source="verdict")
+        for label, timeline in people.excised.items()
+        for segment in timeline
+    ]
+    return sorted(rows, key=lambda row: (row.start, row.end, row.label, row.source))
 
 
 def _cut(
@@ -106,22 +118,64 @@ def _cut(
     doubtful: Mapping[str, Timeline],
     scores: Mapping[str, FrameScores],
     recipe: Recipe,
+    people: Evidence,
 ) -> Cut:
-    """The cut over a piece: rejected for what it lacks, reviewed for what is doubtful, accepted else."""
-    start_ms, end_ms = to_ms(segment.start), min(to_ms(segment.end), int((recording.duration or 0.0) * 1000))
-    whole = Segment(from_ms(start_ms), from_ms(end_ms))
+    """The cut over a piece: rejected for what it lacks, reviewed for what is doubtful, accepted else.
+
+    What a person kept is doubted for its quality no more.
+    """
+    whole = _on_ms(segment, recording)
     measures = measure(scores, whole)
     faulty = judge_quality(measures, recording, recipe.quality)
     rejected = (["no_video"] if recipe.decision.require_video and not recording.has_video else []) + faulty.rejected
-    doubts = [f"possible_{name}" for name, timeline in doubtful.items() if timeline.crop(whole)] + faulty.doubted
+    doubts = [
+        "listener_unsure" if name == UNSURE else f"possible_{name}"
+        for name, timeline in doubtful.items()
+        if timeline.crop(whole)
+    ]
+    if not people.cleared.pad(EDGE_SECONDS).covers(whole):
+        doubts += faulty.doubted
     decision: Decision = "reject" if rejected else "review" if doubts else "accept"
+    return _made(recording, whole, decision, (*rejected, *doubts), fused, recipe, measures)
+
+
+def _refused(
+    recording: Recording,
+    span: Segment,
+    fused: Fused,
+    scores: Mapping[str, FrameScores],
+    recipe: Recipe,
+    people: Evidence,
+) -> Cut:
+    """The rejected cut over a span that people turned down, for their reasons."""
+    whole = _on_ms(span, recording)
+    given = [reason for segment, reasons in people.rejected if segment.overlaps(whole) for reason in reasons]
+    reasons = tuple(f"listener_{reason}" for reason in dict.fromkeys(given)) or ("listener_reject",)
+    return _made(recording, whole, "reject", reasons, fused, recipe, measure(scores, whole))
+
+
+def _on_ms(segment: Segment, recording: Recording) -> Segment:
+    """The span on whole milliseconds, inside the recording."""
+    end_ms = min(to_ms(segment.end), int((recording.duration or 0.0) * 1000))
+    return Segment(from_ms(to_ms(segment.start)), from_ms(end_ms))
+
+
+def _made(
+    recording: Recording,
+    whole: Segment,
+    decision: Decision,
+    reasons: tuple[str, ...],
+    fused: Fused,
+    recipe: Recipe,
+    measures: Measured,
+) -> Cut:
     return Cut(
-        cut_id=cut_id(recording.recording_id, start_ms, end_ms),
+        cut_id=cut_id(recording.recording_id, to_ms(whole.start), to_ms(whole.end)),
         recording_id=recording.recording_id,
         start=whole.start,
         end=whole.end,
         decision=decision,
-        reasons=(*rejected, *doubts),
+        reasons=reasons,
         risk=risk(fused, whole),
         recipe_hash=recipe.hash,
         **asdict(measures),

@@ -13,11 +13,13 @@ from manifests.scores import FrameScores
 from manifests.time import Segment, Timeline
 
 from .events import certain, contaminant_events, doubts, faults, silences
+from .evidence import NOBODY, Evidence
 from .fusion import HOP, Fused
 from .spans import pure_spans
 
 Lanes = Mapping[str, NDArray[np.float32]]
 NOTHING = Timeline()  # no time at all
+UNSURE = "unsure"  # the doubt about what people heard without being able to tell
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Judged:
     """A recording under a recipe, for one set of probabilities.
 
     `found`: what is heard besides sound effects, by label. `excluded`: the time no cut may touch. `doubtful`: what a
-    person has to hear, by contaminant.
+    person has to hear, by contaminant, and as UNSURE what people heard and could not tell.
     """
 
     found: Mapping[str, Timeline] = field(repr=False)
@@ -38,10 +40,18 @@ class Judged:
         return Timeline(segment for timeline in self.doubtful.values() for segment in timeline)
 
 
-def judge(probabilities: Lanes, fused: Fused, level: FrameScores, recipe: Recipe, copied: Timeline) -> Judged:
+def judge(
+    probabilities: Lanes,
+    fused: Fused,
+    level: FrameScores,
+    recipe: Recipe,
+    copied: Timeline,
+    people: Evidence = NOBODY,
+) -> Judged:
     """The judgement over `probabilities`, one bound of `fused`; `copied` is what another recording holds, too.
 
-    Larger probabilities never exclude less: every step is monotone.
+    Where people heard, contaminants are what they say, whatever the probabilities are; silence and faults are measured
+    and stay. Larger probabilities never exclude less: every step is monotone.
     """
     whole = Segment(0.0, fused.count * HOP)
     found: dict[str, Timeline] = {
@@ -52,11 +62,14 @@ def judge(probabilities: Lanes, fused: Fused, level: FrameScores, recipe: Recipe
     found = {label: timeline.crop(whole) for label, timeline in found.items()}
     parts = [found["silence"].pad(-recipe.silence.edge), found["artifact"].pad(recipe.artifacts.guard), copied]
     for name, contaminant in recipe.contaminants.items():
-        parts.append(certain(probabilities[name], found[name], contaminant).pad(contaminant.guard))
+        parts.append(certain(probabilities[name], found[name], contaminant).pad(contaminant.guard) - people.settled)
+        parts.append(people.excised.get(name, NOTHING).pad(contaminant.guard))
+    parts.append(people.refused)
     excluded = Timeline(segment for part in parts for segment in part) | Timeline.from_mask(fused.unscored, HOP)
     doubtful: dict[str, Timeline] = {
-        name: doubts(probabilities[name], one) for name, one in recipe.contaminants.items()
+        name: doubts(probabilities[name], one) - people.settled for name, one in recipe.contaminants.items()
     }
+    doubtful[UNSURE] = people.unsure
     return Judged(found, excluded, doubtful)
 
 
@@ -73,19 +86,26 @@ class Verdict:
     unsettled: Timeline
 
 
-def weigh(fused: Fused, level: FrameScores, recipe: Recipe, duration: float, copied: Timeline = NOTHING) -> Verdict:
+def weigh(
+    fused: Fused,
+    level: FrameScores,
+    recipe: Recipe,
+    duration: float,
+    copied: Timeline = NOTHING,
+    people: Evidence = NOBODY,
+) -> Verdict:
     """The judgement over a recording of `duration` seconds, whether all its detectors heard all of it or not.
 
     What is excluded under the lower bounds stays so whatever the others would say. A span is settled when under the
     upper bounds nothing in it is judged otherwise: then hearing more cannot change its cuts.
     """
     whole = Segment(0.0, duration)
-    low = judge(fused.lower, fused, level, recipe, copied)
+    low = judge(fused.lower, fused, level, recipe, copied, people)
     candidates = pure_spans(whole, low.excluded, recipe.spans.min_duration)
     if not fused.open.any():
         return Verdict(low, candidates, Timeline())
-    high = judge(fused.upper, fused, level, recipe, copied)
-    undecided = Timeline.from_mask(fused.open, HOP)
+    high = judge(fused.upper, fused, level, recipe, copied, people)
+    undecided = Timeline.from_mask(fused.open, HOP) - people.settled
 
     def settled(span: Segment) -> bool:
         pairs = [(low.excluded, high.excluded), *((low.doubtful[name], high.doubtful[name]) for name in low.doubtful)]

@@ -31,11 +31,21 @@ class CountsAs:
 
 
 @dataclass(frozen=True)
+class Reason:
+    """Why a listener turns a cut down; `picture`: can only be told where there is one."""
+
+    name: str
+    description: str
+    picture: bool
+
+
+@dataclass(frozen=True)
 class Labels:
     """The vocabulary, by name and in the file's order."""
 
     by_name: Mapping[str, Label]
     counts_as: Mapping[str, CountsAs]
+    reasons: Mapping[str, Reason]
 
     def __iter__(self) -> Iterator[Label]:
         return iter(self.by_name.values())
@@ -61,4 +71,5 @@ def load_labels() -> Labels:
     return Labels(
         MappingProxyType({name: Label(name, **values) for name, values in settings["labels"].items()}),
         MappingProxyType({sound: CountsAs(sound, **values) for sound, values in settings["counts_as"].items()}),
+        MappingProxyType({name: Reason(name, **values) for name, values in settings["reasons"].items()}),
     )

@@ -1,7 +1,7 @@
 """The records: one frozen class a table, and the only place where a table's columns are listed.
 
 `schema` derives the Arrow schemas from these annotations: `X | None` is a nullable column, a width other than
-Python's own is written `Annotated`. Fields are keyword-only, so that no two columns are ever swapped unseen.
+Python's own is written `Annotated`, a tuple of dataclasses is a list of structs. Fields are keyword-only, so that no two columns are ever swapped unseen.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import pyarrow as pa
 
-from .time import Segment
+from .time import Segment, from_ms
 
 Int8 = Annotated[int, pa.int8()]
 Int16 = Annotated[int, pa.int16()]
@@ -26,6 +26,11 @@ Decision = Literal["accept", "review", "reject"]
 ItemKind = Literal["source", "recording", "cut"]
 StageOutcome = Literal["done", "dropped", "failed"]
 PrintKind = Literal["audio", "picture"]
+Purpose = Literal["label", "agreement", "audit", "gold", "adjudicate"]
+Judgement = Literal["keep", "reject", "unsure"]
+Origin = Literal["manual", "prediction", "prediction-changed"]
+AnnotationState = Literal["submitted", "skipped", "deleted"]
+VerdictMethod = Literal["single", "majority", "weighted", "dawid_skene", "adjudicator", "expert", "reviewer"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +166,128 @@ class Duplicate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """A span of a recording that people hear or heard, on whole milliseconds; never tied to a cut, which may change."""
+
+    recording_id: str
+    start_ms: int
+    end_ms: int
+
+    @property
+    def segment(self) -> Segment:
+        """The span in seconds."""
+        return Segment(from_ms(self.start_ms), from_ms(self.end_ms))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """A labelled stretch of a recording, in seconds."""
+
+    start: float
+    end: float
+    label: str
+
+    @property
+    def segment(self) -> Segment:
+        """The stretch in seconds."""
+        return Segment(self.start, self.end)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task(Heard):
+    """What annotators are asked to hear: one window of a span, once for each purpose and round.
+
+    A span of up to 180 s is one window; a longer one has several, which overlap. `annotators`: how many different
+    people should hear it. `priority`: within the round, larger ones come first; `why` says what makes it informative.
+    """
+
+    task_key: str
+    purpose: Purpose
+    round: Int32
+    span_start_ms: int
+    span_end_ms: int
+    prelabelled: bool
+    has_picture: bool
+    annotators: Int16
+    priority: Float32
+    why: str
+    prelabels: tuple[Stretch, ...] = ()
+    votes: str | None = None
+    recipe_hash: str
+    planned_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """A stretch that an annotator labelled, in seconds of the recording.
+
+    `origin`: drawn by hand, a detector's taken over, or a detector's changed. `presence`: how clearly it is heard.
+    """
+
+    region_id: str
+    start: float
+    end: float
+    label: str
+    origin: Origin
+    presence: str | None = None
+    description: str | None = None
+
+    @property
+    def segment(self) -> Segment:
+        """The stretch in seconds of the recording."""
+        return Segment(self.start, self.end)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Annotation(Heard):
+    """One version of one person's answer to a task, as it was pulled; the latest version of an `annotation_id` counts.
+
+    `annotation_id` is the server's own unique id. `forged`: somebody other than the annotator wrote this version.
+    `av_sync` from 1 (unrelated) to 5. `lead_time` in seconds of work. `result` is the server's answer itself, as JSON.
+    """
+
+    version_id: str
+    annotation_id: str
+    task_key: str
+    annotator: str
+    updated_by: str | None = None
+    forged: bool
+    state: AnnotationState
+    ground_truth: bool
+    verdict: str | None = None
+    reasons: tuple[str, ...] = ()
+    caption: str | None = None
+    av_sync: Int8 | None = None
+    regions: tuple[Region, ...] = ()
+    lead_time: float | None = None
+    created_at: datetime
+    updated_at: datetime
+    pulled_at: datetime
+    result: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict(Heard):
+    """What people decided about a span; it outranks detectors there.
+
+    `excised`: the stretches of contaminants in it. A span is kept but for them; with "reject" all of it goes, with
+    "unsure" it stays with whoever reviews. `confidence`: 0 to 1, None where one person decided. Rows are only added:
+    a later decision names in `supersedes` the row that it takes the place of.
+    """
+
+    verdict_id: str
+    decision: Judgement
+    reasons: tuple[str, ...] = ()
+    excised: tuple[Stretch, ...] = ()
+    method: VerdictMethod
+    confidence: Float32 | None = None
+    author: str
+    comment: str | None = None
+    made_at: datetime
+    supersedes: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerRow:
     """One stage's work on one item: `key` names the content it stands for, `result` is JSON."""
 
@@ -226,5 +353,8 @@ RECORDS: dict[str, type] = {
     "drops": Drop,
     "duplicates": Duplicate,
     "prints": PrintRow,
+    "tasks": Task,
+    "annotations": Annotation,
+    "verdicts": Verdict,
     "ledger": LedgerRow,
 }

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from datetime import datetime
-from functools import reduce
+from functools import cache, reduce
 from itertools import chain, islice
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -47,6 +47,10 @@ def _arrow_field(name: str, hint: Any) -> pa.Field:
     if get_origin(hint) is tuple:
         element = _arrow_field("element", get_args(hint)[0]).with_nullable(True)
         return pa.field(name, pa.list_(element), nullable=False)
+    if is_dataclass(hint):
+        hints = get_type_hints(hint, include_extras=True)
+        inside = [_arrow_field(f.name, hints[f.name]).with_nullable(True) for f in fields(hint)]
+        return pa.field(name, pa.struct(inside), nullable=False)
     return pa.field(name, _PLAIN[hint], nullable=False)
 
 
@@ -73,7 +77,13 @@ PRIMARY_KEYS: dict[str, tuple[str, ...]] = {
     "drops": ("item_kind", "item", "stage", "reason"),
     "duplicates": ("recording_id", "method", "start"),
     "prints": ("recording_id", "kind", "key", "start"),
+    "tasks": ("task_key",),
+    "annotations": ("version_id",),
+    "verdicts": ("verdict_id",),
 }
+
+# Tables that nothing can make anew: rows are only ever added.
+APPENDED = frozenset({"tasks", "annotations", "verdicts"})
 
 # Tables that are kept as one file a recording, and the columns that with the recording make the file's name.
 SHARDED: dict[str, tuple[str, str]] = {"scores": ("detector", "key"), "prints": ("kind", "key")}
@@ -168,6 +178,8 @@ def _tables_of_records(name: str, rows: Iterator[Any]) -> Iterator[pa.Table]:
         columns = []
         for field in schema:
             values = [getattr(row, field.name) for row in chunk]
+            if field.name in _structs(name):
+                values = [[asdict(inner) for inner in value] for value in values]
             try:
                 columns.append(pa.array(values, field.type))
             except (pa.ArrowException, TypeError, OverflowError) as error:
@@ -177,14 +189,24 @@ def _tables_of_records(name: str, rows: Iterator[Any]) -> Iterator[pa.Table]:
 
 
 def to_records(name: str, batches: Iterable[pa.RecordBatch]) -> Iterator[Any]:
-    """The records of Arrow batches that follow the table's schema; lists become tuples."""
-    record = RECORDS[name]
+    """The records of Arrow batches that follow the table's schema; lists become tuples, structs dataclasses."""
+    record, structs = RECORDS[name], _structs(name)
     lists = {field.name for field in SCHEMAS[name] if pa.types.is_list(field.type)}
     for batch in batches:
         for row in batch.to_pylist():
             for column in lists:
                 row[column] = None if row[column] is None else tuple(row[column])
+            for column, inner in structs.items():
+                row[column] = tuple(inner(**one) for one in row[column])
             yield record(**row)
+
+
+@cache
+def _structs(name: str) -> dict[str, Any]:
+    """The columns that are lists of dataclasses, and which."""
+    hints = get_type_hints(RECORDS[name])
+    insides = {column: get_args(hint)[0] for column, hint in hints.items() if get_origin(hint) is tuple}
+    return {column: inner for column, inner in insides.items() if is_dataclass(inner)}
 
 
 def sort_rows(name: str, table: pa.Table) -> pa.Table:

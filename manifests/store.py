@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -131,6 +132,14 @@ class Corpus:
         if version > SCHEMA_VERSION:
             raise CorpusError(f"{path}: schema version {version} is newer than {SCHEMA_VERSION}, the newest known here")
         return corpus
+
+    def identity(self) -> str:
+        """The corpus's own name among all others, 16 hex, made when first asked for; the caller holds the lock."""
+        settings = self._load()
+        if "id" not in settings:
+            settings["id"] = secrets.token_hex(8)
+            self._save(settings)
+        return str(settings["id"])
 
     @property
     def roots(self) -> dict[str, Path]:

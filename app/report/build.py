@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from curation.account import DECISIONS, FATES
 from manifests.files import write_beside
@@ -17,6 +17,7 @@ from manifests.labels import load_labels
 from manifests.store import Corpus
 
 from . import words
+from .agreement import AgreementView, gather_agreement
 from .previews import Previews, Sound, encode_previews, picture
 from .recording import FLOOR_DBFS
 from .view import LISTED_DROPS, View, gather
@@ -24,6 +25,7 @@ from .view import LISTED_DROPS, View, gather
 PICTURE_WIDTH = 160
 _PICTURE_SHARE = 0.15  # of the budget, at most
 _PICTURE_BYTES = 8_000
+_STYLES = ("page.css", "agreement.css")
 _SCRIPTS = ("timeline.js", "player.js", "page.js")  # one script, in this order
 
 
@@ -33,15 +35,17 @@ def write_report(
     *,
     budget_bytes: int = 40_000_000,
     max_recordings: int = 200,
+    predicted: Mapping[str, int] | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> Path:
     """Write the page about a corpus to `path` and return it; `on_progress` is told the share done, 0 to 1.
 
     Sound and pictures go in as far as the page stays within `budget_bytes`, timelines for `max_recordings`;
-    the page says what it leaves out. Raises CorpusError for a corpus in which nothing was decided.
+    the page says what it leaves out. `predicted`: how many regions each pre-labelled task was sent with, by its key;
+    what became of them is told only with it. Raises CorpusError for a corpus in which nothing was decided.
     """
     view = gather(corpus, max_recordings)
-    page = _Page(view)
+    page = _Page(view, gather_agreement(corpus, predicted))
     left = budget_bytes - len(page.render({}, None).encode())
     pictures = _pictures(view, left * _PICTURE_SHARE)
     left -= sum(map(len, pictures.values()))
@@ -78,21 +82,28 @@ def _pictures(view: View, budget_bytes: float) -> dict[str, str]:
 class _Page:
     """The template with everything in it that sound and pictures do not change."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, agreement: AgreementView | None) -> None:
         # autoescape: names of files are anything at all
-        environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        environment = Environment(
+            loader=FunctionLoader(_part),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
         environment.filters |= {
             name: getattr(words, name) for name in ("clock", "long_clock", "percent", "plain", "visible")
         }
         environment.globals |= {"plural": words.plural}
-        self._template = environment.from_string(_part("template.html.j2"))
+        self._template = environment.get_template("template.html.j2")
         self._script = "".join(map(_part, _SCRIPTS))
         self._constant: dict[str, Any] = {
             "view": view,
+            "agreement": agreement,
             "labels": load_labels(),
             "decisions": DECISIONS,
             "fates": FATES,
-            "style": _part("page.css"),
+            "style": "".join(map(_part, _STYLES)),
             "script": self._script,
             # only this script runs, whatever a name may smuggle in
             "script_hash": b64encode(hashlib.sha256(self._script.encode()).digest()).decode(),

@@ -1,14 +1,16 @@
 """Reading and writing sound and picture: the only place that uses PyAV."""
 
 from .audio import AudioBlock, audio_blocks, audio_span, resampled
-from .encode import PREVIEW_TYPE, encode_preview, thumbnail, write_media
+from .encode import PREVIEW_TYPE, encode_preview, half_written, thumbnail, write_media
 from .frames import VideoFrame, frames
 from .identify import Identity, identify
 from .loudness import MomentaryLoudness
 from .probe import AudioTrack, MediaError, MediaInfo, VideoTrack, probe
+from .proxy import PROXY_FPS, write_proxies
 
 __all__ = [
     "PREVIEW_TYPE",
+    "PROXY_FPS",
     "AudioBlock",
     "AudioTrack",
     "Identity",
@@ -21,9 +23,11 @@ __all__ = [
     "audio_span",
     "encode_preview",
     "frames",
+    "half_written",
     "identify",
     "probe",
     "resampled",
     "thumbnail",
     "write_media",
+    "write_proxies",
 ]

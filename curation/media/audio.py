@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import os
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,13 +16,15 @@ import soxr
 from manifests.time import to_ticks
 
 from .clock import StreamClock
-from .decode import JITTER_SECONDS, ROUNDING_SECONDS, Decoder, Piece
+from .decode import Decoder
+from .join import Joiner, after, packet_grid
 from .probe import describe, open_media
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _PREROLL_SECONDS = 1.0
+_SILENT_SAMPLES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,34 +82,66 @@ def audio_blocks(
 def audio_span(path: str | os.PathLike[str], start: float, end: float) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """(rate in Hz, float32 (channels, n)) pieces that together are the sound in [start, end) seconds.
 
-    Reads only that part of the file. Gaps are zeros; sound that ends before `end` is not padded. Raises
-    MediaError when nothing can be decoded there.
+    The samples are those of `audio_blocks`, but only that part of the file is read. Gaps are zeros; sound that ends
+    before `end` is not padded. Raises MediaError when nothing can be decoded there.
     """
     # Decoders need some sound before the first sample that counts, and some files jump too far: then again,
     # from the beginning.
-    for seek in (max(0.0, start - _PREROLL_SECONDS), None):
+    ahead = start - _PREROLL_SECONDS
+    for seek in (ahead, None) if ahead > 0 else (None,):
+        grid = None if seek is None else packet_grid(path)
         with open_media(path) as container:
-            zero = describe(container).zero
+            info = describe(container)
             decoder = Decoder(container)
-            if seek is not None:
-                decoder.seek(seek + zero)
-            joiner = Joiner(StreamClock(zero + start, None, back_seconds=math.inf))
-            left = None
-            for silence, samples in joiner.join(decoder):
-                if left is None:
-                    if silence and seek:
-                        break
-                    left = to_ticks(end - start, decoder.rate)
-                piece = np.pad(samples, ((0, 0), (min(silence, left), 0)))[:, :left]
-                yield decoder.rate, piece
-                left -= piece.shape[1]
-                if left <= 0:
-                    return
+            if seek is None:
+                joined = after(start, Joiner(StreamClock(info.zero, info.duration)), decoder)
             else:
-                if left is not None:
-                    return
-                if seek is None:
-                    raise decoder.nothing()
+                decoder.seek(seek + info.zero)
+                joined = Joiner(StreamClock(info.zero, None, back_seconds=math.inf), start, grid).join(decoder)
+            first = next(joined, None)
+            if seek is not None and (first is None or first[0]):
+                continue
+            if first is None:
+                raise decoder.nothing()
+            left = to_ticks(end - start, decoder.rate)
+            for silence, samples in chain([first], joined):
+                for piece in chain(_silence(min(silence, left), samples), [samples]):
+                    yield decoder.rate, piece[:, :left]
+                    left -= min(left, piece.shape[1])
+                    if left == 0:
+                        return
+            return
+
+
+def mixed_span(
+    path: str | os.PathLike[str],
+    start: float,
+    end: float,
+    rate: int,
+    matrix: Callable[[int], NDArray[np.float32]] | None = None,
+) -> Iterator[NDArray[np.float32]]:
+    """The sound in [start, end) seconds mixed and at `rate` Hz, float32 (rows, n), n samples at most a second's.
+
+    `matrix` makes of a number of channels the (rows, channels) weights of the mix; without it, the mean of them.
+    Gaps, ends and errors as in `audio_span`.
+    """
+    left = to_ticks(end - start, rate)
+    lanes: list[Lane] = []
+    weights: NDArray[np.float32] | None = None
+    for native_rate, piece in audio_span(path, start, end):
+        if weights is None:
+            weights = np.full((1, len(piece)), 1 / len(piece), np.float32) if matrix is None else matrix(len(piece))
+            lanes = [Lane(native_rate, rate) for _ in weights]
+        for lane, row in zip(lanes, weights @ piece, strict=True):
+            lane.feed(row)
+        ready = min(lane.ready for lane in lanes)
+        left -= ready
+        yield np.stack([lane.take(ready) for lane in lanes])
+    if lanes:
+        for lane in lanes:
+            lane.feed(np.empty(0, np.float32), last=True)
+        ready = min(left, *(lane.ready for lane in lanes))  # a resampler may round the end up
+        yield np.stack([lane.take(ready) for lane in lanes])
 
 
 def resampled(mono: NDArray[np.float32], rate: int, wanted: int) -> NDArray[np.float32]:
@@ -116,41 +151,10 @@ def resampled(mono: NDArray[np.float32], rate: int, wanted: int) -> NDArray[np.f
     return np.asarray(soxr.resample(mono, rate, wanted, quality="HQ"), np.float32)
 
 
-class Joiner:
-    """Makes one unbroken signal that starts at zero out of a decoder's pieces."""
-
-    def __init__(self, clock: StreamClock) -> None:
-        self._clock = clock
-        self._end = 0  # samples placed so far
-
-    def join(self, decoder: Decoder) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """(samples of silence to put first, then these float32 (channels, n)), piece after piece."""
-        held: tuple[int, NDArray[np.float32]] | None = None  # only the last piece may be cut at its end
-        for piece in decoder.pieces():
-            if held is not None:
-                yield held
-            held = self._place(piece, decoder.rate)
-            if held[1].shape[1] == 0:
-                held = None
-        if held is not None:
-            silence, samples = held
-            yield silence, samples[:, : max(1, samples.shape[1] - decoder.padding)]
-
-    def _place(self, piece: Piece, rate: int) -> tuple[int, NDArray[np.float32]]:
-        count = piece.samples.shape[1]
-        offset = 0 if piece.time is None else self._offset(piece.time, rate, piece.lossy)
-        skip = min(max(-offset, 0), count)
-        silence = max(offset, 0) if count else 0
-        self._end += silence + count - skip
-        return silence, piece.samples[:, skip:]
-
-    def _offset(self, time: float, rate: int, lossy: bool) -> int:
-        offset = to_ticks(self._clock.seconds(time, self._end / rate), rate) - self._end
-        if self._end == 0:
-            return offset  # the first piece sets the start, to the sample
-        # After lost sound the timestamp is all there is, good to a millisecond or so.
-        jitter = ROUNDING_SECONDS if lossy else JITTER_SECONDS
-        return offset if abs(offset) > jitter * rate else 0
+def _silence(count: int, like: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    """`count` samples of it, a second or so at a time: a gap may be longer than what fits into memory."""
+    for begin in range(0, count, _SILENT_SAMPLES):
+        yield np.zeros((len(like), min(_SILENT_SAMPLES, count - begin)), np.float32)
 
 
 class Lane:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from av.error import FFmpegError
 
 from manifests.time import to_ticks
 
-from .probe import MediaError, audio_stream, one_line, read_packets
+from .probe import MediaError, audio_stream, one_line, read_packets, video_stream
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 ROUNDING_SECONDS = 0.002  # what a container's coarse clock alone can do to a timestamp
 JITTER_SECONDS = 0.05  # timestamps wander by less in healthy files: containers round them to 1 ms or worse
+_CUT_SECONDS = 0.1  # what a codec may put before the sound is less, and is cut off the first frames
 
 # Sample format to (stored type, factor, stored value of silence).
 _SAMPLE_FORMATS: dict[str, tuple[type[np.generic], float, int]] = {
@@ -66,6 +68,8 @@ class Decoder:
         self.rate = 0  # Hz, known with the first piece
         self.channels = 0
         self.errors = 0  # packets that failed so far
+        self.step = 0  # samples that the length of every frame is a multiple of, but for the first ones, which are cut
+        self._samples = 0
         self._packets_read = 0
         self._first_error = ""
         self._container = container
@@ -94,10 +98,18 @@ class Decoder:
         beyond = sum(frame.samples for frame in frames) - to_ticks((packet.duration or 0) * self._tick, rate)
         return beyond if beyond > ROUNDING_SECONDS * rate else 0
 
+    @property
+    def is_coarse(self) -> bool:
+        """Whether the container's clock ticks more slowly than the samples come."""
+        return self._tick * (self._context.sample_rate or 0) > 1
+
     def seek(self, time: float) -> None:
         """Go on with the sound at or somewhat before container time `time`, if the file can be searched."""
+        video = video_stream(self._container)
+        # Matroska's index is of the pictures; a search for sound would read all that lies before.
+        stream = video if video is not None and self._container.format.name == "matroska,webm" else self._stream
         with suppress(FFmpegError):
-            self._container.seek(round(time / self._tick), stream=self._stream)
+            self._container.seek(round(time / float(stream.time_base or 1)), stream=stream)
 
     def nothing(self) -> MediaError:
         """The error for a stream that gave no sample."""
@@ -130,6 +142,9 @@ class Decoder:
                     if frame.is_corrupt:
                         self._fail("damaged packet")
                         continue
+                    if self._samples > _CUT_SECONDS * frame.sample_rate:
+                        self.step = math.gcd(self.step, frame.samples)
+                    self._samples += frame.samples
                     # Not frame.time: what comes at the end, without a packet, has lost its time base.
                     time = None if frame.pts is None else frame.pts * self._tick
                     for alike in self._convert(frame):

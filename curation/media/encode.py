@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import re
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from itertools import chain
@@ -17,9 +19,9 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 
-from manifests.time import Segment, to_ticks
+from manifests.time import Segment
 
-from .audio import Lane, audio_span
+from .audio import mixed_span
 from .frames import frames as read_frames
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 PREVIEW_TYPE = "audio/webm"  # of what encode_preview returns: Opus, which every browser plays without extras
 _PREVIEW_RATE = 48000
+_PART = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.part(\.\w+)?")
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 
 
@@ -58,14 +61,14 @@ def write_media(
         raise ValueError(f"{os.fspath(path)}: frames need fps")
     if audio is not None and sample_rate is None:
         raise ValueError(f"{os.fspath(path)}: audio needs sample_rate")
-    with _beside(Path(path)) as target, _muxer(f"file:{target}") as output:
-        lanes: list[_Encoded] = []
+    with beside(Path(path)) as target, muxer(f"file:{target}") as output:
+        lanes: list[Encoded] = []
         if frames is not None and fps is not None:
             rate = Fraction(fps).limit_denominator(1001)
-            lanes.append(_encode_video(output, frames, rate, video_codec, video_options or {}))
+            lanes.append(encode_video(output, _as_pictures(frames), rate, video_codec, video_options or {}))
         if audio is not None and sample_rate is not None:
-            lanes.append(_encode_audio(output, audio, sample_rate, audio_codec, audio_bitrate))
-        _interleave(output, lanes)
+            lanes.append(encode_audio(output, audio, sample_rate, audio_codec, audio_bitrate))
+        interleave(lanes)
 
 
 def encode_preview(
@@ -78,9 +81,9 @@ def encode_preview(
     """
     seconds = segment.duration if max_seconds is None else min(segment.duration, max_seconds)
     target = io.BytesIO()
-    with _muxer(target, "webm") as output:
-        mono = _mono(path, segment.start, segment.start + seconds)
-        _interleave(output, [_encode_audio(output, mono, _PREVIEW_RATE, "libopus", bitrate)])
+    with muxer(target, "webm") as output:
+        mono = mixed_span(path, segment.start, segment.start + seconds, _PREVIEW_RATE)
+        interleave([encode_audio(output, mono, _PREVIEW_RATE, "libopus", bitrate)])
     return target.getvalue()
 
 
@@ -97,61 +100,78 @@ def thumbnail(path: str | os.PathLike[str], time: float, width: int = 160) -> by
     return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
 
 
-_Encoded = Iterator[tuple[float, list["Packet[Any]"]]]  # (how far it has come in seconds, what came out)
+# (how far it has come in seconds, the output and what came out for it)
+Encoded = Iterator[tuple[float, "OutputContainer", list["Packet[Any]"]]]
 
 
 @contextmanager
-def _muxer(target: str | io.BytesIO, format_name: str | None = None) -> Iterator[OutputContainer]:
-    # bitexact: no random ids, dates or versions, so that equal input gives equal bytes.
-    with av.open(target, "w", format=format_name, container_options={"fflags": "+bitexact"}) as output:
+def muxer(
+    target: str | io.BytesIO, format_name: str | None = None, options: Mapping[str, str] | None = None
+) -> Iterator[OutputContainer]:
+    """An output file, complete when the block ends. Equal streams make equal bytes."""
+    # bitexact: no random ids, dates or versions
+    chosen = {"fflags": "+bitexact", **(options or {})}
+    with av.open(target, "w", format=format_name, container_options=chosen) as output:
         yield output
 
 
-def _interleave(output: OutputContainer, lanes: list[_Encoded]) -> None:
-    """Run the encoders side by side, always the one that is behind: the muxer need not hold packets then."""
+def interleave(lanes: Sequence[Encoded], progress: Callable[[float], None] | None = None) -> None:
+    """Run the encoders side by side, always the one that is behind: the muxers need not hold packets then.
+
+    `progress` hears the seconds that all have come to.
+    """
     reached = dict.fromkeys(range(len(lanes)), 0.0)
     while reached:
         index = min(reached, key=reached.__getitem__)
         step = next(lanes[index], None)
         if step is None:
             del reached[index]
-        else:
-            reached[index], packets = step
-            output.mux(packets)
+            continue
+        reached[index], output, packets = step
+        output.mux(packets)
+        behind = min(reached.values())
+        if progress is not None and math.isfinite(behind):
+            progress(behind)
 
 
-def _encode_video(
+def encode_video(
     output: OutputContainer,
-    frames: Iterable[NDArray[np.uint8]],
+    pictures: Iterable[av.VideoFrame],
     fps: Fraction,
     codec: str,
     options: Mapping[str, str],
-) -> _Encoded:
-    rest = iter(frames)
+) -> Encoded:
+    """Picture k at k / `fps` seconds, as they are, all of the first one's size, which must be even."""
+    rest = iter(pictures)
     first = next(rest, None)
     if first is None:
         raise ValueError("no frames to write")
-    height, width, _ = first.shape
-    if height % 2 or width % 2:
-        raise ValueError(f"frames are {width} x {height}: both must be even, as colour has half the resolution")
-    added = output.add_stream(codec, rate=fps, options=dict(options), width=width, height=height)
+    if first.height % 2 or first.width % 2:
+        raise ValueError(
+            f"frames are {first.width} x {first.height}: both must be even, as colour has half the resolution"
+        )
+    added = output.add_stream(codec, rate=fps, options=dict(options), width=first.width, height=first.height)
     stream = cast(VideoStream, added)
+    stream.codec_context.color_range, stream.codec_context.colorspace = first.color_range, first.colorspace
 
-    def steps() -> Iterator[tuple[float, list[Packet[Any]]]]:
-        for index, image in enumerate(chain([first], rest)):
-            if image.shape != first.shape:
-                raise ValueError(f"frame {index} is {image.shape}, the first one {first.shape}")
-            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+    def steps() -> Encoded:
+        for index, frame in enumerate(chain([first], rest)):
             frame.pts, frame.time_base = index, 1 / fps
-            yield float((index + 1) / fps), stream.encode(frame)
-        yield math.inf, stream.encode(None)
+            yield float((index + 1) / fps), output, stream.encode(frame)
+        yield math.inf, output, stream.encode(None)
 
     return steps()
 
 
-def _encode_audio(
-    output: OutputContainer, audio: Iterable[NDArray[np.float32]], rate: int, codec: str, bitrate: int
-) -> _Encoded:
+def encode_audio(
+    output: OutputContainer,
+    audio: Iterable[NDArray[np.float32]],
+    rate: int,
+    codec: str,
+    bitrate: int,
+    options: Mapping[str, str] | None = None,
+) -> Encoded:
+    """float32 (channels, n) at `rate` Hz, pieces of any length."""
     pieces = (piece for piece in audio if piece.shape[1])
     first = next(pieces, None)
     if first is None:
@@ -159,46 +179,51 @@ def _encode_audio(
     channels = len(first)
     if channels not in _LAYOUTS:
         raise ValueError(f"{channels} audio channels, at most {max(_LAYOUTS)}")
-    stream = cast(AudioStream, output.add_stream(codec, rate=rate, layout=_LAYOUTS[channels], bit_rate=bitrate))
+    layout = _LAYOUTS[channels]
+    added = output.add_stream(codec, rate=rate, layout=layout, bit_rate=bitrate, options=dict(options or {}))
+    stream = cast(AudioStream, added)
 
-    def steps() -> Iterator[tuple[float, list[Packet[Any]]]]:
+    def steps() -> Encoded:
         position = 0
         for piece in chain([first], pieces):
             if len(piece) != channels:
                 raise ValueError(f"audio has {len(piece)} channels at {position / rate:.3f} s, before {channels}")
             for begin in range(0, piece.shape[1], rate):  # short steps, so that the picture can keep up
                 step = np.ascontiguousarray(piece[:, begin : begin + rate].T, np.float32).reshape(1, -1)
-                frame = av.AudioFrame.from_ndarray(step, format="flt", layout=_LAYOUTS[channels])
+                frame = av.AudioFrame.from_ndarray(step, format="flt", layout=layout)
                 frame.sample_rate, frame.pts, frame.time_base = rate, position, Fraction(1, rate)
                 position += frame.samples
-                yield position / rate, stream.encode(frame)
-        yield math.inf, stream.encode(None)
+                yield position / rate, output, stream.encode(frame)
+        yield math.inf, output, stream.encode(None)
 
     return steps()
 
 
-def _mono(path: str | os.PathLike[str], start: float, end: float) -> Iterator[NDArray[np.float32]]:
-    """The mean of the channels in [start, end) at the preview's rate, float32 (1, n)."""
-    left = to_ticks(end - start, _PREVIEW_RATE)
-    lane: Lane | None = None
-    for rate, piece in audio_span(path, start, end):
-        if lane is None:
-            lane = Lane(rate, _PREVIEW_RATE)
-        lane.feed(piece.mean(axis=0))
-        ready = lane.take(lane.ready)
-        left -= len(ready)
-        yield ready[np.newaxis]
-    if lane is not None:
-        lane.feed(np.empty(0, np.float32), last=True)
-        yield lane.take(min(lane.ready, left))[np.newaxis]  # a resampler may round the end up
-
-
 @contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """A hidden path in the same folder and with the same suffix, renamed to `path` when all went well."""
-    target = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+def beside(path: Path) -> Iterator[Path]:
+    """A new hidden file in the same folder and with the same suffix, renamed to `path` when all went well."""
+    target = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}.part{path.suffix}")
     try:
+        with open(target, "xb"):
+            pass  # it is ours: no link that somebody has put there is followed
         yield target
+        with open(target, "rb") as file:
+            os.fsync(file.fileno())  # after a power cut a name must not stand for half a file
         os.replace(target, path)
     finally:
         target.unlink(missing_ok=True)
+
+
+def half_written(folder: Path) -> Iterator[Path]:
+    """Files below `folder` that writers of media were killed over, or are writing now."""
+    for parent, _, names in os.walk(folder):
+        yield from (Path(parent, name) for name in names if _PART.fullmatch(name))
+
+
+def _as_pictures(images: Iterable[NDArray[np.uint8]]) -> Iterator[av.VideoFrame]:
+    shape: tuple[int, ...] | None = None
+    for index, image in enumerate(images):
+        if shape is not None and image.shape != shape:
+            raise ValueError(f"frame {index} is {image.shape}, the first one {shape}")
+        shape = image.shape
+        yield av.VideoFrame.from_ndarray(image, format="rgb24")

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, dropwhile
 from typing import TYPE_CHECKING
 
 import av
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 _NOISE_SECONDS = 1e-6  # times are sums of floats
 _ROUNDING_SECONDS = 0.001  # the coarsest tick in use is Matroska's, 1 ms
 # How far before the start to look for a key picture; None reads from the beginning. The first is right for
-# files with a sound index, the others are for those that jump too far.
-_SEEK_BACK_SECONDS = (0.0, 10.0, None)
+# files with a sound index, the others are for those that jump too far, or to no key picture.
+_SEEK_BACK_SECONDS = (0.0, 3.0, 10.0, None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +65,17 @@ def frames(
 
     Raises MediaError (at the first picture) when there is none, ValueError for fps <= 0 and start < 0.
     """
+    for picture, times in pictures_at(path, fps, start, end):
+        image = _upright(picture, size)
+        for time in times[:-1]:
+            yield VideoFrame(time, image.copy())  # each image is its own: the caller may write into it
+        yield VideoFrame(times[-1], image)
+
+
+def pictures_at(
+    path: str | os.PathLike[str], fps: float, start: float = 0.0, end: float | None = None
+) -> Iterator[tuple[av.VideoFrame, list[float]]]:
+    """As `frames`, but each picture as it was decoded and once, with the times at which it is on screen."""
     if not (math.isfinite(fps) and fps > 0 and math.isfinite(start) and start >= 0):
         raise ValueError(f"fps={fps}, start={start}: fps must be above 0, start at least 0, both finite")
     if end is not None and not math.isfinite(end):
@@ -76,13 +87,21 @@ def frames(
         # The first picture also stands in for the time before it, so it shows nothing until the second comes.
         if now is not None:
             times = _times(start, index, fps, min(picture.time, stop))
-            yield from _show(now, times, size)
+            if times:
+                yield now.frame, times
             index += len(times)
             if start + index / fps >= stop - _NOISE_SECONDS:
                 return
         now = picture
     if now is not None:
-        yield from _show(now, _times(start, index, fps, now.until if end is None else end), size)
+        times = _times(start, index, fps, now.until if end is None else end)
+        if times:
+            yield now.frame, times
+
+
+def quarter_turns(frame: av.VideoFrame) -> int:
+    """How often a picture must be turned left by 90 degrees to be upright, 0 to 3, as the camera noted it."""
+    return round(frame.rotation / 90) % 4
 
 
 def _times(start: float, index: int, fps: float, stop: float) -> list[float]:
@@ -91,17 +110,9 @@ def _times(start: float, index: int, fps: float, stop: float) -> list[float]:
     return [start + k / fps for k in range(index, index + count)]
 
 
-def _show(picture: _Picture, times: list[float], size: tuple[int, int] | None) -> Iterator[VideoFrame]:
-    if not times:
-        return
-    image = _image(picture.frame, size)
-    for time in times[:-1]:
-        yield VideoFrame(time, image.copy())  # each image is its own: the caller may write into it
-    yield VideoFrame(times[-1], image)
-
-
-def _image(frame: av.VideoFrame, size: tuple[int, int] | None) -> NDArray[np.uint8]:
-    turns = round(frame.rotation / 90) % 4  # counterclockwise, from the camera's own "this side up"
+def _upright(frame: av.VideoFrame, size: tuple[int, int] | None) -> NDArray[np.uint8]:
+    """A decoded picture as `VideoFrame.image`, of (width, height) `size` or as large as it is."""
+    turns = quarter_turns(frame)
     width, height = size or (None, None)
     if turns % 2:
         width, height = height, width
@@ -143,7 +154,12 @@ def _decode(
             container.seek(to_ticks(seek + info.zero, 1.0 / tick), stream=stream)
     clock = StreamClock(info.zero, info.duration)
     until: float | None = None
-    for packet in chain(read_packets(container, [stream], errors.append), [None]):
+    packets = read_packets(container, [stream], errors.append)
+    if seek is not None:
+        # A transport stream is searched by its clock alone. What comes before a key picture may well be decoded, from
+        # pictures that are not there.
+        packets = dropwhile(lambda packet: not packet.is_keyframe, packets)
+    for packet in chain(packets, [None]):
         try:
             for frame in context.decode(packet):
                 raw = None if frame.pts is None else frame.pts * tick

@@ -73,7 +73,10 @@ class AudioTrack:
 
 @dataclass(frozen=True)
 class VideoTrack:
-    """The video stream that is read. `start` is in seconds from zero; `fps`: average, None if unknown."""
+    """The video stream that is read. `start` is in seconds from zero; `fps`: average, None if unknown.
+
+    `pixel_aspect`: width of a pixel on screen over its height, before anything is turned.
+    """
 
     index: int
     codec: str
@@ -81,6 +84,7 @@ class VideoTrack:
     height: int
     fps: float | None
     start: float
+    pixel_aspect: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -237,6 +241,7 @@ def _video_track(stream: VideoStream, zero: float) -> VideoTrack:
         height=codec.height if codec is not None else 0,
         fps=float(stream.average_rate) if stream.average_rate else None,
         start=0.0 if start is None else start - zero,
+        pixel_aspect=float(stream.sample_aspect_ratio or 1),
     )
 
 

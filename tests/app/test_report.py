@@ -25,7 +25,7 @@ from manifests.schema import CorpusError
 from manifests.store import Corpus
 
 if TYPE_CHECKING:
-    from tests.app.conftest import Page
+    from browser import Page
 
 RATE = 16_000
 ODD = "sea \"of\" 'quotes' & <img src=x onerror=alert(1)>\nof \u202elines.mp4"

@@ -176,3 +176,11 @@ def peaks(signal: Float, rate: int, level: float = 0.3) -> list[float]:
     loud = np.flatnonzero(np.abs(signal) > level)
     bursts = np.split(loud, np.flatnonzero(np.diff(loud) > rate // 20) + 1) if len(loud) else []
     return [float(burst[np.argmax(np.abs(signal[burst]))]) / rate for burst in bursts]
+
+
+def lag(sound: Float, expected: Float) -> int:
+    """By how many samples `sound` comes later than `expected`, both (n,), where they agree best."""
+    size = 2 * max(len(sound), len(expected))
+    spectra = np.fft.rfft(sound, size) * np.fft.rfft(expected, size).conj()
+    best = int(np.argmax(np.fft.irfft(spectra, size)))
+    return best if best < size // 2 else best - size

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from curation.media import MediaError, VideoFrame, frames, write_media
+from curation.media import MediaError, VideoFrame, frames, probe, write_media
 
 if str(Path(__file__).parent) not in sys.path:
     sys.path.append(str(Path(__file__).parent))
@@ -98,6 +98,26 @@ def test_a_start_in_the_middle(folder: Path, suffix: str, start: float) -> None:
     assert numbers(shown) == list(range(first, 100))[: len(shown)]
     assert abs(len(shown) - (100 - start * 10)) <= 0.5
     assert times(shown) == [start + k / 10 for k in range(len(shown))]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+def test_a_start_between_pictures_that_refer_to_what_comes_before_them(tmp_path: Path, suffix: str) -> None:
+    """Not every picture that stands alone is one to start from: those after it may still refer to earlier ones."""
+    path = tmp_path / f"a{suffix}"
+    write_media(
+        path,
+        frames=files.numbered_frames(250),
+        fps=12.5,
+        video_options={"g": "38", "bf": "0"},
+        audio=[files.tone(48000, 20)],
+        sample_rate=48000,
+    )
+    track = probe(path).video
+    assert track is not None
+    late = track.start  # the sound, and so zero, may come before the picture
+    for start in (0.417, 3.3, 6.61, 9.9, 14.85):
+        shown = list(frames(path, 12.5, start=start, end=start + 1))
+        assert numbers(shown) == [int((frame.time - late + 0.0005) * 12.5) for frame in shown]
 
 
 def test_uneven_pictures_stay_until_the_next_one_comes(folder: Path) -> None:

@@ -1,5 +1,10 @@
+"""What the tests of several folders share: a real browser, and recordings of surf."""
+
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -7,9 +12,26 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+sys.path.insert(0, str(Path(__file__).parent / "shared"))
+
+from browser import Page
+
 from curation.media import write_media
 
 Sound = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """A tab of a browser that has never run before, one for all tests: `open` forgets what was there."""
+    names = [os.environ.get("CHROMIUM") or "chromium", "chromium-browser", "google-chrome"]
+    program = next(filter(None, map(shutil.which, names)), None)
+    assert program, "this test drives Chromium: install it, or name the program with CHROMIUM=..."
+    page = Page(program, tmp_path_factory.mktemp("profile"))
+    try:
+        yield page
+    finally:
+        page.close()
 
 
 def surf(seconds: float, seed: int, rate: int = 16_000) -> Iterator[NDArray[np.float32]]:

@@ -6,16 +6,12 @@ import fcntl
 import json
 import os
 import select
-import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 _PATIENCE = 60.0  # seconds for one answer, on a busy machine
 _FLAGS = (
@@ -83,9 +79,13 @@ class Page:
             mobile=False,
         )
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self.visit(path.as_uri())
+
+    def visit(self, url: str) -> None:
+        """Go to an address and wait until its page has loaded."""
         for seen in (self._events, self.complaints, self.requested):
             seen.clear()
-        self.call("Page.navigate", url=path.as_uri())
+        self.call("Page.navigate", url=url)
         while "Page.loadEventFired" not in self._events:
             self._receive()
 
@@ -160,16 +160,3 @@ def _high_pipe() -> tuple[int, int]:
     for end in ends:
         os.close(end)
     return high[0], high[1]
-
-
-@pytest.fixture(scope="session")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    """A tab of a browser that has never run before, one for all tests: `open` forgets what was there."""
-    names = [os.environ.get("CHROMIUM") or "chromium", "chromium-browser", "google-chrome"]
-    program = next(filter(None, map(shutil.which, names)), None)
-    assert program, "this test drives Chromium: install it, or name the program with CHROMIUM=..."
-    page = Page(program, tmp_path_factory.mktemp("profile"))
-    try:
-        yield page
-    finally:
-        page.close()

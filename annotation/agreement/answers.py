@@ -1,0 +1,74 @@
+"""Which annotations count: the latest version of each, submitted, its annotator's own, one a person and task."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from manifests.records import Annotation, Task
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What people answered. `by_task`: by task and annotator, without known answers. `known`: those, by task.
+
+    `forged`: annotations whose latest version somebody else wrote. `skipped`: by annotator, tasks skipped.
+    `unplanned`: annotations of tasks that are not in the table.
+    """
+
+    by_task: Mapping[str, Mapping[str, Annotation]]
+    known: Mapping[str, Annotation]
+    forged: tuple[Annotation, ...]
+    skipped: Mapping[str, int]
+    unplanned: int
+
+
+def collect(tasks: Mapping[str, Task], annotations: Iterable[Annotation]) -> Answers:
+    """The answers to `tasks`, given by key, among all versions of all annotations.
+
+    Whoever only marks an answer as the known one rewrites it too: with the same content as a version that was the
+    annotator's own, it is not forged. A known answer is a measure for others and does not agree or disagree itself.
+    """
+    versions: dict[str, list[Annotation]] = defaultdict(list)
+    for annotation in annotations:
+        versions[annotation.annotation_id].append(annotation)
+    by_task: dict[str, dict[str, Annotation]] = defaultdict(dict)
+    known: dict[str, Annotation] = {}
+    forged: list[Annotation] = []
+    skips: dict[str, set[str]] = defaultdict(set)
+    unplanned = 0
+    latest = [sorted(rows, key=_age) for rows in versions.values()]
+    for *before, last in sorted(latest, key=lambda rows: _age(rows[-1])):
+        if last.state == "deleted":
+            continue
+        if last.task_key not in tasks:
+            unplanned += 1
+        elif last.forged and not any(_same(last, row) for row in before if not row.forged):
+            forged.append(last)
+        elif last.state == "skipped":
+            skips[last.annotator].add(last.task_key)
+        elif last.ground_truth:
+            known[last.task_key] = last
+        else:
+            by_task[last.task_key][last.annotator] = last  # the later one of the same person takes the place
+    return Answers(
+        by_task={key: dict(sorted(by_task[key].items())) for key in sorted(by_task)},
+        known=known,
+        forged=tuple(sorted(forged, key=lambda row: (row.annotator, row.task_key, row.annotation_id))),
+        skipped={name: sum(name not in by_task.get(key, {}) for key in keys) for name, keys in sorted(skips.items())},
+        unplanned=unplanned,
+    )
+
+
+def _age(version: Annotation) -> tuple[datetime, datetime, str]:
+    return version.updated_at, version.pulled_at, version.version_id
+
+
+def _same(one: Annotation, other: Annotation) -> bool:
+    """Whether two versions say the same about the sound."""
+    return all(
+        getattr(one, field) == getattr(other, field)
+        for field in ("annotator", "state", "verdict", "reasons", "caption", "av_sync", "regions")
+    )

@@ -1,0 +1,40 @@
+"""From annotations to consensus: what the votes about each window and span come to. Records in, records out.
+
+`collect_votes` says which answers count, `decide` gives each window its outcome or conflict, `group_spans` says which
+spans are heard, `new_verdicts` which rows the table of verdicts lacks.
+"""
+
+from .em import Fit, fit_dawid_skene
+from .outcome import Conflict, Outcome, RuleName, Settings, UnknownRule, decide, rule_named, side
+from .regions import weigh_marks
+from .rules import Decision, dawid_skene, gold_weight, majority, weighted
+from .spans import Incomplete, Spans, group_spans, new_verdicts
+from .votes import Vote, Votes, Window, collect_votes, window_of
+
+__all__ = [
+    "Conflict",
+    "Decision",
+    "Fit",
+    "Incomplete",
+    "Outcome",
+    "RuleName",
+    "Settings",
+    "Spans",
+    "UnknownRule",
+    "Vote",
+    "Votes",
+    "Window",
+    "collect_votes",
+    "dawid_skene",
+    "decide",
+    "fit_dawid_skene",
+    "gold_weight",
+    "group_spans",
+    "majority",
+    "new_verdicts",
+    "rule_named",
+    "side",
+    "weigh_marks",
+    "weighted",
+    "window_of",
+]

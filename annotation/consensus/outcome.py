@@ -1,0 +1,226 @@
+"""What the votes about a window come to: an outcome, or a conflict that an adjudicator has to settle.
+
+What an answer is a vote for:
+
+- "keep" keeps the window but for the contaminants that its author marked.
+- "reject" for contaminants alone, with at least one region for each of them, says where it is that something is wrong:
+  all the rest was heard too and found good. It is a vote for keeping the window but for those stretches.
+- any other "reject" (without a reason, for a reason that no region can settle, for a contaminant without a region) is
+  of the whole window.
+- "unsure" is a vote for neither.
+
+Where contaminants are is told by those who keep, and by others who marked at least one: an answer that gives the window
+up, or no answer, need not say where. Their shares decide stretch by stretch (`regions`), whatever the decision.
+
+One voter decides alone. Several are in conflict when the rule cannot decide, when it decides for "unsure", when it is
+less sure than `min_confidence`, or when the window is kept with more than `max_contested` seconds of contested
+contaminants. What an adjudicator answered counts by the same meaning and outranks the votes, unless their conflict
+began only after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, assert_never, get_args
+
+from manifests.records import Judgement, Stretch, VerdictMethod
+from manifests.time import from_ms, to_ms
+
+from .regions import SLACK, Contested, Weighed, merged, weigh_marks
+from .rules import BETA_PRIOR, Ballots, Decision, Gold, dawid_skene, gold_weight, majority, weighted
+from .votes import JUDGEMENTS, Vote, Votes, Window
+
+RuleName = Literal["majority", "weighted", "dawid_skene"]
+RULES: tuple[RuleName, ...] = get_args(RuleName)
+_SHOWN = 3  # contested stretches that a cause names
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How votes become outcomes: the rule, and when its result is a conflict all the same.
+
+    `min_confidence`: 0 to 1. `max_contested`, `slack`: seconds (`regions.weigh_marks`). `prior`: of "weighted".
+    `smoothing`: of "dawid_skene".
+    """
+
+    rule: RuleName = "majority"
+    min_confidence: float = 0.6
+    max_contested: float = 0.5
+    slack: float = SLACK
+    prior: tuple[float, float] = BETA_PRIOR
+    smoothing: float = 1.0
+
+
+def rule_named(name: str) -> RuleName:
+    """The rule of that name. Raises UnknownRule naming those there are."""
+    for rule in RULES:
+        if rule == name:
+            return rule
+    raise UnknownRule(f"no rule {name!r} among {', '.join(RULES)}")
+
+
+class UnknownRule(ValueError):
+    """A rule that there is not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a window comes to. `excised` in seconds of the recording; `confidence` None where one person decided.
+
+    `reasons`: those that at least half of the deciding side gave. `voters`: everybody whose answer was used. `made_at`:
+    when the last of these answers was changed.
+    """
+
+    window: Window
+    decision: Judgement
+    reasons: tuple[str, ...]
+    excised: tuple[Stretch, ...]
+    confidence: float | None
+    method: VerdictMethod
+    voters: tuple[str, ...]
+    made_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conflict:
+    """A window that its votes do not settle, and why; `began`: when the votes first stood against each other."""
+
+    window: Window
+    cause: str
+    voters: tuple[str, ...]
+    began: datetime
+
+
+def decide(
+    votes: Votes, settings: Settings | None = None, gold: Gold | None = None
+) -> dict[Window, Outcome | Conflict]:
+    """The outcome or conflict of each window that somebody voted on or adjudicated, in order.
+
+    `gold`: by annotator, right answers and how many known ones they were asked for; only the rule "weighted" uses it.
+    """
+    settings = Settings() if settings is None else settings
+    gold = {} if gold is None else gold
+    ballots = {window: {name: side(vote) for name, vote in by.items()} for window, by in votes.by_window.items()}
+    decisions = _decisions(ballots, settings, gold)
+    results: dict[Window, Outcome | Conflict] = {}
+    for window in sorted({*votes.by_window, *votes.adjudicated}):
+        adjudicated = votes.adjudicated.get(window)
+        result: Outcome | Conflict | None = None
+        if here := votes.by_window.get(window):
+            result = _result(window, here, decisions[window], settings, gold)
+        if adjudicated is not None and not (isinstance(result, Conflict) and adjudicated.made_at < result.began):
+            result = _alone(window, adjudicated, "adjudicator")
+        if result is not None:
+            results[window] = result
+    return results
+
+
+def side(vote: Vote) -> Judgement:
+    """What the answer is a vote for, when a "reject" that says where something is wrong keeps the rest."""
+    return "keep" if vote.judgement == "reject" and _localises(vote) else vote.judgement
+
+
+def _localises(vote: Vote) -> bool:
+    return bool(vote.reasons) and all(reason in vote.marks for reason in vote.reasons)  # marks are of contaminants
+
+
+def _decisions(ballots: Ballots, settings: Settings, gold: Gold) -> dict[Window, Decision]:
+    match settings.rule:
+        case "majority":
+            return majority(ballots)
+        case "weighted":
+            return weighted(ballots, gold, settings.prior)
+        case "dawid_skene":
+            return dawid_skene(ballots, settings.smoothing)
+        case other:
+            assert_never(other)
+
+
+def _result(
+    window: Window, votes: Mapping[str, Vote], decision: Decision, settings: Settings, gold: Gold
+) -> Outcome | Conflict:
+    if len(votes) == 1:
+        return _alone(window, next(iter(votes.values())), "single")
+    telling = {name: vote.marks for name, vote in votes.items() if vote.judgement == "keep" or vote.marks}
+    weights = None
+    if settings.rule == "weighted":
+        # whoever errs more often than not has no say here: not marking would count as hearing
+        weights = {name: max(gold_weight(gold, name, settings.prior), 0.0) for name in telling}
+    marked = weigh_marks(telling, weights, settings.slack)
+    if cause := _cause(votes, decision, marked, len(telling), settings):
+        return Conflict(window=window, cause=cause, voters=tuple(sorted(votes)), began=_began(votes.values()))
+    assert decision.judgement is not None
+    return Outcome(
+        window=window,
+        decision=decision.judgement,
+        reasons=_reasons([votes[name] for name in decision.by]),
+        excised=_stretches(marked),
+        confidence=decision.confidence,
+        method=settings.rule,
+        voters=tuple(sorted(votes)),
+        made_at=max(vote.made_at for vote in votes.values()),
+    )
+
+
+def _alone(window: Window, vote: Vote, method: VerdictMethod) -> Outcome:
+    """The outcome where one answer decides."""
+    return Outcome(
+        window=window,
+        decision=side(vote),
+        reasons=vote.reasons,
+        excised=_stretches(weigh_marks({vote.annotator: vote.marks})),
+        confidence=None,
+        method=method,
+        voters=(vote.annotator,),
+        made_at=vote.made_at,
+    )
+
+
+def _cause(
+    votes: Mapping[str, Vote], decision: Decision, marked: Weighed, telling: int, settings: Settings
+) -> str | None:
+    """Why the votes settle nothing, or None when they do."""
+    sides = [side(vote) for vote in votes.values()]
+    counted = ", ".join(f"{sides.count(one)} {one}" for one in JUDGEMENTS if one in sides)
+    if decision.judgement is None or decision.judgement == "unsure":
+        return counted
+    if decision.confidence < settings.min_confidence:
+        return (
+            f"{counted}: {decision.judgement} with confidence {decision.confidence:.2f} < {settings.min_confidence:.2f}"
+        )
+    spans = merged((one.start_ms, one.end_ms) for one in marked.contested)
+    if decision.judgement == "keep" and sum(end - start for start, end in spans) > to_ms(settings.max_contested):
+        return _contested(marked.contested, telling)
+    return None
+
+
+def _contested(stretches: tuple[Contested, ...], telling: int) -> str:
+    longest = sorted(stretches, key=lambda one: (one.start_ms - one.end_ms, one.start_ms, one.label))[:_SHOWN]
+    shown = [
+        f"{one.label} at {from_ms(one.start_ms):.1f} to {from_ms(one.end_ms):.1f} s marked by {one.most} of {telling}"
+        for one in sorted(longest, key=lambda one: (one.start_ms, one.end_ms, one.label))
+    ]
+    more = len(stretches) - len(shown)
+    return "; ".join([*shown, f"{more} more"] if more else shown)
+
+
+def _began(votes: Iterable[Vote]) -> datetime:
+    """When the second of the sides was taken; among people of one side, when the second of them answered."""
+    first: dict[Judgement, datetime] = {}
+    times = []
+    for vote in votes:
+        times.append(vote.made_at)
+        first[side(vote)] = min(vote.made_at, first.get(side(vote), vote.made_at))
+    return sorted(first.values() if len(first) > 1 else times)[1]
+
+
+def _reasons(deciding: list[Vote]) -> tuple[str, ...]:
+    given = [reason for vote in deciding for reason in vote.reasons]
+    return tuple(sorted(reason for reason in set(given) if 2 * given.count(reason) >= len(deciding)))
+
+
+def _stretches(marked: Weighed) -> tuple[Stretch, ...]:
+    spans = sorted((start, end, label) for label, spans in marked.agreed.items() for start, end in spans)
+    return tuple(Stretch(start=from_ms(start), end=from_ms(end), label=label) for start, end, label in spans)

@@ -1,0 +1,107 @@
+"""Rules that make one judgement of several: majority, weighted by known answers, and Dawid and Skene's model.
+
+A rule takes the ballots of all windows and gives each its decision. Which answers are votes for what, and what follows
+from a decision, is said in `outcome`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from manifests.records import Judgement
+
+from .em import fit_dawid_skene
+from .votes import JUDGEMENTS, Window
+
+Ballots = Mapping[Window, Mapping[str, Judgement]]
+"""By window and annotator, what was voted for."""
+Gold = Mapping[str, tuple[int, int]]
+"""By annotator, how many tasks with a known answer they got right, and of how many."""
+
+BETA_PRIOR = (4.0, 1.0)
+"""As if everybody had got four of five known answers right before the first one."""
+_SAME = 1e-9  # what differs by less is a tie: sums of floats depend on whom one adds first
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`judgement`: None where the rule cannot decide. `confidence`: 0 to 1, of the best. `by`: who voted for it."""
+
+    judgement: Judgement | None
+    confidence: float
+    by: tuple[str, ...]
+
+
+def majority(ballots: Ballots) -> dict[Window, Decision]:
+    """What most voted for, "unsure" being a vote like others; a tie decides nothing. Confidence: their share."""
+    return {
+        window: _decision(votes, {judgement: count / len(votes) for judgement, count in _counts(votes).items()})
+        for window, votes in ballots.items()
+    }
+
+
+def weighted(ballots: Ballots, gold: Gold, prior: tuple[float, float] = BETA_PRIOR) -> dict[Window, Decision]:
+    """The judgement with the largest sum of weights (`gold_weight`); a tie, or a sum of 0 or less, decides nothing.
+
+    Confidence: e to the sums, as shares of all three judgements. Where errors are independent and two judgements are
+    possible, that is how probable the decision is (S. Nitzan and J. Paroush, "Optimal Decision Rules in Uncertain
+    Dichotomous Choice Situations", 1982); with the third beside it, which nobody may have voted for, it is less.
+    """
+    decisions = {}
+    for window, votes in ballots.items():
+        sums = {
+            judgement: math.fsum(gold_weight(gold, name, prior) for name, vote in votes.items() if vote == judgement)
+            for judgement in JUDGEMENTS
+        }
+        top = max(sums.values())
+        shares = {judgement: math.exp(total - top) for judgement, total in sums.items()}
+        whole = math.fsum(shares.values())
+        decision = _decision(votes, {judgement: share / whole for judgement, share in shares.items()})
+        decisions[window] = decision if top > _SAME else replace(decision, judgement=None, by=())
+    return decisions
+
+
+def gold_weight(gold: Gold, annotator: str, prior: tuple[float, float] = BETA_PRIOR) -> float:
+    """The log-odds that the annotator is right: of the posterior mean under a Beta prior of (right, wrong) answers.
+
+    Below 0 for who is wrong more often than right: their vote is evidence against what they say. Who never heard a
+    task with a known answer gets the prior's. Raises ValueError for counts or a prior that cannot be.
+    """
+    right, of = gold.get(annotator, (0, 0))
+    if not 0 <= right <= of:
+        raise ValueError(f"{annotator}: {right} right answers of {of}, must be from 0 to {of}")
+    if not min(prior) > 0:
+        raise ValueError(f"Beta prior is {prior}, both numbers must be above 0")
+    return math.log(right + prior[0]) - math.log(of - right + prior[1])
+
+
+def dawid_skene(ballots: Ballots, smoothing: float = 1.0) -> dict[Window, Decision]:
+    """The judgement that is most probable under the model of `fit_dawid_skene`, fitted on all ballots.
+
+    Confidence: that probability. A tie decides nothing. The model learns who errs how from agreement alone: it
+    wants dozens of windows that several people heard; with few, maximum likelihood (`smoothing` 0) is far too sure.
+    """
+    votes = [(window, name, vote) for window, by in sorted(ballots.items()) for name, vote in sorted(by.items())]
+    if not votes:
+        return {}
+    fit = fit_dawid_skene(votes, JUDGEMENTS, smoothing=smoothing)
+    rows = dict(zip(fit.items, fit.posteriors.tolist(), strict=True))
+    return {
+        window: _decision(by, dict(zip(JUDGEMENTS, rows[window], strict=True))) for window, by in ballots.items() if by
+    }
+
+
+def _counts(votes: Mapping[str, Judgement]) -> dict[Judgement, int]:
+    return {judgement: sum(vote == judgement for vote in votes.values()) for judgement in JUDGEMENTS}
+
+
+def _decision(votes: Mapping[str, Judgement], shares: Mapping[Judgement, float]) -> Decision:
+    """The judgement with the largest share. What nobody voted for is never decided, however probable."""
+    confidence = max(shares.values())
+    best = [judgement for judgement, share in shares.items() if share >= confidence - _SAME]
+    by = tuple(sorted(name for name, vote in votes.items() if vote == best[0]))
+    if len(best) > 1 or not by:
+        return Decision(None, confidence, ())
+    return Decision(best[0], min(confidence, 1.0), by)

@@ -1,0 +1,192 @@
+"""Pull: what annotators answered since the last time, every version of it kept.
+
+Rows are only added: a changed answer is a new version, a deleted one gets a version that says so. Only tasks that
+changed are fetched; how far the last pull came is kept beside the server's data, and without that all is fetched again,
+to the same rows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from curation.evidence import write_annotator_events
+from curation.steps import Step, StepCallback
+from manifests.annotations import latest_versions
+from manifests.files import write_beside
+from manifests.lock import exclusive
+from manifests.records import Annotation, Task
+from manifests.store import Corpus
+
+from .answers import annotation_of, named
+from .client import PAGE, Project, Server
+from .page import Variant
+from .projects import check_page, kind_of, our_projects
+from .projects import mark as mark_of
+from .server import ServerError
+
+OVERLAP = timedelta(seconds=10)  # tasks that changed while the last pull ran are looked at again
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What a pull brought: numbers of rows, and lines on what could not be read or should be looked at."""
+
+    new: int
+    changed: int
+    deleted: int
+    skipped: int
+    forged: tuple[str, ...]
+    problems: tuple[str, ...]
+    tasks: int
+
+
+def pull(corpus: Corpus, server: Server, on_step: StepCallback | None = None) -> Pulled:
+    """Fetch what changed and write it to `annotations`, and its regions to `events`.
+
+    Raises ServerError when the server has no project of this corpus or one asks other questions than ours; nothing is
+    written then.
+    """
+    server.whoami()
+    with exclusive(corpus.path / ".annotation.lock", "annotate"):
+        with corpus.lock("annotate"):
+            corpus_id = corpus.identity()
+        tasks: dict[str, Task] = {row.task_key: row for row in corpus.table("tasks").rows()}
+        projects = our_projects(server, corpus_id)
+        if not projects:
+            raise ServerError(f"{server.url}: no project of {corpus.path} there; lpse annotate push makes them")
+        for project in projects:
+            picture = "picture" in project.description.rpartition("[lpse ")[2]
+            check_page(
+                project, Variant(picture, "adjudicate" in project.description.rpartition("[lpse ")[2]), server.url
+            )
+        latest = latest_versions(corpus.table("annotations").rows())
+        state_path = corpus.path / "annotation" / "pulled.json"
+        state = _read_state(state_path)
+        people, pulled_at = server.people(), datetime.now(UTC)
+        rows: list[Annotation] = []
+        problems: list[str] = []
+        seen = 0
+        for index, project in enumerate(projects):
+            ours = {
+                key: task for key, task in tasks.items() if mark_of(corpus_id, kind_of(task)) in project.description
+            }
+            name = f"{server.url} {project.id}"
+            exported, complete, instant = _changed(server, project, state.get(name))
+            seen += len(exported)
+            found, here = _records(exported, ours, people, pulled_at)
+            problems += here
+            rows += _versions(found, latest, exported, ours, complete, pulled_at)
+            state[name] = {"tasks": project.tasks, "updated_at": instant}
+            if on_step:
+                on_step(Step("pull", "items", index + 1, len(projects), len(projects)))
+        with corpus.lock("annotate pull"):
+            corpus.append("annotations", rows)
+            if rows:
+                write_annotator_events(corpus)
+        # last: killed before, the next pull fetches the same again and finds it known
+        state_path.parent.mkdir(exist_ok=True)
+        with write_beside(state_path) as file:
+            file.write(json.dumps(state, indent=1).encode())
+    known = set(latest)
+    return Pulled(
+        new=sum(row.annotation_id not in known for row in rows),
+        changed=sum(row.annotation_id in known and row.state != "deleted" for row in rows),
+        deleted=sum(row.state == "deleted" for row in rows),
+        skipped=sum(row.state == "skipped" for row in rows),
+        forged=tuple(
+            f"annotation of {row.annotator} (task {row.task_key}) was written by {row.updated_by}: it does not count"
+            for row in rows
+            if row.forged and row.state != "deleted"
+        ),
+        problems=tuple(problems),
+        tasks=seen,
+    )
+
+
+def _changed(
+    server: Server, project: Project, state: Mapping[str, Any] | None
+) -> tuple[list[dict[str, Any]], bool, str | None]:
+    """Exported tasks, whether these are all there are, and until which instant the server was looked at.
+
+    A task that was deleted changes nothing that could be asked for but the number of tasks.
+    """
+    since = None if state is None else state.get("updated_at")
+    complete = since is None or project.tasks < int(state["tasks"] if state else 0)
+    if complete:
+        ids = list(server.task_keys(project.id))
+    else:
+        ids = list(server.task_keys(project.id, changed_after=datetime.fromisoformat(str(since)) - OVERLAP))
+    # one request for all is quicker than one for each PAGE of them, as long as most are wanted
+    exported = server.export(project.id, ids if len(ids) <= PAGE else None)
+    if len(ids) > PAGE:
+        wanted = set(ids)
+        exported = [task for task in exported if task["id"] in wanted]
+    instants = [str(task["updated_at"]) for task in exported if task.get("updated_at")]
+    instant = max((datetime.fromisoformat(text.replace("Z", "+00:00")) for text in instants), default=None)
+    return exported, complete, since if instant is None else instant.isoformat()
+
+
+def _records(
+    exported: Iterable[Mapping[str, Any]], ours: Mapping[str, Task], people: Mapping[int, str], pulled_at: datetime
+) -> tuple[dict[str, Annotation], list[str]]:
+    """The annotations of exported tasks by annotation_id, and what could not be read."""
+    found: dict[str, Annotation] = {}
+    problems: list[str] = []
+    for exported_task in exported:
+        key = exported_task.get("data", {}).get("task_key")
+        if key not in ours:
+            if exported_task.get("annotations"):
+                problems.append(
+                    f"task {exported_task['id']} on the server is none of ours (task_key {key!r}): left out"
+                )
+            continue
+        for answer in exported_task.get("annotations", ()):
+            try:
+                record, faults = annotation_of(answer, ours[key], people, pulled_at)
+            except (KeyError, TypeError, ValueError) as error:
+                problems.append(f"task {key}: annotation {answer.get('id')} cannot be read: {error!r}")
+                continue
+            problems += faults
+            found[record.annotation_id] = record
+    return found, problems
+
+
+def _versions(
+    found: Mapping[str, Annotation],
+    latest: Mapping[str, Annotation],
+    exported: Iterable[Mapping[str, Any]],
+    ours: Mapping[str, Task],
+    complete: bool,
+    pulled_at: datetime,
+) -> list[Annotation]:
+    """The rows that say something new: other versions, and known annotations that are gone."""
+    rows = [
+        row
+        for row in found.values()
+        if row.annotation_id not in latest or latest[row.annotation_id].version_id != row.version_id
+    ]
+    looked_at = set(ours) if complete else {task.get("data", {}).get("task_key") for task in exported}
+    of: dict[str, list[Annotation]] = defaultdict(list)
+    for row in latest.values():
+        of[row.task_key].append(row)
+    for key in sorted(looked_at & set(of)):
+        for row in of[key]:
+            if row.state != "deleted" and row.annotation_id not in found:
+                # the server keeps no time of it: it was there at `updated_at`, and is gone at `pulled_at`
+                rows.append(named(replace(row, state="deleted", updated_at=pulled_at, pulled_at=pulled_at)))
+    return rows
+
+
+def _read_state(path: Path) -> dict[str, dict[str, Any]]:
+    """How far the last pull came in each project; nothing where that was lost."""
+    try:
+        state: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return state

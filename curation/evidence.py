@@ -1,0 +1,101 @@
+"""Human evidence: what people decided and marked, as the decision over a recording takes it.
+
+It is tied to time, never to cuts, and outranks the detectors where somebody heard.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import pyarrow.compute as pc
+
+from manifests.annotations import latest_versions
+from manifests.labels import load_labels
+from manifests.records import Annotation, Event, Verdict
+from manifests.store import Corpus
+from manifests.time import Segment, Timeline
+from manifests.verdicts import current
+
+ANNOTATOR = "annotator:"  # what the source of an annotator's events begins with
+# A verdict's ends are whole milliseconds, a recording's end is not: no doubt is left in between.
+EDGE_SECONDS = 0.002
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What people said about one recording.
+
+    `cleared`: heard and kept, but for `excised` (contaminants by label). `rejected`: turned down as a whole, each span
+    with its reasons. `unsure`: heard, and nobody could tell.
+    """
+
+    cleared: Timeline = field(default=Timeline())
+    excised: Mapping[str, Timeline] = field(default_factory=dict)
+    rejected: tuple[tuple[Segment, tuple[str, ...]], ...] = ()
+    unsure: Timeline = field(default=Timeline())
+
+    @property
+    def refused(self) -> Timeline:
+        """All that was turned down."""
+        return Timeline(segment for segment, _ in self.rejected)
+
+    @property
+    def settled(self) -> Timeline:
+        """Where detectors have nothing to say any more."""
+        return (self.cleared | self.refused).pad(EDGE_SECONDS)
+
+
+NOBODY = Evidence()  # where nobody heard anything
+
+
+def evidence(verdicts: Iterable[Verdict]) -> Evidence:
+    """The evidence of one recording's verdicts: where two overlap, the later one counts."""
+    cleared, unsure = Timeline(), Timeline()
+    excised: dict[str, Timeline] = {}
+    rejected: list[tuple[Segment, tuple[str, ...]]] = []
+    for row in current(verdicts):
+        here = Timeline([row.segment])
+        cleared, unsure = cleared - here, unsure - here
+        excised = {label: timeline - here for label, timeline in excised.items()}
+        rejected = [(part, why) for segment, why in rejected for part in Timeline([segment]) - here]
+        if row.decision == "keep":
+            cleared |= here
+            for one in row.excised:
+                excised[one.label] = excised.get(one.label, Timeline()) | Timeline([one.segment])
+        elif row.decision == "reject":
+            rejected.append((row.segment, row.reasons))
+        else:
+            unsure |= here
+    return Evidence(cleared, {label: t for label, t in excised.items() if t}, tuple(sorted(rejected)), unsure)
+
+
+def load_evidence(corpus: Corpus) -> dict[str, Evidence]:
+    """The evidence of every recording that has any."""
+    rows: dict[str, list[Verdict]] = defaultdict(list)
+    for row in corpus.table("verdicts").rows():
+        rows[row.recording_id].append(row)
+    return {recording_id: evidence(here) for recording_id, here in rows.items()}
+
+
+def annotator_events(annotations: Iterable[Annotation]) -> list[Event]:
+    """The regions that annotators marked, as events: of each answer its latest version, forged ones left out."""
+    vocabulary = set(load_labels().names)
+    events = {
+        (row.recording_id, region.start, region.end, region.label, row.annotator): None
+        for row in latest_versions(annotations).values()
+        if row.state == "submitted" and not row.forged
+        for region in row.regions
+        if region.label in vocabulary
+    }
+    return [
+        Event(recording_id=recording_id, start=start, end=end, label=label, source=ANNOTATOR + annotator)
+        for recording_id, start, end, label, annotator in sorted(events)
+    ]
+
+
+def write_annotator_events(corpus: Corpus) -> None:
+    """Bring the annotators' part of `events` up to date; the caller holds the corpus's lock."""
+    heard = list(corpus.table("events").rows(~pc.starts_with(pc.field("source"), ANNOTATOR)))
+    corpus.replace("events", [*heard, *annotator_events(corpus.table("annotations").rows())])
