@@ -7,7 +7,7 @@
 #   PIP_TORCH_ARGS  extra arguments for installing torch. On Linux the usual torch is the CUDA build, several GB. For
 #                   the CPU build, give pip the CPU index named on torch's own installation page:
 #                   make demo PIP_TORCH_ARGS="--index-url ADDRESS"
-#   CHROMIUM        the browser that the report's page test drives, where it has another name
+#   CHROMIUM        the browser that the tests of pages drive, where it has another name
 #   ARGS            passed on: make demo ARGS="--folder DIR"; make bench-curate ARGS=...
 
 PYTHON ?=
@@ -21,7 +21,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test bench-curate bench-panns bench-cascade bench-quality bench-duplicates browser clean
+.PHONY: help demo test bench-curate bench-panns bench-cascade bench-quality bench-duplicates bench-annotate bench-proxies browser clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -35,7 +35,7 @@ test: $(VENV)/.dev browser
 	$(BIN)/mypy
 	$(BIN)/python -m pytest $(ARGS)
 
-bench-curate bench-panns bench-cascade bench-quality bench-duplicates: bench-%: $(VENV)/.dev
+bench-curate bench-panns bench-cascade bench-quality bench-duplicates bench-annotate bench-proxies: bench-%: $(VENV)/.dev
 	$(BIN)/python tests/bench/$*.py $(ARGS)
 
 clean:
@@ -77,5 +77,5 @@ browser:
 	@for name in $(CHROMIUM) chromium chromium-browser google-chrome; do \
 	  command -v "$$name" >/dev/null && exit 0; done; \
 	if ! command -v apt-get >/dev/null; then \
-	  echo "the report's page test needs Chromium: install it, or name the program with CHROMIUM=..."; exit 1; fi; \
+	  echo "the tests of pages need Chromium: install it, or name the program with CHROMIUM=..."; exit 1; fi; \
 	$(as_root) apt-get update && $(as_root) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium

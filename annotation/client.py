@@ -45,15 +45,22 @@ class Server:
     """A server with a token. Every method raises ServerError; of those that write, Unanswered where that is open."""
 
     def __init__(self, access: Access) -> None:
-        import httpx
-        from label_studio_sdk import LabelStudio
+        try:
+            import httpx
+            from label_studio_sdk import LabelStudio
+        except ImportError as error:
+            raise ServerError(f"Label Studio's library is missing: pip install 'lpse[labelstudio]' ({error})") from None
 
         self.url = access.url
         # no web proxy knows this machine's own addresses
-        http = httpx.Client(timeout=TIMEOUT_SECONDS, trust_env=not is_loopback(access.url), follow_redirects=True)
+        self._http = httpx.Client(timeout=TIMEOUT_SECONDS, trust_env=not is_loopback(access.url), follow_redirects=True)
         self._sdk: LabelStudio = LabelStudio(  # type: ignore[no-untyped-call]
-            base_url=access.url, api_key=access.token, httpx_client=http
+            base_url=access.url, api_key=access.token, httpx_client=self._http
         )
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._http.close()
 
     def whoami(self) -> str:
         """The e-mail address of the token's owner: fails early where the server or the token is wrong."""

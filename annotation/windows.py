@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from manifests.identity import digest
-from manifests.records import Purpose
+from manifests.records import Purpose, Task
 
 MAX_MS = 180_000  # a page with longer media hangs
 OVERLAP_MS = 2_000  # so that a word on a border is heard whole in one window
@@ -26,3 +26,8 @@ def windows(start_ms: int, end_ms: int) -> Iterator[tuple[int, int]]:
 def task_key(recording_id: str, start_ms: int, end_ms: int, purpose: Purpose, round: int, prelabelled: bool) -> str:
     """What makes a task itself, wherever it is shown; one span may have several, for several purposes."""
     return digest("task", recording_id, start_ms, end_ms, purpose, round, prelabelled)
+
+
+def predicted(tasks: Iterable[Task]) -> dict[str, int]:
+    """How many regions each pre-labelled task was sent with, by its key."""
+    return {task.task_key: len(task.prelabels) for task in tasks if task.prelabelled and task.purpose == "label"}

@@ -158,6 +158,7 @@ def agreement(corpus: CorpusOption) -> None:
     """
     with refusing_in_one_line():
         from annotation.agreement import agreement_table, measure_agreement
+        from annotation.windows import predicted
         from manifests.files import write_beside
         from manifests.parquet import write_parquet
         from manifests.store import Corpus
@@ -165,8 +166,9 @@ def agreement(corpus: CorpusOption) -> None:
         from .agreement import show_agreement
 
         opened = Corpus.open(corpus)
-        names = ("tasks", "annotations", "verdicts")
-        measured = measure_agreement(*(opened.table(name).rows() for name in names))
+        tasks = list(opened.table("tasks").rows())
+        answers, verdicts = opened.table("annotations").rows(), opened.table("verdicts").rows()
+        measured = measure_agreement(tasks, answers, verdicts, predicted=predicted(tasks))
         show_agreement(measured)
         path = corpus / "reports" / "agreement.parquet"
         with write_beside(path) as file:

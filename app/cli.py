@@ -143,6 +143,7 @@ def report(
 
 
 def _report(corpus: Path, out: Path | None = None) -> Path:
+    from annotation.windows import predicted
     from manifests.store import Corpus
 
     from .progress import simple_bar
@@ -150,7 +151,8 @@ def _report(corpus: Path, out: Path | None = None) -> Path:
 
     opened = Corpus.open(corpus)
     with simple_bar("report") as told:
-        return write_report(opened, out or corpus / "reports" / "curation.html", on_progress=told)
+        page = out or corpus / "reports" / "curation.html"
+        return write_report(opened, page, predicted=predicted(opened.table("tasks").rows()), on_progress=told)
 
 
 @cli.command()

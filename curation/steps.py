@@ -10,7 +10,7 @@ from .runner import Item, Progress
 
 @dataclass(frozen=True)
 class Step:
-    """Where a run stands: `done` of `total` in `unit` ("bytes", "seconds" of sound, or "items"), and what is in hand."""
+    """Where a run stands: `done` of `total`, and what is in hand; `unit`: "bytes", "seconds" of sound or "items"."""
 
     phase: str
     unit: str

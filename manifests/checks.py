@@ -53,6 +53,10 @@ def check_rows(name: str, table: pa.Table) -> Iterator[Fault]:
         start, end = table["start"], table["end"]
         yield from _faults(name, table, pc.less(start, 0), "starts at {start} s, before 0")
         yield from _faults(name, table, pc.greater_equal(start, end), "starts at {start} s, ends at {end} s")
+    if "start_ms" in table.column_names:
+        start, end = table["start_ms"], table["end_ms"]
+        yield from _faults(name, table, pc.less(start, 0), "starts at {start_ms} ms, before 0")
+        yield from _faults(name, table, pc.greater_equal(start, end), "starts at {start_ms} ms, ends at {end_ms} ms")
     if name == "recordings":
         yield from _faults(name, table, pc.less(table["duration"], 0), "lasts {duration} s, less than 0")
     if name == "cuts":
@@ -65,7 +69,8 @@ def check_links(tables: Mapping[str, pa.Table]) -> Iterator[Fault]:
     drops, cuts, recordings = tables.get("drops"), tables.get("cuts"), tables.get("recordings")
     if recordings is not None:
         ids = recordings["recording_id"].combine_chunks()
-        links = [(name, "recording_id") for name in ("sources", "events", "cuts", "duplicates")]
+        heard = ("tasks", "annotations", "verdicts")
+        links = [(name, "recording_id") for name in ("sources", "events", "cuts", "duplicates", *heard)]
         for name, column in [*links, ("duplicates", "kept_id")]:
             if name in tables:
                 dangling = _not_among(tables[name][column], ids)
@@ -76,6 +81,17 @@ def check_links(tables: Mapping[str, pa.Table]) -> Iterator[Fault]:
                 table = tables[name].append_column("lasts", durations)
                 late = pc.greater(table["end"], pc.add(table["lasts"], _HALF_MS + _NOISE))
                 yield from _faults(name, table, late, "ends at {end} s, the recording lasts {lasts} s")
+    for name, column, target in (("annotations", "task_key", "tasks"), ("verdicts", "supersedes", "verdicts")):
+        if name in tables and target in tables:
+            (key,) = PRIMARY_KEYS[target]
+            dangling = _not_among(tables[name][column], tables[target][key].combine_chunks())
+            yield from _faults(name, tables[name], dangling, f"{column} {{{column}}} is not in {target}")
+    if "verdicts" in tables:
+        named = tables["verdicts"].filter(pc.is_valid(tables["verdicts"]["supersedes"]))
+        counts = named.group_by("supersedes").aggregate([("verdict_id", "count")])
+        twice = counts.filter(pc.greater(counts["verdict_id_count"], 1))["supersedes"].combine_chunks()
+        both = pc.is_in(named["supersedes"], value_set=twice)
+        yield from _faults("verdicts", named, both, "supersedes {supersedes}, as another row does")
     if drops is not None and "sources" in tables:
         sources = tables["sources"]
         lost = pc.and_(pc.is_null(sources["recording_id"]), _not_among(sources["source_id"], _dropped(drops, "source")))

@@ -1,7 +1,8 @@
 """The records: one frozen class a table, and the only place where a table's columns are listed.
 
 `schema` derives the Arrow schemas from these annotations: `X | None` is a nullable column, a width other than
-Python's own is written `Annotated`, a tuple of dataclasses is a list of structs. Fields are keyword-only, so that no two columns are ever swapped unseen.
+Python's own is written `Annotated`, a tuple of dataclasses is a list of structs. Fields are keyword-only, so that no
+two columns are ever swapped unseen.
 """
 
 from __future__ import annotations

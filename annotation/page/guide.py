@@ -40,8 +40,8 @@ out; <b>reject</b> (r) when it is not; <b>unsure</b> (y) when you cannot tell af
 <li>Rejected for {unwanted} alone, with every stretch of it marked, a clip is not lost: only what you marked is cut
 out.</li>
 <li>Where there is a picture, play the lower player, which has the file's own sound, and rate the sync: 5 every hit
-falls on its frame; 4 a frame or two off; 3 visibly early or late; 2 the right kind of sound at the wrong times; 1 sound and
-picture have nothing to do with each other. The upper player follows the waveform and may lag: do not judge sync
+falls on its frame; 4 a frame or two off; 3 visibly early or late; 2 the right kind of sound at the wrong times; 1 sound
+and picture have nothing to do with each other. The upper player follows the waveform and may lag: do not judge sync
 there.</li>
 <li>The caption says what is heard, in order, in one or two plain sentences.</li>
 </ol>

@@ -31,6 +31,8 @@ PORTS = 100
 """How many ports, from the first on, are tried for a free one."""
 START_SECONDS = 300.0
 """After so long without an answer the start has failed; on a cold disk it takes up to 70 s."""
+STARTS = 5
+"""How often a start is tried when another program takes the port in between."""
 STOP_SECONDS = 10.0
 """So long a server may take to end before it is killed."""
 
@@ -103,12 +105,8 @@ def serving(corpus: Corpus, port: int | None = None, on_line: Callable[[str], No
         if port is not None:
             _check_free(port)
         folder = install(on_line)
-        chosen = _first_free() if port is None else port
-        nonce = secrets.token_hex(16)
-        process = _start(folder, own, credentials, chosen, nonce)
+        process, url = _started(folder, own, credentials, port, tell)
         try:
-            url = f"http://{HOST}:{chosen}"
-            _await_health(process, url, nonce, own.log, tell)
             _check_token(url, credentials, own)
             with write_beside(own.address) as file:
                 file.write(json.dumps({"url": url, "pid": process.pid}).encode())
@@ -183,6 +181,29 @@ def _fault_of(port: int) -> OSError | None:
         except OSError as error:
             return error
     return None
+
+
+def _started(
+    folder: Path, own: Places, credentials: Credentials, port: int | None, tell: Callable[[str], None]
+) -> tuple[subprocess.Popen[bytes], str]:
+    """A server that answers, and its address. Between finding a port free and listening there lie seconds.
+
+    Another program may take it meanwhile: without a `port` that was asked for, the next free one is tried.
+    """
+    for left in reversed(range(STARTS)):
+        chosen = _first_free() if port is None else port
+        url, nonce = f"http://{HOST}:{chosen}", secrets.token_hex(16)
+        process = _start(folder, own, credentials, chosen, nonce)
+        try:
+            _await_health(process, url, nonce, own.log, tell)
+            return process, url
+        except BaseException as error:
+            ended = process.poll() is not None
+            _stop(process)
+            if not (isinstance(error, ServerError) and ended and left and port is None and _fault_of(chosen)):
+                raise
+            tell(f"port {chosen} was taken meanwhile")
+    raise AssertionError("unreachable")
 
 
 def _start(folder: Path, own: Places, credentials: Credentials, port: int, nonce: str) -> subprocess.Popen[bytes]:

@@ -14,7 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from annotation.agreement.ac1 import ac1, observed
-from annotation.agreement.alpha import NO_PAIR, ONE_CATEGORY, Scale, alpha
+from annotation.agreement.alpha import NO_PAIR, ONE_CATEGORY, Scale, alpha, coincidences
 from annotation.agreement.bootstrap import Bootstrap
 from annotation.agreement.pairs import count_matrix, kappas
 
@@ -103,6 +103,23 @@ def test_krippendorffs_example(scale: Scale, distance: Any, published: float) ->
     assert found.value == pytest.approx(published, abs=5e-4)
     assert found.value == pytest.approx(float(alpha_by_definition(ratings, distance)), abs=1e-12)
     assert found.units == 11  # the twelfth was judged once
+
+
+def test_krippendorffs_coincidence_matrix() -> None:
+    """As printed there."""
+    counts = count_matrix(by_unit(KRIPPENDORFF), (1, 2, 3, 4, 5))[:11]
+    third = 1 / 3
+    assert coincidences(counts).sum(axis=0) == pytest.approx(
+        np.array(
+            [
+                [7, 4 * third, third, third, 0],
+                [4 * third, 10, 4 * third, third, 0],
+                [third, 4 * third, 8, third, 0],
+                [third, third, third, 4, 0],
+                [0, 0, 0, 0, 3],
+            ]
+        )
+    )
 
 
 def test_gwets_example_with_missing_values() -> None:
@@ -311,7 +328,18 @@ def test_an_answer_too_rare_for_draws_has_no_interval() -> None:
 
 def test_one_unit_has_no_interval() -> None:
     found = alpha(count_matrix(by_unit({"A": (1,), "B": (2,)}), (1, 2)), "nominal", FEW)
-    assert (found.value, found.low, found.units) == (0.0, None, 1)
+    assert (found.value, found.low, found.units, found.note) == (0.0, None, 1, "one task alone has no interval")
+
+
+def test_units_that_are_all_alike_have_no_interval() -> None:
+    found = alpha(count_matrix(by_unit(dict.fromkeys(("A", "B"), (1, 2, 1, 2, 1, 2, 1, 2))), (1, 2)), "nominal", FEW)
+    assert (found.value, found.low, found.high) == (1.0, None, None)
+    assert found.note == "no interval: every draw gives the same"
+
+
+def test_a_pair_has_one_name() -> None:
+    one, other = {"Bo": 1, "Ann": 2}, {"Ann": 1, "Bo": 1}
+    assert list(kappas({"t": one, "u": other})) == [("Ann", "Bo")]
 
 
 def test_no_draws_are_refused() -> None:

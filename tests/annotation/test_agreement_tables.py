@@ -64,8 +64,9 @@ def test_only_the_latest_version_counts() -> None:
     assert observed([ann, bo, two, last]) == 0.5
     changed = replace(last, version_id="v2", verdict="keep", updated_at=last.updated_at + timedelta(minutes=1))
     assert observed([changed, ann, bo, two, last]) == 1.0
-    pulled_again = replace(last, version_id="v3", pulled_at=last.pulled_at + timedelta(days=1))
+    pulled_again = replace(last, version_id="a", pulled_at=last.pulled_at + timedelta(days=1))
     assert observed([ann, bo, two, pulled_again, replace(last, verdict="keep")]) == 0.5
+    assert observed([ann, bo, two, pulled_again, changed]) == 1.0
 
 
 @pytest.mark.parametrize("state", ["deleted", "skipped"])
@@ -104,6 +105,19 @@ def test_a_forged_answer_is_listed_and_does_not_count() -> None:
     assert [found.count("forged", annotator=name) for name in ("Ann", "Bo")] == [0, 1]
 
 
+def test_a_forgery_is_no_proof_of_another() -> None:
+    ann, bo, two, last = four()
+    first = replace(last, forged=True, verdict="keep", updated_by="Mallory")
+    again = replace(first, version_id="f2", updated_at=NOON + timedelta(1))
+    assert len(list(measure([ann, bo, two, first, again]).select("forged"))) == 1
+
+
+def test_a_known_answer_that_is_unsure_is_none() -> None:
+    ann, bo, _, _ = four()
+    assert list(measure([replace(ann, ground_truth=True), bo]).select("accuracy"))
+    assert not list(measure([replace(ann, ground_truth=True, verdict="unsure"), bo]).select("accuracy"))
+
+
 def test_marking_an_answer_does_not_forge_it() -> None:
     """Whoever stars an answer as the known one is noted as its last writer; what it says stays the annotator's."""
     ann, bo, two, last = four()
@@ -134,6 +148,9 @@ def test_tasks_with_one_person_agree_with_nobody() -> None:
     assert (alpha.value, alpha.units, alpha.note) == (None, 0, NO_PAIR)
     assert found.count("tasks", "blind") == 2 and found.count("shared", "blind") == 0
     assert not list(found.select("kappa"))
+    three = [*TWO, a_task("three")]
+    more = measure([*four(), an_answer(three[2], "Ann", "unsure")], three)
+    assert the(more, "ac1", "verdict") == the(measure(four()), "ac1", "verdict")
 
 
 def test_prelabelled_tasks_stand_apart() -> None:
@@ -231,7 +248,7 @@ def test_annotators_are_measured_by_experts() -> None:
     ids=str,
 )
 def test_whose_verdict_is_a_known_answer(changes: dict[str, Any], counts: bool) -> None:
-    assert (accuracy([known(TWO[1], **changes)]) == (1.0, 1)) is counts
+    assert accuracy([known(TWO[1], **changes)]) == ((1.0, 1) if counts else (None, 0))
 
 
 def test_a_verdict_that_was_superseded_is_no_longer_known() -> None:

@@ -308,6 +308,37 @@ def test_people_label_at_once(label_studio: LabelStudio, people: int, wanted: in
     assert collections.Counter(given) == dict.fromkeys(expected, wanted)
 
 
+def test_imports_and_labelling_wait_for_each_other(label_studio: LabelStudio) -> None:
+    """Transactions that read before they write: Label Studio's own setting fails them, and tries again for minutes."""
+    project = label_studio.project("busy")
+    batch = [{"data": {"audio": "/a"}, "predictions": [{"model_version": "m", "result": VERDICT}]}] * 300
+    with label_studio.client() as client:
+        imported = client.post(f"/api/projects/{project}/import?return_task_ids=1", json=batch[:3])
+        tasks = imported.raise_for_status().json()["task_ids"]
+    statuses: list[int] = []
+
+    def import_batches() -> None:
+        with label_studio.client() as client:
+            for _ in range(4):
+                statuses.append(client.post(f"/api/projects/{project}/import", json=batch).status_code)
+
+    def label(task: int) -> None:
+        body = {"result": VERDICT, "lead_time": 1.0}
+        with label_studio.client() as client:
+            while importing.is_alive():
+                for part in ("drafts", "annotations"):
+                    statuses.append(client.post(f"/api/tasks/{task}/{part}", json=body).status_code)
+
+    importing = threading.Thread(target=import_batches)
+    threads = [importing, *(threading.Thread(target=label, args=(task,)) for task in tasks)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(statuses) == {201}
+    assert "database is locked" not in label_studio.running.log.read_text()
+
+
 @pytest.mark.parametrize(
     ("method", "path", "action", "expected"),
     [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 import threading
 import zipfile
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from annotation.server import ServerError, install, server_folder
-from annotation.server.install import REQUIREMENT, VERSION, server_python
+from annotation.server.install import REQUIREMENT, VERSION, run_told, server_python
 from manifests.lock import exclusive
 
 
@@ -80,6 +82,14 @@ def test_a_failing_pip_is_told_in_one_line_and_leaves_it_incomplete(folder: Path
             f"pip could not install Label Studio: No matching distribution found for {REQUIREMENT}"
         )
     assert (folder / "pyvenv.cfg").exists()
+
+
+def test_the_error_is_told_and_not_what_is_said_after_it() -> None:
+    talk = "print('Collecting a'); print('ERROR: no space left'); print('hint: see above'); raise SystemExit(1)"
+    lines: list[str] = []
+    with pytest.raises(ServerError, match=r"could not install Label Studio: no space left$"):
+        run_told([sys.executable, "-c", talk], os.environ, lines.append)
+    assert lines == ["Collecting a", "ERROR: no space left", "hint: see above"]
 
 
 def test_other_peoples_folders_are_left_alone(folder: Path) -> None:
