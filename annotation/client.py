@@ -165,12 +165,11 @@ class Server:
 
     def _export(self, id: int, ids: Sequence[int] | None) -> list[dict[str, Any]]:
         with self._asking(f"export project {id}"):
+            # the library sends `ids`, which the server does not know: it would export everything
+            only = {} if ids is None else {"additional_query_parameters": {"ids[]": [str(one) for one in ids]}}
+            options: Any = {**_AGAIN, **only}
             chunks = self._sdk.projects.exports.download_sync(
-                id,
-                export_type="JSON",
-                download_all_tasks=ids is not None,
-                ids=None if ids is None else [str(one) for one in ids],
-                request_options=_AGAIN,
+                id, export_type="JSON", download_all_tasks=ids is not None, request_options=options
             )
             tasks: list[dict[str, Any]] = json.loads(b"".join(chunks))
             return tasks

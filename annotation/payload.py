@@ -38,17 +38,20 @@ def payload(task: Task, model_version: str, *, media: str = LOCAL_FILES) -> dict
         data["votes"] = task.votes
     made: dict[str, Any] = {"data": data}
     if task.prelabelled:
-        prediction = {"model_version": model_version, "result": [region(one, task) for one in task.prelabels]}
+        prediction = {
+            "model_version": model_version,
+            "result": [region(one, task, number) for number, one in enumerate(task.prelabels)],
+        }
         check_prelabels(prediction, task)
         made["predictions"] = [prediction]
     return made
 
 
-def region(stretch: Stretch, task: Task) -> dict[str, Any]:
-    """A stretch of the recording as a region of the task's clip."""
+def region(stretch: Stretch, task: Task, number: int) -> dict[str, Any]:
+    """A stretch of the recording as a region of the task's clip, the `number`th of it."""
     start, end = stretch.start - task.segment.start, stretch.end - task.segment.start
     return {
-        "id": digest(task.task_key, stretch.start, stretch.end, stretch.label)[:10],
+        "id": digest(task.task_key, number)[:10],
         "from_name": "event",
         "to_name": "audio",
         "type": "labels",

@@ -264,3 +264,49 @@ def rows(corpus: Corpus) -> list[Annotation]:
 
 def sorted_keys(value: object) -> object:
     return json.loads(json.dumps(value, sort_keys=True))
+
+
+def answer(label_studio: LabelStudio, task: int, person: Annotator, verdict: str, *reasons: str) -> None:
+    """What the page would send for a clip without a picture."""
+    result = [{"from_name": "verdict", "to_name": "audio", "type": "choices", "value": {"choices": [verdict]}}]
+    if reasons:
+        given = {"from_name": "reasons", "to_name": "audio", "type": "choices", "value": {"choices": list(reasons)}}
+        result.append(given)
+    with label_studio.client(person.token) as client:
+        body = {"result": result, "lead_time": 10.0}
+        client.post(f"/api/tasks/{task}/annotations/", json=body).raise_for_status()
+
+
+def test_two_who_differ_are_settled_by_an_adjudicator_who_sees_what_they_said(
+    corpus: Corpus, server: Server, pushed: Delivery, label_studio: LabelStudio
+) -> None:
+    (task,) = [task for task in tasks_of(corpus) if task.purpose == "agreement"]
+    number = on_server(server, corpus)[task.task_key][1]["id"]
+    heard = {row.annotator for row in rows(corpus) if row.task_key == task.task_key}
+    people = [label_studio.annotator(name) for name in ("first", "second", "third")]
+    answer(label_studio, number, people[0], "keep")
+    answer(label_studio, number, people[1], "reject", "other")
+    if heard:  # somebody kept it in an earlier test
+        answer(label_studio, number, people[2], "reject", "other")
+    pull(corpus, server)
+    result = adjudicate(corpus, Settings(), server, workers=2)
+    (conflict,) = result.conflicts
+    assert (conflict.window.recording_id, conflict.window.start_ms) == (task.recording_id, task.start_ms)
+    assert not [row for row in result.verdicts if row.recording_id == task.recording_id]
+    assert result.delivery is not None and sum(result.delivery.sent.values()) == 1
+    (asked,) = [row for row in tasks_of(corpus) if row.purpose == "adjudicate"]
+    there = on_server(server, corpus)[asked.task_key][1]
+    assert "Listener 1: keep" in there["data"]["votes"]
+    assert not any(person.email in there["data"]["votes"] for person in people)
+    again = adjudicate(corpus, Settings(), server, workers=2)
+    assert again.delivery is not None and sum(again.delivery.sent.values()) == 0
+    answer(label_studio, there["id"], label_studio.annotator("adjudicator"), "reject", "other")
+    pull(corpus, server)
+    settled = adjudicate(corpus, Settings(), server, workers=2)
+    (verdict,) = [row for row in settled.verdicts if row.recording_id == task.recording_id]
+    assert (verdict.decision, verdict.method, verdict.author) == ("reject", "adjudicator", "adjudicator@example.org")
+    assert settled.conflicts == ()
+    replay(corpus, recipe())
+    (cut,) = [row for row in corpus.table("cuts").rows() if row.recording_id == task.recording_id]
+    assert (cut.decision, cut.reasons) == ("reject", ("listener_other",))
+    assert validate(corpus) == []
