@@ -138,6 +138,17 @@ def click(page: Page, selector: str, text: str) -> None:
     press(page, box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
 
 
+def until(page: Page, expression: str, act: Callable[[], None]) -> None:
+    """Do something until it shows, as people do on a page that is still settling."""
+    for _ in range(8):
+        act()
+        for _ in range(20):
+            if page.run(expression):
+                return
+            page.run("new Promise(done => setTimeout(done, 100))")
+    raise AssertionError(f"never came true: {expression}")
+
+
 def press(page: Page, x: float, y: float, to_x: float | None = None) -> None:
     """Click, or drag along the line."""
     mouse = {"button": "left", "clickCount": 1}
@@ -182,26 +193,35 @@ def test_an_annotator_listens_changes_a_region_rejects_and_all_of_it_comes_back(
     page.run("document.querySelector('audio').play()")
     page.wait_for("document.querySelector('audio').currentTime > 0.3")  # it sounds, and time goes by
     page.run("document.querySelector('audio').pause()")
-    wave = page.run(
-        "(c => c.getBoundingClientRect().toJSON())"
-        "([...document.querySelectorAll('canvas')].sort((a, b) => b.width - a.width)[0])"
-    )
-    middle = wave["x"] + wave["width"] * (SPEECH[0] + SPEECH[1]) / 2 / 130
-    height = wave["y"] + 40  # below the time axis
-    press(page, middle, height, middle + wave["width"] * 10 / 130)
-    page.wait_for(f"Math.abs({REGIONS}[0].start - {SPEECH[0] + 10}) < 2")
-    press(page, wave["x"] + 2, height)  # beside it: nothing is selected any more
-    click(page, ".ant-radio-wrapper", "reject")
-    click(page, ".ant-checkbox-wrapper", "speech")
-    star = page.run(
-        "(e => {e.scrollIntoView({block: 'center'}); return e.getBoundingClientRect().toJSON()})"
-        "(document.querySelectorAll('.ant-rate-star')[3])"
-    )
-    press(page, star["x"] + star["width"] / 2, star["y"] + star["height"] / 2)
+
+    def drag() -> None:
+        """The region ten seconds to the right, from wherever it is."""
+        wave = page.run(
+            "(c => {c.scrollIntoView({block: 'center'}); return c.getBoundingClientRect().toJSON()})"
+            "([...document.querySelectorAll('canvas')].sort((a, b) => b.width - a.width)[0])"
+        )
+        middle = wave["x"] + wave["width"] * (page.run(f"{REGIONS}[0].start") + 2) / 130
+        press(page, middle, wave["y"] + 40, middle + wave["width"] * 10 / 130)  # below the time axis
+
+    until(page, f"Math.abs({REGIONS}[0].start - {SPEECH[0] + 10}) < 2", drag)
+    assert page.run(f"{REGIONS}.length") == 1
+    checked = "!!document.querySelector('.ant-{}-wrapper-checked')"
+    until(page, checked.format("radio"), lambda: click(page, ".ant-radio-wrapper", "reject"))
+    until(page, checked.format("checkbox"), lambda: click(page, ".ant-checkbox-wrapper", "speech"))
+
+    def rate() -> None:
+        star = page.run(
+            "(e => {e.scrollIntoView({block: 'center'}); return e.getBoundingClientRect().toJSON()})"
+            "(document.querySelectorAll('.ant-rate-star')[3])"
+        )
+        press(page, star["x"] + star["width"] / 2, star["y"] + star["height"] / 2)
+
+    # a second click on the same star would take it away again
+    until(page, "document.querySelectorAll('.ant-rate-star-full').length == 4", rate)
     shot(page, "task")
     click(page, "button", "Submit")
     with label_studio.client() as client:
-        for _ in range(100):
+        for _ in range(300):
             answers = client.get(f"/api/tasks/{there['id']}/annotations/").raise_for_status().json()
             if answers:
                 break
@@ -249,7 +269,8 @@ def test_a_clip_without_a_picture_can_be_judged_and_submitted(
     log_in(page, label_studio.url, listener)
     open_task(page, label_studio.url, project, there["id"], players=1)
     assert page.run("document.querySelectorAll('video').length") == 0
-    click(page, ".ant-radio-wrapper", "keep")
+    kept = "!!document.querySelector('.ant-radio-wrapper-checked')"
+    until(page, kept, lambda: click(page, ".ant-radio-wrapper", "keep"))
     shot(page, "sound only")
     click(page, "button", "Submit")
     page.wait_for("!!Htx.annotationStore.selected.pk")
