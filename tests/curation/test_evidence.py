@@ -107,15 +107,20 @@ def test_where_two_overlap_the_later_one_counts() -> None:
     both = evidence([late, early])
     assert both.cleared == Timeline([Segment(50, 150)])
     assert both.refused == Timeline([Segment(0, 50)])
+    taken_back = evidence([replace(early, decision="keep"), replace(late, decision="reject")])
+    assert taken_back.cleared == Timeline([Segment(0, 50)])
+    doubted = evidence([replace(early, decision="unsure"), late])
+    assert (doubted.unsure, doubted.cleared) == (Timeline([Segment(0, 50)]), Timeline([Segment(50, 150)]))
     assert evidence([early, replace(late, made_at=NOON - timedelta(minutes=1))]).refused == Timeline([Segment(0, 100)])
 
 
-def test_the_end_of_a_recording_between_two_milliseconds_leaves_no_doubt_behind() -> None:
-    scores = clean(100.0006)
-    say(scores, "speech", 90.0, 100.0006, 0.15)
-    heard = evidence([verdict(0, 100.0)])
-    result = decide(recording(100.0006), scores, RECIPE, people=heard)
-    assert [cut.decision for cut in result.cuts] == ["accept"]
+def test_a_bound_between_two_milliseconds_leaves_no_doubt_behind() -> None:
+    scores = clean(SECONDS)
+    say(scores, "speech", 90.0, SECONDS, 0.15)
+    # heard up to the last whole millisecond before the end of what is doubted
+    heard = evidence([verdict(0, SECONDS - 0.001)])
+    result = decide(recording(SECONDS), scores, RECIPE, people=heard)
+    assert [(cut.start, cut.end, cut.decision) for cut in result.cuts] == [(0.0, SECONDS, "accept")]
 
 
 def test_one_persons_marks_are_events_of_their_own_and_take_no_time_from_anybody() -> None:
@@ -153,6 +158,9 @@ def test_a_verdict_is_superseded_once_and_never_changed(tmp_path: Path) -> None:
     assert current(corpus.table("verdicts").rows()) == [second]
     with pytest.raises(StaleVerdict, match=r"superseded by .*: ann decided reject"):
         record(corpus, [verdict(0, 60, "unsure", minute=2, supersedes=first.verdict_id)])
+    third, fourth = (verdict(0, 60, word, minute=3, supersedes=second.verdict_id) for word in ("unsure", "keep"))
+    with pytest.raises(StaleVerdict, match="superseded by"):
+        record(corpus, [third, fourth])  # two at once cannot take one place either
     with pytest.raises(StaleVerdict, match="not there"):
         record(corpus, [verdict(0, 60, "unsure", minute=2, supersedes="nothing")])
     assert current(corpus.table("verdicts").rows()) == [second]
