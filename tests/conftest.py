@@ -17,17 +17,27 @@ from curation.media import write_media
 Sound = Callable[..., Path]
 
 
-@pytest.fixture(scope="session")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    """A tab of a browser that has never run before, one for all tests: `open` forgets what was there."""
+def _browser(profile: Path) -> Iterator[Page]:
     names = [os.environ.get("CHROMIUM") or "chromium", "chromium-browser", "google-chrome"]
     program = next(filter(None, map(shutil.which, names)), None)
     assert program, "this test drives Chromium: install it, or name the program with CHROMIUM=..."
-    page = Page(program, tmp_path_factory.mktemp("profile"))
+    page = Page(program, profile)
     try:
         yield page
     finally:
         page.close()
+
+
+@pytest.fixture(scope="session")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """A tab of a browser that has never run before, one for all tests: `open` forgets what was there."""
+    yield from _browser(tmp_path_factory.mktemp("profile"))
+
+
+@pytest.fixture(scope="session")
+def server_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """A browser of its own for pages of a server, which leave icons and storage behind."""
+    yield from _browser(tmp_path_factory.mktemp("server-profile"))
 
 
 def surf(seconds: float, seed: int, rate: int = 16_000) -> Iterator[NDArray[np.float32]]:

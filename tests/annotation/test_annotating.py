@@ -180,8 +180,9 @@ def open_task(page: Page, url: str, project: int, task: int, players: int) -> No
 
 
 def test_an_annotator_listens_changes_a_region_rejects_and_all_of_it_comes_back(
-    corpus: Corpus, server: Server, pushed: Delivery, label_studio: LabelStudio, listener: Annotator, page: Page
+    corpus: Corpus, server: Server, pushed: Delivery, label_studio: LabelStudio, listener: Annotator, server_page: Page
 ) -> None:
+    page = server_page
     task = next(task for task in tasks_of(corpus) if task.prelabels)
     project, there = on_server(server, corpus)[task.task_key]
     log_in(page, label_studio.url, listener)
@@ -262,8 +263,9 @@ def test_what_was_marked_is_cut_out_and_the_rest_is_accepted(corpus: Corpus, ser
 
 
 def test_a_clip_without_a_picture_can_be_judged_and_submitted(
-    corpus: Corpus, server: Server, pushed: Delivery, label_studio: LabelStudio, listener: Annotator, page: Page
+    corpus: Corpus, server: Server, pushed: Delivery, label_studio: LabelStudio, listener: Annotator, server_page: Page
 ) -> None:
+    page = server_page
     task = next(task for task in tasks_of(corpus) if not task.has_picture)
     project, there = on_server(server, corpus)[task.task_key]
     log_in(page, label_studio.url, listener)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -95,10 +96,16 @@ def test_a_line_that_stays_dead_ends_in_one_line_and_can_be_taken_up_again(
 
 
 def test_what_goes_wrong_is_one_line_without_secrets(label_studio: LabelStudio) -> None:
-    with pytest.raises(ServerError, match="refuses the token") as refused:
-        Server(Access(label_studio.url, "0" * 40)).whoami()
-    with pytest.raises(Unanswered, match="does not answer"):
-        Server(Access("http://127.0.0.1:9", "0" * 40)).whoami()
+    with (
+        closing(Server(Access(label_studio.url, "0" * 40))) as stranger,
+        pytest.raises(ServerError, match="refuses the token") as refused,
+    ):
+        stranger.whoami()
+    with (
+        closing(Server(Access("http://127.0.0.1:9", "0" * 40))) as nowhere,
+        pytest.raises(Unanswered, match="does not answer"),
+    ):
+        nowhere.whoami()
     server = Server(label_studio.access)
     with pytest.raises(ServerError, match=r"project 99999: status 404") as absent:
         server.project(99999)
