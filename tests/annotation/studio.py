@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 
@@ -71,8 +72,8 @@ class LabelStudio:
         return httpx.Client(base_url=self.url, headers=headers, trust_env=False, timeout=60.0)
 
     def annotator(self, name: str) -> Annotator:
-        """A new person, `name`@example.org."""
-        email, password = f"{name}@example.org", f"{name} has a long password"
+        """A new person; the e-mail address begins with `name`, and nobody else of this run has it."""
+        email, password = f"{name}-{uuid4().hex[:8]}@example.org", f"{name} has a long password"
         add_annotator(self.access, email, password)
         with login(self.url, email, password) as browser:
             token = browser.get("/api/current-user/token").raise_for_status().json()["token"]

@@ -323,11 +323,12 @@ def test_two_who_differ_are_settled_by_an_adjudicator_who_sees_what_they_said(
     assert not any(person.email in there["data"]["votes"] for person in people)
     again = adjudicate(corpus, Settings(), server, workers=2)
     assert again.delivery is not None and sum(again.delivery.sent.values()) == 0
-    answer(label_studio, there["id"], label_studio.annotator("adjudicator"), "reject", "other")
+    adjudicator = label_studio.annotator("adjudicator")
+    answer(label_studio, there["id"], adjudicator, "reject", "other")
     pull(corpus, server)
     settled = adjudicate(corpus, Settings(), server, workers=2)
     (verdict,) = [row for row in settled.verdicts if row.recording_id == task.recording_id]
-    assert (verdict.decision, verdict.method, verdict.author) == ("reject", "adjudicator", "adjudicator@example.org")
+    assert (verdict.decision, verdict.method, verdict.author) == ("reject", "adjudicator", adjudicator.email)
     assert settled.conflicts == ()
     replay(corpus, recipe())
     (cut,) = [row for row in corpus.table("cuts").rows() if row.recording_id == task.recording_id]
