@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from curation.kept import active_recipe
 from curation.steps import StepCallback
 from manifests.labels import load_labels
 from manifests.lock import exclusive
@@ -28,7 +29,7 @@ from .consensus import (
     new_verdicts,
     window_of,
 )
-from .push import Delivery, active_recipe, deliver
+from .push import Delivery, deliver
 from .routing import Candidate, inside, span_tasks
 
 

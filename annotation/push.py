@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from curation.kept import active_recipe
 from curation.steps import Step, StepCallback
 from manifests.lock import exclusive
-from manifests.recipe import Recipe, parse_recipe
+from manifests.recipe import Recipe
 from manifests.records import Task
 from manifests.schema import CorpusError
 from manifests.store import Corpus
@@ -63,13 +64,6 @@ def push(
         recipe = active_recipe(corpus)
         tasks = _planned(corpus, recipe, routing, round, on_step)
         return deliver(corpus, server, tasks, recipe, workers=workers, media_url=media_url, on_step=on_step)
-
-
-def active_recipe(corpus: Corpus) -> Recipe:
-    """The recipe the corpus was decided by. Raises CorpusError before the first."""
-    if corpus.recipe is None:
-        raise CorpusError(f"{corpus.path}: nothing was curated yet")
-    return parse_recipe(corpus.recipe, str(corpus.path))
 
 
 def deliver(

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from curation.detectors import BROUGHT, NAMES, DetectorUnavailable, open_detector, spec
+from curation.detectors import BROUGHT, NAMES, ModelUnavailable, open_detector, spec
 from curation.kept import setup_of
 from curation.pipeline import default_workers
 from manifests.recipe import Recipe, load_recipe, shipped_recipes
@@ -46,7 +46,7 @@ def examine(recipe: Recipe) -> bool:
             open_detector(name, setup)
             ready.add(name)
             table.add_row(name, "[green]ready[/green]", spec(name, setup).version)
-        except DetectorUnavailable as error:
+        except ModelUnavailable as error:
             colour = "red" if name in recipe.hearing else "yellow"
             table.add_row(name, f"[{colour}]{escape(str(error))}[/{colour}]", "")
     console.print(table)

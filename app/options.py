@@ -28,7 +28,7 @@ def refusing_in_one_line(
     from annotation.payload import BadPrelabel
     from annotation.server import ServerError
     from curation.demo_sounds import DemoError
-    from curation.detectors import DetectorUnavailable
+    from curation.detectors import ModelUnavailable
     from curation.ingest import SourceNotFound
     from curation.runner import CannotStart
     from manifests.lock import Locked
@@ -41,7 +41,7 @@ def refusing_in_one_line(
         CannotStart,
         CorpusError,
         DemoError,
-        DetectorUnavailable,
+        ModelUnavailable,
         Locked,
         OSError,
         RecipeError,

@@ -7,12 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from manifests.fits import fits_folder
-from manifests.recipe import Recipe
+from manifests.recipe import Recipe, parse_recipe
+from manifests.schema import CorpusError
 from manifests.scores import FrameScores, from_rows, merged, to_rows
 from manifests.store import Corpus, read_shard, shard_path, write_shard
 from manifests.time import Segment, Timeline, from_ms, to_ms
 
 from .detectors import Setup, spec
+
+
+def active_recipe(corpus: Corpus) -> Recipe:
+    """The recipe the corpus was decided by. Raises CorpusError before the first."""
+    if corpus.recipe is None:
+        raise CorpusError(f"{corpus.path}: nothing was curated yet")
+    return parse_recipe(corpus.recipe, str(corpus.path))
 
 
 def setup_of(corpus: Corpus | None, recipe: Recipe) -> Setup:

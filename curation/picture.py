@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from manifests.scores import FrameScores
 from manifests.time import Segment, Timeline, to_ticks
 
-from .detectors.base import BlockPlan, DetectorSpec, DetectorUnavailable
+from .detectors.base import BlockPlan, DetectorSpec
 from .media import frames
 from .stillness import motion
+from .weights import ModelUnavailable
 
 if TYPE_CHECKING:
     from scenedetect import AdaptiveDetector, FrameTimecode
@@ -43,7 +44,7 @@ class Watcher(Protocol):
 
 
 def spec() -> DetectorSpec:
-    """The lanes' identity. Raises DetectorUnavailable without PySceneDetect."""
+    """The lanes' identity. Raises ModelUnavailable without PySceneDetect."""
     return DetectorSpec("picture", f"1-scenedetect{_library()}", None, LABELS, HOP, HOP, BlockPlan(core=0))
 
 
@@ -54,7 +55,7 @@ def _library() -> str:
             return version(package)
         except PackageNotFoundError:
             continue
-    raise DetectorUnavailable("PySceneDetect is not installed: pip install scenedetect-headless")
+    raise ModelUnavailable("PySceneDetect is not installed: pip install scenedetect-headless")
 
 
 def look(
@@ -137,7 +138,7 @@ def _detector() -> tuple[AdaptiveDetector, Callable[[int], FrameTimecode]]:
     try:
         from scenedetect import AdaptiveDetector, FrameTimecode
     except ImportError as error:
-        raise DetectorUnavailable("PySceneDetect is not installed: pip install scenedetect-headless") from error
+        raise ModelUnavailable("PySceneDetect is not installed: pip install scenedetect-headless") from error
     detector: Any = AdaptiveDetector(min_scene_len=to_ticks(SCENE_SECONDS, FPS))
     return detector, lambda number: FrameTimecode(number, fps=float(FPS))
 

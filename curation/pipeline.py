@@ -22,7 +22,7 @@ from manifests.uris import resolve
 
 from .commit import Entries, commit, replaced
 from .copies import find_copies
-from .detectors import DetectorUnavailable, Setup, prepare, spec
+from .detectors import ModelUnavailable, Setup, prepare, spec
 from .hearing import STALL_SECONDS, CascadeAccount, Hearing, NeedsCallback, with_sound
 from .ingest import Found, discover
 from .kept import setup_of
@@ -44,14 +44,14 @@ def default_workers() -> int:
 def check_detectors(recipe: Recipe, corpus: Corpus | None) -> None:
     """Make sure that the recipe's detectors run here, with the fits of `corpus` (None: one that is yet to be made).
 
-    Raises DetectorUnavailable, before any work, for a detector that cannot run, and for one in the cascade that
+    Raises ModelUnavailable, before any work, for a detector that cannot run, and for one in the cascade that
     cannot hear parts of a recording. Nothing is written.
     """
     setup = setup_of(corpus, recipe)
     for name in recipe.hearing:
         one = spec(name, setup)
         if name in recipe.cascade and not one.apart:
-            raise DetectorUnavailable(f"{name} hears a recording from end to end: name it in detectors, not in cascade")
+            raise ModelUnavailable(f"{name} hears a recording from end to end: name it in detectors, not in cascade")
 
 
 def _prepared(corpus: Corpus, recipe: Recipe) -> Setup:
@@ -75,7 +75,7 @@ def curate(
     """Bring `sources` (files, folders) into the corpus and decide over all of it under `recipe`.
 
     `retry` gives files another chance that crashed their worker in an earlier run. Returns what a cascade saved, None
-    without one. Raises SourceNotFound, DetectorUnavailable, Locked; whatever is wrong with a single file becomes a
+    without one. Raises SourceNotFound, ModelUnavailable, Locked; whatever is wrong with a single file becomes a
     row instead.
     """
     with corpus.lock("curate"):

@@ -34,7 +34,7 @@ CALIBRATION_RATE = 32_000
 def refit(corpus: Corpus, name: str, recipe: Recipe, on_progress: Callable[[float], None] | None = None) -> str:
     """Make the fit `name` anew from what the corpus holds now, and use it from here on; returns what came of it.
 
-    Raises CorpusError for a name there is not and for a corpus without anything to fit on, DetectorUnavailable where
+    Raises CorpusError for a name there is not and for a corpus without anything to fit on, ModelUnavailable where
     weights are missing.
     """
     if name not in NAMES:

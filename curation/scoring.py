@@ -41,7 +41,7 @@ class Scorer:
         self._opened: dict[str, Any] = {}
 
     def open(self, names: Sequence[str]) -> None:
-        """Load the named detectors now. Raises DetectorUnavailable with how to get a missing one."""
+        """Load the named detectors now. Raises ModelUnavailable with how to get a missing one."""
         for name in names:
             if name not in self._opened:
                 self._opened[name] = open_detector(name, self._setup)

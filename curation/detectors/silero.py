@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from manifests.scores import FrameScores
 
-from .base import Block, BlockPlan, DetectorSpec, packaged_file, weights_hash
+from ..weights import packaged_file, weights_hash
+from .base import Block, BlockPlan, DetectorSpec
 from .onnx_session import open_session
 
 RATE, FRAME, CONTEXT, FRAMES_A_BLOCK = 16_000, 512, 64, 512
@@ -25,7 +26,7 @@ def _weights() -> tuple[str, str, str]:
 
 @cache
 def spec() -> DetectorSpec:
-    """The detector's identity; raises DetectorUnavailable when the package is missing."""
+    """The detector's identity; raises ModelUnavailable when the package is missing."""
     version = f"1-{weights_hash(packaged_file(*_weights()))}"
     plan = BlockPlan(core=FRAME * FRAMES_A_BLOCK, left=CONTEXT)
     return DetectorSpec("silero", version, RATE, ("speech",), FRAME / RATE, FRAME / RATE, plan, apart=False)

@@ -18,7 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from manifests.scores import FrameScores, Tags
 
-from .base import Block, BlockPlan, DetectorSpec, packaged_file, weights_hash
+from ..weights import packaged_file, weights_hash
+from .base import Block, BlockPlan, DetectorSpec
 from .onnx_session import open_session
 
 RATE, MEL_HOP, MEL_WINDOW, FFT, BANDS = 16_000, 160, 400, 512, 64
@@ -51,7 +52,7 @@ def _weights() -> tuple[str, str, str]:
 
 @cache
 def spec() -> DetectorSpec:
-    """The detector's identity; raises DetectorUnavailable when the package is missing."""
+    """The detector's identity; raises ModelUnavailable when the package is missing."""
     plan = BlockPlan(core=PATCHES_A_BLOCK * HOP_SAMPLES, right=PATCH_SAMPLES - HOP_SAMPLES)
     version = f"1-{weights_hash(packaged_file(*_weights()))}"
     return DetectorSpec("yamnet", version, RATE, tuple(GROUPS), HOP_SAMPLES / RATE, PATCH_SAMPLES / RATE, plan)

@@ -1,8 +1,8 @@
 """Reading and writing sound and picture: the only place that uses PyAV."""
 
-from .audio import AudioBlock, audio_blocks, audio_span, resampled
+from .audio import AudioBlock, audio_blocks, audio_span, mono_span, resampled
 from .encode import PREVIEW_TYPE, encode_preview, half_written, thumbnail, write_media
-from .frames import VideoFrame, frames
+from .frames import VideoFrame, frames, frames_reaching
 from .identify import Identity, identify
 from .loudness import MomentaryLoudness
 from .probe import AudioTrack, MediaError, MediaInfo, VideoTrack, probe
@@ -23,8 +23,10 @@ __all__ = [
     "audio_span",
     "encode_preview",
     "frames",
+    "frames_reaching",
     "half_written",
     "identify",
+    "mono_span",
     "probe",
     "resampled",
     "thumbnail",

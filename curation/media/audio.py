@@ -144,6 +144,15 @@ def mixed_span(
         yield np.stack([lane.take(ready) for lane in lanes])
 
 
+def mono_span(path: str | os.PathLike[str], start: float, end: float, rate: int) -> NDArray[np.float32]:
+    """All of the sound in [start, end) seconds at `rate` Hz, the mean of the channels, (n,), as `mixed_span` gives it.
+
+    It is in memory at once: 10 MB a minute at 44.1 kHz.
+    """
+    pieces = [piece[0] for piece in mixed_span(path, start, end, rate)]
+    return np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+
+
 def resampled(mono: NDArray[np.float32], rate: int, wanted: int) -> NDArray[np.float32]:
     """All of a mono signal at another rate in Hz."""
     if rate == wanted:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain, dropwhile
+from itertools import chain, dropwhile, pairwise
 from typing import TYPE_CHECKING
 
 import av
@@ -41,10 +41,14 @@ class VideoFrame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Picture:
-    """A decoded picture that is on screen from `time` on and lasts until `until` if nothing replaces it."""
+    """A decoded picture that is on screen from `time` on and lasts until `until` if nothing replaces it.
+
+    Containers round times to a tick, up as well as down: by as much as `slack` seconds.
+    """
 
     time: float
     until: float
+    slack: float
     frame: av.VideoFrame
 
 
@@ -86,7 +90,7 @@ def pictures_at(
     for picture in _pictures(path, start):
         # The first picture also stands in for the time before it, so it shows nothing until the second comes.
         if now is not None:
-            times = _times(start, index, fps, min(picture.time, stop))
+            times = _times(start, index, fps, min(picture.time - picture.slack, stop))
             if times:
                 yield now.frame, times
             index += len(times)
@@ -97,6 +101,32 @@ def pictures_at(
         times = _times(start, index, fps, now.until if end is None else end)
         if times:
             yield now.frame, times
+
+
+def frames_reaching(
+    path: str | os.PathLike[str], times: Sequence[float]
+) -> Iterator[tuple[list[int], NDArray[np.uint8]]]:
+    """Of each of `times` (ascending, in seconds from zero) the first picture that is not before it.
+
+    This is how video encoders were trained to see (https://github.com/hkchengrex/MMAudio); `frames` gives what is on
+    screen instead. Pictures come once, as (the indices of their times, uint8 (height, width, 3), RGB, upright); after
+    the last picture, that one stands for the times that are left. Memory does not grow with the number of times.
+
+    Raises MediaError (at the first picture) when there is none, ValueError for times below 0 or not in order.
+    """
+    if any(not before <= after for before, after in pairwise([0.0, *times])):
+        raise ValueError("times must be at least 0 and in order")
+    done, last = 0, None
+    for picture in _pictures(path, times[0]) if times else ():
+        first, last = done, picture.frame
+        while done < len(times) and times[done] <= picture.time + picture.slack + _NOISE_SECONDS:
+            done += 1
+        if done > first:
+            yield list(range(first, done)), _upright(picture.frame, None)
+            if done == len(times):
+                return
+    if last is not None:
+        yield list(range(done, len(times))), _upright(last, None)
 
 
 def quarter_turns(frame: av.VideoFrame) -> int:
@@ -132,7 +162,7 @@ def _pictures(path: str | os.PathLike[str], start: float) -> Iterator[_Picture]:
             errors: list[str] = []
             found = _decode(container, stream, None if back is None else max(0.0, start - back), errors)
             first = next(found, None)
-            if first is not None and (back is None or first.time <= start):
+            if first is not None and (back is None or first.time - first.slack <= start):
                 yield first
                 yield from found
                 return
@@ -167,7 +197,6 @@ def _decode(
                     until = 0.0 if raw is None else raw - info.zero
                 time = clock.seconds(raw, until)
                 until = time + (frame.duration * tick if frame.duration else usual)
-                # Containers round times to a tick, up as well as down.
-                yield _Picture(time - min(tick / 2, _ROUNDING_SECONDS), until, frame)
+                yield _Picture(time, until, min(tick / 2, _ROUNDING_SECONDS), frame)
         except FFmpegError as error:
             errors.append(one_line(error))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import annotators_made_up as made_up
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -23,9 +23,6 @@ from manifests.time import Segment, Timeline
 
 pytest.importorskip("pyannote.metrics", reason="the extra `labelstudio` is not installed")
 
-if str(Path(__file__).parent) not in sys.path:
-    sys.path.append(str(Path(__file__).parent))
-made_up: Any = importlib.import_module("annotators_made_up")
 a_region, a_task, an_answer = made_up.a_region, made_up.a_task, made_up.an_answer
 
 BOOT = Bootstrap(draws=60)

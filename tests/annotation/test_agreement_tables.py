@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 import random
-import sys
 from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, get_args
 
+import annotators_made_up as made_up
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -21,15 +20,12 @@ from annotation.agreement.alpha import NO_PAIR
 from annotation.agreement.figures import SCHEMA, About, Figure, Group, Measure
 from annotation.agreement.gold import exact_interval
 from annotation.agreement.work import UNKNOWN
-from manifests.records import Annotation, Stretch, Task, Verdict
+from manifests.records import Annotation, Judgement, Stretch, Task, Verdict
 from manifests.schema import SchemaError
 
 pytest.importorskip("sklearn", reason="the extra `labelstudio` is not installed")
 pytest.importorskip("pyannote.metrics", reason="the extra `labelstudio` is not installed")
 
-if str(Path(__file__).parent) not in sys.path:
-    sys.path.append(str(Path(__file__).parent))
-made_up: Any = importlib.import_module("annotators_made_up")
 a_region, a_task, an_answer, Person = made_up.a_region, made_up.a_task, made_up.an_answer, made_up.Person
 NOON = made_up.NOON
 
@@ -216,7 +212,7 @@ def test_sync_is_a_matter_of_degree() -> None:
 # ---- known answers ----
 
 
-def known(task: Task, decision: str = "reject", **changes: Any) -> Verdict:
+def known(task: Task, decision: Judgement = "reject", **changes: Any) -> Verdict:
     truth = made_up.Truth(decision, ("speech",) if decision == "reject" else (), None, ())
     verdict: Verdict = replace(made_up.a_verdict(task, truth), **changes)
     return verdict

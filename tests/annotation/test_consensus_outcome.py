@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import random
-import sys
-from pathlib import Path
 from typing import Any
 
+import consensus_made_up as made_up
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,9 +13,6 @@ from hypothesis import strategies as st
 from annotation.consensus import Conflict, Outcome, Settings, collect_votes, decide, window_of
 from manifests.records import Annotation, Stretch, Task
 
-if str(Path(__file__).parent) not in sys.path:
-    sys.path.append(str(Path(__file__).parent))
-made_up: Any = importlib.import_module("consensus_made_up")
 a_task, an_answer, at = made_up.a_task, made_up.an_answer, made_up.at
 
 TASK: Task = a_task()

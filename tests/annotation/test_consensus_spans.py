@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import random
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+import consensus_made_up as made_up
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -31,9 +29,6 @@ from manifests.identity import digest
 from manifests.records import Annotation, Stretch, Task, Verdict, VerdictMethod
 from manifests.schema import to_records, to_table
 
-if str(Path(__file__).parent) not in sys.path:
-    sys.path.append(str(Path(__file__).parent))
-made_up: Any = importlib.import_module("consensus_made_up")
 a_task, an_answer, at = made_up.a_task, made_up.an_answer, made_up.at
 
 SPAN = (0, 300_000)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import random
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+import consensus_made_up as made_up
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,9 +14,6 @@ from hypothesis import strategies as st
 from annotation.consensus import Votes, Window, collect_votes, window_of
 from manifests.records import Annotation, Task
 
-if str(Path(__file__).parent) not in sys.path:
-    sys.path.append(str(Path(__file__).parent))
-made_up: Any = importlib.import_module("consensus_made_up")
 a_task, an_answer = made_up.a_task, made_up.an_answer
 
 TASK: Task = a_task()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import random
 import signal
@@ -13,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import av
+import media_files as files
 import numpy as np
 import pytest
 
@@ -29,7 +28,6 @@ from manifests.store import Corpus
 HELPERS = Path(__file__).parents[1] / "curation"
 if str(HELPERS) not in sys.path:
     sys.path.append(str(HELPERS))
-files: Any = importlib.import_module("media_files")
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 60.0

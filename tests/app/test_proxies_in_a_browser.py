@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-import importlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import media_files as files
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 HELPERS = Path(__file__).parents[1] / "curation"
 if str(HELPERS) not in sys.path:
     sys.path.append(str(HELPERS))
-files: Any = importlib.import_module("media_files")
 
 SECONDS, FPS = 20.0, 10
 WINDOW = Segment(7.217, 12.5)

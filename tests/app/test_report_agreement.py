@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import annotators_made_up as made_up
 import pytest
 from rich.console import Console
 
@@ -21,7 +21,7 @@ from app.report.agreement import gather_agreement, view_agreement
 from app.report.agreement_words import band, headline, listed, number, numeral
 from curation.pipeline import curate
 from manifests.recipe import load_recipe
-from manifests.records import Annotation
+from manifests.records import Annotation, Purpose
 from manifests.store import Corpus
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ pytest.importorskip("pyannote.metrics", reason="the extra `labelstudio` is not i
 BESIDE = str(Path(__file__).parents[1] / "annotation")
 if BESIDE not in sys.path:
     sys.path.append(BESIDE)
-made_up: Any = importlib.import_module("annotators_made_up")
 Person, make_up, a_task, an_answer = made_up.Person, made_up.make_up, made_up.a_task, made_up.an_answer
 
 ODD = '<img src=x onerror="alert(1)"> & \u202e[red]'
@@ -159,7 +158,7 @@ def test_counts_and_lists() -> None:
     assert [listed(words) for words in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a and b", "a, b and c"]
 
 
-def two(*verdicts: str, purpose: str = "agreement", people: tuple[str, str] = ("Ann", "Bo")) -> Agreement:
+def two(*verdicts: str, purpose: Purpose = "agreement", people: tuple[str, str] = ("Ann", "Bo")) -> Agreement:
     tasks = [a_task(f"t{n}", purpose) for n in range(len(verdicts))]
     answers = [an_answer(t, who, v) for t, v in zip(tasks, verdicts, strict=True) for who in people]
     return measure_agreement(tasks, answers, [], draws=50)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
+import made_up
 import numpy as np
 import pytest
 from hypothesis import given
@@ -24,8 +21,6 @@ from manifests.scores import FrameScores
 from manifests.time import Segment, Timeline, to_ms
 
 RECIPE = load_recipe("default")
-sys.path.insert(0, str(Path(__file__).parent))
-made_up: Any = importlib.import_module("made_up")
 clean, put, say, recording = made_up.clean, made_up.put, made_up.say, made_up.recording
 
 

@@ -12,14 +12,14 @@ from curation.detectors import (
     BROUGHT,
     NAMES,
     Blocker,
-    DetectorUnavailable,
-    base,
+    ModelUnavailable,
     open_detector,
     silero,
     spec,
     yamnet,
 )
 from curation.detectors.base import BlockPlan
+from curation.weights import packaged_file
 from manifests.scores import FrameScores, concatenate
 
 RATE = 16_000
@@ -183,9 +183,9 @@ def test_yamnet_blocks_equal_the_whole_file() -> None:
 
 
 def test_a_missing_package_says_what_to_install() -> None:
-    with pytest.raises(DetectorUnavailable, match=r"nowhere/x is not installed: pip install nowhere==1"):
-        base.packaged_file("nowhere", "x", "nowhere==1")
-    with pytest.raises(DetectorUnavailable, match="no detector 'clap'"):
+    with pytest.raises(ModelUnavailable, match=r"nowhere/x is not installed: pip install nowhere==1"):
+        packaged_file("nowhere", "x", "nowhere==1")
+    with pytest.raises(ModelUnavailable, match="no detector 'clap'"):
         spec("clap")
 
 

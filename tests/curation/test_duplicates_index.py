@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -27,10 +24,6 @@ from curation.duplicates.index import (
 )
 from curation.duplicates.prints import WEAK, signs, weak_signs
 from curation.duplicates.search import MOST_CANDIDATES, MOST_POSTINGS, _hits, candidates, variants
-
-if str(Path(__file__).parent) not in sys.path:
-    sys.path.append(str(Path(__file__).parent))
-make: Any = importlib.import_module("duplicate_signals")
 
 
 def random_print(number: int, count: int = 400, different: int | None = None) -> Print:

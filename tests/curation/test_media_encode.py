@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import io
-import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import av
+import media_files as files
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -26,10 +25,6 @@ from curation.media import (
     write_media,
 )
 from manifests.time import Segment
-
-if str(Path(__file__).parent) not in sys.path:
-    sys.path.append(str(Path(__file__).parent))
-files: Any = importlib.import_module("media_files")
 
 
 def test_pieces_of_any_length_make_one_file(tmp_path: Path) -> None:
@@ -193,7 +188,7 @@ def test_a_thumbnail_is_the_picture_on_screen(tmp_path: Path) -> None:
         with av.open(io.BytesIO(data), "r") as container:
             image = next(container.decode(video=0)).to_ndarray(format="rgb24")
         assert image.shape == (round(160 * width / 256), width, 3)
-        assert files.number(image) == min(99, int(time * 10))
+        assert files.number(image.astype(np.uint8)) == min(99, int(time * 10))
     with pytest.raises(MediaError, match="no_video_stream"):
         thumbnail(files.write(tmp_path / "a.wav", files.tone(8000, 1), 8000, "pcm_s16le"), 0.0)
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import struct
-import sys
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
+import media_files as files
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,10 +17,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from curation.media import MediaError, VideoFrame, frames, probe, write_media
-
-if str(Path(__file__).parent) not in sys.path:
-    sys.path.append(str(Path(__file__).parent))
-files: Any = importlib.import_module("media_files")
 
 
 def numbers(shown: Sequence[VideoFrame]) -> list[int]:

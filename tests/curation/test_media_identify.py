@@ -5,19 +5,15 @@ from __future__ import annotations
 import hashlib
 import importlib
 import struct
-import sys
 from pathlib import Path
 from typing import Any
 
+import media_files as files
 import numpy as np
 import pytest
 import soundfile
 
 from curation.media import MediaError, identify, probe, write_media
-
-if str(Path(__file__).parent) not in sys.path:
-    sys.path.append(str(Path(__file__).parent))
-files: Any = importlib.import_module("media_files")
 
 
 def noise(rate: int, seconds: float, channels: int = 2, seed: int = 1) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import pickle
 import subprocess
@@ -16,14 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import av
+import media_files as files
 import numpy as np
 import pytest
 
 from curation.media import AudioTrack, MediaError, VideoTrack, audio_blocks, frames, identify, probe
-
-if str(Path(__file__).parent) not in sys.path:
-    sys.path.append(str(Path(__file__).parent))
-files: Any = importlib.import_module("media_files")
 
 
 def picture(codec: str) -> bytes:

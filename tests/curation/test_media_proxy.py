@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import struct
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import media_files as files
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -20,10 +20,6 @@ from numpy.typing import NDArray
 from curation.media import PROXY_FPS, MediaError, audio, half_written, write_media, write_proxies
 from curation.media.proxy import _mix, proxy_size
 from manifests.time import Segment, to_ticks
-
-if str(Path(__file__).parent) not in sys.path:
-    sys.path.append(str(Path(__file__).parent))
-files: Any = importlib.import_module("media_files")
 
 Float = NDArray[np.float32]
 AAC_FRAME = 1024

@@ -5,7 +5,6 @@ Nothing runs wget, nothing is written outside the corpus, and a checkpoint is ne
 
 from __future__ import annotations
 
-import importlib
 import os
 import pickle
 import subprocess
@@ -15,16 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import panns_files as files
 import pytest
 from numpy.typing import NDArray
 
-from curation.detectors import Blocker, DetectorUnavailable, Setup, audioset
+from curation.detectors import Blocker, ModelUnavailable, Setup, audioset
 from curation.detectors.panns import clip, frame, frontend, library, runtime
 from manifests.scores import FrameScores, concatenate
-
-if str(Path(__file__).parent) not in sys.path:
-    sys.path.append(str(Path(__file__).parent))
-files: Any = importlib.import_module("panns_files")
 
 pytest.importorskip("torchlibrosa", reason="the extra `panns` is not installed")
 
@@ -193,13 +189,13 @@ def test_the_version_holds_weights_runtime_and_fit(setup: Setup, tmp_path: Path)
 
 
 def test_a_runtime_that_is_not_there_says_which_are(setup: Setup) -> None:
-    with pytest.raises(DetectorUnavailable, match=r"^panns_clip: no runtime 'tpu'; there are torch, onnx, int8$"):
+    with pytest.raises(ModelUnavailable, match=r"^panns_clip: no runtime 'tpu'; there are torch, onnx, int8$"):
         clip.spec(replace(setup, runtimes=(("panns_clip", "tpu"),)))
 
 
 @pytest.mark.parametrize("active", [(), (("panns_frame-int8", "feed"),)])
 def test_int8_that_was_not_calibrated_says_how(setup: Setup, active: tuple[tuple[str, str], ...]) -> None:
-    with pytest.raises(DetectorUnavailable, match=r"run lpse refit panns_frame-int8 --corpus DIR$"):
+    with pytest.raises(ModelUnavailable, match=r"run lpse refit panns_frame-int8 --corpus DIR$"):
         frame.spec(replace(setup, runtimes=(("panns_frame", "int8"),), active=active))
 
 
@@ -300,7 +296,7 @@ def test_a_wrong_file_gives_one_line_and_stays_untouched(kind: str, setup: Setup
     before, content = path.stat(), path.read_bytes()
     wrong = Setup(weights=(("panns_clip", str(path)),), fits=tmp_path / "fits")
     for chosen in ("onnx", "torch"):
-        with pytest.raises(DetectorUnavailable) as raised:
+        with pytest.raises(ModelUnavailable) as raised:
             clip.prepare(replace(wrong, runtimes=(("panns_clip", chosen),)))
         assert raised.match(FAULTS[kind]) and raised.match(str(path)) and raised.match("zenodo.org/records/3987831$")
         assert "\n" not in str(raised.value) and len(str(raised.value)) < 500
@@ -317,16 +313,14 @@ def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
     path = tmp_path / "locked.pth"
     path.write_bytes(b"x")
     path.chmod(0)
-    with pytest.raises(DetectorUnavailable, match=f"^{path}: cannot be read"):
+    with pytest.raises(ModelUnavailable, match=f"^{path}: cannot be read"):
         clip.spec(Setup(weights=(("panns_clip", str(path)),)))
 
 
 def test_a_missing_package_says_what_to_install(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(library, "find_spec", lambda name: None)
     for module in MODULES.values():
-        with pytest.raises(
-            DetectorUnavailable, match=r"^panns-inference is not installed: pip install 'lpse\[panns\]'$"
-        ):
+        with pytest.raises(ModelUnavailable, match=r"^panns-inference is not installed: pip install 'lpse\[panns\]'$"):
             module.spec(setup)
 
 

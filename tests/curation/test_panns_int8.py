@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import panns_files as files
 import pytest
 from numpy.typing import NDArray
 
-from curation.detectors import DetectorUnavailable, Setup, audioset
+from curation.detectors import ModelUnavailable, Setup, audioset
 from curation.detectors.onnx_session import open_session
 from curation.detectors.panns import Report, calibrate, calibration, clip, graph, int8, runtime
-
-if str(Path(__file__).parent) not in sys.path:
-    sys.path.append(str(Path(__file__).parent))
-files: Any = importlib.import_module("panns_files")
 
 Array = NDArray[Any]
 
@@ -175,7 +170,7 @@ def test_every_fourth_sound_is_held_out_and_one_is_halved() -> None:
     assert (len(fitted), len(held)) == (1, 1)
     fitted, held = calibration._split(runtime.FRAME, sounds[:1])
     assert fitted[0].shape == held[0].shape == (1, 35_000 // 320 + 1, 64)
-    with pytest.raises(DetectorUnavailable, match=r"^panns_clip-int8: no sound to calibrate on$"):
+    with pytest.raises(ModelUnavailable, match=r"^panns_clip-int8: no sound to calibrate on$"):
         calibration._split(runtime.CLIP, [])
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
+import media_files as files
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -16,10 +14,6 @@ from curation.media import MediaError, write_media
 from curation.picture import FPS, SIZE, look, seen, spec
 from manifests.scores import FrameScores
 from manifests.time import Segment, Timeline
-
-if str(Path(__file__).parent) not in sys.path:
-    sys.path.append(str(Path(__file__).parent))
-files: Any = importlib.import_module("media_files")
 
 Image = NDArray[np.uint8]
 RATE = 12  # pictures a second

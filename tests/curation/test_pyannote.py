@@ -23,9 +23,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from curation.detectors import pyannote as detector
-from curation.detectors.base import Block, Blocker, DetectorUnavailable, Setup
+from curation.detectors.base import Block, Blocker
 from curation.detectors.checkpoint import Checkpoint
 from curation.detectors.pyannote_network import RATE, library
+from curation.weights import ModelUnavailable, Setup
 from manifests.scores import concatenate
 
 try:
@@ -404,7 +405,7 @@ def test_a_bad_file_gives_one_line_and_stays_as_it_is(fault: str, tmp_path: Path
     os.utime(path, ns=(10**18, 10**18 + 123_456_789))
     before = path.read_bytes(), path.stat().st_mtime_ns
     setup = Setup(weights=(("pyannote", str(path)),))
-    with pytest.raises(DetectorUnavailable, match=f"^pyannote: {path}: .*{message}") as raised:
+    with pytest.raises(ModelUnavailable, match=f"^pyannote: {path}: .*{message}") as raised:
         detector.Pyannote(setup)
     assert "\n" not in str(raised.value) and len(str(raised.value)) < 400 + len(str(path))
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before
@@ -414,7 +415,7 @@ def test_a_bad_file_gives_one_line_and_stays_as_it_is(fault: str, tmp_path: Path
 @pytest.mark.parametrize("fault", ["flipped", "shrunk", "no weights", "not a number", "half", "overlap"])
 def test_damage_is_told_before_workers_open_the_file(fault: str, tmp_path: Path) -> None:
     BAD[fault][0](tmp_path / "x.bin")
-    with pytest.raises(DetectorUnavailable, match=BAD[fault][1]):
+    with pytest.raises(ModelUnavailable, match=BAD[fault][1]):
         detector.prepare(Setup(weights=(("pyannote", str(tmp_path / "x.bin")),)))
 
 
@@ -438,7 +439,7 @@ def test_what_a_file_says_is_never_run(small: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(opened(path).probabilities(block), opened(small).probabilities(block))
     saved["state_dict"]["classifier.bias"] = _Payload(tmp_path / "made")
     path = save(tmp_path / "weight.bin", saved)
-    with pytest.raises(DetectorUnavailable, match=r"tensor classifier\.bias cannot be read \(is no tensor\)"):
+    with pytest.raises(ModelUnavailable, match=r"tensor classifier\.bias cannot be read \(is no tensor\)"):
         opened(path)
     assert not (tmp_path / "made").exists()
     # the payload does bite where a file is trusted
@@ -483,17 +484,17 @@ def test_where_the_checkpoint_is_looked_for(small: Path, tmp_path: Path, monkeyp
     shutil.copy(small, released)
     assert detector.spec(Setup(weights=(("pyannote", str(released.parent)),))) == expected
     monkeypatch.delenv("LPSE_WEIGHTS")
-    with pytest.raises(DetectorUnavailable, match=r"needs pyannote_segmentation\.bin: get it from the Hugging Face"):
+    with pytest.raises(ModelUnavailable, match=r"needs pyannote_segmentation\.bin: get it from the Hugging Face"):
         detector.spec(Setup())
     # looks like a hub id, and means a file
-    with pytest.raises(DetectorUnavailable, match=r"^pyannote: no file weights/seg\.bin: get it from"):
+    with pytest.raises(ModelUnavailable, match=r"^pyannote: no file weights/seg\.bin: get it from"):
         detector.spec(Setup(weights=(("pyannote", "weights/seg.bin"),)))
 
 
 def test_what_to_install(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(detector, "find_spec", lambda _: None)
     detector._installed.cache_clear()
-    with pytest.raises(DetectorUnavailable, match=r"^pyannote.audio is not installed: pip install 'lpse\[pyannote\]'$"):
+    with pytest.raises(ModelUnavailable, match=r"^pyannote.audio is not installed: pip install 'lpse\[pyannote\]'$"):
         detector.spec(Setup(weights=(("pyannote", str(small)),)))
     monkeypatch.undo()
     detector._installed.cache_clear()
@@ -507,14 +508,14 @@ NOT_GIVEN = (
 _ASK = """
 import json, sys
 from curation.detectors import pyannote
-from curation.detectors.base import Setup, DetectorUnavailable
+from curation.weights import Setup, ModelUnavailable
 told = []
 for name in json.loads(sys.argv[1]):
     try:
         setup = Setup(weights=(("pyannote", name),))
         pyannote.prepare(setup)
         told.append(pyannote.spec(setup).version)
-    except DetectorUnavailable as error:
+    except ModelUnavailable as error:
         told.append(str(error))
 assert not {"torch", "pyannote.audio", "torchaudio"} & set(sys.modules)
 print(json.dumps(told))
@@ -639,7 +640,8 @@ raised = []
 threading.excepthook = lambda told: raised.append(str(told.exc_value))
 import numpy as np
 from curation.detectors import pyannote
-from curation.detectors.base import Blocker, Setup
+from curation.detectors.base import Blocker
+from curation.weights import Setup
 one = pyannote.Pyannote(Setup(weights=(("pyannote", sys.argv[1]),)))
 blocker = Blocker(one.spec.plan, 16_000)
 rng = np.random.default_rng(0)

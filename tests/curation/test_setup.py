@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from curation.detectors.base import WEIGHTS_FOLDER, DetectorUnavailable, Setup
+from curation.weights import WEIGHTS_FOLDER, ModelUnavailable, Setup
 
 RELEASED, SOURCE = "Cnn14.pth", "its release page"
 HOW = (
@@ -65,21 +65,21 @@ def test_a_named_file_needs_no_folder(file: Path) -> None:
 def test_a_named_file_that_is_missing_is_not_replaced(file: Path, folder: Path) -> None:
     (folder / RELEASED).write_bytes(b"released")
     missing = file.with_name("gone.pth")
-    with pytest.raises(DetectorUnavailable) as raised:
+    with pytest.raises(ModelUnavailable) as raised:
         looked_up(named(missing))
     assert str(raised.value) == f"panns: no file {missing}: {HOW}"
 
 
 def test_a_folder_is_no_file(tmp_path: Path, folder: Path) -> None:
-    with pytest.raises(DetectorUnavailable, match=f"^panns: no file {tmp_path}: "):
+    with pytest.raises(ModelUnavailable, match=f"^panns: no file {tmp_path}: "):
         looked_up(named(tmp_path))
     (folder / RELEASED).mkdir()
-    with pytest.raises(DetectorUnavailable, match=f"^panns: no file {folder / RELEASED}: "):
+    with pytest.raises(ModelUnavailable, match=f"^panns: no file {folder / RELEASED}: "):
         looked_up(Setup())
 
 
 def test_a_folder_without_the_file_is_named(folder: Path) -> None:
-    with pytest.raises(DetectorUnavailable) as raised:
+    with pytest.raises(ModelUnavailable) as raised:
         looked_up(Setup())
     assert str(raised.value) == f"panns: no file {folder / RELEASED}: {HOW}"
 
@@ -93,6 +93,6 @@ def test_without_a_name_and_a_folder_it_says_what_is_needed(
     # a file of that name in the current folder is not meant
     (tmp_path / RELEASED).write_bytes(b"x")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DetectorUnavailable) as raised:
+    with pytest.raises(ModelUnavailable) as raised:
         looked_up(Setup())
     assert str(raised.value) == f"panns: needs {RELEASED}: {HOW}"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import sounds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -19,9 +18,6 @@ from curation.media import MomentaryLoudness, audio_blocks, write_media
 from curation.scoring import Scorer
 from manifests.scores import FrameScores
 
-if str(Path(__file__).parent) not in sys.path:
-    sys.path.append(str(Path(__file__).parent))
-sounds: Any = importlib.import_module("sounds")
 RATE: int = sounds.RATE
 Float = NDArray[np.floating]
 

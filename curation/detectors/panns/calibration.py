@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from manifests.files import write_beside
 
+from ...weights import ModelUnavailable, Setup
 from .. import audioset
-from ..base import DetectorUnavailable, Setup
 from ..onnx_session import open_session
 from .clip import windows
 from .frame import SHORTEST
@@ -62,7 +62,7 @@ class Report:
 def calibrate(detector: str, setup: Setup, sounds: Iterable[Array], folder: Path) -> Report:
     """Write `model.onnx` and `report.json` into the empty `folder`; `sounds` are mono at 32 kHz, each a recording's.
 
-    Every fourth sound is held out for the report; of a single sound, its second half. Raises DetectorUnavailable
+    Every fourth sound is held out for the report; of a single sound, its second half. Raises ModelUnavailable
     when the weights are missing or wrong or there is no sound.
     """
     network = NETWORKS[detector]
@@ -107,7 +107,7 @@ def _split(network: Network, sounds: Iterable[Array]) -> tuple[list[Array], list
     """Log-mel spectra (n, frames, 64) of the sounds to calibrate on, and of those to report on."""
     heard = [sound for sound in sounds if len(sound)]
     if not heard:
-        raise DetectorUnavailable(f"{network.detector}-int8: no sound to calibrate on")
+        raise ModelUnavailable(f"{network.detector}-int8: no sound to calibrate on")
     if len(heard) == 1:
         heard = np.array_split(heard[0], 2)
     spectra = [_spectra(network, sound) for sound in heard]

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from manifests.scores import FrameScores
 
+from ...weights import Setup
 from .. import audioset
-from ..base import Block, BlockPlan, DetectorSpec, Setup
+from ..base import Block, BlockPlan, DetectorSpec
 from .library import RATE
 from .runtime import CLIP, Runtime
 
@@ -17,14 +18,14 @@ WINDOWS_A_BLOCK = 16
 
 
 def spec(setup: Setup) -> DetectorSpec:
-    """The detector's identity; raises DetectorUnavailable when the package, the weights or a fit are missing."""
+    """The detector's identity; raises ModelUnavailable when the package, the weights or a fit are missing."""
     plan = BlockPlan(core=WINDOWS_A_BLOCK * HOP_SAMPLES, right=WINDOW_SAMPLES - HOP_SAMPLES)
     hop, window = HOP_SAMPLES / RATE, WINDOW_SAMPLES / RATE
     return DetectorSpec("panns_clip", Runtime(CLIP, setup).version, RATE, tuple(audioset.GROUPS), hop, window, plan)
 
 
 def prepare(setup: Setup) -> None:
-    """Make once what workers open. Raises DetectorUnavailable."""
+    """Make once what workers open. Raises ModelUnavailable."""
     Runtime(CLIP, setup).prepare()
 
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from manifests.scores import FrameScores
 
+from ...weights import Setup
 from .. import audioset
-from ..base import Block, BlockPlan, DetectorSpec, Setup
+from ..base import Block, BlockPlan, DetectorSpec
 from .library import HOP, RATE
 from .runtime import FRAME, SEGMENT, Runtime
 
@@ -22,7 +23,7 @@ SHORTEST = (SEGMENT - 1) * HOP  # the network has no answer to less than one seg
 
 
 def spec(setup: Setup) -> DetectorSpec:
-    """The detector's identity; raises DetectorUnavailable when the package, the weights or a fit are missing."""
+    """The detector's identity; raises ModelUnavailable when the package, the weights or a fit are missing."""
     context = CONTEXT_FRAMES * HOP
     plan = BlockPlan(core=CORE_FRAMES * HOP, left=context, right=context)
     hop = HOP / RATE
@@ -30,7 +31,7 @@ def spec(setup: Setup) -> DetectorSpec:
 
 
 def prepare(setup: Setup) -> None:
-    """Make once what workers open. Raises DetectorUnavailable."""
+    """Make once what workers open. Raises ModelUnavailable."""
     Runtime(FRAME, setup).prepare()
 
 

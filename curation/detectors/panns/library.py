@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..base import DetectorUnavailable
+from ...weights import ModelUnavailable
 
 PACKAGE = "panns_inference"
 INSTALL = "pip install 'lpse[panns]'"
@@ -26,26 +26,26 @@ FRONT_END = ("spectrogram_extractor.", "logmel_extractor.")
 
 
 def folder() -> str:
-    """Where panns-inference is installed, without importing it. Raises DetectorUnavailable."""
+    """Where panns-inference is installed, without importing it. Raises ModelUnavailable."""
     known = sys.modules.get(PACKAGE)
     places: list[str] = list(getattr(known, "__path__", []))
     if not places:
         found = find_spec(PACKAGE) if known is None else None
         places = list(found.submodule_search_locations or []) if found else []
     if not places:
-        raise DetectorUnavailable(f"panns-inference is not installed: {INSTALL}")
+        raise ModelUnavailable(f"panns-inference is not installed: {INSTALL}")
     return places[0]
 
 
 @cache
 def networks() -> ModuleType:
-    """The package's module of networks. Raises DetectorUnavailable when it, or what it needs, does not load."""
+    """The package's module of networks. Raises ModelUnavailable when it, or what it needs, does not load."""
     place = folder()
     with _stand_ins(place):
         try:
             return import_module(f"{PACKAGE}.models")
         except (ImportError, OSError) as error:
-            raise DetectorUnavailable(f"panns-inference does not load ({line(error)}): {INSTALL}") from error
+            raise ModelUnavailable(f"panns-inference does not load ({line(error)}): {INSTALL}") from error
 
 
 @contextmanager
@@ -94,7 +94,7 @@ def network(name: str) -> Any:
 def load(name: str, path: Path) -> Any:
     """The network with the weights of a checkpoint {"model": state_dict}; the file is only read.
 
-    Raises DetectorUnavailable, one line with the file and what is wrong with it.
+    Raises ModelUnavailable, one line with the file and what is wrong with it.
     """
     import torch
 
@@ -123,8 +123,8 @@ def load(name: str, path: Path) -> Any:
     return made
 
 
-def _fault(path: Path, what: str) -> DetectorUnavailable:
-    return DetectorUnavailable(f"{path}: {what}; get the released file from {SOURCE}")
+def _fault(path: Path, what: str) -> ModelUnavailable:
+    return ModelUnavailable(f"{path}: {what}; get the released file from {SOURCE}")
 
 
 def line(error: BaseException) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from manifests.files import write_beside
 
-from ..base import DetectorUnavailable, Setup, weights_hash
+from ...weights import ModelUnavailable, Setup, weights_hash
 from ..onnx_session import open_session
 from .frontend import log_mel
 from .graph import layers_of, model
@@ -46,7 +46,7 @@ NETWORKS = {network.detector: network for network in (CLIP, FRAME)}
 
 @dataclass(frozen=True)
 class Runtime:
-    """A network in a setup. Raises DetectorUnavailable, one line, wherever something is missing."""
+    """A network in a setup. Raises ModelUnavailable, one line, wherever something is missing."""
 
     network: Network
     setup: Setup
@@ -56,9 +56,7 @@ class Runtime:
         """One of RUNTIMES, "onnx" where the setup names none."""
         chosen = dict(self.setup.runtimes).get(self.network.detector) or "onnx"
         if chosen not in RUNTIMES:
-            raise DetectorUnavailable(
-                f"{self.network.detector}: no runtime {chosen!r}; there are {', '.join(RUNTIMES)}"
-            )
+            raise ModelUnavailable(f"{self.network.detector}: no runtime {chosen!r}; there are {', '.join(RUNTIMES)}")
         return chosen
 
     @cached_property
@@ -126,7 +124,7 @@ class Runtime:
         try:
             return weights_hash(self.weights)
         except OSError as error:
-            raise DetectorUnavailable(f"{self.weights}: cannot be read ({error.strerror})") from error
+            raise ModelUnavailable(f"{self.weights}: cannot be read ({error.strerror})") from error
 
     def _exported(self) -> Path | None:
         fits = self.setup.fits
@@ -137,10 +135,10 @@ class Runtime:
         name = f"{self.network.detector}-int8"
         hash = dict(self.setup.active).get(name)
         if self.setup.fits is None or not hash:
-            raise DetectorUnavailable(f"{name} has not been calibrated: run lpse refit {name} --corpus DIR")
+            raise ModelUnavailable(f"{name} has not been calibrated: run lpse refit {name} --corpus DIR")
         place = self.setup.fits / f"{name}-{hash}"
         if not (place / "model.onnx").is_file():
-            raise DetectorUnavailable(f"no file {place / 'model.onnx'}: run lpse refit {name} --corpus DIR")
+            raise ModelUnavailable(f"no file {place / 'model.onnx'}: run lpse refit {name} --corpus DIR")
         return place, hash
 
 
