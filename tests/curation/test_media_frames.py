@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from curation.media import MediaError, VideoFrame, frames, probe, write_media
+from curation.media import MediaError, VideoFrame, frames, frames_reaching, probe, write_media
 
 
 def numbers(shown: Sequence[VideoFrame]) -> list[int]:
@@ -253,3 +253,55 @@ def test_no_video_and_no_picture(tmp_path: Path) -> None:
 def test_impossible_questions(folder: Path, fps: float, start: float, end: float) -> None:
     with pytest.raises(ValueError, match="="):
         next(frames(steady(folder, ".mp4"), fps, start=start, end=end))
+
+
+# ---- the first picture that is not before a time ----
+
+
+def reached(path: Path, asked: Sequence[float]) -> list[int]:
+    """The number of the picture that each time got."""
+    shown = [-1] * len(asked)
+    for indices, image in frames_reaching(path, asked):
+        for index in indices:
+            assert shown[index] == -1
+            shown[index] = files.number(image)
+    return shown
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".ts"])
+@pytest.mark.parametrize("fps", [10.0, 23.976, 25.0, 30.0])
+def test_each_time_gets_the_first_picture_that_is_not_before_it(folder: Path, suffix: str, fps: float) -> None:
+    path = steady(folder, suffix, fps)
+    exact = float(Fraction(fps).limit_denominator(1001))
+    for start in (0.0, 1.28, 2.417):
+        asked = [start + k / 25 for k in range(60)]
+        # Matroska rounds to milliseconds: a picture up to one too early may count
+        for time, shown in zip(asked, reached(path, asked), strict=True):
+            rounded = 0.001 if suffix in (".mkv", ".webm") else 1e-5
+            assert shown in {min(99, int(np.ceil((time - early) * exact - 1e-6))) for early in (0.0, rounded)}
+
+
+def test_at_its_own_rate_each_picture_comes_once_whatever_the_container_rounds(folder: Path) -> None:
+    for suffix in (".mp4", ".mkv", ".ts"):
+        path = steady(folder, suffix, 25.0)
+        assert reached(path, [k / 25 for k in range(100)]) == list(range(100))
+
+
+def test_after_the_last_picture_that_one_stands(folder: Path) -> None:
+    path = steady(folder, ".mp4")
+    assert reached(path, [9.8, 9.9, 9.95, 12.0]) == [98, 99, 99, 99]
+    assert reached(path, [20.0, 21.0]) == [99, 99]
+    assert reached(path, []) == []
+
+
+def test_uneven_pictures_are_reached_as_they_come(folder: Path) -> None:
+    pts = [0.0, 0.1, 0.15, 1.0, 1.01, 1.02, 1.9, 3.3, 3.34, 5.0]
+    path = uneven(folder / "uneven_reached.mp4", pts)
+    asked = [k / 8 for k in range(40)]
+    assert reached(path, asked) == [min(k for k, time in enumerate(pts) if time >= due - 1e-6) for due in asked]
+
+
+@pytest.mark.parametrize("asked", [[1.0, 0.5], [-0.1]])
+def test_times_out_of_order_are_refused(folder: Path, asked: list[float]) -> None:
+    with pytest.raises(ValueError, match="at least 0 and in order"):
+        list(frames_reaching(steady(folder, ".mp4"), asked))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import signal
 import sys
 import threading
 
@@ -31,4 +32,6 @@ def main(where: str, folder: str, verb: str) -> int:
 
 
 if __name__ == "__main__":
+    # started from a script's background it would ignore Ctrl-C, as every program there does
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main(*sys.argv[1:]))
