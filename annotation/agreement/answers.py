@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
+from manifests.annotations import histories, is_own
 from manifests.records import Annotation, Task
 
 
@@ -31,21 +31,18 @@ def collect(tasks: Mapping[str, Task], annotations: Iterable[Annotation]) -> Ans
     Whoever only marks an answer as the known one rewrites it too: with the same content as a version that was the
     annotator's own, it is not forged. A known answer is a measure for others and does not agree or disagree itself.
     """
-    versions: dict[str, list[Annotation]] = defaultdict(list)
-    for annotation in annotations:
-        versions[annotation.annotation_id].append(annotation)
     by_task: dict[str, dict[str, Annotation]] = defaultdict(dict)
     known: dict[str, Annotation] = {}
     forged: list[Annotation] = []
     skips: dict[str, set[str]] = defaultdict(set)
     unplanned = 0
-    latest = [sorted(rows, key=_age) for rows in versions.values()]
-    for *before, last in sorted(latest, key=lambda rows: _age(rows[-1])):
+    for history in histories(annotations):
+        last = history[-1]
         if last.state == "deleted":
             continue
         if last.task_key not in tasks:
             unplanned += 1
-        elif last.forged and not any(_same(last, row) for row in before if not row.forged):
+        elif not is_own(history):
             forged.append(last)
         elif last.state == "skipped":
             skips[last.annotator].add(last.task_key)
@@ -59,16 +56,4 @@ def collect(tasks: Mapping[str, Task], annotations: Iterable[Annotation]) -> Ans
         forged=tuple(sorted(forged, key=lambda row: (row.annotator, row.task_key, row.annotation_id))),
         skipped={name: sum(name not in by_task.get(key, {}) for key in keys) for name, keys in sorted(skips.items())},
         unplanned=unplanned,
-    )
-
-
-def _age(version: Annotation) -> tuple[datetime, datetime, str]:
-    return version.updated_at, version.pulled_at, version.version_id
-
-
-def _same(one: Annotation, other: Annotation) -> bool:
-    """Whether two versions say the same about the sound."""
-    return all(
-        getattr(one, field) == getattr(other, field)
-        for field in ("annotator", "state", "verdict", "reasons", "caption", "av_sync", "regions")
     )

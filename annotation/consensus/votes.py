@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, get_args
 
+from manifests.annotations import histories, is_own
 from manifests.labels import load_labels
 from manifests.records import Annotation, Judgement, Region, Task
 from manifests.time import to_ms
@@ -67,19 +68,16 @@ def collect_votes(tasks: Iterable[Task], annotations: Iterable[Annotation]) -> V
     writes it anew: a version that says what an earlier one of the annotator's own said is not forged.
     """
     asked = {task.task_key: task for task in tasks}
-    versions: dict[str, list[Annotation]] = defaultdict(list)
-    for annotation in annotations:
-        versions[annotation.annotation_id].append(annotation)
-    latest = [sorted(rows, key=_age) for rows in versions.values()]
     by_window: dict[Window, dict[str, Vote]] = defaultdict(dict)
     adjudicated: dict[Window, Vote] = {}
     forged, unanswered, unplanned = [], [], []
-    for *before, last in sorted(latest, key=lambda rows: _age(rows[-1])):
+    for history in histories(annotations):
+        last = history[-1]
         if last.state != "submitted":
             continue
         if last.task_key not in asked:
             unplanned.append(last)
-        elif last.forged and not any(_same(last, row) for row in before if not row.forged):
+        elif not is_own(history):
             forged.append(last)
         elif last.verdict not in JUDGEMENTS:
             unanswered.append(last)
@@ -113,13 +111,3 @@ def _marks(window: Window, regions: Iterable[Region]) -> dict[str, tuple[Span, .
         if region.label in found and start < end:
             found[region.label].append((start, end))
     return {label: tuple(sorted(spans)) for label, spans in found.items() if spans}
-
-
-def _age(version: Annotation) -> tuple[datetime, datetime, str]:
-    return version.updated_at, version.pulled_at, version.version_id
-
-
-def _same(one: Annotation, other: Annotation) -> bool:
-    """Whether two versions say the same about the sound."""
-    said = ("annotator", "task_key", "state", "verdict", "reasons", "regions")
-    return all(getattr(one, field) == getattr(other, field) for field in said)
