@@ -15,7 +15,19 @@ import pytest
 
 from manifests.identity import cut_id, source_id
 from manifests.ledger import Ledger
-from manifests.records import Cut, Decision, Drop, Event, LedgerRow, Recording, Source, Status
+from manifests.records import (
+    Annotation,
+    Cut,
+    Decision,
+    Drop,
+    Event,
+    LedgerRow,
+    Recording,
+    Source,
+    Status,
+    Task,
+    Verdict,
+)
 from manifests.schema import SCHEMAS, VERSION_KEY, to_table
 from manifests.store import Corpus, write_shard
 from manifests.validate import Fault, validate
@@ -329,3 +341,67 @@ def test_a_broken_table_makes_nothing_missing(sound: Corpus) -> None:
     path.write_bytes(path.read_bytes()[:-1])
     found = validate(sound)
     assert [(fault.table, fault.item) for fault in found] == [("recordings", "manifests/recordings/part-00000.parquet")]
+
+
+def test_every_fault_of_what_people_said_is_listed_at_once(sound: Corpus) -> None:
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    task = Task(
+        recording_id="kept",
+        start_ms=0,
+        end_ms=60_000,
+        task_key="t",
+        purpose="label",
+        round=1,
+        span_start_ms=0,
+        span_end_ms=60_000,
+        prelabelled=False,
+        has_picture=False,
+        annotators=1,
+        priority=0.0,
+        why="",
+        recipe_hash="h",
+        planned_at=noon,
+    )
+    answer = Annotation(
+        recording_id="kept",
+        start_ms=0,
+        end_ms=60_000,
+        version_id="1",
+        annotation_id="a",
+        task_key="t",
+        annotator="ann",
+        forged=False,
+        state="submitted",
+        ground_truth=False,
+        created_at=noon,
+        updated_at=noon,
+        pulled_at=noon,
+        result="[]",
+    )
+    verdict = Verdict(
+        recording_id="kept",
+        start_ms=0,
+        end_ms=60_000,
+        verdict_id="1",
+        decision="keep",
+        method="single",
+        author="ann",
+        made_at=noon,
+    )
+    sound.replace("tasks", [task])
+    sound.replace("annotations", [answer])
+    sound.replace("verdicts", [verdict, replace(verdict, verdict_id="2", supersedes="1")])
+    assert validate(sound) == []
+    sound.replace("tasks", [task, replace(task, task_key="u", start_ms=-5), replace(task, task_key="v", end_ms=0)])
+    lost = replace(answer, version_id="2", task_key="gone", recording_id="nowhere")
+    sound.replace("annotations", [answer, lost])
+    again = [replace(verdict, verdict_id=name, supersedes=old) for name, old in (("2", "1"), ("3", "1"), ("4", "0"))]
+    sound.replace("verdicts", [verdict, *again])
+    assert {(fault.table, fault.problem) for fault in validate(sound)} == {
+        ("tasks", "starts at -5 ms, before 0"),
+        ("tasks", "starts at 0 ms, ends at 0 ms"),
+        ("annotations", "recording nowhere is not in recordings"),
+        ("annotations", "task_key gone is not in tasks"),
+        ("verdicts", "supersedes 1, as another row does"),
+        ("verdicts", "supersedes 0 is not in verdicts"),
+    }
