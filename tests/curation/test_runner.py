@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -352,8 +352,17 @@ def test_workers_ignore_ctrl_c_and_leave_it_to_the_parent() -> None:
     assert [(o.status, o.attempt) for o in outcomes] == [("done", 1)] * 4
 
 
+@pytest.fixture(autouse=True)
+def nothing_stays() -> Iterator[None]:
+    yield
+    while Program.started:
+        Program.started.pop().end()
+
+
 class Program:
-    """A process of its own that runs endless items; whatever it starts carries its mark."""
+    """A process of its own that runs endless items; whatever it starts carries its mark, and ends with the test."""
+
+    started: ClassVar[list[Program]] = []
 
     def __init__(self, where: str, folder: Path, verb: str) -> None:
         self.mark = f"RUNNER_TEST_MARK={uuid.uuid4().hex}"
@@ -367,7 +376,16 @@ class Program:
             text=True,
             start_new_session=True,
         )
+        self.started.append(self)
         wait_until(lambda: sum("begin" in path.read_text() for path in folder.iterdir()) == 2)
+
+    def end(self) -> None:
+        """Leave nothing behind, whatever came of the test."""
+        for pid in self.living():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if self.process.stdout and not self.process.stdout.closed:
+            self.process.communicate()
 
     def living(self) -> set[int]:
         found = set()
