@@ -99,30 +99,84 @@ def replay(
 
 
 @cli.command()
+def extract(
+    corpus: CorpusOption,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="A recipe that decides as the corpus's own and names other encoders.", show_default="its own"
+        ),
+    ] = None,
+    workers: WorkersOption = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 …")] = "auto",
+    retry: Annotated[bool, typer.Option("--retry", help="Try cuts again that crashed a worker before.")] = False,
+) -> None:
+    """Take every accepted cut through the encoders of picture, sound and caption, into a cache that trains.
+
+    Adds what is new, hides what is not accepted any more, writes nothing twice. Stop it whenever you like: the same
+    command goes on where it was.
+
+    Example: lpse extract --corpus corpus/
+    """
+    with refusing_in_one_line():
+        from features.extract import extract as run
+        from manifests.recipe import load_recipe
+        from manifests.store import Corpus
+
+        from .features import chosen_device, show_extraction, workers_for
+        from .progress import StepBars
+
+        opened = Corpus.open(corpus)
+        chosen = load_recipe(recipe) if recipe else None
+        where = chosen_device(device)
+        with StepBars() as bars:
+            done = run(opened, chosen, workers=workers or workers_for(where), device=where, retry=retry, on_step=bars)
+        show_extraction(done)
+        typer.echo(f"Read it: features.cache.FeatureCache({str(done.folder)!r})")
+
+
+@cli.command()
 def refit(
-    name: Annotated[str, typer.Argument(help="duplicates, panns_clip-int8 or panns_frame-int8.", show_default=False)],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="duplicates, panns_clip-int8, panns_frame-int8, melcodec_16k or melcodec_44k.", show_default=False
+        ),
+    ],
     corpus: CorpusOption,
     recipe: Annotated[str, typer.Option(help="The recipe that names the weights.")] = "full",
 ) -> None:
-    """Make a fit anew from what the corpus holds now: the index of duplicates, or an 8-bit calibration.
+    """Make a fit anew from what the corpus holds now: the index of duplicates, an 8-bit calibration, or a mel codec.
 
-    A calibration prints how much probabilities changed; a recipe uses it with runtimes.panns_clip = "int8".
+    A calibration prints how much probabilities changed; a recipe uses it with runtimes.panns_clip = "int8". Another
+    codec means another feature cache: the one before stays.
 
     Example: lpse refit panns_clip-int8 --corpus corpus/ --recipe mine.toml
     """
     with refusing_in_one_line():
+        from curation.refit import NAMES as INDEXES
         from curation.refit import refit as run
+        from features.fitting import NAMES as CODECS
+        from features.fitting import refit as run_codec
         from manifests.recipe import load_recipe
+        from manifests.schema import CorpusError
         from manifests.store import Corpus
 
-        from .progress import simple_bar
+        from .progress import StepBars, simple_bar
 
         chosen = load_recipe(recipe)
         opened = Corpus.open(corpus)
+        place = f"--corpus {shlex.quote(str(corpus))}"
+        if name in CODECS:
+            with StepBars() as bars:
+                typer.echo(run_codec(opened, name, on_step=bars))
+            next_command(f"lpse extract {place}")
+            return
+        if name not in INDEXES:
+            raise CorpusError(f"no fit {name!r}; there are {', '.join((*INDEXES, *CODECS))}")
         with simple_bar("refit") as told:
-            text = run(opened, name, chosen, on_progress=told)
-        typer.echo(text)
-        next_command(f"lpse replay --corpus {shlex.quote(str(corpus))} --recipe {shlex.quote(recipe)}")
+            typer.echo(run(opened, name, chosen, on_progress=told))
+        next_command(f"lpse replay {place} --recipe {shlex.quote(recipe)}")
 
 
 @cli.command()
@@ -162,11 +216,12 @@ def validate(corpus: CorpusOption) -> None:
     Example: lpse validate --corpus corpus/
     """
     with refusing_in_one_line():
+        from features.validate import cache_faults
         from manifests.store import Corpus
         from manifests.validate import validate as check
 
         opened = Corpus.open(corpus)
-        faults = check(opened)
+        faults = [*check(opened), *cache_faults(opened)]
         for fault in faults:
             typer.echo(f"{fault.table}: {fault.item}: {fault.problem}")
         names = ("sources", "recordings", "events", "cuts", "drops", "duplicates")

@@ -15,13 +15,16 @@ from rich.table import Table
 from curation.detectors import BROUGHT, NAMES, ModelUnavailable, open_detector, spec
 from curation.kept import setup_of
 from curation.pipeline import default_workers
+from features.encoders import NAMES as ENCODERS
+from features.encoders import spec as encoder_spec
+from features.fitting import NAMES as FITTED
 from manifests.recipe import Recipe, load_recipe, shipped_recipes
 
 CORE = ("torch", "numpy", "pyarrow", "pandas", "av", "soxr", "onnxruntime", "datasets")
 
 
 def examine(recipe: Recipe) -> bool:
-    """Print the state of this machine; True when every detector of `recipe` runs here.
+    """Print the state of this machine; True when every detector and encoder of `recipe` runs here.
 
     Weights are looked for where the recipe names them, else in the folder LPSE_WEIGHTS.
     """
@@ -51,17 +54,33 @@ def examine(recipe: Recipe) -> bool:
             table.add_row(name, f"[{colour}]{escape(str(error))}[/{colour}]", "")
     console.print(table)
 
+    encoders = Table(title="Encoders", title_justify="left")
+    for column in ("encoder", "state", "version"):
+        encoders.add_column(column)
+    for name in ENCODERS:
+        if name in FITTED:
+            encoders.add_row(name, "[green]ready[/green], fitted to a corpus by lpse extract", "")
+            ready.add(name)
+            continue
+        try:
+            encoders.add_row(name, "[green]ready[/green]", encoder_spec(name, setup).version)
+            ready.add(name)
+        except ModelUnavailable as error:
+            colour = "red" if name in recipe.features.encoders else "yellow"
+            encoders.add_row(name, f"[{colour}]{escape(str(error))}[/{colour}]", "")
+    console.print(encoders)
+
     recipes = Table(title="Recipes", title_justify="left")
     for column in ("recipe", "state", "what it is"):
         recipes.add_column(column)
     for name in shipped_recipes():
         shipped = load_recipe(name)
-        missing = [detector for detector in shipped.hearing if detector not in ready]
+        missing = [model for model in (*shipped.hearing, *shipped.features.encoders) if model not in ready]
         state = f"[yellow]needs {', '.join(missing)}[/yellow]" if missing else "[green]ready[/green]"
         recipes.add_row(name, state, shipped.description)
     console.print(recipes)
 
-    return all(name in ready for name in recipe.hearing)
+    return all(name in ready for name in (*recipe.hearing, *recipe.features.encoders))
 
 
 def _version(package: str) -> str | None:

@@ -32,6 +32,9 @@ TITLES = {
     "proxies": "Proxies",
     "push": "Sending",
     "pull": "Fetching",
+    "fit": "Fitting",
+    "extract": "Extracting",
+    "caption": "Captions",
 }
 
 

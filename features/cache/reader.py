@@ -1,0 +1,156 @@
+"""Reading a cache: clips by number, as tensors, copied straight out of the mapped parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .index import read_index
+from .mapped import Part, fixed
+from .spec import CacheError, Shape, read_spec
+
+Indices = Sequence[int] | NDArray[np.integer[Any]] | Tensor
+
+
+class FeatureCache:
+    """The clips of a cache's present cuts, numbered from 0: cut after cut as the index has them, clips in order.
+
+    Raises CacheError, naming the file, where the folder is no cache, is of a newer format, or a part is truncated. The
+    index is read once; pickled (for the workers of a DataLoader), it goes along, and parts are opened anew.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        path = Path(path)
+        index = read_index(path)
+        self._open(path, index.filter(pc.equal(index["state"], "present")).combine_chunks())
+
+    def _open(self, path: Path, cuts: pa.Table) -> None:
+        self.path, self.spec, self.cuts = path, read_spec(path), cuts
+        self._dtype = self.spec.numpy_dtype
+        self._torch_dtype = torch.float16 if self.spec.dtype == "float16" else torch.float32
+        counts = cuts["clips"].to_numpy().astype(np.int64)
+        self._firsts = np.concatenate([[0], np.cumsum(counts)])
+        self._cut_of = np.repeat(np.arange(len(cuts), dtype=np.int64), counts)
+        self._clip = np.arange(self._firsts[-1]) - self._firsts[self._cut_of]
+        self._start = pc.list_flatten(cuts["clip_starts"]).to_numpy()
+        self._has_video = np.asarray(cuts["has_video"])
+        if len(self._start) != len(self._clip):
+            raise CacheError(f"{path / 'index.parquet'}: {len(self._start)} clip starts for {len(self._clip)} clips")
+        parts = cuts["part"].to_numpy()[self._cut_of]
+        # Of every clip: which part and row hold its arrays.
+        self._rows = {
+            "clips": (parts, cuts["row"].to_numpy()[self._cut_of] + self._clip),
+            "cuts": (parts, cuts["cut_row"].to_numpy()[self._cut_of]),
+            "texts": (cuts["text_part"].to_numpy()[self._cut_of], cuts["text_row"].to_numpy()[self._cut_of]),
+        }
+        self._shapes: dict[str, dict[str, Shape]] = {
+            "clips": self.spec.clip_shapes(),
+            "cuts": {**self.spec.cut_shapes(), **self.spec.whole_shapes()},
+            "texts": self.spec.text_shapes(),
+        }
+        self._folder_of = {
+            column: folder for folder, shapes in self._shapes.items() for column in shapes if fixed(shapes[column])
+        }
+        self._parts: dict[tuple[str, int], Part] = {}
+        # The footers of cuts are long, one row group each, and many readers never ask for them.
+        for folder in ("clips", "texts") if self.spec.text is not None else ("clips",):
+            held, rows = self._rows[folder]
+            for number in np.unique(held).tolist():
+                if rows[held == number].max() >= self._part(folder, number).rows:
+                    raise CacheError(f"{self._part(folder, number).path}: fewer rows than the index names")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "cuts": self.cuts}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._open(state["path"], state["cuts"])
+
+    def __len__(self) -> int:
+        """How many clips."""
+        return len(self._clip)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The arrays that a clip has: of itself, of its cut, of its caption."""
+        return tuple(self._folder_of)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        """One clip: see `take`, without the first axis."""
+        return {name: values[0] for name, values in self.take([index]).items()}
+
+    def take(self, indices: Indices, columns: Iterable[str] | None = None) -> dict[str, Tensor]:
+        """Clips as asked for, stacked: visual, sync, mean, std, text, sync_mean (B, T, D), visual_mean (B, D).
+
+        With them `clip` (its number in the cut) and `cut` (a row of `cuts`), int64; `start`, float64, seconds of the
+        recording; `has_video`, bool: pictures of cuts without video are zeros. `columns`: fewer arrays. Raises
+        IndexError beyond the last clip, CacheError naming file and row where one cannot be read.
+        """
+        picked = self._picked(indices)
+        cuts = self._cut_of[picked]
+        batch = {name: self._gather(name, picked) for name in (self.columns if columns is None else columns)}
+        return batch | {
+            "clip": torch.from_numpy(self._clip[picked]),
+            "cut": torch.from_numpy(cuts),
+            "start": torch.from_numpy(self._start[picked]),
+            "has_video": torch.from_numpy(self._has_video[cuts]),
+        }
+
+    def clips_of(self, cut: int | str) -> range:
+        """The numbers of a cut's clips; the cut by its row in `cuts` or its id."""
+        row = self._cut_row(cut)
+        return range(int(self._firsts[row]), int(self._firsts[row + 1]))
+
+    def whole(self, cut: int | str) -> dict[str, Tensor]:
+        """The whole sequences of a cut, visual_all and sync_all, each (T, D); T is 0 in cuts without video."""
+        row = self._cut_row(cut)
+        part = self._part("cuts", self.cuts["part"][row].as_py())
+        at = self.cuts["cut_row"][row].as_py()
+        return {name: torch.from_numpy(part.whole(name, at)) for name in self.spec.whole_shapes()}
+
+    def _picked(self, indices: Indices) -> NDArray[np.int64]:
+        given = indices.numpy() if isinstance(indices, Tensor) else indices
+        picked = np.array(given, np.int64).reshape(-1)
+        beyond = (picked < -len(self)) | (picked >= len(self))
+        if beyond.any():
+            raise IndexError(f"{self.path}: clip {picked[beyond][0]} of {len(self)}")
+        return picked
+
+    def _cut_row(self, cut: int | str) -> int:
+        row = pc.index(self.cuts["cut_id"], cut).as_py() if isinstance(cut, str) else cut
+        if not 0 <= row < len(self.cuts):
+            raise IndexError(f"{self.path}: no present cut {cut} among {len(self.cuts)}")
+        return int(row)
+
+    def _gather(self, name: str, picked: NDArray[np.int64]) -> Tensor:
+        folder = self._folder_of.get(name)
+        if folder is None:
+            raise CacheError(f"{self.path}: no stream {name}; there are {', '.join(self.columns)}")
+        shape = self._shapes[folder][name]
+        result = torch.empty((len(picked), *shape), dtype=self._torch_dtype)
+        size = int(np.prod(shape)) * self._dtype.itemsize
+        # Bytes: the values in the file lie where they lie, on odd addresses too.
+        out = result.view(-1).view(torch.uint8).numpy().reshape(len(picked), size)
+        numbers, rows = (values[picked].tolist() for values in self._rows[folder])
+        for target, number, row in zip(out, numbers, rows, strict=True):
+            part = self._parts.get((folder, number)) or self._part(folder, number)
+            place = part.places[name][row]
+            if place >= 0:
+                target[:] = part.data[place : place + size]
+            else:
+                part.fill(name, row, target)
+        return result
+
+    def _part(self, folder: str, number: int) -> Part:
+        part = self._parts.get((folder, number))
+        if part is None:
+            path = self.path / folder / f"part-{number:05d}.parquet"
+            part = self._parts[folder, number] = Part(path, self._shapes[folder], self._dtype)
+        return part

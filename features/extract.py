@@ -1,0 +1,316 @@
+"""`lpse extract`: every accepted cut through the encoders and into a cache, once.
+
+What a worker finished lies staged until a part takes it; what the ledger and the parts hold is not done again, so a run
+that was stopped goes on where it was and ends with the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+import torch
+
+from curation.hearing import STALL_SECONDS
+from curation.kept import active_recipe, setup_of
+from curation.media import MediaError
+from curation.runner import Item, Progress
+from curation.steps import Step, StepCallback, teller
+from curation.work import WorkLog
+from manifests.identity import digest
+from manifests.ledger import Ledger
+from manifests.recipe import Recipe
+from manifests.records import Drop
+from manifests.schema import CorpusError
+from manifests.store import Corpus
+
+from .cache import (
+    CacheError,
+    CacheSpec,
+    IndexRow,
+    StreamSpec,
+    add_texts,
+    commit,
+    create,
+    remove_leftovers,
+    stage,
+    staged,
+    stored,
+    stored_texts,
+    write_index,
+)
+from .cache.index import find_cuts, read_index
+from .cutting import Encoders, Place, features_of
+from .encoders import CLIP_SECONDS, Precision, Setup, open_encoder, spec
+from .fitting import fit_missing
+from .plan import Wanted, wanted_cuts
+
+STAGE = "extract"
+FOLDER = "features"
+BATCH_BYTES = 2 << 30  # of features that lie staged before parts take them
+
+Problems = dict[str, tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What a run came to. `problems`: (reason, detail) of accepted cuts that have no features, by cut.
+
+    `cuts`, `clips`, `seconds`: what the cache shows now; `new`: cuts of this run; `withdrawn`: cuts it holds whose cut
+    is not accepted any more. `bytes`: of the files of each table.
+    """
+
+    folder: Path
+    cuts: int
+    clips: int
+    seconds: float
+    new: int
+    withdrawn: int
+    problems: Mapping[str, tuple[str, str]]
+    bytes: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Extract:
+    """Takes cuts through the encoders of pictures and sound, and stages what comes out."""
+
+    folder: Path
+    encoders: tuple[str, str, str]
+    setup: Setup
+    device: str
+    precision: Precision
+    name: str = STAGE
+
+    def key(self, cut_id: str) -> str:
+        """Content key over the cache, whose name says what the encoders are, and the cut, which never changes."""
+        return digest(self.name, self.folder.name, cut_id)
+
+    def open(self) -> None:
+        """Load the encoders; raises ModelUnavailable with how to get a missing one."""
+        torch.set_num_threads(1)
+        visual, sync, audio = (open_encoder(name, self.setup, self.device, self.precision) for name in self.encoders)
+        object.__setattr__(self, "_encoders", Encoders(audio, {"visual": visual, "sync": sync}))
+
+    def process(self, payload: dict[str, Any], progress: Callable[[float], None]) -> dict[str, Any]:
+        """A `Place`'s columns -> {"problem": [reason, detail] | None}."""
+        opened: Encoders = self._encoders  # type: ignore[attr-defined]
+        try:
+            stage(self.folder, features_of(Place(**payload), opened, progress))
+        except MediaError as error:
+            return {"problem": [error.reason, error.detail]}
+        except CacheError as error:
+            return {"problem": ["bad_features", str(error)]}
+        return {"problem": None}
+
+
+def extract(
+    corpus: Corpus,
+    recipe: Recipe | None = None,
+    *,
+    workers: int,
+    device: str = "cpu",
+    retry: bool = False,
+    on_step: StepCallback | None = None,
+) -> Extraction:
+    """Bring the cache of `recipe`'s encoders up to date with the corpus's accepted cuts.
+
+    None stands for the recipe the corpus was decided by. Cuts without features become drops of the stage "extract".
+    Raises CorpusError where `recipe` decides otherwise or nothing is accepted, ModelUnavailable, Locked.
+    """
+    with corpus.lock(STAGE):
+        recipe = agreed_recipe(corpus, recipe)
+        features, setup = recipe.features, setup_of(corpus, recipe)
+        wanted = wanted_cuts(corpus, recipe, setup)
+        if not wanted:
+            raise CorpusError(f"{corpus.path}: no cut is accepted, so there is nothing to extract")
+        _check_encoders(recipe, setup)
+        setup = fit_missing(corpus, features.audio, wanted, setup, on_step)
+        described = cache_spec(recipe, setup)
+        folder = corpus.path / FOLDER / cache_name(recipe, described)
+        create(folder, described)
+        remove_leftovers(folder)
+        encoders = (features.visual, features.sync, features.audio)
+        work = Extract(folder, encoders, setup, device, features.precision)
+        log = WorkLog(Ledger(corpus), workers, retry)
+        before = len(stored(folder))
+        problems = _extract(work, described, wanted, log, on_step)
+        log.ledger.compact()
+        shown = [one for one in wanted if one.cut.cut_id not in problems]
+        _add_texts(folder, recipe, setup, device, shown, on_step)
+        _note(corpus, recipe, problems)
+        return _show(folder, shown, problems, len(stored(folder)) - before)
+
+
+def agreed_recipe(corpus: Corpus, recipe: Recipe | None) -> Recipe:
+    """The recipe whose accepted cuts the corpus holds. Raises CorpusError where `recipe` is none such."""
+    active = active_recipe(corpus)
+    if recipe is None:
+        return active
+    if recipe.hash != active.hash:
+        raise CorpusError(
+            f"{corpus.path}: was decided by the recipe {active.name} ({active.hash}), {recipe.name} ({recipe.hash}) "
+            "decides otherwise: run lpse replay with it first"
+        )
+    return recipe
+
+
+def cache_spec(recipe: Recipe, setup: Setup) -> CacheSpec:
+    """What the recipe's encoders give. Raises ModelUnavailable where one cannot run here."""
+    features = recipe.features
+    streams = [StreamSpec.of(spec(name, setup, features.precision)) for name in features.encoders]
+    visual, sync, audio, text = streams
+    return CacheSpec(audio, visual, sync, text, dtype=features.dtype, clip_seconds=CLIP_SECONDS)
+
+
+def cache_name(recipe: Recipe, described: CacheSpec) -> str:
+    """The cache's folder: the recipe's name for people, and what its encoders are."""
+    word = "".join(c if c.isalnum() or c in "-_" else "-" for c in recipe.name) or "features"
+    return f"{word}-{digest('features', asdict(described))[:8]}"
+
+
+def _check_encoders(recipe: Recipe, setup: Setup) -> None:
+    """Raises ModelUnavailable before anything is begun; what has to be fitted is fitted later."""
+    for name in recipe.features.encoders:
+        if not name.startswith("melcodec"):
+            spec(name, setup, recipe.features.precision)
+
+
+def _extract(
+    work: Extract, described: CacheSpec, wanted: Sequence[Wanted], log: WorkLog, on_step: StepCallback | None
+) -> Problems:
+    """Bring every cut that has no problem into the parts; returns the problems there are."""
+    problems = {one.cut.cut_id: one.problem for one in wanted if one.problem}
+    there = set(stored(work.folder))
+    todo = [one for one in wanted if one.cut.cut_id not in there | problems.keys()]
+    told = teller(
+        STAGE,
+        "seconds",
+        [_item(work, one) for one in todo],
+        {one.cut.cut_id: one.recording.uri for one in todo},
+        on_step,
+    )
+    behind = 0.0
+
+    def tell(progress: Progress) -> None:
+        if told and todo:
+            told(replace(progress, done_weight=behind + progress.done_weight))
+
+    missing = {one.cut.cut_id for one in todo}
+    for batch in _batches(wanted, described):
+        items = [_item(work, one) for one in batch if one.cut.cut_id in missing]
+        waiting = set(staged(work.folder))
+        results = log.carry_out(work, items, tell, stall_seconds=STALL_SECONDS, still_kept=waiting.__contains__)
+        finished = []
+        for key, cut_id, _ in items:
+            if problem := results[key].get("problem"):
+                problems[cut_id] = (problem[0], problem[1])
+            else:
+                finished.append(cut_id)
+        commit(work.folder, finished)
+        behind += sum(item.weight for _, _, item in items)
+    return problems
+
+
+def _item(work: Extract, one: Wanted) -> tuple[str, str, Item]:
+    cut, key = one.cut, work.key(one.cut.cut_id)
+    place = Place(cut.cut_id, cut.recording_id, one.path, cut.start, cut.end, one.recording.has_video)
+    return key, cut.cut_id, Item(key, asdict(place), one.seconds)
+
+
+def _batches(wanted: Sequence[Wanted], described: CacheSpec) -> Iterator[list[Wanted]]:
+    """Cuts in order, as many at a time as give BATCH_BYTES of features.
+
+    All that are wanted count, done or not: so a run that was stopped goes on with the same batches, and its parts are
+    the same.
+    """
+    values = sum(length * dimension for length, dimension in described.clip_shapes().values())
+    clip_bytes = 2 * values * described.numpy_dtype.itemsize  # once in clips, once as a whole
+    batch: list[Wanted] = []
+    size = 0.0
+    for one in wanted:
+        batch.append(one)
+        size += one.seconds / CLIP_SECONDS * clip_bytes
+        if size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0.0
+    if batch:
+        yield batch
+
+
+def _add_texts(
+    folder: Path, recipe: Recipe, setup: Setup, device: str, shown: Sequence[Wanted], on_step: StepCallback | None
+) -> None:
+    """Encode the captions that the cache has not."""
+    known = set(stored_texts(folder))
+    missing = {one.caption.text_id: one.caption.text for one in shown if one.caption.text_id not in known}
+    if not missing:
+        return
+    encoder = open_encoder(recipe.features.text, setup, device, recipe.features.precision)
+    encoded = {}
+    for done, (text_id, text) in enumerate(sorted(missing.items()), start=1):
+        encoded[text_id] = (text, encoder.encode(text).float().cpu().numpy())
+        if on_step:
+            on_step(Step("caption", "items", done, len(missing), len(missing)))
+    add_texts(folder, encoded)
+
+
+def _note(corpus: Corpus, recipe: Recipe, problems: Mapping[str, tuple[str, str]]) -> None:
+    """Cuts without features become drops; those of an earlier extraction go."""
+    drops = list(corpus.table("drops").rows(pc.field("stage") != STAGE))
+    for cut_id, (reason, detail) in problems.items():
+        drop = Drop(item=cut_id, item_kind="cut", stage=STAGE, reason=reason, detail=detail, recipe_hash=recipe.hash)
+        drops.append(drop)
+    corpus.replace("drops", drops)
+
+
+def _indexed(folder: Path) -> dict[str, IndexRow]:
+    """The rows of the index that is there, by cut."""
+    names = [field.name for field in fields(IndexRow)]
+    try:
+        table = read_index(folder).select(names)
+    except CacheError:
+        return {}  # the first time there is none; one that cannot be read is written anew
+    return {row["cut_id"]: IndexRow(**row) for row in table.to_pylist()}
+
+
+def _show(folder: Path, shown: Sequence[Wanted], problems: Mapping[str, tuple[str, str]], new: int) -> Extraction:
+    """Write the index, which makes visible what was extracted and hides what is not accepted any more."""
+    places, wanted = find_cuts(folder), {one.cut.cut_id: one for one in shown}
+    earlier = _indexed(folder)
+    rows = []
+    for cut_id, place in places.items():
+        one = wanted.get(cut_id)
+        row = IndexRow(
+            cut_id=cut_id,
+            recording_id=place.recording_id,
+            start=place.start,
+            end=place.end,
+            clips=place.clips,
+            has_video=place.has_video,
+            caption=one.caption.text if one else "",
+            caption_source=one.caption.source if one else "none",
+            text_id=one.caption.text_id if one else "",
+            split=one.split if one else "train",
+            state="present" if one else "withdrawn",
+        )
+        if one is None and cut_id in earlier:
+            row = replace(earlier[cut_id], state="withdrawn")
+        rows.append(row)
+    write_index(folder, rows)
+    present = [row for row in rows if row.state == "present"]
+    return Extraction(
+        folder=folder,
+        cuts=len(present),
+        clips=sum(row.clips for row in present),
+        seconds=sum(row.end - row.start for row in present),
+        new=new,
+        withdrawn=len(rows) - len(present),
+        problems=problems,
+        bytes={
+            table: sum(file.stat().st_size for file in (folder / table).glob("*.parquet"))
+            for table in ("clips", "cuts", "texts")
+        },
+    )

@@ -1,0 +1,98 @@
+"""Which cuts are to be extracted, and what goes with each: its caption, its split, where its media is."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow.compute as pc
+
+from curation.detectors import Setup
+from curation.kept import load_scores
+from curation.splits import Split, family, split_of
+from manifests.annotations import latest_versions
+from manifests.recipe import Recipe
+from manifests.records import Annotation, Cut, Duplicate, Recording
+from manifests.store import Corpus
+from manifests.time import Segment, Timeline
+from manifests.uris import resolve
+
+from .captions import Caption, caption
+from .encoders.base import CLIP_SECONDS
+
+LEAST_SHARE = 0.5  # of a cut that a kept recording's cuts hold too: then it is a second time the same
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An accepted cut; `problem`: why it cannot be extracted, or None."""
+
+    cut: Cut
+    recording: Recording
+    path: str
+    caption: Caption
+    split: Split
+    problem: tuple[str, str] | None = None
+
+    @property
+    def seconds(self) -> float:
+        """What it lasts."""
+        return self.cut.segment.duration
+
+
+def wanted_cuts(corpus: Corpus, recipe: Recipe, setup: Setup) -> list[Wanted]:
+    """Every accepted cut of the corpus, by recording and time."""
+    cuts: list[Cut] = sorted(
+        corpus.table("cuts").rows(pc.field("decision") == "accept"), key=lambda cut: (cut.recording_id, cut.start)
+    )
+    ids = {cut.recording_id for cut in cuts}
+    recordings = {row.recording_id: row for row in corpus.table("recordings").rows() if row.recording_id in ids}
+    copies = list(corpus.table("duplicates").rows())
+    families = family(ids, copies, corpus.table("sources").rows())
+    annotations: dict[str, list[Annotation]] = defaultdict(list)
+    for row in latest_versions(corpus.table("annotations").rows()).values():
+        annotations[row.recording_id].append(row)
+    twins = dict(_twins(cuts, copies))
+    roots = corpus.roots
+    wanted = []
+    for recording_id, own in _by_recording(cuts):
+        recording = recordings[recording_id]
+        scores = load_scores(corpus, recording_id, recipe.hearing, setup)
+        try:
+            path, outside = os.fspath(resolve(recording.uri, roots)), None
+        except ValueError as error:
+            path, outside = "", ("outside_root", str(error))
+        for cut in own:
+            problem = outside
+            if cut.segment.duration < CLIP_SECONDS:
+                problem = ("too_short", f"{cut.segment.duration:.3f} s, a clip lasts {CLIP_SECONDS} s")
+            elif cut.cut_id in twins:
+                problem = ("duplicate", f"the same as cuts of recording {twins[cut.cut_id]}")
+            words = caption(cut.segment, annotations[recording_id], scores)
+            wanted.append(Wanted(cut, recording, path, words, split_of(families, recording_id), problem))
+    return wanted
+
+
+def _by_recording(cuts: Sequence[Cut]) -> Iterator[tuple[str, list[Cut]]]:
+    own: dict[str, list[Cut]] = {}
+    for cut in cuts:
+        own.setdefault(cut.recording_id, []).append(cut)
+    yield from own.items()
+
+
+def _twins(cuts: Sequence[Cut], copies: Sequence[Duplicate]) -> Iterator[tuple[str, str]]:
+    """(cut, kept recording) of cuts that are in another recording's cuts too, which the recipe let stand."""
+    accepted: Mapping[str, Timeline] = {
+        recording: Timeline(cut.segment for cut in own) for recording, own in _by_recording(cuts)
+    }
+    for copy in copies:
+        there = accepted.get(copy.kept_id)
+        for cut in cuts if there else ():
+            shared = cut.segment.intersection(copy.segment) if cut.recording_id == copy.recording_id else None
+            if shared is None or there is None:
+                continue
+            again = there.crop(Segment(shared.start + copy.offset, shared.end + copy.offset))
+            if again.duration >= LEAST_SHARE * cut.segment.duration:
+                yield cut.cut_id, copy.kept_id

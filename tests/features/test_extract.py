@@ -1,0 +1,311 @@
+"""Extraction from end to end: real films, the packaged encoders, real worker processes, real kills."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+import pytest
+import torch
+from small_corpus import corpus_of, decide, film
+
+from curation.kept import setup_of
+from curation.media import frames_reaching, mono_span
+from features.cache import FeatureCache, check
+from features.encoders import PictureEncoder, open_encoder
+from features.extract import Extraction, extract
+from features.fitting import refit
+from features.pictures import resized
+from features.validate import cache_faults
+from manifests.fits import fit_items
+from manifests.recipe import load_recipe
+from manifests.records import Annotation, Drop
+from manifests.schema import CorpusError
+from manifests.store import Corpus
+
+LPSE = [sys.executable, "-c", "from app.cli import main; main()"]
+SPANS = {"film.mp4": [(1.0, 17.0), (20.317, 31.9)], "sound.wav": [(0.5, 12.25)]}
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("films")
+    film(folder / "film.mp4", 33, seed=1)
+    film(folder / "sound.wav", 14, seed=2, video=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def extracted(media: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, Extraction]:
+    corpus = corpus_of(tmp_path_factory.mktemp("extracted") / "corpus", media, SPANS)
+    return corpus, extract(corpus, workers=1)
+
+
+@pytest.fixture
+def again(extracted: tuple[Corpus, Extraction], tmp_path: Path) -> Corpus:
+    """A copy of the extracted corpus, to change."""
+    shutil.copytree(extracted[0].path, tmp_path / "corpus")
+    return Corpus.open(tmp_path / "corpus")
+
+
+def parts(folder: Path) -> dict[str, bytes]:
+    """All files of a cache but the lock."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix != ".lock"
+    }
+
+
+def recording_of(corpus: Corpus, name: str) -> str:
+    (row,) = [row for row in corpus.table("recordings").rows() if row.uri.endswith(name)]
+    return str(row.recording_id)
+
+
+def test_every_accepted_cut_is_in_the_cache(extracted: tuple[Corpus, Extraction]) -> None:
+    corpus, done = extracted
+    cache = FeatureCache(done.folder)
+    assert (done.cuts, done.new, done.withdrawn, done.problems) == (3, 3, 0, {})
+    assert done.clips == len(cache) == 2 + 2 + 2
+    assert done.seconds == pytest.approx(16 + 11.583 + 11.75)
+    starts = sorted((float(cache[i]["start"]), bool(cache[i]["has_video"])) for i in range(len(cache)))
+    assert [start for start, _ in starts] == pytest.approx([0.5, 1.0, 4.25, 9.0, 20.317, 23.9])
+    assert [seen for _, seen in starts] == [False, True, False, True, True, True]
+    assert check(done.folder) == [] and list(cache_faults(corpus)) == []
+    assert set(cache.cuts["caption_source"].to_pylist()) == {"none"}
+
+
+@pytest.mark.parametrize("stream", ["visual", "sync"])
+def test_a_clips_pictures_are_those_of_its_own_seconds(
+    extracted: tuple[Corpus, Extraction], media: Path, stream: str
+) -> None:
+    """The same vectors as from a decode, a resize and a call of the encoder for this clip alone."""
+    corpus, done = extracted
+    cache = FeatureCache(done.folder)
+    features = load_recipe("default").features
+    encoder: PictureEncoder = open_encoder(getattr(features, stream), setup_of(corpus, load_recipe("default")))
+    pictures = encoder.spec.pictures
+    assert pictures is not None
+    for index in range(len(cache)):
+        clip = cache[index]
+        if not clip["has_video"]:
+            assert not clip[stream].any()
+            continue
+        times = [float(clip["start"]) + k / pictures.fps for k in range(8 * pictures.fps)]
+        shown = [image for indices, image in frames_reaching(media / "film.mp4", times) for _ in indices]
+        alone = encoder.encode(torch.stack([resized(image, pictures) for image in shown]))
+        torch.testing.assert_close(clip[stream].float(), alone, rtol=2e-3, atol=2e-3)
+
+
+def test_a_clips_latents_are_those_of_its_own_seconds(extracted: tuple[Corpus, Extraction], media: Path) -> None:
+    corpus, done = extracted
+    cache = FeatureCache(done.folder)
+    codec = open_encoder("melcodec_16k", setup_of(corpus, load_recipe("default")))
+    names = {True: "film.mp4", False: "sound.wav"}
+    for index in range(len(cache)):
+        clip = cache[index]
+        start = float(clip["start"])
+        sound = mono_span(media / names[bool(clip["has_video"])], start, start + 8, codec.spec.sample_rate)
+        mean, deviation = codec.encode(torch.from_numpy(sound[: codec.spec.samples]))
+        # a resampler that begins at the clip instead of the cut differs in its first milliseconds
+        torch.testing.assert_close(clip["mean"].float()[2:-2], mean[2:-2], rtol=5e-3, atol=5e-3)
+        torch.testing.assert_close(clip["std"].float(), deviation, rtol=2e-3, atol=2e-3)
+
+
+def test_globals_come_from_the_cut_alone(extracted: tuple[Corpus, Extraction]) -> None:
+    cache = FeatureCache(extracted[1].folder)
+    for cut, row in enumerate(cache.cuts.to_pylist()):
+        indices = list(cache.clips_of(cut))
+        first = cache[indices[0]]
+        if not row["has_video"]:
+            continue
+        whole = cache.whole(cut)
+        seconds = row["end"] - row["start"]
+        assert len(whole["visual_all"]) == int(seconds * 8 + 1e-6)
+        assert len(whole["sync_all"]) == 8 * ((int(seconds * 25 + 1e-6) - 16) // 8 + 1)
+        torch.testing.assert_close(
+            first["visual_mean"].float(), whole["visual_all"].float().mean(0), rtol=1e-2, atol=1e-2
+        )
+        mean = cache.take(indices)["sync"].float().mean(0)
+        torch.testing.assert_close(first["sync_mean"].float(), mean, rtol=1e-2, atol=1e-2)
+        torch.testing.assert_close(first["visual"], whole["visual_all"][:64])
+        torch.testing.assert_close(first["sync"], whole["sync_all"][:192])
+
+
+def test_a_second_run_does_nothing(again: Corpus) -> None:
+    (folder,) = (again.path / "features").iterdir()
+    before = parts(folder)
+    done = extract(again, workers=1)
+    assert (done.new, done.cuts) == (0, 3)
+    assert parts(folder) == before
+
+
+def test_what_is_not_accepted_any_more_is_hidden_and_comes_back(again: Corpus) -> None:
+    sound, picture = recording_of(again, "sound.wav"), recording_of(again, "film.mp4")
+    decide(again, {picture: [(1.0, 17.0)]})
+    done = extract(again, workers=1)
+    assert (done.cuts, done.new, done.withdrawn, done.clips) == (1, 0, 2, 2)
+    before = parts(done.folder)
+    decide(again, {picture: [(1.0, 17.0), (20.317, 31.9)], sound: [(0.5, 12.25)]})
+    done = extract(again, workers=1)
+    assert (done.cuts, done.new, done.withdrawn, done.clips) == (3, 0, 0, 6)
+    after = parts(done.folder)
+    assert {name for name in after if after[name] != before[name]} == {"index.parquet"}
+
+
+def test_new_cuts_are_added_in_new_parts(again: Corpus) -> None:
+    picture = recording_of(again, "film.mp4")
+    (folder,) = (again.path / "features").iterdir()
+    before = parts(folder)
+    decide(again, {picture: [(1.0, 17.0), (20.317, 31.9), (17.5, 26.0)]})
+    done = extract(again, workers=1)
+    assert (done.cuts, done.new, done.withdrawn) == (3, 1, 1)
+    after = parts(folder)
+    assert set(after) - set(before) == {"clips/part-00001.parquet", "cuts/part-00001.parquet"}
+    assert all(after[name] == before[name] for name in before if name != "index.parquet")
+    assert len(FeatureCache(folder)) == 2 + 2 + 2
+
+
+def test_a_listeners_words_take_the_place_of_tags_without_a_second_extraction(again: Corpus) -> None:
+    picture = recording_of(again, "film.mp4")
+    now = datetime(2026, 1, 2, tzinfo=UTC)
+    heard = Annotation(
+        recording_id=picture,
+        start_ms=0,
+        end_ms=33_000,
+        version_id="v",
+        annotation_id="a",
+        task_key="t",
+        annotator="ann",
+        forged=False,
+        state="submitted",
+        ground_truth=False,
+        caption=" waves\non a beach ",
+        created_at=now,
+        updated_at=now,
+        pulled_at=now,
+        result="[]",
+    )
+    again.append("annotations", [heard])
+    (folder,) = (again.path / "features").iterdir()
+    text = FeatureCache(folder)[0]["text"]
+    done = extract(again, workers=1)
+    assert done.new == 0
+    cache = FeatureCache(folder)
+    captions = {row["caption"]: row["caption_source"] for row in cache.cuts.to_pylist()}
+    assert captions == {"waves on a beach": "human", "": "none"}
+    changed = [cache[i]["text"] for i in range(len(cache)) if cache[i]["has_video"]]
+    encoder = open_encoder("minilm", setup_of(again, load_recipe("default")))
+    for found in changed:
+        torch.testing.assert_close(found.float(), encoder.encode("waves on a beach"), rtol=1e-3, atol=1e-3)
+        assert not torch.equal(found, text)
+
+
+def test_a_file_that_is_gone_costs_its_cuts_and_says_so(media: Path, tmp_path: Path) -> None:
+    shutil.copytree(media, tmp_path / "media")
+    corpus = corpus_of(tmp_path / "corpus", tmp_path / "media", {**SPANS, "film.mp4": [(1.0, 9.0), (10.0, 15.0)]})
+    (tmp_path / "media" / "sound.wav").unlink()
+    done = extract(corpus, workers=2)
+    assert done.cuts == 1 and sorted(reason for reason, _ in done.problems.values()) == ["too_short", "vanished"]
+    drops: list[Drop] = list(corpus.table("drops").rows(pc.field("stage") == "extract"))
+    assert {(drop.item, drop.reason, drop.item_kind) for drop in drops} == {
+        (cut, reason, "cut") for cut, (reason, _) in done.problems.items()
+    }
+    shutil.copy(media / "sound.wav", tmp_path / "media")
+    done = extract(corpus, workers=1)
+    assert (done.cuts, done.new) == (2, 1)
+    assert [drop.reason for drop in corpus.table("drops").rows()] == ["too_short"]
+
+
+def test_a_codec_is_fitted_once_and_anew_only_when_asked(again: Corpus) -> None:
+    (hash,) = again.fits["melcodec_16k"]
+    assert len(fit_items(again.path / "fits" / f"melcodec_16k-{hash}")) == 3
+    picture = recording_of(again, "film.mp4")
+    decide(again, {picture: [(1.0, 17.0)]})
+    extract(again, workers=1)
+    assert again.fits["melcodec_16k"] == (hash,)
+    assert refit(again, "melcodec_16k").startswith("melcodec_16k: fitted on 1 cuts, ")
+    assert again.fits["melcodec_16k"] != (hash,)
+    done = extract(again, workers=1)
+    assert done.new == 1 and len(list((again.path / "features").iterdir())) == 2
+
+
+def test_a_recipe_that_decides_otherwise_is_refused(again: Corpus) -> None:
+    default = load_recipe("default")
+    other = replace(default, spans=replace(default.spans, min_duration=30.0))
+    with pytest.raises(
+        CorpusError, match=r"was decided by the recipe default \(\w+\), default \(\w+\) decides otherwise"
+    ):
+        extract(again, other, workers=1)
+    same = replace(default, features=replace(default.features, dtype="float32"))
+    done = extract(again, same, workers=1)
+    assert done.new == 3 and FeatureCache(done.folder)[0]["visual"].dtype == torch.float32
+
+
+@pytest.mark.slow
+def test_killed_at_random_and_started_again_it_ends_with_the_same_bytes(
+    media: Path, extracted: tuple[Corpus, Extraction], tmp_path: Path
+) -> None:
+    expected = parts(extracted[1].folder)
+    corpus = corpus_of(tmp_path / "corpus", media, SPANS)
+    rng = random.Random(5)
+    kills = 0
+    for _ in range(20):
+        command = [*LPSE, "extract", "--corpus", str(corpus.path), "--workers", str(rng.choice([1, 2]))]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if kills < 5:
+            # the later, the more there is to lose
+            deadline = time.monotonic() + rng.uniform(2.0, 12.0) + 2 * kills
+            while process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.05)
+        if process.poll() is None and kills < 5:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode in (0, -signal.SIGKILL), output.decode()
+        if process.returncode == 0:
+            break
+    assert kills > 0 and process.returncode == 0
+    (folder,) = (corpus.path / "features").iterdir()
+    assert folder.name == extracted[1].folder.name
+    assert parts(folder) == expected
+    assert not list(cache_faults(corpus))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--corpus", "nowhere"], "not a corpus"),
+        (["--corpus", "{corpus}", "--recipe", "full"], "decides otherwise"),
+        (["--corpus", "{corpus}", "--device", "cuda:99"], "--device cuda:99: "),
+        (["--corpus", "{empty}"], "nothing was curated yet"),
+    ],
+)
+def test_bad_input_is_one_line(again: Corpus, tmp_path: Path, arguments: list[str], line: str) -> None:
+    empty = Corpus.create(tmp_path / "empty")
+    filled = [word.format(corpus=again.path, empty=empty.path) for word in arguments]
+    ran = subprocess.run(
+        [*LPSE, "extract", *filled], capture_output=True, text=True, timeout=120, env={**os.environ, "COLUMNS": "200"}
+    )
+    assert ran.returncode == 2
+    assert ran.stderr.count("\n") == 1 and ran.stderr.startswith("lpse: ") and line in ran.stderr
+
+
+def test_missing_weights_are_named_before_anything_is_begun(again: Corpus) -> None:
+    default = load_recipe("default")
+    full = replace(default, features=replace(default.features, visual="clip"))
+    before = sorted((again.path / "features").iterdir())
+    with pytest.raises(RuntimeError, match=r"^clip: needs open_clip"):
+        extract(again, full, workers=1)
+    assert sorted((again.path / "features").iterdir()) == before
+    assert np.isfinite(FeatureCache(before[0])[0]["mean"].float().numpy()).all()
