@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from .annotate import annotate
+from .features import features
 from .options import FAULTS, CorpusOption, WorkersOption, next_command, refusing_in_one_line
 
 cli = typer.Typer(
@@ -22,6 +23,7 @@ cli = typer.Typer(
 )
 
 cli.add_typer(annotate)
+cli.add_typer(features)
 
 
 @cli.command()

@@ -59,8 +59,8 @@ Problems = dict[str, tuple[str, str]]
 class Extraction:
     """What a run came to. `problems`: (reason, detail) of accepted cuts that have no features, by cut.
 
-    `cuts`, `clips`, `seconds`: what the cache shows now; `new`: cuts of this run; `withdrawn`: cuts it holds whose cut
-    is not accepted any more. `bytes`: of the files of each table.
+    `cuts`, `clips`, `seconds`: what the cache shows now; `new`: cuts of this run; `withdrawn`: those it holds that are
+    not accepted any more.
     """
 
     folder: Path
@@ -70,7 +70,6 @@ class Extraction:
     new: int
     withdrawn: int
     problems: Mapping[str, tuple[str, str]]
-    bytes: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -309,8 +308,4 @@ def _show(folder: Path, shown: Sequence[Wanted], problems: Mapping[str, tuple[st
         new=new,
         withdrawn=len(rows) - len(present),
         problems=problems,
-        bytes={
-            table: sum(file.stat().st_size for file in (folder / table).glob("*.parquet"))
-            for table in ("clips", "cuts", "texts")
-        },
     )

@@ -10,7 +10,6 @@ Source: hkchengrex/MMAudio, training documentation and extraction scripts; pytor
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import math
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.files import write_beside
+from manifests.identity import digest
 
 from .cache import (
     PART_BYTES,
@@ -31,6 +31,7 @@ from .cache import (
     CutFeatures,
     FeatureCache,
     IndexRow,
+    StreamSpec,
     create,
     stored,
     write_index,
@@ -123,7 +124,7 @@ def read_memmap(
         raise CacheError(f"{table}: {len(rows)} lines, {folder} has {count} rows")
     has_video = "visual" in maps
     create(path, spec)
-    text_ids = {caption: hashlib.sha256(caption.encode()).hexdigest()[:16] for _, caption in rows}
+    text_ids = {caption: digest("text", caption) for _, caption in rows}
     there = set(stored(path))
 
     def cuts() -> Iterator[CutFeatures]:
@@ -168,12 +169,43 @@ def read_memmap(
     return count
 
 
-def _open_maps(folder: Path, spec: CacheSpec) -> dict[str, NDArray[Any]]:
-    """The folder's arrays by our names, mapped. Raises CacheError where they are not what is said of them."""
+def described(folder: Path, dtype: DType = "float16") -> CacheSpec:
+    """What MMAudio's features are a cache of: CLIP, Synchformer, CLIP's text and one of its two autoencoders.
+
+    Raises CacheError where the arrays are not of their sizes.
+    """
+    meta = _read_meta(folder)
+    sizes = {name: tuple(meta[theirs]["shape"][1:]) for name, theirs in _NAMES.items() if theirs in meta}
+    codec = {(250, 20): ("vae_16k", 31.25), (345, 40): ("vae_44k", 44_100 / 1024)}.get(sizes.get("mean", ()))
+    if codec is None:
+        raise CacheError(
+            f"{folder / 'meta.json'}: latents of {sizes.get('mean')}, MMAudio's are (250, 20) or (345, 40)"
+        )
+    length, dimension = sizes["mean"]
+
+    def stream(name: str, encoder: str, rate: float | None) -> StreamSpec | None:
+        return StreamSpec(encoder, "mmaudio", rate, sizes[name][1], sizes[name][0]) if name in sizes else None
+
+    return CacheSpec(
+        StreamSpec(codec[0], "mmaudio", codec[1], dimension, length),
+        visual=stream("visual", "clip", 8.0),
+        sync=stream("sync", "synchformer", 25.0),
+        text=stream("text", "clip_text", None),
+        dtype=dtype,
+    )
+
+
+def _read_meta(folder: Path) -> dict[str, Any]:
     try:
-        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        meta: dict[str, Any] = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        return meta
     except (OSError, ValueError) as error:
         raise CacheError(f"{folder / 'meta.json'}: not the description of a TensorDict: {error}") from error
+
+
+def _open_maps(folder: Path, spec: CacheSpec) -> dict[str, NDArray[Any]]:
+    """The folder's arrays by our names, mapped. Raises CacheError where they are not what is said of them."""
+    meta = _read_meta(folder)
     pictures = _NAMES["visual"] in meta
     shapes: dict[str, Shape] = {**spec.clip_shapes(), **spec.text_shapes()}
     maps: dict[str, NDArray[Any]] = {}

@@ -29,6 +29,7 @@ class FeatureCache:
 
     def __init__(self, path: Path | str) -> None:
         path = Path(path)
+        read_spec(path)  # what is no cache says so first
         index = read_index(path)
         self._open(path, index.filter(pc.equal(index["state"], "present")).combine_chunks())
 

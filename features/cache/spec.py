@@ -114,7 +114,9 @@ def read_spec(path: Path) -> CacheSpec:
         content = json.loads(name.read_text(encoding="utf-8"))
         format = content.pop("format")
     except FileNotFoundError:
-        raise CacheError(f"{path}: no feature cache, set.json is missing") from None
+        inside = ", ".join(sorted(file.parent.name for file in path.glob("*/set.json")))
+        hint = f"; in it are {inside}" if inside else ""
+        raise CacheError(f"{path}: no feature cache, set.json is missing{hint}") from None
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise CacheError(f"{name}: not the description of a feature cache: {error}") from error
     if format != FORMAT:

@@ -276,7 +276,10 @@ def test_the_index_shows_only_what_is_stored_as_it_is(tmp_path: Path) -> None:
 
 
 def test_what_is_no_cache_is_refused(tmp_path: Path, path: Path) -> None:
-    with pytest.raises(CacheError, match=r"nothing to see yet, index.parquet is missing"):
+    with pytest.raises(CacheError, match=r"no feature cache, set.json is missing$"):
+        FeatureCache(tmp_path)
+    create(tmp_path / "inside", SPEC)
+    with pytest.raises(CacheError, match=r"no feature cache, set.json is missing; in it are inside$"):
         FeatureCache(tmp_path)
     create(tmp_path, SPEC)
     with pytest.raises(CacheError, match=r"nothing to see yet, index.parquet is missing"):
