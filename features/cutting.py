@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-WINDOWS = 64  # an encoder's windows at a time; for one that sees single pictures, so many pictures
+# An encoder's windows at a time; for one that sees single pictures, so many pictures. The large networks take up to
+# 20 s for one on a processor, and between two chunks there is no sign of life.
+CPU_WINDOWS, GPU_WINDOWS = 8, 64
 _SOUND_SHARE = 0.1  # of the work on a cut, for progress
 
 Told = Callable[[float], None]
@@ -31,10 +33,14 @@ Told = Callable[[float], None]
 
 @dataclass(frozen=True)
 class Encoders:
-    """What a worker has open: an encoder of sound, and by stream ("visual", "sync") those of pictures."""
+    """What a worker has open: an encoder of sound, and by stream ("visual", "sync") those of pictures.
+
+    `windows`: how many of them pictures are handed over for at a time.
+    """
 
     audio: AudioEncoder
     pictures: Mapping[str, PictureEncoder]
+    windows: int
 
 
 @dataclass(frozen=True)
@@ -52,13 +58,11 @@ class Place:
 def features_of(place: Place, encoders: Encoders, progress: Told = lambda share: None) -> CutFeatures:
     """All features of a cut, which lasts at least a clip. Raises MediaError where sound or picture cannot be read."""
     starts = [round(start, 3) for start in clip_starts(place.start, place.end, CLIP_SECONDS)]
-    means, deviations = _latents(place, starts, encoders.audio)
+    means, deviations = _latents(place, starts, encoders.audio, progress)
     clips: dict[str, Array] = {"mean": means, "std": deviations}
     whole: dict[str, Array] = {}
-    progress(_SOUND_SHARE)
     if place.has_video:
-        told = lambda share: progress(_SOUND_SHARE + (1 - _SOUND_SHARE) * share)  # noqa: E731
-        vectors = _seen(place, starts, encoders.pictures, told)
+        vectors = _seen(place, starts, encoders, progress)
         for stream, encoder in encoders.pictures.items():
             whole[f"{stream}_all"] = vectors[stream]
             clips[stream] = _clips(vectors[stream], vectors.get(_tail(stream)), encoder.spec, len(starts))
@@ -74,7 +78,7 @@ def features_of(place: Place, encoders: Encoders, progress: Told = lambda share:
     )
 
 
-def _latents(place: Place, starts: list[float], codec: AudioEncoder) -> tuple[Array, Array]:
+def _latents(place: Place, starts: list[float], codec: AudioEncoder, progress: Told) -> tuple[Array, Array]:
     """Mean and standard deviation of the latents, (n, T, C) each.
 
     A clip of a codec whose frames do not divide 8 s takes a little of what follows; at a cut's end zeros stand for it,
@@ -95,12 +99,11 @@ def _latents(place: Place, starts: list[float], codec: AudioEncoder) -> tuple[Ar
         mean, deviation = codec.encode(torch.from_numpy(clip))
         means.append(mean.cpu().numpy())
         deviations.append(deviation.cpu().numpy())
+        progress(_SOUND_SHARE * len(means) / len(starts))
     return np.stack(means), np.stack(deviations)
 
 
-def _seen(
-    place: Place, starts: list[float], encoders: Mapping[str, PictureEncoder], progress: Told
-) -> dict[str, Array]:
+def _seen(place: Place, starts: list[float], encoders: Encoders, progress: Told) -> dict[str, Array]:
     """The vectors of each stream over the whole cut, (T, D), and of its last clip where that is off the grid.
 
     Windows do not know of clips: clip i owns a stretch of the whole, and what lies across a border belongs to none.
@@ -109,7 +112,7 @@ def _seen(
     off_grid = milliseconds % (CLIP_SECONDS * 1000) != 0
     runs: dict[str, Run] = {}
     openings: dict[str, PictureEncoder] = {}
-    for stream, encoder in encoders.items():
+    for stream, encoder in encoders.pictures.items():
         pictures = encoder.spec.pictures
         if pictures is None:
             raise ValueError(f"{encoder.spec.name} sees no pictures")
@@ -118,7 +121,7 @@ def _seen(
         if off_grid:
             runs[_tail(stream)] = Run(pictures, starts[-1], CLIP_SECONDS * pictures.fps)
             openings[_tail(stream)] = encoder
-    chunks = {name: Chunks(run.pictures, WINDOWS) for name, run in runs.items()}
+    chunks = {name: Chunks(run.pictures, encoders.windows) for name, run in runs.items()}
     vectors: dict[str, list[Array]] = {name: [] for name in runs}
 
     def encode(name: str, chunk: Tensor) -> None:
@@ -129,7 +132,7 @@ def _seen(
     for name, picture, times in pictures_of(place.path, runs):
         for chunk in chunks[name].push(picture, times):
             encode(name, chunk)
-            progress(done / total)
+            progress(_SOUND_SHARE + (1 - _SOUND_SHARE) * done / total)
         done += times
     for name, held in chunks.items():
         for chunk in held.finish():

@@ -43,7 +43,7 @@ from .cache import (
     write_index,
 )
 from .cache.index import find_cuts, read_index
-from .cutting import Encoders, Place, features_of
+from .cutting import CPU_WINDOWS, GPU_WINDOWS, Encoders, Place, features_of
 from .encoders import CLIP_SECONDS, Precision, Setup, open_encoder, spec
 from .fitting import fit_missing
 from .plan import Wanted, wanted_cuts
@@ -91,7 +91,8 @@ class Extract:
         """Load the encoders; raises ModelUnavailable with how to get a missing one."""
         torch.set_num_threads(1)
         visual, sync, audio = (open_encoder(name, self.setup, self.device, self.precision) for name in self.encoders)
-        object.__setattr__(self, "_encoders", Encoders(audio, {"visual": visual, "sync": sync}))
+        windows = CPU_WINDOWS if self.device == "cpu" else GPU_WINDOWS
+        object.__setattr__(self, "_encoders", Encoders(audio, {"visual": visual, "sync": sync}, windows))
 
     def process(self, payload: dict[str, Any], progress: Callable[[float], None]) -> dict[str, Any]:
         """A `Place`'s columns -> {"problem": [reason, detail] | None}."""

@@ -22,12 +22,12 @@ from manifests.files import write_beside
 
 from ..griffin_lim import waveform as sound_of
 from ..mel import MODES, MelMode, Mode, mel_spectrogram
-from .base import CLIP_SECONDS, EncoderSpec
+from .base import EncoderSpec
+from .latents import FRAMES, latent_spec
 
 CODE = 1
 FILE = "codec.safetensors"
 FORMAT = f"lpse melcodec {CODE}"
-FRAMES = 2  # of the spectrogram, in a latent
 RESOLVED = 1e-9  # the least variance of a component, as a share of the first one's
 
 
@@ -190,20 +190,7 @@ def _active(setup: Setup, mode: Mode) -> tuple[Path, str]:
 
 
 def _spec(setup: Setup, mode: Mode) -> EncoderSpec:
-    mel = MODES[mode]
-    samples_a_latent = FRAMES * mel.hop
-    # a clip's last latent is whole: at 44.1 kHz it reaches 480 samples beyond the eighth second
-    length = -(-CLIP_SECONDS * mel.sample_rate // samples_a_latent)
-    return EncoderSpec(
-        f"melcodec_{mode}",
-        f"{CODE}-{_active(setup, mode)[1]}",
-        "audio",
-        rate=mel.sample_rate / samples_a_latent,
-        dimension=LATENTS[mode],
-        length=length,
-        sample_rate=mel.sample_rate,
-        samples=length * samples_a_latent,
-    )
+    return latent_spec(f"melcodec_{mode}", f"{CODE}-{_active(setup, mode)[1]}", mode, LATENTS[mode])
 
 
 def spec_16k(setup: Setup) -> EncoderSpec:

@@ -12,11 +12,11 @@ from torch import Tensor
 from curation.weights import Setup
 
 from ..autoencoder import SHAPES, load_vae
-from ..mel import MODES, Mode, mel_spectrogram
-from .base import CLIP_SECONDS, EncoderSpec, weights_version
+from ..mel import Mode, mel_spectrogram
+from .base import EncoderSpec, weights_version
+from .latents import latent_spec
 
 CODE = 1
-FRAMES_A_LATENT = 2  # mel frames
 
 
 @dataclass(frozen=True)
@@ -47,20 +47,7 @@ def weights_file(setup: Setup, mode: Mode) -> Path:
 
 
 def _spec(setup: Setup, mode: Mode) -> EncoderSpec:
-    mel = MODES[mode]
-    samples_a_latent = FRAMES_A_LATENT * mel.hop
-    # a clip's last latent is whole: at 44.1 kHz it reaches 480 samples beyond the eighth second
-    length = -(-CLIP_SECONDS * mel.sample_rate // samples_a_latent)
-    return EncoderSpec(
-        f"vae_{mode}",
-        weights_version(weights_file(setup, mode), CODE),
-        "audio",
-        rate=mel.sample_rate / samples_a_latent,
-        dimension=SHAPES[mode].latent,
-        length=length,
-        sample_rate=mel.sample_rate,
-        samples=length * samples_a_latent,
-    )
+    return latent_spec(f"vae_{mode}", weights_version(weights_file(setup, mode), CODE), mode, SHAPES[mode].latent)
 
 
 def spec_16k(setup: Setup) -> EncoderSpec:

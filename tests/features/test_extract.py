@@ -10,13 +10,13 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
 import pytest
 import torch
+from annotators_made_up import a_task, an_answer
 from small_corpus import corpus_of, decide, film
 
 from curation.kept import setup_of
@@ -29,7 +29,7 @@ from features.pictures import resized
 from features.validate import cache_faults
 from manifests.fits import fit_items
 from manifests.recipe import load_recipe
-from manifests.records import Annotation, Drop
+from manifests.records import Drop
 from manifests.schema import CorpusError
 from manifests.store import Corpus
 
@@ -178,24 +178,8 @@ def test_new_cuts_are_added_in_new_parts(again: Corpus) -> None:
 
 def test_a_listeners_words_take_the_place_of_tags_without_a_second_extraction(again: Corpus) -> None:
     picture = recording_of(again, "film.mp4")
-    now = datetime(2026, 1, 2, tzinfo=UTC)
-    heard = Annotation(
-        recording_id=picture,
-        start_ms=0,
-        end_ms=33_000,
-        version_id="v",
-        annotation_id="a",
-        task_key="t",
-        annotator="ann",
-        forged=False,
-        state="submitted",
-        ground_truth=False,
-        caption=" waves\non a beach ",
-        created_at=now,
-        updated_at=now,
-        pulled_at=now,
-        result="[]",
-    )
+    task = replace(a_task("t", start_ms=0, length_ms=33_000), recording_id=picture)
+    heard = replace(an_answer(task, "ann"), caption=" waves\non a beach ")
     again.append("annotations", [heard])
     (folder,) = (again.path / "features").iterdir()
     text = FeatureCache(folder)[0]["text"]

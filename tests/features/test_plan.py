@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from annotators_made_up import NOON, a_task, an_answer
 from hypothesis import given
 from hypothesis import strategies as st
 from small_corpus import corpus_of, film
@@ -24,28 +25,11 @@ from manifests.scores import NO_TAG, FrameScores, Tags
 from manifests.time import Segment
 
 CUT = Segment(10.0, 20.0)
-NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
 def heard(start: float, end: float, words: str | None, **columns: Any) -> Annotation:
-    row = Annotation(
-        recording_id="r",
-        start_ms=round(start * 1000),
-        end_ms=round(end * 1000),
-        version_id="v",
-        annotation_id="a",
-        task_key="t",
-        annotator="ann",
-        forged=False,
-        state="submitted",
-        ground_truth=False,
-        caption=words,
-        created_at=NOON,
-        updated_at=NOON,
-        pulled_at=NOON,
-        result="[]",
-    )
-    return replace(row, **columns)
+    task = a_task("t", start_ms=round(start * 1000), length_ms=round((end - start) * 1000))
+    return replace(an_answer(task, "ann"), **{"caption": words, "updated_at": NOON, **columns})
 
 
 def tagged(tagger: Any, hop: float, *frames: dict[str, float]) -> FrameScores:

@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from annotators_made_up import Truth, a_task, a_verdict, an_answer
 
 from manifests.identity import cut_id, source_id
 from manifests.ledger import Ledger
 from manifests.records import (
-    Annotation,
     Cut,
     Decision,
     Drop,
@@ -25,8 +25,6 @@ from manifests.records import (
     Recording,
     Source,
     Status,
-    Task,
-    Verdict,
 )
 from manifests.schema import SCHEMAS, VERSION_KEY, to_table
 from manifests.store import Corpus, write_shard
@@ -344,50 +342,9 @@ def test_a_broken_table_makes_nothing_missing(sound: Corpus) -> None:
 
 
 def test_every_fault_of_what_people_said_is_listed_at_once(sound: Corpus) -> None:
-    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
-    task = Task(
-        recording_id="kept",
-        start_ms=0,
-        end_ms=60_000,
-        task_key="t",
-        purpose="label",
-        round=1,
-        span_start_ms=0,
-        span_end_ms=60_000,
-        prelabelled=False,
-        has_picture=False,
-        annotators=1,
-        priority=0.0,
-        why="",
-        recipe_hash="h",
-        planned_at=noon,
-    )
-    answer = Annotation(
-        recording_id="kept",
-        start_ms=0,
-        end_ms=60_000,
-        version_id="1",
-        annotation_id="a",
-        task_key="t",
-        annotator="ann",
-        forged=False,
-        state="submitted",
-        ground_truth=False,
-        created_at=noon,
-        updated_at=noon,
-        pulled_at=noon,
-        result="[]",
-    )
-    verdict = Verdict(
-        recording_id="kept",
-        start_ms=0,
-        end_ms=60_000,
-        verdict_id="1",
-        decision="keep",
-        method="single",
-        author="ann",
-        made_at=noon,
-    )
+    task = replace(a_task("t", start_ms=0, length_ms=60_000), recording_id="kept")
+    answer = an_answer(task, "ann")
+    verdict = replace(a_verdict(task, Truth("keep", (), None, ())), verdict_id="1")
     sound.replace("tasks", [task])
     sound.replace("annotations", [answer])
     sound.replace("verdicts", [verdict, replace(verdict, verdict_id="2", supersedes="1")])
