@@ -87,6 +87,8 @@ def test_all_taggers_count_alike_and_frames_that_nobody_heard_do_not() -> None:
     # (0.12 / 2 + 0.9) / 2 against 0.3 / 2
     assert top_tags(Segment(0, 2), {"yamnet": ours}) == ["Wind", "Rain"]
     assert top_tags(Segment(1, 2), {"panns_clip": theirs}) == []
+    faint = tagged(yamnet, 1.0, {"Wind": 0.08}, {"Wind": 0.08})  # 0.04 of two
+    assert top_tags(Segment(0, 2), {"yamnet": faint, "panns_clip": theirs}) == ["Rain"]
 
 
 # ---- splits ----
