@@ -96,23 +96,21 @@ class Chunks:
         side = self.pictures.side
         self._held = torch.empty((self._size, 3, side, side), dtype=torch.uint8)
         self._filled = 0
-        self._fresh = False  # whether any window of what is held has not been given out
 
     def push(self, picture: Tensor, times: int = 1) -> Iterator[Tensor]:
         """Add a picture `times` times; yields chunks, uint8 (F, 3, side, side), valid until the next push."""
         for _ in range(times):
             self._held[self._filled] = picture
             self._filled += 1
-            self._fresh = self._fresh or self._filled >= self.pictures.window
             if self._filled == self._size:
                 yield self._held
                 kept = self.pictures.window - self.pictures.stride
                 self._held[:kept] = self._held[self._size - kept :].clone()
-                self._filled, self._fresh = kept, False
+                self._filled = kept  # less than a window: what comes on top is new
 
     def finish(self) -> Iterator[Tensor]:
         """What is left, if it makes a window."""
-        if self._fresh and self._filled >= self.pictures.window:
+        if self._filled >= self.pictures.window:
             yield self._held[: self._filled]
 
 

@@ -283,8 +283,9 @@ def test_each_time_gets_the_first_picture_that_is_not_before_it(folder: Path, su
 
 def test_at_its_own_rate_each_picture_comes_once_whatever_the_container_rounds(folder: Path) -> None:
     for suffix in (".mp4", ".mkv", ".ts"):
-        path = steady(folder, suffix, 25.0)
-        assert reached(path, [k / 25 for k in range(100)]) == list(range(100))
+        for fps in (24.0, 25.0, 30.0):
+            path = steady(folder, suffix, fps)
+            assert reached(path, [k / fps for k in range(100)]) == list(range(100)), (suffix, fps)
 
 
 def test_after_the_last_picture_that_one_stands(folder: Path) -> None:

@@ -51,14 +51,18 @@ def test_one_by_one_is_bit_for_bit_what_a_stack_gives(wanted: Pictures, height: 
     assert together.shape == (5, 3, wanted.side, wanted.side) and together.dtype == torch.uint8
 
 
-def test_a_crop_takes_the_middle_at_the_short_sides_scale() -> None:
-    image = np.zeros((90, 161, 3), np.uint8)
-    image[:, :, 0] = np.linspace(0, 255, 161).astype(np.uint8)
+@pytest.mark.parametrize(
+    ("width", "scaled", "left"),
+    # offsets are rounded half to even, the long side is cut off: 17.5 is 18, 81.5 is 81
+    [(161, 80, 18), (163, 81, 18), (90, 45, 0)],
+)
+def test_a_crop_takes_the_middle_at_the_short_sides_scale(width: int, scaled: int, left: int) -> None:
+    image = np.zeros((90, width, 3), np.uint8)
+    image[:, :, 0] = np.linspace(0, 255, width).astype(np.uint8)
     wanted = Pictures(fps=25, side=45, fit="crop")
-    whole = interpolate(torch.from_numpy(image).permute(2, 0, 1)[None], size=(45, 80), mode="bicubic", antialias=True)
-    left = round((80 - 45) / 2)  # 17.5: to even
-    assert left == 18
-    assert torch.equal(resized(image, wanted), whole[0, :, :, 18:63])
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None]
+    whole = interpolate(pixels, size=(45, scaled), mode="bicubic", antialias=True)
+    assert torch.equal(resized(image, wanted), whole[0, :, :, left : left + 45])
     tall = np.ascontiguousarray(image.swapaxes(0, 1))
     assert torch.equal(resized(tall, wanted), resized(image, wanted).transpose(1, 2))
 
@@ -81,6 +85,7 @@ def test_all_runs_come_out_of_one_pass_as_each_would_alone(film: Path) -> None:
         "visual": Run(SEEN, 1.2, 64),
         "sync": Run(MOVING, 1.2, 200),
         "tail": Run(MOVING, 3.937, 200),
+        "small": Run(Pictures(8, MOVING.side, "stretch"), 1.2, 64),
     }
     together = collected(film, runs)
     for name, run in runs.items():
