@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from curation.kept import active_recipe, setup_of
 from curation.media import MediaError, mono_span
 from curation.steps import Step, StepCallback
-from manifests.fits import fits_folder, writing_fit
+from manifests.fits import fit_folder, fits_folder, writing_fit
 from manifests.identity import digest
 from manifests.schema import CorpusError
 from manifests.store import Corpus
@@ -58,10 +59,22 @@ def _fit(corpus: Corpus, name: str, wanted: Sequence[Wanted], on_step: StepCallb
         raise CorpusError(f"{corpus.path}: {error}") from error
     hash = digest(name, melcodec.CODE, items, SECONDS)
     made_of = {"version": str(melcodec.CODE), "seconds": SECONDS, "explained": round(codec.explained, 6)}
+    _remove_damaged(corpus, name, hash)
     with writing_fit(corpus, name, hash, items=items, made_of=made_of) as folder:
         melcodec.save(codec, folder)
     corpus.use_fits(name, [hash])
     return f"{name}: fitted on {len(items)} cuts, {codec.explained:.1%} of the variance kept"
+
+
+def _remove_damaged(corpus: Corpus, name: str, hash: str) -> None:
+    """A fit that is there stays as it is, unless it cannot be read."""
+    folder = fit_folder(corpus, name, hash)
+    try:
+        melcodec.load(folder)
+    except FileNotFoundError:
+        pass
+    except ValueError:
+        shutil.rmtree(folder)
 
 
 def _sounds(chosen: Sequence[Wanted], mode: Mode, on_step: StepCallback | None) -> Iterator[Tensor]:

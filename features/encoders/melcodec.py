@@ -212,7 +212,10 @@ class _MelCodec:
         self.spec = _spec(setup, self.mode)
         self.device = torch.device(device)
         folder, _ = _active(setup, self.mode)
-        codec = load(folder)
+        try:
+            codec = load(folder)
+        except ValueError as error:
+            raise ModelUnavailable(f"{error}: run lpse refit {self.spec.name} --corpus DIR") from error
         if codec.mode != self.mode:
             raise ValueError(f"{folder / FILE}: is a codec for {codec.mode}, not for {self.mode}")
         self.codec = codec.to(self.device)

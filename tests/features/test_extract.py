@@ -21,6 +21,7 @@ from small_corpus import corpus_of, decide, film
 
 from curation.kept import setup_of
 from curation.media import frames_reaching, mono_span
+from curation.runner import CannotStart
 from curation.steps import Step
 from features.cache import FeatureCache, check
 from features.cache.index import read_index
@@ -229,6 +230,18 @@ def test_a_codec_is_fitted_once_and_anew_only_when_asked(again: Corpus) -> None:
     assert again.fits["melcodec_16k"] != (hash,)
     done = extract(again, workers=1)
     assert done.new == 1 and len(list((again.path / "features").iterdir())) == 2
+
+
+def test_a_damaged_codec_is_named_and_healed_by_a_refit(again: Corpus) -> None:
+    (codec,) = (again.path / "fits").glob("melcodec_16k-*/codec.safetensors")
+    whole = codec.read_bytes()
+    codec.write_bytes(whole[:1000])
+    decide(again, {recording_of(again, "sound.wav"): [(0.5, 12.25), (1.0, 9.0)]})
+    with pytest.raises(CannotStart, match=r"codec.safetensors: is no codec, or damaged.*: run lpse refit melcodec_16k"):
+        extract(again, workers=1)
+    decide(again, {recording_of(again, name): spans for name, spans in SPANS.items()})
+    refit(again, "melcodec_16k")
+    assert codec.read_bytes() == whole
 
 
 def test_a_recipe_that_decides_otherwise_is_refused(again: Corpus) -> None:
