@@ -30,6 +30,7 @@ if str(HELPERS) not in sys.path:
     sys.path.append(str(HELPERS))
 
 ROOT = Path(__file__).parents[2]
+BESIDE = ("annotation", "curation")  # what this module, and what it imports, lie in
 SECONDS = 60.0
 
 
@@ -265,9 +266,9 @@ def test_killed_and_started_again_gives_the_same_files(corpus: Corpus, tmp_path:
     expected = tree(whole)
     code = (
         "import sys\n"
-        "sys.path.insert(0, sys.argv[1])\n"
+        "sys.path[:0] = sys.argv[2:]\n"
         "from test_proxies import Corpus, make_proxies, plan\n"
-        "corpus = Corpus.open(sys.argv[2])\n"
+        "corpus = Corpus.open(sys.argv[1])\n"
         "sys.exit(len(make_proxies(corpus, plan(corpus), workers=2)))\n"
     )
     rng = random.Random(5)
@@ -277,7 +278,10 @@ def test_killed_and_started_again_gives_the_same_files(corpus: Corpus, tmp_path:
         whom = "run" if attempt % 2 == 0 else "worker"
         folder = proxies_folder(corpus)
         before = set(folder.rglob(".*"))
-        process = subprocess.Popen([sys.executable, "-c", code, str(Path(__file__).parent), str(corpus.path)], cwd=ROOT)
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, str(corpus.path), *(str(ROOT / "tests" / name) for name in BESIDE)],
+            cwd=ROOT,
+        )
         deadline = time.monotonic() + 60
         while process.poll() is None and time.monotonic() < deadline and set(folder.rglob(".*")) <= before:
             time.sleep(0.005)

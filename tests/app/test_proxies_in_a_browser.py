@@ -52,7 +52,11 @@ async function seen(time) {
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
   const context = canvas.getContext("2d", {willReadFrequently: true});
-  context.drawImage(video, 0, 0);
+  // a busy browser may not have the picture at hand yet: then nothing is drawn, not even black
+  for (let tries = 0; tries < 250 && !context.getImageData(0, 0, 1, 1).data[3]; tries++) {
+    if (tries) await new Promise(done => setTimeout(done, 20));
+    context.drawImage(video, 0, 0);
+  }
   const step = canvas.width / 8;
   const bits = Array.from({length: 8}, (_, bar) => context.getImageData(step * bar + step / 2, 16, 1, 1).data[1] > 127);
   return bits.reduce((number, bit) => 2 * number + bit, 0);

@@ -178,7 +178,7 @@ def test_bounds_hold_whatever_is_heard_later(placed: list[tuple[int, int, float]
     ("change", "message"),
     [
         ({"cascade": ["yamnet"]}, "yamnet: named twice"),
-        ({"weights": {"panns_clip": "x"}}, r"weights\.panns_clip: the detectors are"),
+        ({"weights": {"panns_clip": "x"}}, r"weights\.panns_clip: the detectors and encoders are"),
         ({"runtimes": {"yamnet": "tensorrt"}}, r"runtimes\.yamnet"),
         ({"quality": {"clipped": {"accept": [0.5, 0.1], "keep": [0.0, 1.0]}}}, r"quality\.clipped: .*from low to high"),
         ({"quality": {"clipped": {"accept": [0.0, 0.5], "keep": [0.1, 1.0]}}}, r"quality\.clipped: .*inside keep"),
