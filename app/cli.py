@@ -218,7 +218,7 @@ def validate(corpus: CorpusOption) -> None:
     Example: lpse validate --corpus corpus/
     """
     with refusing_in_one_line():
-        from features.validate import cache_faults
+        from features.caches import cache_faults
         from manifests.store import Corpus
         from manifests.validate import validate as check
 

@@ -79,8 +79,9 @@ class StepBars:
         self._progress.stop()
         if not self._console.is_terminal and kind is None:
             for phase, (step, seconds) in self._last.items():
+                rate = _rate(step, 0.0, seconds)
                 self._console.print(
-                    f"{TITLES[phase]}: {step.items} items in {seconds:.1f} s, {_rate(step, 0.0, seconds)}"
+                    f"{TITLES[phase]}: {step.items} items in {seconds:.1f} s{f', {rate}' if rate else ''}"
                 )
 
     def __call__(self, step: Step) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
-from curation.detectors.torchaudio_stub import ensure_torchaudio
+from curation.torchaudio_stub import ensure_torchaudio
 from curation.weights import WEIGHTS_FOLDER, ModelUnavailable, Setup
 
 from .released import fill, layout_of, read_tensors

@@ -14,7 +14,7 @@ from curation.media import MediaError, mono_span
 from manifests.time import to_ticks
 
 from .cache import CutFeatures
-from .encoders import CLIP_SECONDS, AudioEncoder, EncoderSpec, PictureEncoder
+from .encoders import CLIP_SECONDS, AudioEncoder, EncoderSpec, PictureEncoder, Pictures
 from .pictures import Chunks, Run, clip_starts, pictures_of
 
 if TYPE_CHECKING:
@@ -113,9 +113,7 @@ def _seen(place: Place, starts: list[float], encoders: Encoders, progress: Told)
     runs: dict[str, Run] = {}
     openings: dict[str, PictureEncoder] = {}
     for stream, encoder in encoders.pictures.items():
-        pictures = encoder.spec.pictures
-        if pictures is None:
-            raise ValueError(f"{encoder.spec.name} sees no pictures")
+        pictures = _pictures(encoder.spec)
         runs[stream] = Run(pictures, place.start, milliseconds * pictures.fps // 1000)
         openings[stream] = encoder
         if off_grid:
@@ -142,13 +140,17 @@ def _seen(place: Place, starts: list[float], encoders: Encoders, progress: Told)
 
 def _clips(vectors: Array, tail: Array | None, spec: EncoderSpec, count: int) -> Array:
     """(n, length, D): each clip's own stretch of the whole; the last one is `tail` where it is off the grid."""
-    pictures = spec.pictures
-    if pictures is None:
-        raise ValueError(f"{spec.name} sees no pictures")
+    pictures = _pictures(spec)
     step = CLIP_SECONDS * pictures.fps * pictures.vectors // pictures.stride
     whole = count if tail is None else count - 1
     clips = [vectors[i * step : i * step + spec.length] for i in range(whole)]
     return np.stack(clips if tail is None else [*clips, tail])
+
+
+def _pictures(spec: EncoderSpec) -> Pictures:
+    if spec.pictures is None:
+        raise ValueError(f"{spec.name} sees no pictures")
+    return spec.pictures
 
 
 def _tail(stream: str) -> str:

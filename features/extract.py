@@ -43,13 +43,14 @@ from .cache import (
     write_index,
 )
 from .cache.index import find_cuts, read_index
+from .caches import FOLDER
 from .cutting import CPU_WINDOWS, GPU_WINDOWS, Encoders, Place, features_of
 from .encoders import CLIP_SECONDS, Precision, Setup, open_encoder, spec
+from .fitting import NAMES as FITTED
 from .fitting import fit_missing
 from .plan import Wanted, wanted_cuts
 
 STAGE = "extract"
-FOLDER = "features"
 BATCH_BYTES = 2 << 30  # of features that lie staged before parts take them
 
 Problems = dict[str, tuple[str, str]]
@@ -174,7 +175,7 @@ def cache_name(recipe: Recipe, described: CacheSpec) -> str:
 def _check_encoders(recipe: Recipe, setup: Setup) -> None:
     """Raises ModelUnavailable before anything is begun; what has to be fitted is fitted later."""
     for name in recipe.features.encoders:
-        if not name.startswith("melcodec"):
+        if name not in FITTED:
             spec(name, setup, recipe.features.precision)
 
 
@@ -185,22 +186,17 @@ def _extract(
     problems = {one.cut.cut_id: one.problem for one in wanted if one.problem}
     there = set(stored(work.folder))
     todo = [one for one in wanted if one.cut.cut_id not in there | problems.keys()]
-    told = teller(
-        STAGE,
-        "seconds",
-        [_item(work, one) for one in todo],
-        {one.cut.cut_id: one.recording.uri for one in todo},
-        on_step,
-    )
+    missing = {one.cut.cut_id: _item(work, one) for one in todo}
+    shown = {one.cut.cut_id: one.recording.uri for one in todo}
+    told = teller(STAGE, "seconds", list(missing.values()), shown, on_step)
     behind = 0.0
 
     def tell(progress: Progress) -> None:
         if told and todo:
             told(replace(progress, done_weight=behind + progress.done_weight))
 
-    missing = {one.cut.cut_id for one in todo}
     for batch in _batches(wanted, described):
-        items = [_item(work, one) for one in batch if one.cut.cut_id in missing]
+        items = [missing[one.cut.cut_id] for one in batch if one.cut.cut_id in missing]
         waiting = set(staged(work.folder))
         results = log.carry_out(work, items, tell, stall_seconds=STALL_SECONDS, still_kept=waiting.__contains__)
         finished = []

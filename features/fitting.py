@@ -48,11 +48,11 @@ def fit_missing(
 
 def _fit(corpus: Corpus, name: str, wanted: Sequence[Wanted], on_step: StepCallback | None) -> str:
     usable = [one for one in wanted if one.problem is None]
-    chosen = sorted(usable, key=lambda one: digest("fit", one.cut.cut_id))[:CUTS]
+    drawn = sorted(usable, key=lambda one: digest("fit", one.cut.cut_id))[:CUTS]
+    chosen = sorted(drawn, key=lambda one: one.cut.cut_id)
     if not chosen:
         raise CorpusError(f"{corpus.path}: no accepted cut to fit {name} on")
-    items = sorted(one.cut.cut_id for one in chosen)
-    chosen.sort(key=lambda one: one.cut.cut_id)
+    items = [one.cut.cut_id for one in chosen]
     try:
         codec = melcodec.fit(_sounds(chosen, NAMES[name], on_step), NAMES[name])
     except ValueError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -110,11 +110,7 @@ class Figure:
             group=group,
             annotator=annotator,
             other=other,
-            value=estimate.value,
-            low=estimate.low,
-            high=estimate.high,
-            units=estimate.units,
-            note=estimate.note,
+            **asdict(estimate),
         )
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from types import SimpleNamespace
+
+from curation.matplotlib_folder import matplotlib_elsewhere
 
 
 class AgreementUnavailable(RuntimeError):
@@ -19,7 +16,7 @@ class AgreementUnavailable(RuntimeError):
 def library() -> SimpleNamespace:
     """Parts of pyannote.core, pyannote.metrics, scikit-learn and SciPy. Raises AgreementUnavailable."""
     try:
-        with _matplotlib_elsewhere():
+        with matplotlib_elsewhere():
             from pyannote.core import Annotation, Segment, Timeline
             from pyannote.metrics.detection import DetectionPrecisionRecallFMeasure
             from pyannote.metrics.matcher import LabelMatcher
@@ -38,21 +35,3 @@ def library() -> SimpleNamespace:
         binomtest=binomtest,
         cohen_kappa_score=cohen_kappa_score,
     )
-
-
-@contextmanager
-def _matplotlib_elsewhere() -> Iterator[None]:
-    """Where matplotlib is installed, pyannote.core imports it, and it lists the fonts in the home folder: not there."""
-    logger, setting = logging.getLogger("matplotlib.font_manager"), "MPLCONFIGDIR"
-    if os.environ.get(setting):
-        yield
-        return
-    level = logger.level
-    with tempfile.TemporaryDirectory(prefix="lpse-") as folder:
-        os.environ[setting] = folder
-        logger.setLevel(logging.ERROR)  # it tells that it lists them
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
-            del os.environ[setting]

@@ -5,13 +5,10 @@ A checkpoint is read as data (`checkpoint.py`), never unpickled: a file from any
 
 from __future__ import annotations
 
-import logging
 import math
 import os
-import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import SimpleNamespace
@@ -20,8 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..matplotlib_folder import matplotlib_elsewhere
+from ..torchaudio_stub import ensure_torchaudio
 from .checkpoint import Checkpoint, Inert
-from .torchaudio_stub import ensure_torchaudio
 
 RATE = 16_000
 # SincNet's kernels (251, then 5 and 5) and poolings (3, 3 and 3), the first of them with its stride:
@@ -173,7 +171,7 @@ def library() -> SimpleNamespace:
     # both are on by default; onnxruntime comes with torchmetrics and notes a device id in the home folder
     os.environ["PYANNOTE_METRICS_ENABLED"] = "0"
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    with warnings.catch_warnings(), _matplotlib_elsewhere():
+    with warnings.catch_warnings(), matplotlib_elsewhere():
         # torchcodec reads files, and none is read here
         warnings.filterwarnings("ignore", r"\s*torchcodec is not installed correctly", UserWarning)
         ensure_torchaudio()
@@ -189,24 +187,6 @@ def library() -> SimpleNamespace:
         SlidingWindow=SlidingWindow,
         Specifications=Specifications,
     )
-
-
-@contextmanager
-def _matplotlib_elsewhere() -> Iterator[None]:
-    """matplotlib, which comes with torchmetrics, lists the fonts in the home folder when it is imported: not there."""
-    logger, setting = logging.getLogger("matplotlib.font_manager"), "MPLCONFIGDIR"
-    if os.environ.get(setting):
-        yield
-        return
-    level = logger.level
-    with tempfile.TemporaryDirectory(prefix="lpse-") as folder:
-        os.environ[setting] = folder
-        logger.setLevel(logging.ERROR)  # it tells that it lists them
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
-            del os.environ[setting]
 
 
 def block_plan(network: Segmentation, pooled: int) -> tuple[int, int, int]:

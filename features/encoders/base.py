@@ -97,6 +97,13 @@ class TextEncoder(Protocol):
         ...
 
 
+def check_pictures(name: str, frames: Tensor, side: int) -> None:
+    """Raises ValueError where `frames` are not uint8 (F, 3, side, side)."""
+    if str(frames.dtype) != "torch.uint8" or frames.ndim != 4 or tuple(frames.shape[1:]) != (3, side, side):
+        given = f"{frames.dtype} {tuple(frames.shape)}"
+        raise ValueError(f"{name}: pictures are {given}, not torch.uint8 (F, 3, {side}, {side})")
+
+
 def weights_version(path: Path, code: int | str) -> str:
     """`code` (the version of what runs the weights) and the first 12 hex of the file's SHA-256."""
     return f"{code}-{weights_hash(path)}"

@@ -18,7 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from curation.weights import Setup, packaged_file
 
-from .base import EncoderSpec, Pictures, weights_version
+from .base import EncoderSpec, Pictures, check_pictures, weights_version
 
 CODE = 1
 DIMENSION, CLASSES = 1280, 1000
@@ -187,10 +187,7 @@ class EfficientNet:
     @torch.no_grad()
     def encode(self, frames: Tensor) -> Tensor:
         """uint8 (F, 3, 224, 224) RGB -> float32 (F, 1280), never negative. Raises ValueError for other pictures."""
-        side = PICTURES.side
-        if frames.dtype != torch.uint8 or frames.ndim != 4 or frames.shape[1:] != (3, side, side):
-            given = f"{frames.dtype} {tuple(frames.shape)}"
-            raise ValueError(f"efficientnet: pictures are {given}, not torch.uint8 (F, 3, {side}, {side})")
+        check_pictures("efficientnet", frames, PICTURES.side)
         found = torch.empty((len(frames), DIMENSION), device=self.device)
         for begin in range(0, len(frames), self._batch):
             batch = normalized(frames[begin : begin + self._batch].to(self.device))

@@ -41,7 +41,7 @@ from torch import Tensor
 
 from curation.weights import Setup
 
-from .base import EncoderSpec, Pictures
+from .base import EncoderSpec, Pictures, check_pictures
 
 VERSION = "1"
 GRID = 4
@@ -206,10 +206,7 @@ class Motion:
 
         Raises ValueError for pictures of another shape or type.
         """
-        side = PICTURES.side
-        if frames.dtype != torch.uint8 or frames.ndim != 4 or frames.shape[1:] != (3, side, side):
-            given = f"{frames.dtype} {tuple(frames.shape)}"
-            raise ValueError(f"motion: pictures are {given}, not torch.uint8 (F, 3, {side}, {side})")
+        check_pictures("motion", frames, PICTURES.side)
         windows = PICTURES.length(len(frames)) // PICTURES.vectors
         if not windows:
             return torch.empty((0, DIMENSION), device=self.device)

@@ -684,7 +684,7 @@ def test_no_connection_no_noise_and_nothing_written(small: Path, tmp_path: Path)
 
 _STUB = """
 import sys
-from curation.detectors.torchaudio_stub import ensure_torchaudio
+from curation.torchaudio_stub import ensure_torchaudio
 ensure_torchaudio()
 import torchaudio
 print(torchaudio.extension._IS_TORCHAUDIO_EXT_AVAILABLE, torchaudio.resample)

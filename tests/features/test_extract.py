@@ -25,11 +25,11 @@ from curation.runner import CannotStart
 from curation.steps import Step
 from features.cache import FeatureCache, check
 from features.cache.index import read_index
+from features.caches import cache_faults
 from features.encoders import PictureEncoder, open_encoder
 from features.extract import Extraction, extract
 from features.fitting import refit
 from features.pictures import resized
-from features.validate import cache_faults
 from manifests.fits import fit_items
 from manifests.recipe import load_recipe
 from manifests.records import Drop

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from curation import weights
-from curation.detectors.torchaudio_stub import ensure_torchaudio
+from curation.torchaudio_stub import ensure_torchaudio
 from curation.weights import ModelUnavailable, Setup, packaged_file
 from features.encoders.minilm import DIMENSION, LENGTH, MiniLm, Network, load, spec, tokenizer
 
