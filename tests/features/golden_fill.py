@@ -14,9 +14,9 @@ from torch import Tensor
 GOLDEN = Path(__file__).parent / "golden"
 
 
-def golden(name: str) -> Any:
+def golden(name: str, folder: Path = GOLDEN) -> Any:
     """A golden file's content; fails where the file is missing."""
-    return json.loads((GOLDEN / name).read_text(encoding="utf-8"))
+    return json.loads((folder / name).read_text(encoding="utf-8"))
 
 
 def normal(seed: int, *shape: int) -> Tensor:
@@ -25,14 +25,14 @@ def normal(seed: int, *shape: int) -> Tensor:
 
 
 def fill(layout: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
-    """A state of the given names and shapes, filled by the rule that golden_encoders.json states."""
+    """A state of the given names and shapes, filled by the rule that the golden figures were made with."""
     state = {}
     for seed, name in enumerate(sorted(layout)):
         shape = layout[name]
         values = normal(seed, *shape)
-        if name.endswith(("norm.weight", "norm1.weight", "norm2.weight")):
+        if name.endswith(("norm.weight", "norm1.weight", "norm2.weight", "latent_std")):
             state[name] = 1 + 0.1 * values
-        elif len(shape) >= 2 and not any(word in name for word in ("empty", "pos_emb", "token")):
+        elif len(shape) >= 2 and not any(word in name for word in ("empty", "pos_emb", "token", "latent_mean")):
             state[name] = values.mul_((shape[0] / values.numel()) ** 0.5)
         else:
             state[name] = 0.1 * values

@@ -1,0 +1,55 @@
+"""Adapters in files of their own, with the hash of the base they belong to and what they were made with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from features.released import fill, layout_of, read_tensors
+
+from ..errors import ModelError
+from ..mmaudio import MMAudio, base_hash
+from ..tensorfiles import read_notes, write_tensors
+from .config import AdapterConfig
+from .network import Adapters
+
+NOTE = "lpse.adapters"
+
+
+def save_adapters(adapters: Adapters, path: Path | str, base: str, facts: Mapping[str, Any] | None = None) -> None:
+    """Write the adapters; `base`: the hash of the network they were trained on, `facts`: what they were made with."""
+    note = {"config": asdict(adapters.config), "base": base, "facts": dict(facts or {})}
+    write_tensors(Path(path), adapters.state_dict(), {NOTE: json.dumps(note, sort_keys=True)})
+
+
+def adapter_notes(path: Path | str) -> dict[str, Any]:
+    """What stands in the file beside the weights: config, base, facts. Raises ModelError where it holds no adapters."""
+    note = read_notes(Path(path)).get(NOTE)
+    if note is None:
+        raise ModelError(f"{path}: holds no adapters")
+    return dict(json.loads(note))
+
+
+def load_adapters(path: Path | str, network: MMAudio) -> Adapters:
+    """The adapters in a file, frozen, on the CPU. Raises ModelError where they belong to another base."""
+    path = Path(path)
+    notes = adapter_notes(path)
+    own = base_hash(network)
+    if notes.get("base") != own:
+        raise ModelError(
+            f"{path}: these adapters belong to the base {notes.get('base')}, not to {own} ({network.config.name}): "
+            "name the base that they were trained on"
+        )
+    try:
+        config = AdapterConfig(**notes["config"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path}: its configuration cannot be read: {error}") from error
+    with torch.device("meta"):
+        adapters = Adapters(network.config, config)
+    fill(adapters, read_tensors(path, "adapters", layout_of(adapters), lambda name: True))
+    return adapters

@@ -1,0 +1,176 @@
+"""The dual adapters of LD-LAudio-V1 (arXiv 2508.11074) over a frozen base.
+
+c_f = c_f + h_syn(F_syn of the video), c_g = c_g + h_global(F_v of the video, F_t). What h_syn and h_global are made of
+is not published; here they have the form of the base's own input projections, which gives the published size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..mmaudio.config import HEAD, BaseConfig, swiglu_width
+from ..mmaudio.layers import Convolution, ConvSwiGlu, SwiGlu
+from ..mmaudio.network import Conditions
+from .config import AdapterConfig
+from .pooling import MARGIN, Globals
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Which conditions of each clip are there, (B,) bool: where one was replaced by the empty one, nothing is added."""
+
+    visual: Tensor
+    sync: Tensor
+    text: Tensor
+
+
+class Attention(nn.MultiheadAttention):
+    """Each clip's own vectors ask what there is in its video."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, channels // HEAD, batch_first=True)
+
+    def of(self, query: Tensor, keys: Tensor, mask: Tensor | None) -> Tensor:
+        """(B, Q, D) of (B, K, D); `mask` (B, K) is False for keys that are not there."""
+        found: Tensor = self(query, keys, keys, None if mask is None else ~mask, need_weights=False)[0]
+        return found
+
+
+class SyncAdapter(nn.Module):
+    """h_syn: the form of the base's projection of sync vectors, at the rate of these; zero at first."""
+
+    def __init__(self, base: BaseConfig, config: AdapterConfig) -> None:
+        super().__init__()
+        d = base.hidden
+        self.conv = Convolution(base.sync_dim, d, 7)
+        self.act = nn.SELU() if base.version == 1 else nn.SiLU()
+        self.mlp = ConvSwiGlu(d, 3, swiglu_width(d, config.width_mult))
+        self.attention = Attention(d) if config.sync_pool == "clip_attn" else None
+        nn.init.zeros_(self.mlp.w2.weight)
+
+    def forward(self, found: Globals, own: Tensor, sync_pos_emb: Tensor) -> Tensor:
+        """The video's sync vectors -> (B, S, D), or (B, 1, D) of a mean; `own` (B, S, D) are the clips' conditions."""
+        assert found.sync is not None and found.phases is not None
+        kind = self.conv.weight.dtype
+        x = found.sync.to(kind) + found.phases.to(kind) @ sync_pos_emb[0, 0].to(kind)
+        if self.attention is not None:
+            return self._attended(self.attention, x, found, own)
+        if found.sync_mask is None:
+            projected: Tensor = self.mlp(self.act(self.conv(x)))
+            return projected[found.video]
+        # what lies beyond the ends of the video is nothing to every layer, as if the whole of it were run
+        there = found.sync_mask[..., None]
+        x = self.act(self.conv(x * there)) * there
+        run: Tensor = self.mlp.w2(F.silu(self.mlp.w1(x)) * self.mlp.w3(x) * there)
+        return run[:, MARGIN:-MARGIN]
+
+    def _attended(self, attention: Attention, x: Tensor, found: Globals, own: Tensor) -> Tensor:
+        assert found.sync_mask is not None
+        videos, clips, length = x.shape[:3]
+        hidden = self.act(self.conv(x.flatten(0, 1)))
+        hidden = hidden.reshape(videos, clips, length, -1).transpose(1, 2)[found.video]
+        mask = found.sync_mask[found.video].repeat_interleave(length, 0)
+        asked = own.to(x.dtype).flatten(0, 1)[:, None]
+        heard = attention.of(asked, hidden.flatten(0, 1), mask).reshape(len(own), length, -1)
+        pooled: Tensor = self.mlp(heard)
+        return pooled
+
+
+class StreamAdapter(nn.Module):
+    """Part of h_global: the form of the base's projection of text, of one stream; zero at first."""
+
+    def __init__(self, base: BaseConfig, config: AdapterConfig, inputs: int) -> None:
+        super().__init__()
+        d = base.hidden
+        self.linear = nn.Linear(inputs, d)
+        self.act = nn.Identity() if base.version == 1 else nn.SiLU()
+        self.mlp = SwiGlu(d, swiglu_width(d, config.width_mult))
+        self.attention = Attention(d) if config.global_pool == "attn" else None
+        nn.init.zeros_(self.mlp.w2.weight)
+
+    def forward(self, values: Tensor, mask: Tensor | None, video: Tensor, own: Tensor) -> Tensor:
+        """(G, T, inputs) of the videos -> (B, 1, D); `own` (B, T, D): the clips' own vectors."""
+        x = self.act(self.linear(values.to(self.linear.weight.dtype)))
+        if self.attention is None:
+            projected: Tensor = self.mlp(x)
+            return projected[video]
+        question = own.mean(1, keepdim=True).to(x.dtype)
+        answered: Tensor = self.mlp(self.attention.of(question, x[video], None if mask is None else mask[video]))
+        return answered
+
+
+class Adapters(nn.Module):
+    """Both adapters. Fresh ones change nothing, to the bit: the last map of each is zero."""
+
+    def __init__(self, base: BaseConfig, config: AdapterConfig | None = None) -> None:
+        super().__init__()
+        config = config or AdapterConfig()
+        self.config, self.base = config, base
+        with_text = config.use_global and config.use_text
+        self.syn = SyncAdapter(base, config) if config.use_syn else None
+        self.visual = StreamAdapter(base, config, base.clip_dim) if config.use_global else None
+        self.text = StreamAdapter(base, config, base.text_dim) if with_text else None
+        joined = config.fusion == "concat"
+        self.syn_fusion = _zero_linear(base.hidden) if joined and config.use_syn else None
+        self.global_fusion = _zero_linear(base.hidden) if joined and config.use_global else None
+        if joined:  # the maps after them are zero: were these zero too, no gradient would reach either
+            for adapter in (self.syn, self.visual, self.text):
+                if adapter is not None:
+                    _fresh(adapter.mlp)
+
+    def forward(
+        self, conditions: Conditions, found: Globals, sync_pos_emb: Tensor, keep: Keep | None = None
+    ) -> Conditions:
+        """A batch's conditions with what its videos say added; `sync_pos_emb` is the base's.
+
+        Nothing of it hangs on the time of the flow: it is done once for all steps. Without `keep` all is there.
+        """
+        sync, pooled = conditions.sync, conditions.pooled
+        if self.syn is not None:
+            added = self.syn(found, conditions.sync, sync_pos_emb)
+            added = _fused(self.syn_fusion, conditions.sync, added.expand(-1, sync.shape[1], -1))
+            sync = sync + _where(keep, "sync", added).to(sync.dtype)
+        if self.visual is not None:
+            assert found.visual is not None
+            shift = self.visual(found.visual, found.visual_mask, found.video, conditions.clip)
+            shift = _where(keep, "visual", shift)
+            if self.text is not None:
+                assert found.text is not None
+                said = self.text(found.text, None, found.video, conditions.text)
+                shift = shift + _where(keep, "text", said)
+            shift = _fused(self.global_fusion, conditions.pooled, shift)
+            if keep is not None and self.global_fusion is not None:
+                either = keep.visual if self.text is None else keep.visual | keep.text
+                shift = _where(replace(keep, visual=either), "visual", shift)
+            shift = shift.to(pooled.dtype)
+            pooled = pooled + shift
+            if not self.config.global_into_frame:
+                sync = sync - shift  # the frames' condition is the sum of both
+        return replace(conditions, sync=sync, pooled=pooled)
+
+
+def _zero_linear(channels: int) -> nn.Linear:
+    layer = nn.Linear(2 * channels, channels)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _fresh(mlp: SwiGlu | ConvSwiGlu) -> None:
+    mlp.w2.reset_parameters()
+
+
+def _fused(fusion: nn.Linear | None, condition: Tensor, added: Tensor) -> Tensor:
+    """What is added to `condition`: `added`, or a linear map of both side by side."""
+    if fusion is None:
+        return added
+    both: Tensor = fusion(torch.cat((condition.to(added.dtype), added), dim=-1))
+    return both
+
+
+def _where(keep: Keep | None, stream: str, values: Tensor) -> Tensor:
+    return values if keep is None else torch.where(getattr(keep, stream)[:, None, None], values, 0.0)

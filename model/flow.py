@@ -1,0 +1,25 @@
+"""Flow matching: straight paths from noise to data (Lipman et al. 2023, arXiv 2210.02747; MMAudio with sigma_min 0)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def sample_times(batch: int, generator: torch.Generator | None = None) -> Tensor:
+    """Times (batch,) in (0, 1) to train at: the logistic function of a normal variable, most of them in the middle.
+
+    Drawn on the CPU, so that every device trains at the same ones (Esser et al. 2024, arXiv 2403.03206).
+    """
+    return torch.randn(batch, generator=generator).sigmoid()
+
+
+def interpolate(noise: Tensor, data: Tensor, t: Tensor) -> Tensor:
+    """Where the path from `noise` to `data` (B, ...) is at times t (B,)."""
+    at = t.reshape(-1, *(1 for _ in data.shape[1:])).to(data)
+    return (1 - at) * noise + at * data
+
+
+def target(noise: Tensor, data: Tensor) -> Tensor:
+    """The velocity of the path, the same at every time: what the network learns."""
+    return data - noise

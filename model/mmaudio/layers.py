@@ -1,0 +1,145 @@
+"""What the blocks are made of. Sequences are (B, T, channels) throughout, convolutions too."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .config import HEAD, swiglu_width
+
+THETA = 10_000.0  # of the rotary positions and of the embedding of time
+NORM_EPSILON = 1e-5
+
+
+class Convolution(nn.Conv1d):
+    """Over time, padded with zeros to keep the length."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, inputs) -> (B, T, outputs)."""
+        return super().forward(x.mT).mT
+
+
+class SwiGlu(nn.Module):
+    """w2(silu(w1 x) * w3 x), without biases (Shazeer 2020, "GLU variants improve transformer")."""
+
+    def __init__(self, channels: int, width: int | None = None) -> None:
+        super().__init__()
+        inner = width or swiglu_width(channels)
+        self.w1 = nn.Linear(channels, inner, bias=False)
+        self.w2 = nn.Linear(inner, channels, bias=False)
+        self.w3 = nn.Linear(channels, inner, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, channels) -> the same shape."""
+        mixed: Tensor = self.w2(F.silu(self.w1(x)) * self.w3(x))
+        return mixed
+
+
+class ConvSwiGlu(nn.Module):
+    """The same with convolutions over time."""
+
+    def __init__(self, channels: int, kernel: int, width: int | None = None) -> None:
+        super().__init__()
+        inner = width or swiglu_width(channels)
+        self.w1 = Convolution(channels, inner, kernel, bias=False)
+        self.w2 = Convolution(inner, channels, kernel, bias=False)
+        self.w3 = Convolution(channels, inner, kernel, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, channels) -> the same shape."""
+        mixed: Tensor = self.w2(F.silu(self.w1(x)) * self.w3(x))
+        return mixed
+
+
+def normalized(x: Tensor) -> Tensor:
+    """LayerNorm without weights."""
+    return F.layer_norm(x, x.shape[-1:], eps=NORM_EPSILON)
+
+
+def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """Adaptive layer norm (Peebles & Xie 2023, "Scalable diffusion models with transformers")."""
+    return normalized(x) * (1 + scale) + shift
+
+
+class Modulation(nn.Sequential):
+    """SiLU and a linear map to so many vectors of `channels`, which released files know as index 1."""
+
+    def __init__(self, channels: int, vectors: int) -> None:
+        super().__init__(nn.SiLU(), nn.Linear(channels, vectors * channels))
+        self.vectors = vectors
+
+    def of(self, activated: Tensor, rows: Tensor | None) -> tuple[Tensor, ...]:
+        """(B, S, channels), the SiLU already done, as all blocks share it -> vectors of (B, S, channels) each.
+
+        With `rows` (N,) of S they are handed out: (B, N, channels) each.
+        """
+        found: Tensor = self[1](activated)
+        return (found if rows is None else found.index_select(1, rows)).chunk(self.vectors, dim=-1)
+
+
+Rotation = tuple[Tensor, Tensor]
+
+
+def _frequencies(channels: int, device: torch.device) -> Tensor:
+    """1 down to nearly 1 / THETA, (channels / 2,): rounded as those that released weights were trained with."""
+    return 1.0 / THETA ** (torch.arange(0, channels, 2, device=device, dtype=torch.float32) / channels)
+
+
+def rotation(length: int, scale: float, device: torch.device) -> Rotation:
+    """Cosines and sines (length, HEAD / 2), float32, of rotary positions 0 .. length - 1 times `scale`.
+
+    Su et al. 2021, "RoFormer". Computed where needed: as buffers they would follow the network into bfloat16.
+    """
+    angles = torch.arange(length, device=device, dtype=torch.float32)[:, None] * (_frequencies(HEAD, device) * scale)
+    return angles.cos(), angles.sin()
+
+
+def rotate(x: Tensor, by: Rotation) -> Tensor:
+    """(B, heads, T, HEAD): neighbouring channels are the two coordinates that turn; computed in float32."""
+    cos, sin = by
+    even, odd = x.float().reshape(*x.shape[:-1], -1, 2).unbind(-1)
+    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2).to(x.dtype)
+
+
+class Heads(nn.Module):
+    """Queries, keys and values of one stream; the output projection is the block's."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.q_norm = nn.RMSNorm(HEAD)
+        self.k_norm = nn.RMSNorm(HEAD)
+
+    def forward(self, x: Tensor, by: Rotation | None) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, T, channels) -> three of (B, heads, T, HEAD)."""
+        # the three are interleaved: row 3c + j of the weights gives channel c of query, key, value
+        query, key, value = self.qkv(x).reshape(*x.shape[:2], -1, HEAD, 3).permute(4, 0, 2, 1, 3)
+        query, key = self.q_norm(query), self.k_norm(key)
+        return (query, key, value) if by is None else (rotate(query, by), rotate(key, by), value)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """(B, heads, T, HEAD) each -> (B, T, channels)."""
+    return F.scaled_dot_product_attention(query, key, value.contiguous()).transpose(1, 2).flatten(2)
+
+
+class TimeEmbedding(nn.Module):
+    """The time of the flow, 0 to 1, as a vector."""
+
+    def __init__(self, channels: int, version: int) -> None:
+        super().__init__()
+        # version 1 brings t, which it takes unscaled, into slow waves; version 2 makes them 10,000 times as fast
+        self.frequencies, self.speed = (256, 1.0) if version == 1 else (channels, THETA)
+        first, last = nn.Linear(self.frequencies, channels), nn.Linear(channels, channels)
+        self.mlp = nn.Sequential(first, nn.SiLU(), last)
+
+    def forward(self, t: Tensor) -> Tensor:
+        """(B,) -> (B, channels)."""
+        angles = t.float()[:, None] * (self.speed * _frequencies(self.frequencies, t.device))
+        waves = torch.cat((angles.cos(), angles.sin()), dim=1)
+        embedded: Tensor = self.mlp(waves.to(next(self.mlp.parameters()).dtype))
+        return embedded
