@@ -11,7 +11,9 @@ import typer
 
 from .annotate import annotate
 from .features import features
+from .generate import generate
 from .options import FAULTS, CorpusOption, WorkersOption, next_command, refusing_in_one_line
+from .train import train
 
 cli = typer.Typer(
     name="lpse",
@@ -135,6 +137,10 @@ def extract(
             done = run(opened, chosen, workers=workers or workers_for(where), device=where, retry=retry, on_step=bars)
         show_extraction(done)
         typer.echo(f"Read it: features.cache.FeatureCache({str(done.folder)!r})")
+
+
+cli.command()(train)
+cli.command()(generate)
 
 
 @cli.command()

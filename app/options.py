@@ -34,6 +34,7 @@ def refusing_in_one_line(
     from manifests.lock import Locked
     from manifests.recipe import RecipeError
     from manifests.schema import CorpusError
+    from model.errors import ModelError
 
     refusals = (
         AgreementUnavailable,
@@ -41,8 +42,9 @@ def refusing_in_one_line(
         CannotStart,
         CorpusError,
         DemoError,
-        ModelUnavailable,
         Locked,
+        ModelError,
+        ModelUnavailable,
         OSError,
         RecipeError,
         ServerError,

@@ -35,6 +35,8 @@ TITLES = {
     "fit": "Fitting",
     "extract": "Extracting",
     "caption": "Captions",
+    "train": "Training",
+    "sample": "Sampling",
 }
 
 
@@ -111,7 +113,8 @@ def _rate(step: Step, skipped: float, seconds: float) -> str:
         return ""
     done = max(0.0, step.done - skipped)
     if step.unit == "items":
-        return f"{done / seconds:.0f} a second"
+        pace = done / seconds
+        return f"{pace:.0f} a second" if pace >= 10 else f"{pace:.2g} a second"
     return f"{done / 3600 / (seconds / 60):.2f} h/min" if step.unit == "seconds" else f"{done / 1e6 / seconds:.0f} MB/s"
 
 

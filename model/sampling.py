@@ -64,9 +64,3 @@ def fast_flow(network: MMAudio) -> Flow:
     The network is to be on its device and in its number type; bfloat16 is the fast one.
     """
     return torch.compile(network.flow, mode="reduce-overhead", dynamic=False)
-
-
-def seeded_noise(seeds: list[int], length: int, channels: int) -> Tensor:
-    """Noise (B, length, channels), a row for each seed, drawn on the CPU so that every device starts from the same."""
-    rows = [torch.randn(length, channels, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-    return torch.stack(rows)

@@ -7,10 +7,12 @@ from .identify import Identity, identify
 from .loudness import MomentaryLoudness
 from .probe import AudioTrack, MediaError, MediaInfo, VideoTrack, probe
 from .proxy import PROXY_FPS, write_proxies
+from .sound_onto import SOUND_CODECS, check_sound_onto, seconds_shown, sound_onto
 
 __all__ = [
     "PREVIEW_TYPE",
     "PROXY_FPS",
+    "SOUND_CODECS",
     "AudioBlock",
     "AudioTrack",
     "Identity",
@@ -21,6 +23,7 @@ __all__ = [
     "VideoTrack",
     "audio_blocks",
     "audio_span",
+    "check_sound_onto",
     "encode_preview",
     "frames",
     "frames_reaching",
@@ -29,6 +32,8 @@ __all__ = [
     "mono_span",
     "probe",
     "resampled",
+    "seconds_shown",
+    "sound_onto",
     "thumbnail",
     "write_media",
     "write_proxies",

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..mmaudio.config import HEAD, BaseConfig, swiglu_width
@@ -64,8 +63,7 @@ class SyncAdapter(nn.Module):
             return projected[found.video]
         # what lies beyond the ends of the video is nothing to every layer, as if the whole of it were run
         there = found.sync_mask[..., None]
-        x = self.act(self.conv(x * there)) * there
-        run: Tensor = self.mlp.w2(F.silu(self.mlp.w1(x)) * self.mlp.w3(x) * there)
+        run: Tensor = self.mlp(self.act(self.conv(x * there)) * there, there)
         return run[:, MARGIN:-MARGIN]
 
     def _attended(self, attention: Attention, x: Tensor, found: Globals, own: Tensor) -> Tensor:

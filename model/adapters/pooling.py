@@ -40,9 +40,10 @@ class Whole:
 class Globals:
     """What adapters take: of G videos, and for a batch of B clips which video each is of, `video` (B,).
 
-    `sync` (G, R, Ds), for a "window" one for each clip, for "clip_attn" (G, K, S, Ds); `phases`, the same but for WINDOW
-    in place of Ds (and 1 of K): which of the positions within a window of pictures a row holds, how much of each; `sync_mask` (G, R) or (G, K), False for
-    what is not there. `visual` (G, T, Dv) and `text` (G, L, Dt), T and L 1 where they are means; `visual_mask` (G, T).
+    `sync` (G, R, Ds), for a "window" one for each clip, for "clip_attn" (G, K, S, Ds); `sync_mask` (G, R) or (G, K),
+    False for what is not there. `phases`: WINDOW in place of Ds, and 1 of K: which of the positions within a window of
+    pictures a row holds, and how much of each. `visual` (G, T, Dv) and `text` (G, L, Dt), T and L 1 where they are
+    means; `visual_mask` (G, T).
     """
 
     video: Tensor

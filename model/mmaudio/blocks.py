@@ -28,16 +28,15 @@ class Block(nn.Module):
             self.ffn = SwiGlu(channels) if kernel == 1 else ConvSwiGlu(channels, kernel)
 
     def before(self, x: Tensor, activated: Tensor, rows: Tensor | None, by: Rotation | None) -> tuple[Qkv, Modulated]:
-        """Queries, keys and values of x (B, T, channels), and what `after` needs of the condition, SiLU already done."""
+        """Queries, keys and values of x (B, T, channels), and what `after` needs of the condition."""
         shift, scale, *rest = self.adaLN_modulation.of(activated, rows)
         return self.attn(modulate(x, shift, scale), by), tuple(rest)
 
     def after(self, x: Tensor, attended: Tensor, modulated: Modulated) -> Tensor:
         """Both residual branches."""
         gate_attention, shift, scale, gate = modulated
-        x = x + self.linear1(attended) * gate_attention
-        out: Tensor = x + self.ffn(modulate(x, shift, scale)) * gate
-        return out
+        x = torch.addcmul(x, self.linear1(attended), gate_attention)
+        return torch.addcmul(x, self.ffn(modulate(x, shift, scale)), gate)
 
 
 class JointBlock(nn.Module):

@@ -57,13 +57,14 @@ def _sizes() -> dict[str, BaseConfig]:
         "medium_44k": BaseConfig("medium_44k", 1, *medium, latent_length=345, latent_channels=40),
         "large_44k": BaseConfig("large_44k", 1, *large, latent_length=345, latent_channels=40),
         "large_44k_v2": BaseConfig("large_44k_v2", 2, *large, latent_length=345, latent_channels=40),
-        # for features that come offline; its dimensions are those of whatever cache it is built for
+        # for features that come offline; their dimensions are those of whatever cache they are built for
         "tiny": BaseConfig("tiny", 2, 128, 2, 4, 2, latent_length=250, latent_channels=20),
+        "nano": BaseConfig("nano", 2, 64, 1, 4, 2, latent_length=250, latent_channels=20),
     }
 
 
 BASES: Mapping[str, BaseConfig] = MappingProxyType(_sizes())
-"""The released sizes, and one for small machines."""
+"""The released sizes, and two for small machines."""
 
 
 def swiglu_width(hidden: int, multiple: float = 1.0) -> int:

@@ -20,7 +20,11 @@ class Convolution(nn.Conv1d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, inputs) -> (B, T, outputs)."""
-        return super().forward(x.mT).mT
+        return self.along_time(x.mT).mT
+
+    def along_time(self, x: Tensor) -> Tensor:
+        """(B, inputs, T) -> (B, outputs, T)."""
+        return super().forward(x)
 
 
 class SwiGlu(nn.Module):
@@ -49,10 +53,11 @@ class ConvSwiGlu(nn.Module):
         self.w2 = Convolution(inner, channels, kernel, bias=False)
         self.w3 = Convolution(channels, inner, kernel, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, T, channels) -> the same shape."""
-        mixed: Tensor = self.w2(F.silu(self.w1(x)) * self.w3(x))
-        return mixed
+    def forward(self, x: Tensor, there: Tensor | None = None) -> Tensor:
+        """(B, T, channels) -> the same shape; `there` (B, T, 1): where not, the hidden layer is zero too."""
+        x = x.mT.contiguous()  # once for both
+        hidden = F.silu(self.w1.along_time(x)) * self.w3.along_time(x)
+        return self.w2.along_time(hidden if there is None else hidden * there.mT).mT
 
 
 def normalized(x: Tensor) -> Tensor:
@@ -62,7 +67,8 @@ def normalized(x: Tensor) -> Tensor:
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     """Adaptive layer norm (Peebles & Xie 2023, "Scalable diffusion models with transformers")."""
-    return normalized(x) * (1 + scale) + shift
+    x = normalized(x)
+    return torch.addcmul(x + shift, x, scale)
 
 
 class Modulation(nn.Sequential):
@@ -118,7 +124,9 @@ class Heads(nn.Module):
         """(B, T, channels) -> three of (B, heads, T, HEAD)."""
         # the three are interleaved: row 3c + j of the weights gives channel c of query, key, value
         query, key, value = self.qkv(x).reshape(*x.shape[:2], -1, HEAD, 3).permute(4, 0, 2, 1, 3)
-        query, key = self.q_norm(query), self.k_norm(key)
+        # under autocast weights are of another type than what they weigh
+        query = F.rms_norm(query, (HEAD,), self.q_norm.weight.to(query.dtype))
+        key = F.rms_norm(key, (HEAD,), self.k_norm.weight.to(key.dtype))
         return (query, key, value) if by is None else (rotate(query, by), rotate(key, by), value)
 
 

@@ -9,6 +9,7 @@ need not.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -137,5 +138,5 @@ def spectrum(sound: Sound, count: int) -> NDArray[np.float64]:
     frames = np.stack([padded[k * hop : k * hop + size] for k in range(count)]) * np.hanning(size)
     power = np.abs(np.fft.rfft(frames)) ** 2 / size**2
     edges = np.geomspace(4, size // 2, BARS + 1).astype(int)
-    bands = np.stack([power[:, a : max(b, a + 1)].sum(1) for a, b in zip(edges[:-1], edges[1:], strict=True)], 1)
+    bands = np.stack([power[:, a : max(b, a + 1)].sum(1) for a, b in pairwise(edges)], 1)
     return np.asarray(np.clip((10 * np.log10(bands + 1e-12) + 75) / 60, 0, 1))

@@ -1,0 +1,231 @@
+"""Sound put onto a video: its pictures are copied as they are, not encoded again."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import soxr
+from av.container.core import Flags
+from av.error import FFmpegError
+
+from manifests.time import to_ticks
+
+from .clock import StreamClock
+from .encode import Encoded, beside, encode_audio, interleave, muxer
+from .probe import MediaError, codec_name, describe, one_line, open_media, read_packets, video_stream
+
+if TYPE_CHECKING:
+    from av.container import InputContainer, OutputContainer
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+    from numpy.typing import NDArray
+
+SOUND_CODECS = {".mp4": "aac", ".mov": "aac", ".mkv": "aac", ".webm": "libopus"}
+"""The containers that are written, by suffix, and what the sound becomes in each."""
+
+# What each container takes, as its demuxers everywhere understand it.
+_PICTURE_CODECS = {
+    ".mp4": {"h264", "hevc", "av1", "vp9", "mpeg4", "mpeg2video", "mjpeg"},
+    ".mov": {"h264", "hevc", "mpeg4", "mpeg2video", "mjpeg", "prores", "h263"},
+    ".mkv": {
+        *("h264", "hevc", "av1", "vp8", "vp9", "mpeg4", "mpeg2video", "mpeg1video", "mjpeg", "prores"),
+        *("theora", "ffv1", "h263", "flv1", "wmv1", "wmv2", "wmv3", "vc1", "msmpeg4v2", "msmpeg4v3"),
+    },
+    ".webm": {"vp8", "vp9", "av1"},
+}
+_OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
+_BITRATE = 192_000
+# FFmpeg's usual search takes two to three times as long and is no nearer to the source at these rates.
+_FAST = {"aac": {"aac_coder": "fast"}, "libopus": {}}
+_MOST_REORDERED = 16  # pictures: no codec looks further ahead
+# How far before the start to look for a key picture; None reads from the beginning.
+_SEEK_BACK_SECONDS = (0.0, 10.0, None)
+
+
+def check_sound_onto(path: str | os.PathLike[str], out: str | os.PathLike[str]) -> None:
+    """Raises ValueError where `out`'s container cannot hold the pictures of `path`, MediaError without pictures."""
+    with open_media(path) as container:
+        _check(Path(out), _pictures_of(container))
+
+
+def seconds_shown(path: str | os.PathLike[str]) -> float:
+    """How long a file shows pictures, in seconds from zero to the end of the last one, by its packets.
+
+    Headers may claim nothing, or what was there before a file was cut short. Nothing is decoded. Raises MediaError.
+    """
+    with open_media(path) as container:
+        stream, info = _pictures_of(container), describe(container)
+        tick = float(stream.time_base or 0)
+        usual = 1.0 / float(stream.average_rate) if stream.average_rate else 0.0
+        clock = StreamClock(info.zero, info.duration)
+        end = 0.0
+        for packet in read_packets(container, [stream], lambda why: None):
+            raw = packet.pts if packet.pts is not None else packet.dts
+            time = clock.seconds(None if raw is None else raw * tick, end)
+            end = max(end, time + (packet.duration * tick if packet.duration else usual))
+    if not end:
+        raise MediaError("no_samples", "a video stream without pictures")
+    return end
+
+
+def sound_onto(
+    path: str | os.PathLike[str],
+    sound: Iterable[NDArray[np.float32]],
+    sample_rate: int,
+    out: str | os.PathLike[str],
+    *,
+    start: float = 0.0,
+    end: float | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> None:
+    """Write `out` (.mp4, .mov, .mkv or .webm): the pictures of `path` in [start, end) seconds, with `sound` alone.
+
+    `sound`: float32 (samples,) or (channels, samples) at `sample_rate` Hz, pieces of any length, read as they are
+    written; its first sample is at `start`. Packets of pictures are copied: they begin with the key picture at or
+    before `start`. MP4 says that what comes before `start` is not shown; Matroska and WebM cannot, and show it in
+    silence. Where pictures are stored out of order a few after `end` come along, as those before build on them.
+    Pictures keep their sizes, colours and turns. `progress` hears the seconds that are written. The file appears when
+    it is complete.
+
+    Raises MediaError where there are no pictures, ValueError where the container does not take their codec.
+    """
+    target = Path(out)
+    with open_media(path) as container:
+        stream, info = _pictures_of(container), describe(container)
+        _check(target, stream)
+        container.flags |= cast(int, Flags.gen_pts.value)  # AVI has none
+        with beside(target) as hidden, muxer(f"file:{hidden}", options=_options(target)) as output:
+            # the decoder's own name: a codec may have no encoder here, and none is needed
+            written = output.add_stream_from_template(stream, opaque=True)
+            until = math.inf if end is None else end
+            packets = _packets(container, stream, info.zero, start, until)
+            heard = (piece if piece.ndim == 2 else piece[np.newaxis] for piece in sound)
+            codec = SOUND_CODECS[target.suffix.lower()]
+            rate = sample_rate if codec != "libopus" or sample_rate in _OPUS_RATES else 48_000
+            try:
+                lanes = [
+                    _copied(output, packets, stream, written, info.zero + start),
+                    encode_audio(output, _at_rate(heard, sample_rate, rate), rate, codec, _BITRATE, _FAST[codec]),
+                ]
+                interleave(lanes, progress)
+            except FFmpegError as error:
+                raise MediaError("unreadable", f"cannot be written into {target.suffix}: {one_line(error)}") from error
+
+
+def _pictures_of(container: InputContainer) -> VideoStream:
+    stream = video_stream(container)
+    if stream is None:
+        raise MediaError("no_video_stream", f"{len(container.streams.audio)} audio streams, none of video")
+    return stream
+
+
+def _check(target: Path, stream: VideoStream) -> None:
+    codec, suffix = codec_name(stream), target.suffix.lower()
+    if suffix not in SOUND_CODECS:
+        raise ValueError(f"{target}: a video is written as {', '.join(SOUND_CODECS)}, not as {suffix or 'nothing'}")
+    if codec not in _PICTURE_CODECS[suffix]:
+        others = [other for other, codecs in _PICTURE_CODECS.items() if codec in codecs]
+        hint = f"write {' or '.join(others)}" if others else "no container here does"
+        raise ValueError(f"{target}: {suffix} does not take pictures in {codec}: {hint}")
+
+
+def _options(target: Path) -> dict[str, str]:
+    """The index first, where there is one: playing starts before all of the file has come."""
+    return {"movflags": "+faststart"} if target.suffix.lower() in (".mp4", ".mov") else {}
+
+
+def _packets(
+    container: InputContainer, stream: VideoStream, zero: float, start: float, end: float
+) -> Iterator[Packet[Any]]:
+    """The packets of [start, end) seconds from zero, in the order of decoding, from a key picture on."""
+    tick = float(stream.time_base or 0)
+    if start > 0:
+        _seek(container, stream, zero + start, tick)
+    for packet in read_packets(container, [stream], lambda why: None):
+        if packet.dts is not None and packet.dts * tick - zero >= end:
+            return
+        yield packet
+
+
+def _seek(container: InputContainer, stream: VideoStream, time: float, tick: float) -> None:
+    """Go to the last key picture at or before `time`, of the container's own seconds."""
+    for back in _SEEK_BACK_SECONDS:
+        with suppress(FFmpegError):
+            container.seek(to_ticks(0.0 if back is None else time - back, 1.0 / tick), stream=stream)
+            first = next(read_packets(container, [stream], lambda why: None), None)
+            if back is None or (first is not None and first.is_keyframe and _time(first, tick) <= time + tick):
+                container.seek(to_ticks(0.0 if back is None else time - back, 1.0 / tick), stream=stream)
+                return
+
+
+def _time(packet: Packet[Any], tick: float) -> float:
+    raw = packet.pts if packet.pts is not None else packet.dts
+    return math.inf if raw is None else raw * tick
+
+
+def _copied(
+    output: OutputContainer, packets: Iterator[Packet[Any]], stream: VideoStream, written: VideoStream, begin: float
+) -> Encoded:
+    """Packets as they are, on a clock that begins at `begin` of the container's own seconds."""
+    tick = float(stream.time_base or 0)
+    offset = to_ticks(begin, 1.0 / tick)
+    last: int | None = None
+    for dts, packet in _timed(packets):
+        # broken clocks step back, and a muxer takes that for an error
+        dts = dts - offset if last is None else max(dts - offset, last + 1)
+        pts = dts if packet.pts is None else max(packet.pts - offset, dts)
+        packet.stream, packet.dts, packet.pts, last = written, dts, pts, dts
+        yield dts * tick, output, [packet]
+    if last is None:
+        raise MediaError("no_samples", f"no pictures from {begin:.3f} s on")
+
+
+def _timed(packets: Iterator[Packet[Any]]) -> Iterator[tuple[int, Packet[Any]]]:
+    """Packets with the ticks at which they are to be decoded.
+
+    Matroska does not keep these. They are guessed from the order of the pictures, for the first few only once the next
+    ones are there: then they are counted back, so that none is decoded after it is shown.
+    """
+    ahead: list[Packet[Any]] = []
+    for packet in packets:
+        if packet.dts is None and len(ahead) < _MOST_REORDERED:
+            ahead.append(packet)
+            continue
+        yield from _counted_back(ahead, packet.dts)
+        ahead = []
+        if packet.dts is not None:
+            yield packet.dts, packet
+        elif packet.pts is not None:
+            yield packet.pts, packet
+    yield from _counted_back(ahead, None)
+
+
+def _counted_back(ahead: list[Packet[Any]], known: int | None) -> Iterator[tuple[int, Packet[Any]]]:
+    shown = [packet.pts for packet in ahead if packet.pts is not None]
+    if not shown:
+        return  # nobody could say when they are shown
+    step = max(1, min((packet.duration for packet in ahead if packet.duration), default=1))
+    end = min(shown) + step if known is None else known
+    for index, packet in enumerate(ahead):
+        yield end - step * (len(ahead) - index), packet
+
+
+def _at_rate(pieces: Iterator[NDArray[np.float32]], rate: int, wanted: int) -> Iterator[NDArray[np.float32]]:
+    """float32 (channels, n) at another rate in Hz."""
+    if rate == wanted:
+        yield from pieces
+        return
+    stream: soxr.ResampleStream | None = None
+    for piece in pieces:
+        stream = stream or soxr.ResampleStream(rate, wanted, len(piece), dtype="float32", quality="HQ")
+        yield np.asarray(stream.resample_chunk(piece.T, last=False), np.float32).reshape(-1, len(piece)).T
+        channels = len(piece)
+    if stream is not None:
+        rest = np.zeros((0, channels), np.float32)
+        yield np.asarray(stream.resample_chunk(rest, last=True), np.float32).reshape(-1, channels).T

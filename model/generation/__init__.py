@@ -1,0 +1,28 @@
+"""Long-form generation: a film of any length is looked at once, made clip by clip, and joined, in constant memory."""
+
+from .clips import ClipSampler, Sampling, check_fit
+from .generate import Generated, Settings, clips_at_once, generate, sound_of
+from .plan import STITCHES, CannotGenerate, Clip, Plan, Stitch, plan_of
+from .stitch import joined, joined_latents
+from .vocoder import Vocoder, open_vocoder
+
+__all__ = [
+    "STITCHES",
+    "CannotGenerate",
+    "Clip",
+    "ClipSampler",
+    "Generated",
+    "Plan",
+    "Sampling",
+    "Settings",
+    "Stitch",
+    "Vocoder",
+    "check_fit",
+    "clips_at_once",
+    "generate",
+    "joined",
+    "joined_latents",
+    "open_vocoder",
+    "plan_of",
+    "sound_of",
+]

@@ -1,0 +1,19 @@
+"""Metrics of generated sound: its rms_difference, its distance from real sound, its loudness."""
+
+from .frechet import Moments, frechet_distance, moments_of
+from .loudness import loudness
+from .seams import SeamMeter, Seams, clip_joins, control_times, energies, file_energies, rms_difference
+
+__all__ = [
+    "Moments",
+    "SeamMeter",
+    "Seams",
+    "clip_joins",
+    "control_times",
+    "energies",
+    "file_energies",
+    "frechet_distance",
+    "loudness",
+    "moments_of",
+    "rms_difference",
+]

@@ -1,0 +1,12 @@
+"""Training of adapters and of bases: `train` in a folder, from where it stands there, as often as it is called.
+
+Every step is a function of the settings, the features and its number, so a training that was killed goes on to the
+same weights, and several processes come to what one would.
+"""
+
+from .begin import Begun, fresh, from_file
+from .loop import Outcome, train
+from .settings import Settings, load_settings, parse_settings
+from .validate import Seams
+
+__all__ = ["Begun", "Outcome", "Seams", "Settings", "fresh", "from_file", "load_settings", "parse_settings", "train"]

@@ -1,0 +1,160 @@
+"""What a training begins with: a base out of a file, or a fresh one made for the features of a cache."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from features.cache import CacheSpec, FeatureCache, StreamSpec
+from features.encoders import ModelUnavailable, Setup, open_encoder
+from features.encoders import spec as encoder_spec
+
+from ..errors import ModelError
+from ..mmaudio import MMAudio, base_hash, build_base, load_base
+from ..mmaudio.config import WINDOW, BaseConfig
+from ..mmaudio.files import NOTE
+from ..tensorfiles import read_notes
+
+_LOG = logging.getLogger(__name__)
+STREAMS = ("audio", "visual", "sync", "text")
+ENCODERS = "encoders"
+"""The fact of a base file that names the encoders whose features it was trained on."""
+
+_RELEASED = {"visual": "clip", "sync": "synchformer", "text": "clip_text"}
+_CHUNK = 256  # clips whose latents are in memory at once
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A base on the CPU, and what names it: the hash of its weights, or the size of a fresh one."""
+
+    base: MMAudio
+    name: str
+
+
+def from_file(path: Path, cache: FeatureCache, size: str | None = None) -> Begun:
+    """The base in a file. Raises ModelError where the cache's streams are not those it was made for."""
+    base = load_base(path, size)
+    check_fit(cache, base.config, trained_on(path, base.config), str(path))
+    return Begun(base, base_hash(base))
+
+
+def fresh(size: str, cache: FeatureCache, seed: int) -> Begun:
+    """A base of a size with fresh weights drawn from `seed`, its lengths and dimensions those of the cache."""
+    streams = _streams(cache)
+    audio, visual, sync, text = (streams[name] for name in STREAMS)
+    if sync.length % WINDOW:
+        raise ModelError(f"{cache.path}: {sync.length} sync vectors a clip are no multiple of {WINDOW}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        base = build_base(
+            size,
+            latent_length=audio.length,
+            latent_channels=audio.dimension,
+            clip_length=visual.length,
+            clip_dim=visual.dimension,
+            sync_length=sync.length,
+            sync_dim=sync.dimension,
+            text_length=text.length,
+            text_dim=text.dimension,
+        )
+    return Begun(base, f"fresh {size}")
+
+
+def measure(base: MMAudio, cache: FeatureCache, clips: Sequence[int], setup: Setup) -> None:
+    """Give a fresh base what it takes from its features: mean and deviation of latents, the vectors of no text."""
+    mean, deviation = latent_statistics(cache, clips)
+    base.latent_mean.data.copy_(mean)
+    base.latent_std.data.copy_(deviation)
+    base.empty_string_feat.data.copy_(empty_text(cache, setup))
+
+
+def latent_statistics(cache: FeatureCache, clips: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (C,) of the codec's means over clips and time, summed in float64.
+
+    A channel that never changes has the deviation 1.
+    """
+    count, total, squares = 0, torch.zeros(1), torch.zeros(1)
+    for first in range(0, len(clips), _CHUNK):
+        means = cache.take(clips[first : first + _CHUNK], ["mean"])["mean"].double().flatten(0, 1)
+        if not first:
+            shift = means.mean(0)  # squares of values far from zero would lose their digits
+            total, squares = torch.zeros_like(shift), torch.zeros_like(shift)
+        means = means - shift
+        count, total, squares = count + len(means), total + means.sum(0), squares + means.square().sum(0)
+    mean = total / count
+    deviation = (squares / count - mean.square()).clamp_min(0).sqrt()
+    deviation = torch.where(deviation > 0, deviation, 1.0)
+    return (mean + shift).float(), deviation.float()
+
+
+def empty_text(cache: FeatureCache, setup: Setup) -> Tensor:
+    """What the cache's text encoder makes of no text, (L, Dt); zeros where that encoder cannot be opened here."""
+    stream = _streams(cache)["text"]
+    try:
+        if encoder_spec(stream.encoder, setup).version == stream.version:
+            vectors: Tensor = open_encoder(stream.encoder, setup).encode("").float().cpu()
+            return vectors
+        reason = "it is of another version here"
+    except (ModelUnavailable, OSError, ValueError) as error:
+        reason = str(error)
+    _LOG.warning("%s: zeros stand for no text, its encoder %s is not ready: %s", cache.path, stream.encoder, reason)
+    return torch.zeros(stream.shape)
+
+
+def check_fit(cache: FeatureCache, config: BaseConfig, encoders: Mapping[str, str], base: str) -> None:
+    """Raises ModelError naming the stream of the cache that does not fit the base."""
+    streams = _streams(cache)
+    wanted = {
+        "audio": (config.latent_length, config.latent_channels),
+        "visual": (config.clip_length, config.clip_dim),
+        "sync": (config.sync_length, config.sync_dim),
+        "text": (config.text_length, config.text_dim),
+    }
+    for name, shape in wanted.items():
+        found = streams[name]
+        if found.shape != shape:
+            raise ModelError(
+                f"{cache.path}: {name} by {found.encoder} is {found.length} x {found.dimension}, "
+                f"the base {base} takes {shape[0]} x {shape[1]}"
+            )
+        asked = encoders.get(name)
+        if asked is not None and asked not in (found.encoder, named(found)):
+            raise ModelError(f"{cache.path}: {name} is by {named(found)}, the base {base} was trained on {asked}")
+
+
+def trained_on(path: Path, config: BaseConfig) -> Mapping[str, str]:
+    """The encoders, by stream, that a base was trained on: as its file says, or those of the released ones."""
+    note = read_notes(path).get(NOTE) if path.suffix == ".safetensors" else None
+    if note is None:
+        codec = "vae_16k" if config.name.endswith("16k") else "vae_44k"
+        return {**_RELEASED, "audio": codec}
+    facts: Any = json.loads(note).get("facts") or {}
+    encoders = facts.get(ENCODERS)
+    return encoders if isinstance(encoders, dict) else {}
+
+
+def encoders_of(spec: CacheSpec) -> dict[str, str]:
+    """What `ENCODERS` says of a base trained on such a cache."""
+    found = {name: getattr(spec, name) for name in STREAMS}
+    return {name: named(stream) for name, stream in found.items() if stream is not None}
+
+
+def named(stream: StreamSpec) -> str:
+    """An encoder with its version."""
+    return f"{stream.encoder} {stream.version}"
+
+
+def _streams(cache: FeatureCache) -> dict[str, StreamSpec]:
+    found = {name: getattr(cache.spec, name) for name in STREAMS}
+    missing = [name for name, stream in found.items() if stream is None]
+    if missing:
+        raise ModelError(f"{cache.path}: has no stream {missing[0]}; training takes {', '.join(STREAMS)}")
+    return found

@@ -1,0 +1,169 @@
+"""From a plan to the tensors of a step: features out of the cache, and everything that is drawn at random.
+
+What is drawn for a clip hangs on the seed, the epoch and the clip alone: not on the batch it is in, nor on the process
+or device that computes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from features.cache import FeatureCache
+from manifests.identity import digest
+
+from ..adapters import AdapterConfig, Globals, Keep, Whole, globals_of
+from ..flow import sample_times
+from .nulls import draw_keep
+from .order import Plan
+
+VALIDATION = -1
+"""The epoch of what is drawn for validation: always the same."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a step computes on, B clips: `data`, `noise` (B, N, C) and times `t` (B,); `clip` (B, V, Dv), `sync`
+    (B, S, Ds), `text` (B, L, Dt) as the cache has them; what the cuts as wholes say, None without adapters.
+
+    `data` are the codec's latents, drawn from their distribution, not normalised yet. `weight` (B,): see `Plan`.
+    """
+
+    plan: Plan
+    data: Tensor
+    noise: Tensor
+    t: Tensor
+    clip: Tensor
+    sync: Tensor
+    text: Tensor
+    weight: Tensor
+    keep: Keep
+    found: Globals | None
+
+    def pin_memory(self) -> Batch:
+        """In memory that a GPU reads by itself; DataLoader calls this."""
+        return self.each(lambda values: values.pin_memory())
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        return self.each(lambda values: values.to(device, non_blocking=True))
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The same change to every tensor."""
+        found: dict[str, Any] = {name: change(value) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        keep = Keep(change(self.keep.visual), change(self.keep.sync), change(self.keep.text))
+        return replace(self, **found, keep=keep, found=None if self.found is None else self.found.each(change))
+
+
+def noise_seed(seed: int, epoch: int, clip: int) -> int:
+    """The seed of all that is drawn for a clip of the cache in an epoch."""
+    return int(digest("clip", seed, epoch, clip), 16)
+
+
+class TrainingClips(Dataset[Batch]):
+    """Batches out of a cache, by plan. `version` of the base and `null`: see `draw_keep`; `adapters` None: none."""
+
+    def __init__(
+        self, cache: FeatureCache, adapters: AdapterConfig | None, version: int, null: float, seed: int
+    ) -> None:
+        self._cache, self._adapters = cache, adapters
+        self._version, self._null, self._seed = version, null, seed
+        cuts = cache.cuts.select(["start", "has_video"]).to_pylist()
+        self._starts = [cut["start"] for cut in cuts]
+        self._has_video = [cut["has_video"] for cut in cuts]
+
+    def __getitem__(self, plan: Plan) -> Batch:
+        held = self._cache.take(plan.clips)
+        size, shape = len(plan.clips), tuple(held["mean"].shape[1:])
+        data, noise, t, uniform = torch.empty(size, *shape), torch.empty(size, *shape), torch.empty(size), []
+        for row, clip in enumerate(plan.clips):
+            draw = torch.Generator().manual_seed(noise_seed(self._seed, plan.epoch, clip))
+            t[row] = sample_times(1, draw)[0]
+            uniform.append(torch.rand(3, generator=draw))
+            torch.randn(shape, generator=draw, out=noise[row])
+            torch.randn(shape, generator=draw, out=data[row])
+        data = held["mean"].float() + held["std"].float() * data
+        null = 0.0 if plan.epoch == VALIDATION else self._null
+        return Batch(
+            plan=plan,
+            data=data,
+            noise=noise,
+            t=t,
+            clip=held["visual"],
+            sync=held["sync"],
+            text=held["text"],
+            weight=torch.tensor(plan.weights),
+            keep=draw_keep(torch.stack(uniform), null, self._version, held["has_video"]),
+            found=None if self._adapters is None else self._globals(self._adapters, held),
+        )
+
+    def _globals(self, config: AdapterConfig, held: dict[str, Tensor]) -> Globals:
+        """A row a clip. Clips of a cut that stand together are looked up together."""
+        cuts, starts = held["cut"].tolist(), held["start"].tolist()
+        parts = []
+        for first, last in _runs(cuts):
+            offsets = [start - self._starts[cuts[first]] for start in starts[first:last]]
+            parts.append(globals_of(config, self._whole(config, held, first), offsets, held["sync"].shape[1]))
+        return Globals.join(parts)
+
+    def _whole(self, config: AdapterConfig, held: dict[str, Tensor], row: int) -> Whole:
+        cut = int(held["cut"][row])
+        whole: dict[str, Tensor] = {}
+        if "whole" in config.needs:
+            whole = {name: values.float() for name, values in self._cache.whole(cut).items()}
+            if not self._has_video[cut]:  # zeros, as its clips have, which nobody looks at
+                rows = len(self._cache.clips_of(cut))
+                lengths = {"visual_all": held["visual"].shape[1], "sync_all": held["sync"].shape[1]}
+                whole = {
+                    name: values.new_zeros(rows * lengths[name], values.shape[1]) for name, values in whole.items()
+                }
+        clips_sync = None
+        if "clips" in config.needs:
+            clips_sync = self._cache.take(self._cache.clips_of(cut), ["sync"])["sync"].float()
+        return Whole(
+            visual_mean=held["visual_mean"][row].float(),
+            sync_mean=held["sync_mean"][row].float(),
+            text=held["text"][row].float(),
+            visual_all=whole.get("visual_all"),
+            sync_all=whole.get("sync_all"),
+            clips_sync=clips_sync,
+        )
+
+
+def _runs(values: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """[first, last) of equal neighbours."""
+    borders = [0, *(np.flatnonzero(np.diff(values)) + 1).tolist(), len(values)]
+    yield from pairwise(borders)
+
+
+def cuts_of(cache: FeatureCache, split: str, require_video: bool) -> list[range]:
+    """The clips of each cut of a split, by their numbers in the cache."""
+    cuts = cache.cuts.select(["split", "has_video"]).to_pylist()
+    return [
+        cache.clips_of(row)
+        for row, cut in enumerate(cuts)
+        if cut["split"] == split and (cut["has_video"] or not require_video)
+    ]
+
+
+def batches(clips: TrainingClips, plans: Sampler[Plan], workers: int, pinned: bool) -> Iterator[Batch]:
+    """The batches of the plans, in their order; `workers` processes read ahead, without them nobody does."""
+    return iter(
+        DataLoader(
+            clips,
+            sampler=plans,
+            batch_size=None,
+            num_workers=workers,
+            pin_memory=pinned,
+            generator=torch.Generator(),  # else it draws from the one that all share
+            # a process that has threads, as every trainer has, must not be copied
+            multiprocessing_context="spawn" if workers else None,
+        )
+    )

@@ -1,0 +1,73 @@
+"""What is trained, as one module: from a batch to each clip's loss."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..adapters import Adapters
+from ..flow import interpolate, target
+from ..mmaudio import MMAudio
+from .data import Batch
+from .nulls import instead
+from .settings import Precision
+
+
+class Objective(nn.Module):
+    """Base and adapters; the loss is the mean squared error of the velocity of the flow.
+
+    For `precision` "bfloat16" a frozen base is brought into bfloat16, in which it computes, and adapters stay in
+    float32; a base that is trained (`trains_base`) keeps float32 weights and computes under autocast.
+    """
+
+    def __init__(self, base: MMAudio, adapters: Adapters | None, trains_base: bool, precision: Precision) -> None:
+        super().__init__()
+        self.base, self.adapters = base, adapters
+        self._autocasts = trains_base and precision == "bfloat16"
+        constant = {"latent_mean", "latent_std", "empty_string_feat"}
+        for name, values in base.named_parameters():
+            values.requires_grad_(trains_base and name not in constant)
+        if not trains_base:
+            base.eval()
+            if precision == "bfloat16":
+                _into_bfloat16(base)
+        if adapters is not None:
+            adapters.requires_grad_(True)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The loss of each clip, (B,), float32."""
+        with torch.autocast(batch.data.device.type, torch.bfloat16, enabled=self._autocasts):
+            base, keep = self.base, batch.keep
+            data = base.normalize(batch.data)
+            clip, sync, text = base.empty(len(data))
+            conditions = base.conditions(
+                instead(batch.clip.to(data.dtype), keep.visual, clip),
+                instead(batch.sync.to(data.dtype), keep.sync, sync),
+                instead(batch.text.to(data.dtype), keep.text, text),
+            )
+            if self.adapters is not None and batch.found is not None:
+                conditions = self.adapters(conditions, batch.found, base.sync_pos_emb, keep)
+            found = base.flow(interpolate(batch.noise, data, batch.t), batch.t, conditions)
+        losses: Tensor = (found.float() - target(batch.noise, data)).square().mean((1, 2))
+        return losses
+
+
+def _into_bfloat16(base: MMAudio) -> None:
+    """All weights but the latents' mean and deviation: data would be rounded with them."""
+    kept = {name: getattr(base, name).detach().clone() for name in ("latent_mean", "latent_std")}
+    base.to(torch.bfloat16)
+    for name, values in kept.items():
+        getattr(base, name).data = values
+
+
+def weighted(losses: Tensor, weight: Tensor) -> Tensor:
+    """The process's part of the loss: its mean over processes is the mean over the step's clips.
+
+    A stand-in, whose weight is 0, counts nothing even where its loss is no number.
+    """
+    return torch.where(weight > 0, losses * weight, 0.0).sum()
+
+
+def trainable(module: nn.Module) -> list[nn.Parameter]:
+    """The parameters that training changes."""
+    return [values for values in module.parameters() if values.requires_grad]
