@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 
@@ -16,9 +17,12 @@ from curation.detectors import BROUGHT, NAMES, ModelUnavailable, open_detector, 
 from curation.kept import setup_of
 from curation.pipeline import default_workers
 from features.encoders import NAMES as ENCODERS
+from features.encoders import Setup
 from features.encoders import spec as encoder_spec
 from features.fitting import NAMES as FITTED
+from features.mel import Mode
 from manifests.recipe import Recipe, load_recipe, shipped_recipes
+from model.generation import bigvgan
 
 CORE = ("torch", "numpy", "pyarrow", "pandas", "av", "soxr", "onnxruntime", "datasets")
 
@@ -40,9 +44,7 @@ def examine(recipe: Recipe) -> bool:
 
     # in torch, weights are loaded and nothing is converted
     setup = replace(setup_of(None, recipe), runtimes=tuple((name, "torch") for name in BROUGHT))
-    table = Table(title="Detectors", title_justify="left")
-    for column in ("detector", "state", "version"):
-        table.add_column(column)
+    table = _table("Detectors", "detector", "state", "version")
     ready: set[str] = set()
     for name in NAMES:
         try:
@@ -54,9 +56,7 @@ def examine(recipe: Recipe) -> bool:
             table.add_row(name, f"[{colour}]{escape(str(error))}[/{colour}]", "")
     console.print(table)
 
-    encoders = Table(title="Encoders", title_justify="left")
-    for column in ("encoder", "state", "version"):
-        encoders.add_column(column)
+    encoders = _table("Encoders", "encoder", "state", "version")
     for name in ENCODERS:
         if name in FITTED:
             encoders.add_row(name, "[green]ready[/green], fitted to a corpus by lpse extract", "")
@@ -70,9 +70,12 @@ def examine(recipe: Recipe) -> bool:
             encoders.add_row(name, f"[{colour}]{escape(str(error))}[/{colour}]", "")
     console.print(encoders)
 
-    recipes = Table(title="Recipes", title_justify="left")
-    for column in ("recipe", "state", "what it is"):
-        recipes.add_column(column)
+    training = _table("Training and generating", "what", "state")
+    for what, state in _training(setup):
+        training.add_row(what, state)
+    console.print(training)
+
+    recipes = _table("Recipes", "recipe", "state", "what it is")
     for name in shipped_recipes():
         shipped = load_recipe(name)
         missing = [model for model in (*shipped.hearing, *shipped.features.encoders) if model not in ready]
@@ -81,6 +84,28 @@ def examine(recipe: Recipe) -> bool:
     console.print(recipes)
 
     return all(name in ready for name in (*recipe.hearing, *recipe.features.encoders))
+
+
+def _training(setup: Setup) -> Iterator[tuple[str, str]]:
+    """What `lpse train` and `lpse generate` need beside the features."""
+    missing = [name for name in ("accelerate", "matplotlib", "tensorboard") if _version(name) is None]
+    yield "lpse train", "[yellow]pip install 'lpse\\[train]'[/yellow]" if missing else "[green]ready[/green]"
+    yield "sound of melcodec_16k, melcodec_44k", "[green]ready[/green], by phase reconstruction"
+    modes: tuple[Mode, ...] = ("16k", "44k")
+    for mode in modes:
+        try:
+            bigvgan.weights_file(setup, mode)
+            state = "[green]ready[/green]" if _version("bigvgan") else f"[yellow]{bigvgan.INSTALL}[/yellow]"
+        except ModelUnavailable as error:
+            state = f"[yellow]{escape(str(error))}[/yellow]"
+        yield f"sound of vae_{mode}", state
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column)
+    return table
 
 
 def _version(package: str) -> str | None:

@@ -185,8 +185,9 @@ class Features:
 
     @property
     def weights(self) -> tuple[str, ...]:
-        """Whose weights a recipe may name; both towers of CLIP come out of one file."""
-        return tuple(dict.fromkeys("clip" if name == "clip_text" else name for name in self.encoders))
+        """Whose weights a recipe may name; both towers of CLIP come out of one file. The VAE's way back has its own."""
+        back = [f"bigvgan_{self.audio.removeprefix('vae_')}"] if self.audio.startswith("vae_") else []
+        return tuple(dict.fromkeys("clip" if name == "clip_text" else name for name in (*self.encoders, *back)))
 
 
 ContaminantName = Literal["speech", "singing", "music"]

@@ -20,7 +20,7 @@ from manifests.store import Corpus
 
 ROOT = Path(__file__).parents[2]
 LPSE = [sys.executable, "-c", "from app.cli import main; main()"]
-COMMANDS = ("curate", "replay", "extract", "refit", "report", "validate", "doctor", "demo")
+COMMANDS = ("curate", "replay", "extract", "train", "generate", "refit", "report", "validate", "doctor", "demo")
 
 
 def lpse(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -55,10 +55,16 @@ def test_every_command_of_the_readme_runs(workplace: Path) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     shown = re.findall(r"^\.venv/bin/lpse (.+)$", text, re.MULTILINE)
     verbs = [command.split()[0] for command in shown]
-    assert verbs == ["curate", "report", "replay", "annotate", "annotate", "extract"]
-    # with a server behind them: tests/annotation
-    for command in (line for line in shown if not line.startswith("annotate")):
-        done = lpse(*shlex.split(command), cwd=workplace)
+    assert verbs == ["curate", "report", "replay", "annotate", "annotate", "extract", "train", "train", "generate"]
+    for command in shown:
+        verb, *arguments = shlex.split(command)
+        if verb == "annotate":  # with a server behind it: tests/annotation
+            continue
+        if verb in ("train", "generate"):  # for minutes, and with pictures: tests/model
+            options = {argument for argument in arguments if argument.startswith("--")}
+            assert options <= set(re.findall(r"--[\w-]+", lpse(verb, "--help").stdout))
+            continue
+        done = lpse(verb, *arguments, cwd=workplace)
         assert done.returncode == 0, done.stderr
     (snippet,) = re.findall(r"```python\n(.+?)```", text, re.DOTALL)
     done = subprocess.run(
