@@ -14,6 +14,7 @@ from features.released import fill, layout_of, read_tensors
 
 from ..errors import ModelError
 from ..mmaudio import MMAudio, base_hash
+from ..mmaudio.layers import lay_out
 from ..tensorfiles import read_notes, write_tensors
 from .config import AdapterConfig
 from .network import Adapters
@@ -52,4 +53,5 @@ def load_adapters(path: Path | str, network: MMAudio) -> Adapters:
     with torch.device("meta"):
         adapters = Adapters(network.config, config)
     fill(adapters, read_tensors(path, "adapters", layout_of(adapters), lambda name: True))
+    lay_out(adapters)
     return adapters

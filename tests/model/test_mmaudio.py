@@ -13,7 +13,7 @@ from features.released import layout_of
 from model.errors import ModelError
 from model.mmaudio import BASES, Conditions, MMAudio, base_hash, build_base, load_base, save_base
 from model.mmaudio.config import BaseConfig
-from model.mmaudio.layers import rotate, rotation
+from model.mmaudio.layers import Convolution, lay_out, rotate, rotation
 from model.mmaudio.network import nearest_rows
 from model.sampling import no_conditions, sample
 
@@ -222,6 +222,29 @@ def test_other_lengths_than_expected_are_refused(wrong: int, message: str) -> No
         network(*values, torch.tensor([0.5, 0.5]))
 
 
+@pytest.mark.parametrize("kernel", [3, 7])
+def test_convolutions_are_pytorchs_however_their_weights_lie(kernel: int) -> None:
+    ours, plain = Convolution(5, 6, kernel), nn.Conv1d(5, 6, kernel, padding=kernel // 2)
+    ours.load_state_dict(plain.state_dict())
+    as_loaded = Convolution(5, 6, kernel)
+    as_loaded.load_state_dict(plain.state_dict(), assign=True)
+    assert ours.weight.stride() == (5 * kernel, 1, 5)
+    assert as_loaded.weight.stride() == plain.weight.stride()
+    x = normal(1, 2, 9, 5).requires_grad_()
+    wanted = plain(x.mT).mT
+    gradients = torch.autograd.grad(wanted.square().sum(), [x, *plain.parameters()])
+    for convolution in (ours, as_loaded):
+        found = convolution(x)
+        torch.testing.assert_close(found, wanted)
+        assert found.is_contiguous()
+        of_ours = torch.autograd.grad(found.square().sum(), [x, *convolution.parameters()])
+        for one, other in zip(of_ours, gradients, strict=True):
+            torch.testing.assert_close(one, other)
+    lay_out(as_loaded)
+    assert as_loaded.weight.stride() == ours.weight.stride()
+    assert torch.equal(as_loaded.weight, plain.weight)
+
+
 def test_lengths_that_are_none_are_refused() -> None:
     network = build_base("tiny", **TINY)
     for lengths in ((0, 8, 24), (43, 8, 20)):
@@ -250,6 +273,8 @@ def test_our_own_files_hold_the_sizes(tmp_path: Path) -> None:
     save_base(network, tmp_path / "base.safetensors", {"steps": 3})
     loaded = load_base(tmp_path / "base.safetensors")
     assert loaded.config == network.config
+    kernels = [module for module in loaded.modules() if isinstance(module, Convolution)]
+    assert kernels and all(module.weight.transpose(1, 2).is_contiguous() for module in kernels)
     assert all(torch.equal(values, loaded.state_dict()[name]) for name, values in network.state_dict().items())
     save_base(loaded, tmp_path / "again.safetensors", {"steps": 3})
     assert (tmp_path / "again.safetensors").read_bytes() == (tmp_path / "base.safetensors").read_bytes()
