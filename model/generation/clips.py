@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from features.encoders import EncoderSpec
+from features.encoders import EncoderSpec, Precision
+from features.encoders.precision import TYPES
 
 from ..adapters import Adapters, Keep, Whole, globals_of
 from ..errors import ModelError
@@ -19,9 +19,6 @@ from ..sampling import GUIDANCE, STEPS, Flow, fast_flow, no_conditions, sample
 from .looking import Looked
 from .noise import clip_noises
 from .plan import Clip, Plan
-
-Precision = Literal["float32", "bfloat16"]
-_TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 Told = Callable[[float], None]
 
@@ -67,7 +64,7 @@ class ClipSampler:
         # of all constants these two are written into every latent
         self._mean = network.latent_mean.detach().float().to(self.device)
         self._deviation = network.latent_std.detach().float().to(self.device)
-        self.network = network.to(self.device, None if precision is None else _TYPES[precision]).eval()
+        self.network = network.to(self.device, None if precision is None else TYPES[precision]).eval()
         self.adapters = None if adapters is None else adapters.to(self.device).eval()
 
     @property

@@ -19,7 +19,7 @@ from curation.steps import Step, StepCallback
 from features.cache import FeatureCache
 from features.caches import FOLDER
 from features.cutting import CPU_WINDOWS, GPU_WINDOWS
-from features.encoders import EncoderSpec, Setup, open_encoder, spec
+from features.encoders import EncoderSpec, Precision, Setup, open_encoder, spec
 from features.extract import agreed_recipe, cache_name, cache_spec
 from manifests.recipe import Recipe
 from manifests.store import Corpus
@@ -27,7 +27,7 @@ from manifests.store import Corpus
 from ..adapters import load_adapters
 from ..mmaudio import load_base
 from .cached import CachedCut
-from .clips import ClipSampler, Precision, Sampling, check_fit
+from .clips import ClipSampler, Sampling, check_fit
 from .film import Film, find_film
 from .looking import Looked, look
 from .plan import CannotGenerate, Plan, Stitch, plan_of

@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from features.encoders import Precision
+
 from ..adapters import Adapters
 from ..flow import interpolate, target
 from ..mmaudio import MMAudio
 from .data import Batch
 from .nulls import instead
-from .settings import Precision
 
 
 class Objective(nn.Module):

@@ -11,11 +11,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
+from features.encoders import Precision
+
 from ..adapters import AdapterConfig
 from ..errors import ModelError
 
 Trained = Literal["adapters", "both", "base"]
-Precision = Literal["float32", "bfloat16"]
 
 Count = Annotated[int, Ge(1)]
 Share = Annotated[float, Ge(0), Le(1)]

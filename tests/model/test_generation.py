@@ -52,15 +52,6 @@ CUT = (1.0, 10.2)
 RATE = 16_000
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small are slower on several threads, far more so beside other tests."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @dataclass(frozen=True)
 class Studio:
     """A corpus with a cut in its cache, a base for its encoders, adapters of it that say something."""

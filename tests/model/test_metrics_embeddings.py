@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import pickle
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +24,8 @@ Sound = NDArray[np.float32]
 
 
 @pytest.fixture(scope="module")
-def embedding() -> Iterator[SfxEmbedding]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield SfxEmbedding()
-    torch.set_num_threads(threads)
+def embedding() -> SfxEmbedding:
+    return SfxEmbedding()
 
 
 def swelling(seconds: float, seed: int = 1, corner: float = 4000.0) -> Sound:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import typer
-from training_cases import base_at, cache_at, one_thread
+from training_cases import base_at, cache_at
 from typer.testing import CliRunner, Result
 
 from app.train import train
@@ -18,12 +17,6 @@ from manifests.recipe import load_recipe
 from manifests.store import Corpus
 
 SHORT = "log_every = 1\n[validation]\nevery = 2\n[schedule]\nwarmup = 1\n"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def threads() -> Iterator[None]:
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from training_cases import SPEC, TINY, base_at, cache_at, cut, one_thread, shown
+from training_cases import SPEC, TINY, base_at, cache_at, cut, shown
 
 from curation.weights import Setup
 from features.cache import FeatureCache, StreamSpec, read_spec
@@ -32,12 +31,6 @@ from model.training.begin import (
 from model.training.data import VALIDATION, TrainingClips, batches, cuts_of, noise_seed
 from model.training.objective import Objective, weighted
 from model.training.order import BatchOrder, Plan, Steps
-
-
-@pytest.fixture(scope="module", autouse=True)
-def threads() -> Iterator[None]:
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")

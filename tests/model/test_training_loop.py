@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import torch
-from training_cases import asked, base_at, cache_at, curve, one_thread, program, settings
+from training_cases import asked, base_at, cache_at, curve, program, settings
 
 from features.cache import FeatureCache
 from manifests.lock import Locked, exclusive
@@ -21,12 +21,6 @@ from model.training.faults import naming_memory
 from model.training.objective import Objective
 from model.training.optimizer import adamw, set_rates
 from model.training.order import Plan
-
-
-@pytest.fixture(scope="module", autouse=True)
-def threads() -> Iterator[None]:
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -13,16 +13,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch.optim.optimizer import register_optimizer_step_pre_hook
-from training_cases import PROGRAM, asked, base_at, cache_at, curve, environment, one_thread, settings
+from training_cases import PROGRAM, asked, base_at, cache_at, curve, environment, settings
 
 from features.cache import FeatureCache
 from model.training import Begun, Settings, fresh, from_file, train
-
-
-@pytest.fixture(scope="module", autouse=True)
-def threads() -> Iterator[None]:
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -9,23 +9,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from training_cases import PROGRAM, asked, base_at, cache_at, curve, environment, one_thread, program, settings
+from training_cases import PROGRAM, asked, base_at, cache_at, curve, environment, program, settings
 
 from features.cache import FeatureCache
 from model.training import Begun, Settings, fresh, from_file, train
 from model.training.checkpoint import found
 from model.training.folder import read_log
-
-
-@pytest.fixture(scope="module", autouse=True)
-def threads() -> Iterator[None]:
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")
