@@ -1,0 +1,144 @@
+"""A corpus to train on and measure joins with: `python tests/bench/seam_corpus.py FOLDER`, then `make bench-seams`.
+
+Films of `scenes.py`, and with `--media DIR` recordings of real sounds whose `truth.jsonl` says where they are pure
+(`pure_spans`), and of which `channel` they are. All is extracted by the default recipe: first what is trained on,
+to which the codec is fitted, then the films and channels that are kept for measuring. In the cache the split "train" is
+trained on, "val" are four more films, "test" is all that is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, fields, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Literal
+
+from scenes import film
+
+from app.progress import StepBars
+from curation.pipeline import default_workers
+from curation.stages import Identify
+from features.cache import IndexRow, write_index
+from features.cache.index import read_index
+from features.extract import extract
+from manifests.identity import cut_id, source_id
+from manifests.recipe import load_recipe
+from manifests.records import Cut, Recording, Source
+from manifests.store import Corpus
+from manifests.time import to_ms
+
+SECONDS = 56  # of a film: seven clips
+LEAST_SECONDS = 24.0  # of a span of a recording: two joins
+VALIDATION, MEASURED = 4, 12  # films
+
+Split = Literal["train", "val", "test"]
+
+
+@dataclass(frozen=True)
+class Item:
+    """A file of one of the corpus's roots, and what is cut out of it."""
+
+    root: Path
+    name: str
+    spans: tuple[tuple[float, float], ...]
+    split: Split
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="is made; films and the corpus lie in it")
+    parser.add_argument("--films", type=int, default=72)
+    parser.add_argument("--media", type=Path, help="recordings, with truth.jsonl")
+    parser.add_argument("--measure", nargs="*", default=[], help="the media's channels that are kept for measuring")
+    parser.add_argument("--without", nargs="*", default=[], help="beginnings of names of media that are left out")
+    options = parser.parse_args()
+    items = list(films(options.folder / "films", options.films))
+    if options.media:
+        items += recordings(options.media, set(options.measure), tuple(options.without))
+    corpus = Corpus.create(options.folder / "corpus")
+    found = identified(corpus, items)
+    trained = {name: item for name, item in found.items() if item.split != "test"}
+    with StepBars() as bars:
+        for chosen in (trained, found):
+            accept(corpus, chosen)
+            folder = extract(corpus, workers=default_workers(), on_step=bars).folder
+    print(f"{folder}: clips {split(folder, found)}")
+
+
+def films(folder: Path, count: int) -> Iterator[Item]:
+    """Films by their seeds; those that are there are left."""
+    paths = [folder / f"film{seed:03d}.mp4" for seed in range(count)]
+    todo = [(path, seed, SECONDS) for seed, path in enumerate(paths) if not path.exists()]
+    with ProcessPoolExecutor(default_workers(), get_context("spawn")) as pool:
+        list(pool.map(film, *zip(*todo, strict=True)) if todo else ())
+    for seed, path in enumerate(paths):
+        left = count - seed
+        side: Split = "test" if left <= MEASURED else "val" if left <= MEASURED + VALIDATION else "train"
+        yield Item(folder, path.name, ((0.0, float(SECONDS)),), side)
+
+
+def recordings(folder: Path, measured: set[str], without: tuple[str, ...]) -> Iterator[Item]:
+    """What is pure of each recording with a picture."""
+    for line in (folder / "truth.jsonl").read_text(encoding="utf-8").splitlines():
+        truth = json.loads(line)
+        spans = tuple((a, b) for a, b in truth["pure_spans"] if b - a >= LEAST_SECONDS)
+        if spans and truth["video"] and not (without and truth["file"].startswith(without)):
+            yield Item(folder, truth["file"], spans, "test" if truth["channel"] in measured else "train")
+
+
+def identified(corpus: Corpus, items: list[Item]) -> dict[str, Item]:
+    """Note sources and recordings; items by recording."""
+    roots = {root: corpus.add_root(root) for root in dict.fromkeys(item.root for item in items)}
+    found: dict[str, Item] = {}
+    rows: dict[str, Recording] = {}
+    sources = []
+    for item in items:
+        uri = f"{roots[item.root]}:{item.name}"
+        recording = Recording(**Identify().process((uri, str(item.root / item.name)), lambda share: None)["recording"])
+        rows[recording.recording_id], found[recording.recording_id] = recording, item
+        own = Source(source_id=source_id(uri), uri=uri, recording_id=recording.recording_id, origin="folder")
+        sources.append(own)
+    corpus.replace("sources", sources)
+    corpus.replace("recordings", list(rows.values()))
+    return found
+
+
+def accept(corpus: Corpus, items: dict[str, Item]) -> None:
+    """Make the spans of these recordings the accepted cuts, as if listeners had heard them all."""
+    recipe = load_recipe("default")
+    corpus.set_recipe(recipe.settings(), recipe.hash)
+    cuts = [
+        Cut(
+            cut_id=cut_id(recording, to_ms(start), to_ms(end)),
+            recording_id=recording,
+            start=start,
+            end=end,
+            decision="accept",
+            risk=0.0,
+            recipe_hash=recipe.hash,
+        )
+        for recording, item in items.items()
+        for start, end in item.spans
+    ]
+    corpus.replace("cuts", cuts)
+
+
+def split(folder: Path, items: dict[str, Item]) -> dict[str, int]:
+    """Write the splits into the cache's index; returns the clips of each."""
+    names = [field.name for field in fields(IndexRow)]
+    rows = [IndexRow(**row) for row in read_index(folder).select(names).to_pylist()]
+    rows = [replace(row, split=items[row.recording_id].split) for row in rows]
+    write_index(folder, rows)
+    clips: Counter[str] = Counter()
+    for row in rows:
+        clips[row.split] += row.clips
+    return dict(clips)
+
+
+if __name__ == "__main__":
+    main()
