@@ -6,12 +6,16 @@ import torch
 from torch import Tensor
 
 
-def sample_times(batch: int, generator: torch.Generator | None = None) -> Tensor:
-    """Times (batch,) in (0, 1) to train at: the logistic function of a normal variable, most of them in the middle.
+def sample_times(
+    batch: int, generator: torch.Generator | None = None, mean: float = 0.0, deviation: float = 1.0
+) -> Tensor:
+    """Times (batch,) in (0, 1) to train at: the logistic function of a normal variable of that mean and deviation.
 
-    Drawn on the CPU, so that every device trains at the same ones (Esser et al. 2024, arXiv 2403.03206).
+    By default most are in the middle, as MMAudio's; a negative mean brings them towards the noise, where what is the
+    same all through a clip is decided. Drawn on the CPU, so that every device trains at the same ones (Esser et al.
+    2024, arXiv 2403.03206).
     """
-    return torch.randn(batch, generator=generator).sigmoid()
+    return (mean + deviation * torch.randn(batch, generator=generator)).sigmoid()
 
 
 def interpolate(noise: Tensor, data: Tensor, t: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from ..adapters import AdapterConfig, Globals, Keep, Whole, globals_of
 from ..flow import sample_times
 from .nulls import draw_keep
 from .order import Plan
+from .settings import Times
 
 VALIDATION = -1
 """The epoch of what is drawn for validation: always the same."""
@@ -71,21 +72,29 @@ class TrainingClips(Dataset[Batch]):
     """Batches out of a cache, by plan. `version` of the base and `null`: see `draw_keep`; `adapters` None: none."""
 
     def __init__(
-        self, cache: FeatureCache, adapters: AdapterConfig | None, version: int, null: float, seed: int
+        self,
+        cache: FeatureCache,
+        adapters: AdapterConfig | None,
+        version: int,
+        null: float,
+        seed: int,
+        times: Times | None = None,
     ) -> None:
         self._cache, self._adapters = cache, adapters
         self._version, self._null, self._seed = version, null, seed
+        self._times = times or Times()
         cuts = cache.cuts.select(["start", "has_video"]).to_pylist()
         self._starts = [cut["start"] for cut in cuts]
         self._has_video = [cut["has_video"] for cut in cuts]
 
     def __getitem__(self, plan: Plan) -> Batch:
         held = self._cache.take(plan.clips)
+        times = Times() if plan.epoch == VALIDATION else self._times
         size, shape = len(plan.clips), tuple(held["mean"].shape[1:])
         data, noise, t, uniform = torch.empty(size, *shape), torch.empty(size, *shape), torch.empty(size), []
         for row, clip in enumerate(plan.clips):
             draw = torch.Generator().manual_seed(noise_seed(self._seed, plan.epoch, clip))
-            t[row] = sample_times(1, draw)[0]
+            t[row] = sample_times(1, draw, times.mean, times.deviation)[0]
             uniform.append(torch.rand(3, generator=draw))
             torch.randn(shape, generator=draw, out=noise[row])
             torch.randn(shape, generator=draw, out=data[row])

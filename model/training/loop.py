@@ -119,7 +119,7 @@ class _Training:
         self._order = BatchOrder(cuts, settings.batch, settings.clips_a_cut, settings.seed, rank, world)
         config = begun.base.config
         chosen = settings.adapters if settings.has_adapters else None
-        self._data = TrainingClips(cache, chosen, config.version, settings.null, settings.seed)
+        self._data = TrainingClips(cache, chosen, config.version, settings.null, settings.seed, settings.times)
         self._validation = None
         if settings.validation.every:
             held_out = [clip for cut in _cuts(cache, settings, settings.validation.split) for clip in cut]

@@ -90,6 +90,7 @@ def test_pictures_stay_with_the_sound_of_their_second(tmp_path: Path) -> None:
     sound_onto(late, pieces(chirp(SECONDS)), RATE, tmp_path / "out.mkv")
     at = {round(frame.time, 3): number(frame.image) for frame in frames(tmp_path / "out.mkv", FPS)}
     begins = {round(frame.time, 3): number(frame.image) for frame in frames(late, FPS)}
+    assert len(at.keys() & begins.keys()) >= len(begins) - 2
     assert {time: at[time] for time in begins if time in at} == {time: begins[time] for time in begins if time in at}
 
 

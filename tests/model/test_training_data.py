@@ -31,6 +31,7 @@ from model.training.begin import (
 from model.training.data import VALIDATION, TrainingClips, batches, cuts_of, noise_seed
 from model.training.objective import Objective, weighted
 from model.training.order import BatchOrder, Plan, Steps
+from model.training.settings import Times
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +41,15 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> FeatureCache:
 
 def plan(*clips: int, epoch: int = 0) -> Plan:
     return Plan(0, epoch, clips, (1 / len(clips),) * len(clips))
+
+
+def test_times_lie_where_the_settings_look_but_not_in_validation(cache: FeatureCache) -> None:
+    usual = TrainingClips(cache, None, 2, 0.0, seed=1)
+    early = TrainingClips(cache, None, 2, 0.0, seed=1, times=Times(mean=-3.0, deviation=0.5))
+    clips = range(8)
+    for epoch, moved in ((0, True), (VALIDATION, False)):
+        before, after = usual[plan(*clips, epoch=epoch)].t.logit(), early[plan(*clips, epoch=epoch)].t.logit()
+        torch.testing.assert_close(after, 0.5 * before - 3.0 if moved else before, rtol=1e-3, atol=1e-3)
 
 
 def test_a_batch_holds_what_the_cache_has(cache: FeatureCache) -> None:
