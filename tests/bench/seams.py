@@ -320,5 +320,5 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # several wait for each other as soon as anything else runs: ten times as long
     main()
