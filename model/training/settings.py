@@ -69,7 +69,7 @@ class Times:
     """At which times of the flow training looks: the logistic function of a normal variable (`model.flow`).
 
     A clip's loudness and colour are decided in the first steps away from the noise, which `mean` 0, MMAudio's, seldom
-    looks at: with little training, -2 or -3 teaches adapters what they are for. Validation stays at 0 and 1.
+    looks at; looking there alone makes the later steps worse. Validation stays at 0 and 1.
     """
 
     mean: float = 0.0
