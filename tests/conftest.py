@@ -7,6 +7,9 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read by PyTorch when it is first imported, here and in child processes:
+# sums over several threads are other sums, and threads wait for each other as soon as anything else wants the cores
+
 import numpy as np
 import pytest
 from browser import Page

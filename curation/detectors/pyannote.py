@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from manifests.scores import MAX_RATE, FrameScores
 
+from ..threads import one_thread
 from ..weights import ModelUnavailable, Setup, weights_hash
 from .base import Block, BlockPlan, DetectorSpec
 from .checkpoint import Checkpoint
@@ -93,7 +94,7 @@ class Pyannote:
         import torch
 
         samples = torch.from_numpy(np.array(block.samples, np.float32)[None])
-        with _one_thread():
+        with one_thread():
             speakers = self._inference({"waveform": samples, "sample_rate": RATE}).data  # (chunks, frames, speakers)
         frame = self._network.frame_samples
         first = (block.start - block.left) // self._network.step_samples
@@ -125,19 +126,6 @@ class Pyannote:
         mean = np.asarray(total / np.maximum(weight, np.float32(EPSILON)), np.float32)
         mean[end:] = mean[end - 1]
         return mean
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Workers are processes, one a core: more threads in each would only wait for each other."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Metrics of generated sound: its rms_difference, its distance from real sound, its loudness."""
+"""Metrics of generated sound: its joins, its distance from real sound, its loudness."""
 
 from .frechet import Moments, frechet_distance, moments_of
 from .loudness import loudness

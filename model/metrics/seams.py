@@ -23,10 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.media import audio_blocks
+from features.encoders import CLIP_SECONDS
 from manifests.time import to_ticks
 
 WINDOW_SECONDS = 0.010
-CLIP_SECONDS = 8.0
 CLEARANCE_SECONDS = 0.5  # of the control's times: nothing of a crossfade reaches so far
 REL_FLOOR, LOG_FLOOR = 1e-12, 1e-8  # of the mean square: -120 and -80 dB of full scale
 _BLOCK_SECONDS = 10

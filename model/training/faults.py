@@ -61,6 +61,6 @@ def naming_memory(settings: Settings, step: int) -> Iterator[None]:
         if isinstance(error, RuntimeError) and not any(words in str(error) for words in _NO_MEMORY):
             raise
         advice = "lower batch" if settings.batch > 1 else "the smallest batch is too large"
-        more = "" if settings.checkpointing else ", or set checkpointing = true, which takes a third more time"
+        more = "" if settings.checkpointing else ", or set checkpointing = true, which takes more time"
         line = f"step {step}: out of memory with batch {settings.batch}: {advice}{more} ({said})"
         raise ModelError(line) from error

@@ -105,17 +105,6 @@ def save(path: Path, saved: Any) -> Path:
     return path
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """The library's own runs, too: on a busy machine two threads take many times as long."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("pyannote")
@@ -220,8 +209,11 @@ def test_scoring_takes_one_thread_and_gives_them_back(small: Path) -> None:
     seen: list[int] = []
     one._inference.model.register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
     torch.set_num_threads(2)
-    one.scores(blocks(one, scene(RATE))[0])
-    assert set(seen) == {1} and torch.get_num_threads() == 2
+    try:
+        one.scores(blocks(one, scene(RATE))[0])
+        assert set(seen) == {1} and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_a_trained_loss_is_no_part_of_the_network(small: Path, folder: Path) -> None:

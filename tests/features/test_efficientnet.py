@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -36,11 +35,8 @@ def photograph(name: str) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def encoder() -> Iterator[EfficientNet]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield EfficientNet(Setup())
-    torch.set_num_threads(threads)
+def encoder() -> EfficientNet:
+    return EfficientNet(Setup())
 
 
 @pytest.fixture(scope="module")

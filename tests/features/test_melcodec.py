@@ -76,14 +76,6 @@ def convergence(mode: Mode, found: Tensor, wanted: Tensor) -> float:
     return float((found - wanted).norm() / wanted.norm())
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def codecs() -> dict[Mode, Codec]:
     return {mode: fit((sound(seed, mode) for seed in range(12)), mode) for mode in BOTH}

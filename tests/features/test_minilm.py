@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,11 +29,8 @@ CAPTIONS = (
 
 
 @pytest.fixture(scope="module")
-def encoder() -> Iterator[MiniLm]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield MiniLm(Setup())
-    torch.set_num_threads(threads)
+def encoder() -> MiniLm:
+    return MiniLm(Setup())
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -19,11 +19,8 @@ WHOLE_RIGHT, WHOLE_DOWN, DIVERGENCE, TURN, APART = 91, 92, 93, 94, 95
 
 
 @pytest.fixture(scope="module")
-def encoder() -> Iterator[Motion]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield Motion(Setup())
-    torch.set_num_threads(threads)
+def encoder() -> Motion:
+    return Motion(Setup())
 
 
 def noise(count: int, seed: int = 1) -> Tensor:

@@ -138,7 +138,6 @@ import resource, sys
 import numpy as np, torch
 from features.encoders import Pictures
 from features.pictures import Run, pictures_of
-torch.set_num_threads(1)
 runs = {
     "visual": Run(Pictures(8, 384, "stretch"), 0.0, 8 * int(sys.argv[2])),
     "sync": Run(Pictures(25, 224, "crop", 16, 8, 8), 0.0, 25 * int(sys.argv[2])),

@@ -40,7 +40,6 @@ class Colours:
         first = torch.arange(windows) * self.spec.pictures.stride
         return (frames.float().mean((2, 3)) / 255)[first].repeat_interleave(self.spec.pictures.vectors, 0)
 
-torch.set_num_threads(1)
 path, out, stitch = sys.argv[1:]
 audio = latent_spec("codec", "1", "16k", 20)
 encoders = {

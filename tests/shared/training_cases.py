@@ -6,8 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +38,6 @@ TINY = {
     "hidden": 64, "heads": 1, "depth": 3, "fused": 1, "latent_length": 12, "latent_channels": 6, "clip_length": 8,
     "clip_dim": 16, "sync_length": 24, "sync_dim": 10, "text_length": 3, "text_dim": 4,
 }  # fmt: skip
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """As in PROGRAM: sums over several threads are other sums, and these networks are too small for them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def cut(number: int, clips: int, has_video: bool = True, deviation: float = 0.1) -> CutFeatures:
@@ -151,7 +138,6 @@ PROGRAM = """
 import json, os, resource, signal, sys
 from pathlib import Path
 import torch
-torch.set_num_threads(1)
 from features.cache import FeatureCache
 from model.errors import ModelError
 from model.training import fresh, from_file, parse_settings, train
