@@ -115,14 +115,14 @@ class _Training:
         self._base_name, self._seams = begun.name, seams
         self._main, self._device = bool(accelerator.is_main_process), accelerator.device
         rank, world = accelerator.process_index, accelerator.num_processes
-        cuts = _cuts(cache, settings, settings.split)
+        cuts = _cuts(cache, settings, settings.splits)
         self._order = BatchOrder(cuts, settings.batch, settings.clips_a_cut, settings.seed, rank, world)
         config = begun.base.config
         chosen = settings.adapters if settings.has_adapters else None
         self._data = TrainingClips(cache, chosen, config.version, settings.null, settings.seed, settings.times)
         self._validation = None
         if settings.validation.every:
-            held_out = [clip for cut in _cuts(cache, settings, settings.validation.split) for clip in cut]
+            held_out = [clip for cut in _cuts(cache, settings, (settings.validation.split,)) for clip in cut]
             limit = settings.validation.clips
             self._validation = ValidationLoss(self._data, held_out, limit, settings.batch, rank, world)
         begun.base.checkpointing = settings.checkpointing
@@ -272,13 +272,16 @@ class _Training:
         checkpoint.save(self._out / folder.CHECKPOINTS, self._state, self._main)
 
 
-def _cuts(cache: FeatureCache, settings: Settings, split: str) -> list[range]:
-    """The clips of a split's cuts. Raises ModelError where there are none."""
-    cuts = cuts_of(cache, split, settings.require_video)
-    if not cuts:
-        pictures = " with pictures" if settings.require_video else ""
-        hint = "; set validation.every = 0 to do without" if split == settings.validation.split else ""
-        raise ModelError(f"{cache.path}: split {split} has no cut{pictures}{hint}")
+def _cuts(cache: FeatureCache, settings: Settings, splits: tuple[str, ...]) -> list[range]:
+    """The clips of the splits' cuts. Raises ModelError for a split without any."""
+    cuts = []
+    for split in dict.fromkeys(splits):
+        here = cuts_of(cache, split, settings.require_video)
+        if not here:
+            pictures = " with pictures" if settings.require_video else ""
+            hint = "; set validation.every = 0 to do without" if split == settings.validation.split else ""
+            raise ModelError(f"{cache.path}: split {split} has no cut{pictures}{hint}")
+        cuts += here
     return cuts
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Len, Lt
 
 from features.encoders import Precision
 
@@ -94,7 +94,7 @@ class Settings:
     `trained`: adapters on a frozen base, both, or the base alone. `batch` clips a step, over all processes together,
     in groups of up to `clips_a_cut` clips of one cut. Each null condition stands in with probability `null`.
     `precision`: what a frozen base is brought into, and what a trained one computes in. `checkpointing` computes the
-    blocks twice instead of keeping them. `ema`: the decay of the averaged weights. With `require_video`, cuts without
+    blocks twice instead of keeping them. `splits`: what is trained on. `ema`: the decay of the averaged weights. With `require_video`, cuts without
     pictures are left out; else they come with null pictures. `workers` processes read ahead for a GPU.
     """
 
@@ -108,7 +108,7 @@ class Settings:
     null: Share = 0.1
     ema: Annotated[float, Ge(0), Lt(1)] = 0.999
     require_video: bool = True
-    split: str = "train"
+    splits: Annotated[tuple[str, ...], Len(1)] = ("train",)
     log_every: Count = 10
     checkpoint_every: Count = 200
     workers: Annotated[int, Ge(0)] = 2

@@ -26,13 +26,13 @@ Sound = NDArray[np.float32]
 Draw = np.random.Generator
 
 
-def film(path: Path, seed: int, seconds: int) -> None:
-    """Write the film of a seed; the same seed is the same film."""
+def film(path: Path, seed: int, seconds: int, of: int | None = None) -> None:
+    """Write the film of a seed, or that many seconds out of a film of `of`; the same seed is the same film."""
     draw = np.random.default_rng(seed)
     sound = scene(draw, seconds)
     pieces = (sound[None, k : k + RATE] for k in range(0, len(sound), RATE))
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_media(path, frames=pictures(draw, sound, seconds), fps=FPS, audio=pieces, sample_rate=RATE)
+    write_media(path, frames=pictures(draw, sound, seconds, of or seconds), fps=FPS, audio=pieces, sample_rate=RATE)
 
 
 def scene(draw: Draw, seconds: int) -> Sound:
@@ -107,12 +107,14 @@ def drips(draw: Draw, count: int) -> NDArray[np.float64]:
 TEXTURES = (wind, rain, engine, surf, fan, crackle, drips)
 
 
-def pictures(draw: Draw, sound: Sound, seconds: int) -> Iterator[NDArray[np.uint8]]:
-    """uint8 (HEIGHT, WIDTH, 3): a view with the bars, or another without."""
+def pictures(draw: Draw, sound: Sound, seconds: int, of: int) -> Iterator[NDArray[np.uint8]]:
+    """uint8 (HEIGHT, WIDTH, 3): a view with the bars, or another without, as somewhere in a film of `of` seconds."""
     views = [draw.uniform(40, 215, (9, 33, 3)).repeat(8, axis=0).repeat(8, axis=1) for _ in range(2)]
     heights = spectrum(sound, seconds * FPS)
     colours = draw.uniform(60, 255, (BARS, 3))
-    away = elsewhere(draw, seconds * FPS)
+    away = elsewhere(draw, of * FPS)
+    if of > seconds:
+        away = away[int(draw.integers(0, (of - seconds) * FPS)) :]
     for k in range(seconds * FPS):
         picture = np.roll(views[int(away[k])], k // 3, axis=1)[:HEIGHT, :WIDTH].copy()
         if not away[k]:

@@ -1,9 +1,15 @@
 """A corpus to train on and measure joins with: `python tests/bench/seam_corpus.py FOLDER`, then `make bench-seams`.
 
-Films of `scenes.py`, and with `--media DIR` recordings of real sounds whose `truth.jsonl` says where they are pure
-(`pure_spans`), and of which `channel` they are. All is extracted by the default recipe: first what is trained on,
-to which the codec is fitted, then the films and channels that are kept for measuring. In the cache the split "train" is
-trained on, "val" are four more films, "test" is all that is measured.
+Films of `scenes.py`, many more clips as if out of such films, and with `--media DIR` recordings of real sounds whose
+`truth.jsonl` says where they are pure (`pure_spans`), and of which `channel` they are. All is extracted by the default
+recipe: first what is trained on, to which the codec is fitted, then the films and channels that are kept for measuring,
+then the single clips. A base learns from single clips and never sees the films that its adapters learn from, as
+MMAudio's is trained on short videos: what it knew by heart, adapters could not improve. The cache's splits:
+
+- "clips": single clips, of which 40 are "clips-val": for the base;
+- "media": recordings, for the base and for adapters;
+- "train": films, of which four are "val": for adapters;
+- "test": films and recordings that are measured.
 """
 
 from __future__ import annotations
@@ -25,6 +31,7 @@ from curation.pipeline import default_workers
 from curation.stages import Identify
 from features.cache import IndexRow, write_index
 from features.cache.index import read_index
+from features.encoders import CLIP_SECONDS
 from features.extract import extract
 from manifests.identity import cut_id, source_id
 from manifests.recipe import load_recipe
@@ -33,10 +40,11 @@ from manifests.store import Corpus
 from manifests.time import to_ms
 
 SECONDS = 56  # of a film: seven clips
+FIRST_CLIP = 10_000  # seed of the single clips
 LEAST_SECONDS = 24.0  # of a span of a recording: two joins
-VALIDATION, MEASURED = 4, 12  # films
+VALIDATION, MEASURED, CLIPS_VALIDATION = 4, 12, 40
 
-Split = Literal["train", "val", "test"]
+Split = Literal["clips", "clips-val", "media", "train", "val", "test"]
 
 
 @dataclass(frozen=True)
@@ -53,33 +61,57 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="is made; films and the corpus lie in it")
     parser.add_argument("--films", type=int, default=72)
+    parser.add_argument("--clips", type=int, default=800, help="single ones")
     parser.add_argument("--media", type=Path, help="recordings, with truth.jsonl")
     parser.add_argument("--measure", nargs="*", default=[], help="the media's channels that are kept for measuring")
     parser.add_argument("--without", nargs="*", default=[], help="beginnings of names of media that are left out")
     options = parser.parse_args()
     items = list(films(options.folder / "films", options.films))
+    items += single_clips(options.folder / "clips", options.clips)
     if options.media:
         items += recordings(options.media, set(options.measure), tuple(options.without))
     corpus = Corpus.create(options.folder / "corpus")
     found = identified(corpus, items)
-    trained = {name: item for name, item in found.items() if item.split != "test"}
+    single = {name: item for name, item in found.items() if item.split.startswith("clips")}
+    films_and_media = {name: item for name, item in found.items() if name not in single}
+    trained = {name: item for name, item in films_and_media.items() if item.split != "test"}
     with StepBars() as bars:
-        for chosen in (trained, found):
+        for chosen in (trained, films_and_media, found):
             accept(corpus, chosen)
             folder = extract(corpus, workers=default_workers(), on_step=bars).folder
     print(f"{folder}: clips {split(folder, found)}")
 
 
 def films(folder: Path, count: int) -> Iterator[Item]:
-    """Films by their seeds; those that are there are left."""
-    paths = [folder / f"film{seed:03d}.mp4" for seed in range(count)]
-    todo = [(path, seed, SECONDS) for seed, path in enumerate(paths) if not path.exists()]
-    with ProcessPoolExecutor(default_workers(), get_context("spawn")) as pool:
-        list(pool.map(film, *zip(*todo, strict=True)) if todo else ())
-    for seed, path in enumerate(paths):
+    """Films by their seeds."""
+    paths = {folder / f"film{seed:03d}.mp4": seed for seed in range(count)}
+    write(paths, SECONDS)
+    for path, seed in paths.items():
         left = count - seed
         side: Split = "test" if left <= MEASURED else "val" if left <= MEASURED + VALIDATION else "train"
         yield Item(folder, path.name, ((0.0, float(SECONDS)),), side)
+
+
+def single_clips(folder: Path, count: int) -> Iterator[Item]:
+    """Clips out of films of other seeds."""
+    paths = {folder / f"clip{number:05d}.mp4": FIRST_CLIP + number for number in range(count)}
+    write(paths, CLIP_SECONDS)
+    for path, seed in paths.items():
+        side: Split = "clips-val" if FIRST_CLIP + count - seed <= CLIPS_VALIDATION else "clips"
+        yield Item(folder, path.name, ((0.0, float(CLIP_SECONDS)),), side)
+
+
+def write(paths: dict[Path, int], seconds: int) -> None:
+    """Write those films that are not there, each beside its place first."""
+    todo = [(path, seed, seconds) for path, seed in paths.items() if not path.exists()]
+    with ProcessPoolExecutor(default_workers(), get_context("spawn")) as pool:
+        list(pool.map(_write, *zip(*todo, strict=True), chunksize=4) if todo else ())
+
+
+def _write(path: Path, seed: int, seconds: int) -> None:
+    beside = path.with_name(f".{path.name}")
+    film(beside, seed, seconds, SECONDS)
+    beside.rename(path)
 
 
 def recordings(folder: Path, measured: set[str], without: tuple[str, ...]) -> Iterator[Item]:
@@ -88,7 +120,7 @@ def recordings(folder: Path, measured: set[str], without: tuple[str, ...]) -> It
         truth = json.loads(line)
         spans = tuple((a, b) for a, b in truth["pure_spans"] if b - a >= LEAST_SECONDS)
         if spans and truth["video"] and not (without and truth["file"].startswith(without)):
-            yield Item(folder, truth["file"], spans, "test" if truth["channel"] in measured else "train")
+            yield Item(folder, truth["file"], spans, "test" if truth["channel"] in measured else "media")
 
 
 def identified(corpus: Corpus, items: list[Item]) -> dict[str, Item]:

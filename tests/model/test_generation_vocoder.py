@@ -15,6 +15,7 @@ from torch import nn
 from curation.weights import ModelUnavailable, Setup
 from features.encoders import melcodec
 from features.mel import MODES, Mode, mel_spectrogram
+from manifests.recipe import RecipeError, load_recipe
 from model.errors import ModelError
 from model.generation import bigvgan, open_vocoder
 from model.generation.bigvgan import load_bigvgan, weights_file
@@ -203,3 +204,16 @@ def test_what_is_no_latent_is_refused(fitted: Setup) -> None:
         vocoder(torch.full((10, 20), torch.nan))
     with pytest.raises(ModelUnavailable, match="is no codec of sound"):
         open_vocoder("motion", fitted)
+
+
+@pytest.mark.parametrize("mode", ["16k", "44k"])
+def test_a_recipe_names_the_vocoder_of_its_autoencoder(mode: str, tmp_path: Path) -> None:
+    other = {"16k": "44k", "44k": "16k"}[mode]
+    path = tmp_path / "mine.toml"
+    text = 'extends = "default"\n[features]\naudio = "vae_{}"\n[weights]\nbigvgan_{} = "vocoder.pt"\n'
+    (tmp_path / "vocoder.pt").touch()
+    path.write_text(text.format(mode, mode))
+    assert Path(load_recipe(str(path)).weights[f"bigvgan_{mode}"]) == tmp_path / "vocoder.pt"
+    path.write_text(text.format(mode, other))
+    with pytest.raises(RecipeError, match=f"weights.bigvgan_{other}"):
+        load_recipe(str(path))

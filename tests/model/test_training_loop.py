@@ -199,7 +199,7 @@ def test_what_cannot_be_trained_is_refused(cache: FeatureCache, base: Path, tmp_
     with pytest.raises(ModelError, match=r"split test has no cut with pictures; set validation\.every = 0"):
         train(cache, tmp_path, settings(validation={"split": "test"}), from_file(base, cache))
     with pytest.raises(ModelError, match=r"split rest has no cut with pictures$"):
-        train(cache, tmp_path, settings(split="rest"), from_file(base, cache))
+        train(cache, tmp_path, settings(splits=["train", "rest"]), from_file(base, cache))
     assert not (tmp_path / "run.json").exists()
     with exclusive(tmp_path / "run.lock", "another"), pytest.raises(Locked):
         train(cache, tmp_path, settings(), from_file(base, cache))
