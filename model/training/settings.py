@@ -94,8 +94,9 @@ class Settings:
     `trained`: adapters on a frozen base, both, or the base alone. `batch` clips a step, over all processes together,
     in groups of up to `clips_a_cut` clips of one cut. Each null condition stands in with probability `null`.
     `precision`: what a frozen base is brought into, and what a trained one computes in. `checkpointing` computes the
-    blocks twice instead of keeping them. `splits`: what is trained on. `ema`: the decay of the averaged weights. With `require_video`, cuts without
-    pictures are left out; else they come with null pictures. `workers` processes read ahead for a GPU.
+    blocks twice instead of keeping them. `splits`: what is trained on. `ema`: the decay of the averaged weights. With
+    `require_video`, cuts without pictures are left out; else they come with null pictures. `workers` processes read
+    ahead for a GPU.
     """
 
     trained: Trained = "adapters"

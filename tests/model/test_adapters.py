@@ -183,6 +183,36 @@ def test_each_stream_is_nulled_by_itself() -> None:
 
 
 @torch.no_grad()
+def test_side_by_side_one_stream_is_enough_to_be_heard() -> None:
+    base = network()
+    config = AdapterConfig(fusion="concat")
+    adapters, plain = awake(config, base), conditions(base, 1)
+    found = globals_of(config, video(1), [0.0], SYNC)
+
+    def pooled(visual: bool, text: bool) -> torch.Tensor:
+        keep = Keep(torch.tensor([visual]), torch.tensor([True]), torch.tensor([text]))
+        return torch.as_tensor(adapters(plain, found, base.sync_pos_emb, keep).pooled)
+
+    assert torch.equal(pooled(False, False), plain.pooled)
+    heard = [pooled(True, True), pooled(True, False), pooled(False, True), plain.pooled]
+    assert all(not torch.equal(one, other) for k, one in enumerate(heard) for other in heard[:k])
+
+
+@torch.no_grad()
+def test_means_are_over_all_of_what_there_is() -> None:
+    whole = video(2)
+    found = globals_of(AdapterConfig(), whole, offsets(2), SYNC)
+    assert found.text is not None
+    torch.testing.assert_close(found.text[0, 0], whole.text.mean(0))
+    base, config = network(), AdapterConfig(global_pool="attn")
+    adapters, plain = awake(config, base), conditions(base, 1)
+    turned = replace(plain, clip=plain.clip.flip(1), text=plain.text.flip(1))
+    seen = globals_of(config, video(1), [0.0], SYNC)
+    one, other = (adapters(given, seen, base.sync_pos_emb).pooled for given in (plain, turned))
+    torch.testing.assert_close(one, other)  # the question is the mean of the clip's own vectors, in whatever order
+
+
+@torch.no_grad()
 def test_of_a_video_of_one_clip_the_global_is_the_local() -> None:
     base = network()
     one = video(1)
@@ -253,6 +283,8 @@ def test_videos_share_a_batch_as_if_each_came_alone(config: AdapterConfig) -> No
     adapters, plain = awake(config, base), conditions(base, 5)
     parts = [globals_of(config, video(2, 5), offsets(2), SYNC), globals_of(config, video(3, 50), offsets(3), SYNC)]
     together = adapters(plain, Globals.join(parts), base.sync_pos_emb)
+    nested = Globals.join([Globals.join(parts), parts[0]])
+    assert nested.video.tolist() == [0, 0, 1, 1, 1, 2, 2]
     first = adapters(plain[:2], parts[0], base.sync_pos_emb)
     second = adapters(plain[2:], parts[1], base.sync_pos_emb)
     alone = Conditions.cat([first, second])
