@@ -21,7 +21,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test bench-curate bench-panns bench-cascade bench-quality bench-duplicates bench-annotate bench-proxies bench-frames bench-cache bench-fd bench-adapters bench-sampling bench-seams browser clean
+.PHONY: help demo test bench-curate bench-panns bench-cascade bench-quality bench-duplicates bench-annotate bench-proxies bench-frames bench-cache bench-fd bench-adapters bench-sampling bench-seams bench-review browser clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -33,9 +33,9 @@ test: $(VENV)/.dev browser
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadgroup $(ARGS)
 
-bench-curate bench-panns bench-cascade bench-quality bench-duplicates bench-annotate bench-proxies bench-frames bench-cache bench-fd bench-adapters bench-sampling bench-seams: bench-%: $(VENV)/.dev
+bench-curate bench-panns bench-cascade bench-quality bench-duplicates bench-annotate bench-proxies bench-frames bench-cache bench-fd bench-adapters bench-sampling bench-seams bench-review: bench-%: $(VENV)/.dev
 	$(BIN)/python tests/bench/$*.py $(ARGS)
 
 clean:
@@ -70,7 +70,7 @@ $(VENV)/.core: $(VENV)/.created pyproject.toml
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core pyproject.toml
-	$(PIP) install --no-build-isolation --editable ".[dev,panns,pyannote,labelstudio,train]"
+	$(PIP) install --no-build-isolation --editable ".[dev,panns,pyannote,labelstudio,train,app]"
 	# Both ask for old or unneeded packages; what is used of them needs none.
 	$(PIP) install --no-deps aisfx==0.1.2 "bigvgan>=2.4,<3"
 	@touch $@

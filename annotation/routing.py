@@ -1,9 +1,9 @@
 """Routing: which spans people should hear, for what purpose, and in which order.
 
 A cut for review is the more informative the nearer its risk lies to the threshold that sent it there, and the more the
-detectors differ about it. Some of these cuts go without pre-labels to several people, to learn how far people agree;
-some accepted cuts are drawn at random, to learn what the machine misses; some spans whose answer is known come again,
-to learn whom to trust.
+detectors differ about it; before all of them comes what a reviewer asks about. Some of these spans go without
+pre-labels to several people, to learn how far people agree; some accepted cuts are drawn at random, to learn what the
+machine misses; some spans whose answer is known come again, to learn whom to trust.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from manifests.records import Cut, Heard, Purpose, Recording, Stretch, Task, Ver
 from manifests.scores import FrameScores
 from manifests.store import Corpus
 from manifests.time import Segment, Timeline, from_ms, to_ms, to_ticks
-from manifests.verdicts import KNOWN, current
+from manifests.verdicts import KNOWN, current, decides, is_question
 
 from .windows import task_key, windows
 
@@ -37,9 +37,9 @@ DISAGREEING_SECONDS = 5.0  # detectors differ somewhere in any long cut: the wor
 class Routing:
     """How many cuts a round takes, and the shares of the purposes beside "label".
 
-    `cuts`: for review, at most. `agreement`: share of these that go without pre-labels to `annotators` people.
-    `audit`, `gold`: accepted cuts and known spans, as shares of the cuts for review that were taken (at least one,
-    where there is any).
+    `cuts`: for review or asked about, at most. `agreement`: share of these that go without pre-labels to `annotators`
+    people. `audit`, `gold`: accepted cuts and known spans, as shares of the cuts for review that were taken (at least
+    one, where there is any).
     """
 
     cuts: int = 500
@@ -69,19 +69,24 @@ def plan_round(
 ) -> list[Task]:
     """The tasks of a new round, most informative first; nothing random but by the spans' own ids.
 
-    What is settled by a verdict, or was sent to be labelled in an earlier round, is not asked again.
+    What is settled by a verdict, or was sent to be labelled in an earlier round, is not asked again, unless a reviewer
+    asked about it since.
     """
     recordings: dict[str, Recording] = {row.recording_id: row for row in corpus.table("recordings").rows()}
     verdicts = current(corpus.table("verdicts").rows())
     asked: list[Task] = list(corpus.table("tasks").rows())
     cuts: list[Cut] = list(corpus.table("cuts").rows())
-    settled = _by_recording([*verdicts, *(task for task in asked if task.purpose in ("label", "agreement"))])
+    heard = [row for row in verdicts if decides(row)]
+    labelled = [task for task in asked if task.purpose in ("label", "agreement")]
+    questions = _questions(verdicts, labelled)
+    settled = _by_recording([*heard, *labelled, *questions])
     open_cuts = [cut for cut in cuts if cut.decision == "review" and not _covers(settled, cut)]
     ranked = sorted(
         _informative(corpus, recipe, open_cuts, recordings, on_progress), key=lambda one: (-one.priority, _key(one))
-    )[: routing.cuts]
+    )
+    ranked = [*questions, *ranked][: routing.cuts]
     blind = set(_drawn(ranked, routing.agreement, "agreement", round))
-    audited = _by_recording([*verdicts, *(task for task in asked if task.purpose == "audit")])
+    audited = _by_recording([*heard, *(task for task in asked if task.purpose == "audit")])
     accepted = [_span(cut, 0.0, "random") for cut in cuts if cut.decision == "accept" and not _covers(audited, cut)]
     known = [replace(_heard(row), why=f"known: {row.method}") for row in verdicts if row.method in KNOWN]
     gold_asked = {(task.recording_id, task.span_start_ms, task.span_end_ms) for task in asked if task.purpose == "gold"}
@@ -184,6 +189,20 @@ def nearness(risk: float, recipe: Recipe) -> float:
     """How near a risk lies to the nearest threshold of doubt: 1 on it, 1/e a log-odds of 1 away."""
     near = (abs(float(logit(risk)) - float(logit(one.doubt))) for one in recipe.contaminants.values())
     return math.exp(-min(near, default=math.inf))
+
+
+def _questions(verdicts: Iterable[Verdict], labelled: Iterable[Task]) -> list[Candidate]:
+    """The spans that reviewers ask about, the first question first; not those that were sent since they asked."""
+    asked: dict[str, list[Task]] = defaultdict(list)
+    for task in labelled:
+        asked[task.recording_id].append(task)
+    found = []
+    for row in verdicts:
+        since = _by_recording(task for task in asked[row.recording_id] if task.planned_at >= row.made_at)
+        if is_question(row) and not since.get(row.recording_id, Timeline()).covers(row.segment):
+            why = "a reviewer asks" + (f": {row.comment}" if row.comment else "")
+            found.append(replace(_heard(row), priority=1.0, why=why))
+    return found
 
 
 def _informative(

@@ -13,6 +13,7 @@ from .annotate import annotate
 from .features import features
 from .generate import generate
 from .options import FAULTS, CorpusOption, WorkersOption, next_command, refusing_in_one_line
+from .review_command import review
 from .train import train
 
 cli = typer.Typer(
@@ -139,6 +140,7 @@ def extract(
         typer.echo(f"Read it: features.cache.FeatureCache({str(done.folder)!r})")
 
 
+cli.command()(review)
 cli.command()(train)
 cli.command()(generate)
 

@@ -27,9 +27,15 @@ def generate(
         Path, typer.Option("--base", help="The base network, ours or a released .pth.", show_default=False)
     ],
     out: Annotated[
-        Path,
+        Path | None,
         typer.Option("--out", help=".wav: the sound; .mp4, .mov, .mkv, .webm: the video with it.", show_default=False),
-    ],
+    ] = None,
+    system: Annotated[
+        str | None,
+        typer.Option(
+            "--system", help="Keep a cut's sound in the corpus under this name instead, to compare.", show_default=False
+        ),
+    ] = None,
     adapters: Annotated[
         Path | None, typer.Option("--adapters", help="Adapters of this base.", show_default="the base alone")
     ] = None,
@@ -71,6 +77,7 @@ def generate(
     film-with-sound.mp4
     """
     with refusing_in_one_line("stopped; nothing was written"):
+        from manifests.generated import sound_path, write_notes
         from manifests.recipe import load_recipe
         from manifests.store import Corpus
         from model.generation import Sampling, Settings, clips_at_once
@@ -78,7 +85,13 @@ def generate(
 
         from .progress import StepBars
 
+        if (out is None) == (system is None):
+            raise OSError("name one of --out FILE and --system NAME")
         opened = Corpus.open(corpus)
+        if system is not None:
+            out = sound_path(opened, system, film)
+            out.parent.mkdir(parents=True, exist_ok=True)
+        assert out is not None
         where = chosen_device(device)
         kind = ("float32" if where == "cpu" else "bfloat16") if precision == "auto" else precision
         sampling = Sampling(steps, guidance, seed, shared_noise, at_once or clips_at_once(where), fast)
@@ -96,6 +109,10 @@ def generate(
                 device=where,
                 on_step=bars,
             )
+        if system is not None:
+            trained = {"base": base.name, "adapters": adapters.name if adapters else None}
+            how = {"prompt": prompt, "stitch": stitch, "steps": steps, "guidance": guidance, "seed": seed}
+            write_notes(out, done.joins, {**trained, **how, "sample_rate": done.sample_rate})
         show_generated(done, time.monotonic() - began)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 
 import pyarrow as pa
@@ -55,11 +55,11 @@ def commit(
         if recording.recording_id not in gone:
             copied = copies.cut_away.get(recording.recording_id, NOTHING)
             people = heard.get(recording.recording_id, NOBODY)
-            decided = _decided(corpus, recording, recipe, setup, copied, people)
+            decided = decided_over(corpus, recording, recipe, setup, copied, people)
             measured = replace(recording, **asdict(decided.measures))
             events.add(decided.events)
             cuts.add(decided.cuts)
-            drops += [_pointing(drop, copies, entries) for drop in decided.drops]
+            drops += [pointing(drop, copies, entries.recordings) for drop in decided.drops]
         recordings.append(measured)
         seconds += recording.duration or 0.0
         on_seconds(seconds)
@@ -91,7 +91,7 @@ class _Rows:
         return pa.concat_tables([*self._tables, to_table(self._name, self._waiting)])
 
 
-def _decided(
+def decided_over(
     corpus: Corpus, recording: Recording, recipe: Recipe, setup: Setup, copied: Timeline, people: Evidence
 ) -> Decided:
     """The decision, or a drop where the scores it needs are not there."""
@@ -117,13 +117,13 @@ def _undecided(recording: Recording, detail: str, recipe: Recipe) -> Decided:
     return Decided((), (), (drop,), Measured())
 
 
-def _pointing(drop: Drop, copies: Copies, entries: Entries) -> Drop:
-    """A drop of a copy says of what it is one."""
+def pointing(drop: Drop, copies: Copies, recordings: Mapping[str, Recording]) -> Drop:
+    """The drop of a copy says of what it is one; `recordings` holds at least those it is a copy of."""
     rows = copies.of.get(drop.item, ())
     if drop.reason != "duplicate" or not rows:
         return drop
     held = max(rows, key=lambda row: row.segment.duration)
-    uri = entries.recordings[held.kept_id].uri
+    uri = recordings[held.kept_id].uri
     detail = f"{held.start:.1f} to {held.end:.1f} s are in {uri} from {held.start + held.offset:.1f} s on"
     return replace(drop, detail=f"{detail}; {drop.detail}")
 

@@ -48,19 +48,40 @@ def decide(
 
     `scores` by detector name; what a detector has not heard yet is taken for the worst it could be, unless it makes
     no difference. `copied` is the time that another, kept recording holds; `people` outrank the detectors where they
-    heard. Raises KeyError without scores of `level`,
-    ValueError for a recording without a duration.
+    heard. Raises KeyError without scores of `level`, ValueError for a recording without a duration.
     """
     if not recording.duration:
         raise ValueError(f"recording {recording.recording_id} has no duration to decide over")
-    whole = Segment(0.0, recording.duration)
     fused = fuse(scores, recipe, recording.duration)
+    cuts, verdict = cuts_of(recording, fused, scores, recipe, copied, people)
+    return Decided(
+        tuple(_events(recording.recording_id, verdict.judged.found, fused, people)),
+        tuple(cuts),
+        tuple(_drops(recording, cuts, verdict, copied, people, recipe)),
+        measure(scores, Segment(0.0, recording.duration)),
+    )
+
+
+def cuts_of(
+    recording: Recording,
+    fused: Fused,
+    scores: Mapping[str, FrameScores],
+    recipe: Recipe,
+    copied: Timeline = NOTHING,
+    people: Evidence = NOBODY,
+) -> tuple[list[Cut], Verdict]:
+    """The cuts of a recording whose scores are fused already, and the judgement they come from.
+
+    Of `scores` only those of `level`, `signal` and `picture` are looked at.
+    """
+    assert recording.duration, f"recording {recording.recording_id} has no duration to decide over"
+    whole = Segment(0.0, recording.duration)
     verdict = weigh(fused, scores["level"], recipe, recording.duration, copied.crop(whole), people)
     judged = verdict.judged
     loudness = scores["level"].on_grid("rms_dbfs", HOP, fused.count)
     limits = recipe.spans
     cuts: list[Cut] = []
-    for span in pure_spans(whole, judged.excluded, limits.min_duration):
+    for span in _pure(whole, judged.excluded, people, limits.min_duration):
         for piece in partition(span, judged.doubts, limits.min_duration, limits.discard_weight):
             if piece.fate == "discard":
                 continue
@@ -72,13 +93,20 @@ def decide(
                 max_duration=limits.max_duration,
             )
             cuts += [_cut(recording, part, fused, judged.doubtful, scores, recipe, people) for part in parts]
-    cuts += [_refused(recording, span, fused, scores, recipe, people) for span in people.refused.crop(whole) - copied]
-    return Decided(
-        tuple(_events(recording.recording_id, judged.found, fused, people)),
-        tuple(cuts),
-        tuple(_drops(recording, cuts, verdict, copied, recipe)),
-        measure(scores, whole),
-    )
+    for segment, reasons in people.rejected:
+        for part in Timeline([segment]).crop(whole) - copied:
+            if _whole_ms(part, recording):
+                cuts.append(_refused(recording, part, reasons, fused, scores, recipe, people))
+    return cuts, verdict
+
+
+def _pure(whole: Segment, excluded: Timeline, people: Evidence, min_duration: float) -> list[Segment]:
+    """The pure spans in order; what a reviewer's trim left is one by itself, so that its cuts end where they said."""
+    spans = list(pure_spans(whole, excluded | people.apart, min_duration))
+    for trim in people.trims:
+        for left in trim.left.crop(whole):
+            spans += pure_spans(left, excluded, min_duration)
+    return sorted(spans)
 
 
 def _cells(segment: Segment, hop: float) -> slice:
@@ -136,28 +164,35 @@ def _cut(
     if not people.cleared.pad(EDGE_SECONDS).covers(whole):
         doubts += faulty.doubted
     decision: Decision = "reject" if rejected else "review" if doubts else "accept"
-    return _made(recording, whole, decision, (*rejected, *doubts), fused, recipe, measures)
+    return _made(recording, whole, decision, (*rejected, *doubts), fused, recipe, measures, people)
 
 
 def _refused(
     recording: Recording,
     span: Segment,
+    given: tuple[str, ...],
     fused: Fused,
     scores: Mapping[str, FrameScores],
     recipe: Recipe,
     people: Evidence,
 ) -> Cut:
-    """The rejected cut over a span that people turned down, for their reasons."""
+    """The rejected cut over a span that people turned down, for the reasons given."""
     whole = _on_ms(span, recording)
-    given = [reason for segment, reasons in people.rejected if segment.overlaps(whole) for reason in reasons]
     reasons = tuple(f"listener_{reason}" for reason in dict.fromkeys(given)) or ("listener_reject",)
-    return _made(recording, whole, "reject", reasons, fused, recipe, measure(scores, whole))
+    return _made(recording, whole, "reject", reasons, fused, recipe, measure(scores, whole), people)
+
+
+def _whole_ms(segment: Segment, recording: Recording) -> tuple[int, int] | None:
+    """The span on whole milliseconds, inside the recording; None where none is left of it."""
+    start, end = to_ms(segment.start), min(to_ms(segment.end), int((recording.duration or 0.0) * 1000))
+    return (start, end) if start < end else None
 
 
 def _on_ms(segment: Segment, recording: Recording) -> Segment:
-    """The span on whole milliseconds, inside the recording."""
-    end_ms = min(to_ms(segment.end), int((recording.duration or 0.0) * 1000))
-    return Segment(from_ms(to_ms(segment.start)), from_ms(end_ms))
+    """The span on whole milliseconds, of which there is at least one."""
+    found = _whole_ms(segment, recording)
+    assert found, f"{recording.recording_id}: a cut over {segment} has no whole millisecond"
+    return Segment(from_ms(found[0]), from_ms(found[1]))
 
 
 def _made(
@@ -168,9 +203,13 @@ def _made(
     fused: Fused,
     recipe: Recipe,
     measures: Measured,
+    people: Evidence,
 ) -> Cut:
+    trim = people.trim_of(whole)
+    parent = None if trim is None else cut_id(recording.recording_id, to_ms(trim.span.start), to_ms(trim.span.end))
     return Cut(
         cut_id=cut_id(recording.recording_id, to_ms(whole.start), to_ms(whole.end)),
+        parent_cut_id=parent,
         recording_id=recording.recording_id,
         start=whole.start,
         end=whole.end,
@@ -192,7 +231,9 @@ def risk(fused: Fused, segment: Segment) -> float:
     return round(float(means.max()), 4)
 
 
-def _drops(recording: Recording, cuts: list[Cut], verdict: Verdict, copied: Timeline, recipe: Recipe) -> list[Drop]:
+def _drops(
+    recording: Recording, cuts: list[Cut], verdict: Verdict, copied: Timeline, people: Evidence, recipe: Recipe
+) -> list[Drop]:
     """A row for each rejected cut, and one for a recording of which nothing is left."""
     rejected = [cut for cut in cuts if cut.decision == "reject"]
     drops = [
@@ -208,7 +249,12 @@ def _drops(recording: Recording, cuts: list[Cut], verdict: Verdict, copied: Time
     elif duration < minimum:
         reason, detail = "too_short", f"lasts {duration:.1f} s, cuts need {minimum:g} s"
     else:
-        found = {**verdict.judged.found, "duplicate": copied, "unscored": verdict.unsettled}
+        found = {
+            **verdict.judged.found,
+            "duplicate": copied,
+            "trimmed": people.trimmed,
+            "unscored": verdict.unsettled,
+        }
         shares = {label: timeline.duration / duration for label, timeline in found.items() if timeline}
         reason = max(shares, key=lambda label: shares[label], default="unscored")
         pure = verdict.judged.excluded.gaps(Segment(0.0, duration))

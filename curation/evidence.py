@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from manifests.annotations import latest_versions
 from manifests.labels import load_labels
-from manifests.records import Annotation, Event, Verdict
+from manifests.records import TRIMMED, Annotation, Event, Verdict
 from manifests.store import Corpus
 from manifests.time import Segment, Timeline
 from manifests.verdicts import current
@@ -24,15 +24,26 @@ EDGE_SECONDS = 0.002
 
 
 @dataclass(frozen=True)
+class Trim:
+    """A span, most likely a cut, of which a reviewer left `left`: what becomes of that is a cut of its own."""
+
+    span: Segment
+    left: Timeline
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What people said about one recording.
 
-    `cleared`: heard and kept, but for `excised` (contaminants by label). `rejected`: turned down as a whole, each span
-    with its reasons. `unsure`: heard, and nobody could tell.
+    `cleared`: heard and kept, but for `excised` (contaminants by label) and `trimmed` (cut away, though there is
+    nothing wrong with it); `trims` say what of which span that left. `rejected`: turned down as a whole, each span with
+    its reasons. `unsure`: heard, and nobody could tell.
     """
 
     cleared: Timeline = field(default=Timeline())
     excised: Mapping[str, Timeline] = field(default_factory=dict)
+    trimmed: Timeline = field(default=Timeline())
+    trims: tuple[Trim, ...] = ()
     rejected: tuple[tuple[Segment, tuple[str, ...]], ...] = ()
     unsure: Timeline = field(default=Timeline())
 
@@ -46,29 +57,57 @@ class Evidence:
         """Where detectors have nothing to say any more."""
         return (self.cleared | self.refused).pad(EDGE_SECONDS)
 
+    @property
+    def apart(self) -> Timeline:
+        """What trims left: no cut reaches across its ends, whatever lies beside it."""
+        return Timeline(segment for trim in self.trims for segment in trim.left)
+
+    def trim_of(self, segment: Segment) -> Trim | None:
+        """The trim that left the segment, or None."""
+        return next((trim for trim in self.trims if trim.left.pad(EDGE_SECONDS).covers(segment)), None)
+
 
 NOBODY = Evidence()  # where nobody heard anything
 
 
 def evidence(verdicts: Iterable[Verdict]) -> Evidence:
-    """The evidence of one recording's verdicts: where two overlap, the later one counts."""
-    cleared, unsure = Timeline(), Timeline()
+    """The evidence of one recording's verdicts: where two overlap, the later one counts.
+
+    An "open" row says nothing. What a trim left stays a cut of its own whatever is said of it later, but for another
+    trim.
+    """
+    cleared, unsure, trimmed = Timeline(), Timeline(), Timeline()
+    trims: list[Trim] = []
     excised: dict[str, Timeline] = {}
     rejected: list[tuple[Segment, tuple[str, ...]]] = []
     for row in current(verdicts):
+        if row.decision == "open":
+            continue
         here = Timeline([row.segment])
-        cleared, unsure = cleared - here, unsure - here
+        cleared, unsure, trimmed = cleared - here, unsure - here, trimmed - here
         excised = {label: timeline - here for label, timeline in excised.items()}
         rejected = [(part, why) for segment, why in rejected for part in Timeline([segment]) - here]
         if row.decision == "keep":
             cleared |= here
+            away = Timeline(one.segment for one in row.excised if one.label == TRIMMED).crop(row.segment)
+            if away:
+                trimmed |= away
+                trims = [*(Trim(trim.span, trim.left - here) for trim in trims), Trim(row.segment, here - away)]
             for one in row.excised:
-                excised[one.label] = excised.get(one.label, Timeline()) | Timeline([one.segment])
+                if one.label != TRIMMED:
+                    excised[one.label] = excised.get(one.label, Timeline()) | Timeline([one.segment])
         elif row.decision == "reject":
             rejected.append((row.segment, row.reasons))
         else:
             unsure |= here
-    return Evidence(cleared, {label: t for label, t in excised.items() if t}, tuple(sorted(rejected)), unsure)
+    return Evidence(
+        cleared=cleared,
+        excised={label: timeline for label, timeline in excised.items() if timeline},
+        trimmed=trimmed,
+        trims=tuple(trim for trim in trims if trim.left),
+        rejected=tuple(sorted(rejected)),
+        unsure=unsure,
+    )
 
 
 def load_evidence(corpus: Corpus) -> dict[str, Evidence]:

@@ -64,7 +64,7 @@ def judge(
     for name, contaminant in recipe.contaminants.items():
         parts.append(certain(probabilities[name], found[name], contaminant).pad(contaminant.guard) - people.settled)
         parts.append(people.excised.get(name, NOTHING).pad(contaminant.guard))
-    parts.append(people.refused)
+    parts += [people.refused, people.trimmed]
     excluded = Timeline(segment for part in parts for segment in part) | Timeline.from_mask(fused.unscored, HOP)
     doubtful: dict[str, Timeline] = {
         name: doubts(probabilities[name], one) - people.settled for name, one in recipe.contaminants.items()

@@ -59,6 +59,9 @@ def check_rows(name: str, table: pa.Table) -> Iterator[Fault]:
         yield from _faults(name, table, pc.greater_equal(start, end), "starts at {start_ms} ms, ends at {end_ms} ms")
     if name == "recordings":
         yield from _faults(name, table, pc.less(table["duration"], 0), "lasts {duration} s, less than 0")
+    if name == "ratings":
+        outside = pc.or_(pc.less(table["score"], 1), pc.greater(table["score"], 5))
+        yield from _faults(name, table, outside, "score {score} must be 1 to 5")
     if name == "cuts":
         yield from _check_cut_ids(table)
     yield from _faults(name, repeated_keys(name, sort_rows(name, table)), None, "primary key is there twice")
@@ -69,7 +72,7 @@ def check_links(tables: Mapping[str, pa.Table]) -> Iterator[Fault]:
     drops, cuts, recordings = tables.get("drops"), tables.get("cuts"), tables.get("recordings")
     if recordings is not None:
         ids = recordings["recording_id"].combine_chunks()
-        heard = ("tasks", "annotations", "verdicts")
+        heard = ("tasks", "annotations", "verdicts", "ratings")
         links = [(name, "recording_id") for name in ("sources", "events", "cuts", "duplicates", *heard)]
         for name, column in [*links, ("duplicates", "kept_id")]:
             if name in tables:

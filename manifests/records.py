@@ -28,9 +28,12 @@ ItemKind = Literal["source", "recording", "cut"]
 StageOutcome = Literal["done", "dropped", "failed"]
 PrintKind = Literal["audio", "picture"]
 Purpose = Literal["label", "agreement", "audit", "gold", "adjudicate"]
-Judgement = Literal["keep", "reject", "unsure"]
+Judgement = Literal["keep", "reject", "unsure"]  # what listeners say
+Ruling = Literal["keep", "reject", "unsure", "open"]  # what a verdict says
 Origin = Literal["manual", "prediction", "prediction-changed"]
 AnnotationState = Literal["submitted", "skipped", "deleted"]
+Question = Literal["semantic_relevance", "quality"]
+REFERENCE = "reference"  # what a rating calls the real sound
 VerdictMethod = Literal["single", "majority", "weighted", "dawid_skene", "adjudicator", "expert", "reviewer"]
 
 
@@ -271,13 +274,14 @@ class Annotation(Heard):
 class Verdict(Heard):
     """What people decided about a span; it outranks detectors there.
 
-    `excised`: the stretches of contaminants in it. A span is kept but for them; with "reject" all of it goes, with
-    "unsure" it stays with whoever reviews. `confidence`: 0 to 1, None where one person decided. Rows are only added:
-    a later decision names in `supersedes` the row that it takes the place of.
+    `excised`: the stretches of contaminants in it, and as TRIMMED those that a reviewer cut away, which hold none. A
+    span is kept but for them; with "reject" all of it goes, with "unsure" it stays with whoever reviews. "open"
+    decides nothing: the row holds a comment, or takes an earlier one back. `confidence`: 0 to 1, None where one person
+    decided. Rows are only added: a later decision names in `supersedes` the row that it takes the place of.
     """
 
     verdict_id: str
-    decision: Judgement
+    decision: Ruling
     reasons: tuple[str, ...] = ()
     excised: tuple[Stretch, ...] = ()
     method: VerdictMethod
@@ -286,6 +290,29 @@ class Verdict(Heard):
     comment: str | None = None
     made_at: datetime
     supersedes: str | None = None
+
+
+TRIMMED = "trimmed"  # label of stretches that a reviewer cut away: no contaminant, so no guard around them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rating(Heard):
+    """What somebody who did not know which was which said of one sound of a trial over a cut.
+
+    `trial_id`: the presentation; its sounds were rated side by side. `system`: "reference", or the name of the run that
+    generated the sound. `score` from 1 to 5; `preferred`: this one of the trial's sounds was taken for the best.
+    """
+
+    rating_id: str
+    trial_id: str
+    cut_id: str
+    system: str
+    question: Question
+    score: Int8
+    preferred: bool
+    author: str
+    made_at: datetime
+    comment: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -357,5 +384,6 @@ RECORDS: dict[str, type] = {
     "tasks": Task,
     "annotations": Annotation,
     "verdicts": Verdict,
+    "ratings": Rating,
     "ledger": LedgerRow,
 }

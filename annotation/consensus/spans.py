@@ -4,7 +4,8 @@ Rows are only added. Whatever was decided is only taken back by naming it in `su
 
 - the same evidence gives no new row, another one a row in place of the current one over the same time;
 - a person's row (adjudicator, expert, reviewer) gives way to a person's later answer alone, never to a consensus, and
-  where one covers a window or a span a consensus is not written beside it;
+  where one covers a window or a span a consensus is not written beside it; a reviewer's question to annotators waits
+  for just that, a comment is no decision, and what somebody took back is not said again;
 - windows that no longer say the same take the place of their span's row: the first of them names it. A row cannot take
   the place of several, so a span that has rows of its windows, its own or another span's, goes on with such.
 """
@@ -18,6 +19,7 @@ from dataclasses import dataclass, replace
 from manifests.identity import digest
 from manifests.records import Stretch, Task, Verdict, VerdictMethod
 from manifests.time import from_ms, to_ms
+from manifests.verdicts import decides, is_comment
 
 from .outcome import Conflict, Outcome
 from .regions import merged, without
@@ -75,13 +77,13 @@ def new_verdicts(spans: Spans, existing: Iterable[Verdict]) -> list[Verdict]:
     gone = {row.supersedes for row in rows}
     tables: dict[str, dict[Window, list[Verdict]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        if row.verdict_id not in gone:
+        if row.verdict_id not in gone and not is_comment(row):
             tables[row.recording_id][_extent(row)].append(row)
     told = {extent for table in tables.values() for extent, here in table.items() if here}
     by_span = _candidates(spans, told)
     # spans that are to be taken apart: their own rows give way to the first window's
     apart = {
-        span: [row for row in tables[span.recording_id][span] if row.method not in PERSONAL]
+        span: [row for row in tables[span.recording_id][span] if not _stands(row)]
         for span, candidates in by_span.items()
         if all(_extent(row) != span for row in candidates)
     }
@@ -94,7 +96,7 @@ def new_verdicts(spans: Spans, existing: Iterable[Verdict]) -> list[Verdict]:
         if extent in seen:
             continue
         seen.add(extent)
-        if not _may_add(candidate, current):
+        if not _may_add(candidate, current) or _taken_back(candidate, current[extent], rows):
             continue
         before = current[extent] or apart.get(span, [])
         last = max(before, key=lambda row: (row.made_at, row.verdict_id), default=None)
@@ -137,9 +139,21 @@ def _may_add(candidate: Verdict, current: Mapping[Window, Sequence[Verdict]]) ->
         row
         for rows in current.values()
         for row in rows
-        if row.method in PERSONAL and row.start_ms <= candidate.start_ms and candidate.end_ms <= row.end_ms
+        if _stands(row) and row.start_ms <= candidate.start_ms and candidate.end_ms <= row.end_ms
     ]
     return not over or (candidate.method in PERSONAL and all(row.made_at < candidate.made_at for row in over))
+
+
+def _stands(row: Verdict) -> bool:
+    """Whether a person decided by this row."""
+    return row.method in PERSONAL and decides(row)
+
+
+def _taken_back(candidate: Verdict, here: Iterable[Verdict], rows: Iterable[Verdict]) -> bool:
+    """Whether this was said over this span before, and somebody took it back; `here`: what is current there."""
+    if all(row.decision != "open" for row in here):
+        return False
+    return any(_extent(row) == _extent(candidate) and _said(row) == _said(candidate) for row in rows)
 
 
 def _joined(span: Window, outcomes: Sequence[Outcome]) -> Verdict | None:

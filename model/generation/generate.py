@@ -58,12 +58,16 @@ class Settings:
 
 @dataclass(frozen=True)
 class Generated:
-    """What was made: `clips` for `seconds` of film; `cached`: its features came out of the corpus's cache."""
+    """What was made: `clips` for `seconds` of film, which meet at `joins` seconds of the sound.
+
+    `cached`: its features came out of the corpus's cache.
+    """
 
     out: Path
     film: Film
     seconds: float
     clips: int
+    joins: tuple[float, ...]
     sample_rate: int
     cached: bool
 
@@ -118,7 +122,7 @@ def generate(
         told = _told("sample", plan, film, on_step)
         sound = sound_of(sampler, looked, said, plan, vocoder, settings.sampling, told)
         _write(out, film, sound, plan, vocoder.sample_rate)
-    return Generated(out, film, plan.seconds, len(plan.clips), vocoder.sample_rate, looked is kept)
+    return Generated(out, film, plan.seconds, len(plan.clips), plan.joins, vocoder.sample_rate, looked is kept)
 
 
 def sound_of(

@@ -63,6 +63,12 @@ class Plan:
         """What the film lasts."""
         return from_ms(self.milliseconds)
 
+    @property
+    def joins(self) -> tuple[float, ...]:
+        """Where clips meet, in seconds of the sound: in the middle of what neighbours share."""
+        rate = self.samples / self.seconds
+        return tuple((clip.sample + self.clip_samples - self.fade_samples / 2) / rate for clip in self.clips[:-1])
+
 
 def plan_of(
     seconds: float,

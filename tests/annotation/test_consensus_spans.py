@@ -28,6 +28,7 @@ from annotation.consensus.spans import PERSONAL
 from manifests.identity import digest
 from manifests.records import Annotation, Stretch, Task, Verdict, VerdictMethod
 from manifests.schema import to_records, to_table
+from manifests.verdicts import ASKED
 
 a_task, an_answer, at = made_up.a_task, made_up.an_answer, made_up.at
 
@@ -400,3 +401,36 @@ def test_a_table_that_grows_keeps_its_laws(steps: Any, outside: Any, rng: random
             covered = [(one.window.start_ms, one.window.end_ms) for one in spans.complete[span]]
             assert min(covered)[0] <= span.start_ms and max(end for _, end in covered) >= span.end_ms
         assert all(isinstance(one, Outcome | Conflict) for one in results.values())
+
+
+# what reviewers said in the app
+
+
+def test_the_answer_to_a_reviewers_question_takes_its_place() -> None:
+    question = a_row(method="reviewer", minutes=1, decision="unsure", reasons=(ASKED,))
+    (row,) = rows_of([an_answer(FIRST, "ann", minutes=2), an_answer(SECOND, "ann", minutes=2)], [question])
+    assert (row.decision, row.supersedes) == ("keep", question.verdict_id)
+    doubt = replace(question, reasons=())
+    assert rows_of([an_answer(FIRST, "ann", minutes=2), an_answer(SECOND, "ann", minutes=2)], [doubt]) == []
+
+
+def test_a_comment_stands_against_nothing_and_stays() -> None:
+    answers = [an_answer(FIRST, "ann"), an_answer(SECOND, "ann")]
+    note = a_row(method="reviewer", minutes=9, decision="open", comment="wind")
+    (row,) = rows_of(answers, [note])
+    assert row.supersedes is None
+    assert rows_of(answers, [note, row]) == []
+
+
+def test_what_a_reviewer_took_back_is_not_said_again_but_something_new_is() -> None:
+    answers = [an_answer(FIRST, "ann"), an_answer(SECOND, "ann")]
+    (row,) = rows_of(answers)
+    undone = a_row(method="reviewer", minutes=9, decision="open", supersedes=row.verdict_id)
+    assert rows_of(answers, [row, undone]) == []
+    other = [an_answer(FIRST, "ann", "reject", minutes=10), an_answer(SECOND, "ann", "reject", minutes=10)]
+    (new,) = rows_of(other, [row, undone])
+    assert (new.decision, new.supersedes) == ("reject", undone.verdict_id)
+    slip = a_row(method="reviewer", minutes=8, decision="reject")
+    back = a_row(method="reviewer", minutes=9, decision="open", supersedes=slip.verdict_id)
+    (row,) = rows_of(answers, [slip, back])  # a slip that was undone keeps nobody from speaking
+    assert row.supersedes == back.verdict_id

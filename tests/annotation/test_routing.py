@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from manifests.recipe import load_recipe
 from manifests.records import Cut, Event, Recording, Stretch, Task, Verdict
 from manifests.store import Corpus
 from manifests.time import Segment
+from manifests.verdicts import ASKED
 
 RECIPE = load_recipe("default")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -156,6 +157,37 @@ def test_what_was_asked_or_settled_is_not_asked_again(tmp_path: Path) -> None:
     spans = [task.recording_id for task in (*first, *second)]
     assert len(spans) == len(set(spans)) == 4
     assert f"{0:016x}" not in spans
+
+
+def question(recording: int, minutes: int = 0, **columns: Any) -> Verdict:
+    row = known(recording, "reviewer")
+    made = replace(row, verdict_id=f"q{recording} {minutes}", decision="unsure", reasons=(ASKED,), author="ann")
+    return replace(made, made_at=NOW + timedelta(minutes=minutes), **columns)
+
+
+def test_what_a_reviewer_asks_comes_first_even_where_a_verdict_covers_it(tmp_path: Path) -> None:
+    cuts = [cut(i, "review", 0.3) for i in range(3)] + [cut(7, "accept", 0.01), cut(8, "accept", 0.01)]
+    asks = question(7, comment="a radio?", end_ms=90_000)
+    corpus = corpus_of(tmp_path, cuts, known(7, "majority"), asks, question(1, 1), known(8, "single"))
+    first = plan(corpus, agreement=0.0, audit=0.0, cuts=3)
+    assert [(int(task.recording_id, 16), task.end_ms) for task in first[:2]] == [(7, 90_000), (1, 100_000)]
+    assert [task.why for task in first[:2]] == ["a reviewer asks: a radio?", "a reviewer asks"]
+    assert len(first) == 3, "a question counts as one of the round's cuts"
+    assert plan(corpus, agreement=0.0, audit=0.0, cuts=1)[0].why == first[0].why
+    corpus.append("tasks", first)
+    again = plan(corpus, round=2, agreement=0.0, audit=0.0)
+    assert not any("asks" in task.why for task in again), "a question is asked once"
+    later = replace(question(1), verdict_id="later", made_at=datetime.now(UTC), supersedes="q1 1")
+    corpus.append("verdicts", [later])
+    assert [task.recording_id for task in plan(corpus, round=3, agreement=0.0, audit=0.0, cuts=1)] == [f"{1:016x}"]
+
+
+def test_a_comment_or_what_was_taken_back_settles_nothing(tmp_path: Path) -> None:
+    note = replace(known(1, "reviewer"), decision="open", comment="wind")
+    turned = replace(known(2, "reviewer"), verdict_id="turned", decision="reject")
+    back = replace(known(2, "reviewer"), decision="open", supersedes="turned")
+    corpus = corpus_of(tmp_path, [cut(1, "review", 0.3), cut(2, "review", 0.3)], note, turned, back)
+    assert {int(task.recording_id, 16) for task in plan(corpus, audit=0.0)} == {1, 2}
 
 
 def test_a_long_cut_becomes_windows_of_one_span(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from made_up import clean, recording, say
 from curation.account import account
 from curation.decide import Decided, decide
 from curation.evidence import ANNOTATOR, NOBODY, Evidence, annotator_events, evidence
+from manifests.identity import cut_id
 from manifests.recipe import Bounds, load_recipe
-from manifests.records import Annotation, Region, Stretch, Verdict
+from manifests.records import TRIMMED, Annotation, Region, Stretch, Verdict
 from manifests.store import Corpus
 from manifests.time import Segment, Timeline
 from manifests.verdicts import StaleVerdict, current, record
@@ -100,6 +101,62 @@ def test_quality_that_somebody_accepted_is_doubted_no_more_but_what_is_never_kep
     assert spans(decided(NOBODY, bandwidth_hz=doubtful), "review") == [(0.0, SECONDS)]
     assert spans(decided(heard, bandwidth_hz=doubtful), "accept") == [(0.0, SECONDS)]
     assert spans(decided(heard, bandwidth_hz=impossible), "reject") == [(0.0, SECONDS)]
+
+
+def trim(start: float, end: float, left: tuple[float, float], minute: int = 0) -> Verdict:
+    away = [(start, left[0]), (left[1], end)]
+    excised = tuple(Stretch(start=a, end=b, label=TRIMMED) for a, b in away if a < b)
+    return verdict(start, end, minute=minute, excised=excised)
+
+
+def test_what_a_trim_leaves_is_a_cut_of_its_own_and_nothing_is_heard_in_the_rest() -> None:
+    people = evidence([trim(0, 130, (10, 110))])
+    assert people.excised == {}
+    result = decided(people, ("speech", 40.0, 42.0, 0.15))
+    assert spans(result, "accept") == [(10.0, 110.0), (130.0, SECONDS)], "no guard around what was cut away"
+    assert [cut.parent_cut_id for cut in result.cuts] == [cut_id("ab" * 8, 0, 130_000), None]
+    assert [row for row in result.events if row.source == "verdict"] == []
+    # without the trim the two are one: neither may reach into the other
+    assert spans(decided(NOBODY), "accept") == [(0.0, SECONDS)]
+    assert spans(decided(evidence([trim(0, 100, (10, 100))])), "accept") == [(10.0, 100.0), (100.0, SECONDS)]
+
+
+def test_a_later_trim_takes_from_an_earlier_one_and_other_words_do_not() -> None:
+    first, second = trim(0, 200, (0, 180)), trim(0, 180, (20, 180), minute=1)
+    both = evidence([first, second])
+    assert [(one.span, tuple(one.left)) for one in both.trims] == [(Segment(0, 180), (Segment(20, 180),))]
+    assert both.trimmed == Timeline([Segment(0, 20), Segment(180, 200)])
+    doubted = decided(evidence([first, verdict(50, 60, "unsure", minute=1)]))
+    assert doubted.cuts[0].parent_cut_id == cut_id("ab" * 8, 0, 200_000)
+    assert all(cut.end <= 180 for cut in doubted.cuts)
+    untrimmed = evidence([first, verdict(0, 200, minute=1, supersedes=first.verdict_id)])
+    assert (untrimmed.trims, untrimmed.trimmed) == ((), Timeline())
+
+
+def test_a_recording_of_which_trims_leave_too_little_says_so() -> None:
+    (drop,) = decided(evidence([trim(0, SECONDS, (70, 100))])).drops
+    assert (drop.item_kind, drop.reason) == ("recording", "trimmed")
+
+
+def test_an_open_row_decides_nothing_wherever_it_lies() -> None:
+    kept = verdict(0, 100, "reject")
+    note = verdict(50, 150, "open", minute=5, comment="wind")
+    assert evidence([kept, note]) == evidence([kept])
+    assert evidence([note]) == NOBODY
+    assert evidence([kept, verdict(0, 100, "open", minute=5, supersedes=kept.verdict_id)]) == NOBODY
+
+
+def test_rejected_spans_that_touch_stay_two_cuts() -> None:
+    people = evidence([verdict(0, 70, "reject", reasons=("music",)), verdict(70, 140, "reject")])
+    found = [(cut.start, cut.end, cut.reasons) for cut in decided(people).cuts if cut.decision == "reject"]
+    assert found == [(0.0, 70.0, ("listener_music",)), (70.0, 140.0, ("listener_reject",))]
+
+
+def test_a_rejected_rest_of_less_than_a_millisecond_is_no_cut() -> None:
+    people = evidence([verdict(60, SECONDS + 0.001, "reject"), verdict(0, SECONDS, minute=1)])
+    long = replace(recording(SECONDS), duration=SECONDS + 0.0006)
+    result = decide(long, clean(SECONDS + 1), RECIPE, people=people)
+    assert [cut.decision for cut in result.cuts] == ["accept"]
 
 
 def test_where_two_overlap_the_later_one_counts() -> None:

@@ -8,9 +8,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from manifests.records import Cut, Drop, Duplicate, Event, LedgerRow, Measured, Recording, Source
-from manifests.schema import PRIMARY_KEYS, SCHEMAS, SchemaError, migrate, to_records, to_table
+from manifests.records import Cut, Drop, Duplicate, Event, LedgerRow, Measured, Rating, Recording, Source
+from manifests.schema import PRIMARY_KEYS, SCHEMAS, SchemaError, migrate, sort_rows, to_records, to_table
 
 EVENT = Event(recording_id="r", start=0.0, end=1.0, label="sfx", source="yamnet", score=0.5)
 RECORDS: dict[str, list[Any]] = {
@@ -54,6 +56,22 @@ RECORDS: dict[str, list[Any]] = {
     ],
     "drops": [Drop(item="s", item_kind="source", stage="identify", reason="vanished", detail="x", recipe_hash=None)],
     "duplicates": [Duplicate(recording_id="r", kept_id="k", method="audio", offset=4.0, start=0, end=168)],
+    "ratings": [
+        Rating(
+            rating_id="x",
+            trial_id="t",
+            cut_id="c",
+            recording_id="r",
+            start_ms=0,
+            end_ms=8000,
+            system="reference",
+            question="quality",
+            score=5,
+            preferred=True,
+            author="ann",
+            made_at=datetime(2026, 1, 2, tzinfo=UTC),
+        )
+    ],
     "ledger": [
         LedgerRow(
             stage="score",
@@ -116,12 +134,17 @@ def test_the_schemas_are_the_designs() -> None:
         "recording_id string*, kind string*, key string*, version string*, start double*, hop double*, "
         "words list<element: uint64>*"
     )
+    assert columns("ratings") == (
+        "rating_id string*, trial_id string*, cut_id string*, system string*, question string*, score int8*, "
+        "preferred bool*, author string*, made_at timestamp[us, tz=UTC]*, comment string, recording_id string*, "
+        "start_ms int64*, end_ms int64*"
+    )
     assert columns("ledger") == (
         "stage string*, key string*, item string*, outcome string*, result string, worker string, "
         "attempt int16*, started_at timestamp[us, tz=UTC]*, seconds double*"
     )
     for name, schema in SCHEMAS.items():
-        assert schema.metadata == {b"lpse.table": name.encode(), b"lpse.schema_version": b"2"}
+        assert schema.metadata == {b"lpse.table": name.encode(), b"lpse.schema_version": b"3"}
         assert set(PRIMARY_KEYS.get(name, ())) <= set(schema.names)
 
 
@@ -139,6 +162,23 @@ def test_tables_of_version_1_gain_the_measures_unmeasured(name: str) -> None:
     assert list(to_records(name, migrate(name, old, 1).to_batches())) == rows
     with pytest.raises(SchemaError, match=rf"{name}: columns missing: \['recording_id'\]"):
         migrate(name, old.drop_columns("recording_id"), 1)
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_tables_of_version_2_stay_as_they_are(name: str) -> None:
+    old = to_table(name, RECORDS[name])
+    assert migrate(name, old, 2).equals(old)
+    with pytest.raises(SchemaError, match="columns missing"):
+        migrate(name, old.drop_columns(SCHEMAS[name].names[0]), 2)  # version 3 brought no column: none is made up
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 3), st.sampled_from("xy")), max_size=12))
+def test_rows_are_put_in_order_unless_they_are(keys: list[tuple[str, int, str]]) -> None:
+    events = [replace(EVENT, recording_id=one, start=float(start), end=9.0, label=label) for one, start, label in keys]
+    made = list(to_records("events", sort_rows("events", to_table("events", events)).to_batches()))
+    assert made == sorted(events, key=lambda row: (row.recording_id, row.start, row.end, row.label))
+    table = to_table("events", made)
+    assert sort_rows("events", table) is table
 
 
 def test_arrow_of_other_types_and_order_is_fitted() -> None:

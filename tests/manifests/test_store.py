@@ -245,6 +245,20 @@ def test_a_newer_version_is_refused_and_an_older_one_migrated(corpus: Corpus, mo
     assert [e.source for e in migrated] == ["yamnet"] * 3 + ["unknown"] * 3
 
 
+def test_a_corpus_of_the_version_before_is_read_and_written_on(corpus: Corpus) -> None:
+    text = (corpus.path / "corpus.toml").read_text()
+    (corpus.path / "corpus.toml").write_text(text.replace(f"schema_version = {SCHEMA_VERSION}", "schema_version = 2"))
+    corpus = Corpus.open(corpus.path)
+    corpus.replace("events", EVENTS[:3])
+    pq.write_table(with_version(corpus.table("events").to_arrow(), 2), part(corpus, "events"))
+    corpus.append("events", EVENTS[3:5])
+    assert list(corpus.table("events").rows()) == list(corpus.table("events").rows(pc.field("start") >= 0))
+    assert sorted(corpus.table("events").rows(), key=EVENTS.index) == EVENTS[:5]
+    corpus.replace("events", corpus.table("events").to_arrow())
+    assert corpus.table("events").to_arrow().schema.metadata[VERSION_KEY] == b"3"
+    assert list(corpus.table("ratings").rows()) == [], "a table that version 2 did not have is empty"
+
+
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"not parquet at all", b"PAR1" + bytes(100) + b"PAR1"])
 def test_a_file_that_is_no_table_is_named(corpus: Corpus, content: bytes) -> None:
     path = part(corpus, "events")

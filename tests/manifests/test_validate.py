@@ -22,6 +22,7 @@ from manifests.records import (
     Drop,
     Event,
     LedgerRow,
+    Rating,
     Recording,
     Source,
     Status,
@@ -256,7 +257,7 @@ def test_every_fault_of_files_is_listed_at_once(sound: Corpus) -> None:
     }
     problems = {(fault.item, fault.problem) for fault in found}
     assert (name(5), "unreadable: not written by this program") in problems
-    assert (name(6), "unreadable: schema version 99 is newer than 2, the newest known here") in problems
+    assert (name(6), "unreadable: schema version 99 is newer than 3, the newest known here") in problems
     assert {problem for item, problem in problems if item == name(7)} == {
         "column start is int64, must be double",
         "column label is missing",
@@ -349,6 +350,27 @@ def test_every_fault_of_what_people_said_is_listed_at_once(sound: Corpus) -> Non
     sound.replace("annotations", [answer])
     sound.replace("verdicts", [verdict, replace(verdict, verdict_id="2", supersedes="1")])
     assert validate(sound) == []
+    rating = Rating(
+        rating_id="1", trial_id="t", cut_id="c", recording_id="kept", start_ms=0, end_ms=8000, system="reference",
+        question="quality", score=5, preferred=True, author="ann", made_at=verdict.made_at,
+    )  # fmt: skip
+    sound.replace("ratings", [rating])
+    sound.replace("verdicts", [verdict, replace(verdict, verdict_id="2", supersedes="1", decision="open")])
+    assert validate(sound) == []
+    odd: Any = "beauty"
+    lost_rating = replace(rating, rating_id="4", recording_id="nowhere")
+    sound.replace(
+        "ratings",
+        [replace(rating, score=0), replace(rating, rating_id="2", score=6), lost_rating,
+         replace(rating, rating_id="3", question=odd)],
+    )  # fmt: skip
+    assert {(fault.table, fault.item, fault.problem) for fault in validate(sound)} == {
+        ("ratings", "1", "score 0 must be 1 to 5"),
+        ("ratings", "2", "score 6 must be 1 to 5"),
+        ("ratings", "3", "question 'beauty' is none of semantic_relevance, quality"),
+        ("ratings", "4", "recording nowhere is not in recordings"),
+    }
+    sound.replace("ratings", [rating])
     sound.replace("tasks", [task, replace(task, task_key="u", start_ms=-5), replace(task, task_key="v", end_ms=0)])
     lost = replace(answer, version_id="2", task_key="gone", recording_id="nowhere")
     sound.replace("annotations", [answer, lost])

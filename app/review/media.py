@@ -1,0 +1,122 @@
+"""Routes beside Streamlit's own: sound and picture of recordings, in pieces as a player asks for them.
+
+/lpse/media/ID    the recording's file, or its copy where a browser cannot play the file; with ranges
+/lpse/ready/ID    whether that can be played yet, as JSON; asking has the copy made where one is needed
+/lpse/sight/ID    wave and spectrum of a stretch, `curation.spectrogram`'s columns as bytes
+/lpse/lanes/ID    what the detectors heard, `inspecting.lanes_as_bytes`
+
+A recording's id is all that an address can name. Whoever asks must have reached this machine by its own name and not
+come from another site.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from curation.spectrogram import BYTES
+from manifests.schema import CorpusError
+from manifests.store import Corpus
+from manifests.time import from_ms, to_ms
+
+from .inspecting import lanes_as_bytes
+from .places import NotHere, Places, Sighted, Waiting
+from .serve import LOOPBACK_NAMES
+
+MAX_COLUMNS = 4096
+_HEADERS = {
+    "cache-control": "private, no-cache",
+    "content-security-policy": "sandbox; default-src 'none'",
+    "cross-origin-resource-policy": "same-origin",
+    "x-content-type-options": "nosniff",
+}
+_OURS = (None, "same-origin", "none")  # what browsers say of requests that no other site caused
+
+
+def sound_url(recording_id: str, start: float, end: float) -> str:
+    """Where to hear [start, end) seconds of a recording: for `src` of a player, on this app's own address."""
+    return f"/lpse/media/{recording_id}#t={from_ms(to_ms(start)):.3f},{from_ms(to_ms(end)):.3f}"
+
+
+def routes(corpus: Corpus, hosts: Iterable[str] = LOOPBACK_NAMES) -> list[BaseRoute]:
+    """The routes of a corpus, for requests that name one of `hosts`."""
+    places = Places(corpus)
+    allowed = frozenset(host.lower() for host in hosts)
+    answers = {"media": _media, "ready": _ready, "sight": _sight, "lanes": _lanes}
+    return [
+        Route(f"/lpse/{name}/{{recording_id}}", partial(guarded, partial(answer, places), allowed), methods=["GET"])
+        for name, answer in answers.items()
+    ]
+
+
+def guarded(answer: Callable[[Request], Response], allowed: frozenset[str], request: Request) -> Response:
+    """The answer, or in a line why there is none."""
+    if _host(request) not in allowed:
+        response: Response = PlainTextResponse("this address is not one of the app's own", 403)
+    elif request.headers.get("sec-fetch-site") not in _OURS:
+        response = PlainTextResponse("another site asked for it", 403)
+    else:
+        try:
+            response = answer(request)
+        except NotHere as error:
+            response = PlainTextResponse(str(error), 404)
+        except _BadRequest as error:
+            response = PlainTextResponse(str(error), 400)
+        except CorpusError as error:
+            response = PlainTextResponse(str(error), 503)
+    response.headers.update(_HEADERS)
+    return response
+
+
+def _host(request: Request) -> str | None:
+    try:
+        return urlsplit(f"//{request.headers.get('host', '')}").hostname
+    except ValueError:
+        return None
+
+
+class _BadRequest(Exception):
+    """A query that asks for nothing there can be."""
+
+
+def _media(places: Places, request: Request) -> Response:
+    path, kind = places.playable(request.path_params["recording_id"], "copy" in request.query_params)
+    return FileResponse(path, media_type=kind)
+
+
+def _ready(places: Places, request: Request) -> Response:
+    waiting = places.prepare(request.path_params["recording_id"], "copy" in request.query_params)
+    return JSONResponse({"ready": waiting is None, "share": waiting.share if waiting else 1.0})
+
+
+def _sight(places: Places, request: Request) -> Response:
+    start, end = (_number(request, name) for name in ("start_ms", "end_ms"))
+    columns = _number(request, "columns")
+    if not start < end or not 1 <= columns <= MAX_COLUMNS:
+        raise _BadRequest(f"{start} to {end} ms in {columns} columns: must be a stretch, in 1 to {MAX_COLUMNS}")
+    seen = places.sight(request.path_params["recording_id"], from_ms(start), from_ms(end), columns)
+    if isinstance(seen, Waiting):
+        return JSONResponse({"share": seen.share}, 202)
+    return _bytes(seen)
+
+
+def _bytes(seen: Sighted) -> Response:
+    headers = {"x-start": f"{seen.start:.6f}", "x-column-seconds": f"{seen.column_seconds:.9f}", "x-rows": str(BYTES)}
+    return Response(seen.columns.tobytes(), media_type="application/octet-stream", headers=headers)
+
+
+def _lanes(places: Places, request: Request) -> Response:
+    recording = places.recording(request.path_params["recording_id"])
+    return Response(lanes_as_bytes(places.corpus, recording), media_type="application/octet-stream")
+
+
+def _number(request: Request, name: str) -> int:
+    text = request.query_params.get(name, "")
+    if not (text.isascii() and text.isdigit() and len(text) <= 12):
+        raise _BadRequest(f"{name} must be a whole number of up to 12 digits")
+    return int(text)

@@ -1,0 +1,32 @@
+"""The parts that pages for finding are made of: the panel of filters, the table, the charts.
+
+Each is one component of Streamlit's: a script and a style that lie here, fed with plain data. What a corpus holds
+goes into the page as text alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Any
+
+import streamlit as st
+
+Part = Callable[..., Any]
+
+
+def _text(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _part(name: str) -> Part:
+    # in the page's own tree: found by the browser's search, and one style for all
+    return st.components.v2.component(
+        f"lpse.{name}", css=_text("parts.css"), js=_text("dom.js") + _text(f"{name}.js"), isolate_styles=False
+    )
+
+
+panel = _part("panel")
+table = _part("table")
+charts = _part("charts")
+name_keeper = _part("name_keeper")

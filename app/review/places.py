@@ -1,0 +1,237 @@
+"""Where a recording's sound and picture are, and the copies and overviews that are made of them on demand.
+
+corpus/proxies/review/<2 letters>/<recording>-v1.m4a, .mp4    a copy of what browsers cannot play
+corpus/proxies/review/<2 letters>/<recording>-v1.npy          its wave and spectrum, `curation.spectrogram`
+
+They can be deleted and come back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock, Thread
+
+import numpy as np
+import pyarrow.compute as pc
+
+from curation.media import MediaError, write_proxies
+from curation.spectrogram import COLUMN_SECONDS, Columns, fine_columns, pooled_columns, sound_columns
+from manifests.files import write_beside
+from manifests.records import Recording, Source
+from manifests.store import Corpus
+from manifests.time import Segment
+from manifests.uris import OutsideRoot, resolve
+
+_ID = re.compile(r"[A-Za-z0-9_]{1,64}")
+# What browsers play of each container: the type to name it by, sound codecs, picture codecs.
+_PCM = {"pcm_s16le", "pcm_u8", "pcm_s24le", "pcm_f32le"}
+_PLAYED = {
+    "mp4": ("mp4", {"aac", "mp3", "opus", "flac"}, {"h264", "av1", "vp9"}),
+    "matroska": ("webm", {"opus", "vorbis"}, {"vp8", "vp9", "av1"}),
+    "ogg": ("ogg", {"opus", "vorbis", "flac"}, set[str]()),
+    "mp3": ("mpeg", {"mp3"}, set[str]()),
+    "flac": ("flac", {"flac"}, set[str]()),
+    "wav": ("wav", _PCM, set[str]()),
+    "aac": ("aac", {"aac"}, set[str]()),
+}
+
+
+class NotHere(Exception):
+    """Nothing can be shown of a recording; the text says why in a line, without a path."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Something is being made, or waits for its turn; `share` of it is done, 0 to 1."""
+
+    share: float
+
+
+@dataclass(frozen=True)
+class Sighted:
+    """Columns of sound from `start` seconds on, each `column_seconds` long."""
+
+    start: float
+    column_seconds: float
+    columns: Columns
+
+
+class _Workshop:
+    """Makes one thing at a time, each once; what failed stays failed until the app starts again."""
+
+    def __init__(self) -> None:
+        self._lock, self._turn = Lock(), Lock()
+        self._shares: dict[Path, float] = {}
+        self._failures: dict[Path, str] = {}
+
+    def waiting(self, path: Path, make: Callable[[Callable[[float], None]], None]) -> Waiting | None:
+        """None where `path` is there, else how far its making is, which starts when first asked for."""
+        with self._lock:
+            if path in self._failures:
+                raise NotHere(self._failures[path])
+            if path not in self._shares:
+                if path.is_file():
+                    return None
+                self._shares[path] = 0.0
+                Thread(target=self._work, args=(path, make), daemon=True).start()
+            return Waiting(self._shares[path])
+
+    def _work(self, path: Path, make: Callable[[Callable[[float], None]], None]) -> None:
+        def tell(share: float) -> None:
+            self._shares[path] = share
+
+        failure = "it could not be read"
+        try:
+            with self._turn:
+                make(tell)
+            failure = ""
+        except MediaError as error:
+            failure = str(error)
+        except OSError as error:
+            failure = error.strerror or type(error).__name__
+        finally:
+            with self._lock:
+                del self._shares[path]
+                if failure:
+                    self._failures[path] = failure
+
+
+class Places:
+    """The media of a corpus by recording id. Every method raises NotHere for what cannot be shown."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self.corpus = corpus
+        # two: a copy takes long, and nobody waits for it to see the wave
+        self._copies, self._sights = _Workshop(), _Workshop()
+        self._found = lru_cache(64)(self._find)
+
+    def recording(self, recording_id: str) -> Recording:
+        """The recording's row."""
+        return self._row(recording_id)[0]
+
+    def original(self, recording_id: str) -> Path:
+        """The very file that was curated."""
+        return self._locate(*self._row(recording_id))
+
+    def playable(self, recording_id: str, copy: bool) -> tuple[Path, str]:
+        """The file that a browser can play, its copy where it must be or `copy` is asked for, and its media type."""
+        recording, uris = self._row(recording_id)
+        original = self._locate(recording, uris)
+        kind = playable_type(recording)
+        if kind is not None and not copy:
+            return original, kind
+        made = self._copy(recording)
+        if not made.is_file():
+            raise NotHere("its copy is not made yet")
+        return made, "video/mp4" if recording.has_video else "audio/mp4"
+
+    def prepare(self, recording_id: str, copy: bool) -> Waiting | None:
+        """Have what `playable` gives made; None once it is there."""
+        recording, uris = self._row(recording_id)
+        original = self._locate(recording, uris)
+        if playable_type(recording) is not None and not copy:
+            return None
+        made = self._copy(recording)
+
+        def make(tell: Callable[[float], None]) -> None:
+            made.parent.mkdir(parents=True, exist_ok=True)
+            sound = made.with_suffix(".m4a")
+            video = made if recording.has_video else None
+            write_proxies(original, Segment(0.0, recording.duration or 0.0), sound, video, progress=tell)
+
+        return self._copies.waiting(made, make)
+
+    def sight(self, recording_id: str, start: float, end: float, columns: int) -> Sighted | Waiting:
+        """Wave and spectrum of [start, end) seconds in at most `columns` columns."""
+        recording, uris = self._row(recording_id)
+        original = self._locate(recording, uris)
+        if not recording.channels or not recording.duration:
+            raise NotHere("there is no sound in it")
+        end = min(end, recording.duration)
+        if start >= end:
+            raise NotHere(f"{start:.3f} s is after its end at {recording.duration:.3f} s")
+        step = (end - start) / columns
+        if step < COLUMN_SECONDS:
+            return Sighted(start, step, fine_columns(original, start, end, columns))
+        kept = self._kept(recording).with_suffix(".npy")
+        duration = recording.duration
+
+        def make(tell: Callable[[float], None]) -> None:
+            made = sound_columns(original, duration, tell)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            with write_beside(kept) as file:
+                np.save(file, made, allow_pickle=False)
+
+        waiting = self._sights.waiting(kept, make)
+        if waiting is not None:
+            return waiting
+        whole = np.load(kept, mmap_mode="r", allow_pickle=False)
+        begin = int(start / COLUMN_SECONDS)
+        seen = pooled_columns(whole, start, end, columns)
+        covered = max(min(int(np.ceil(end / COLUMN_SECONDS)), len(whole)) - begin, 1) * COLUMN_SECONDS
+        return Sighted(begin * COLUMN_SECONDS, covered / max(len(seen), 1), seen)
+
+    def _row(self, recording_id: str) -> tuple[Recording, tuple[str, ...]]:
+        if not _ID.fullmatch(recording_id):
+            raise NotHere("no recording has such an id")
+        stamps = tuple(
+            (path.name, path.stat().st_mtime_ns)
+            for name in ("recordings", "sources")
+            for path in self.corpus.table(name).files()
+        )
+        return self._found(recording_id, stamps)
+
+    def _find(self, recording_id: str, _stamps: object) -> tuple[Recording, tuple[str, ...]]:
+        here = pc.field("recording_id") == recording_id
+        for recording in self.corpus.table("recordings").rows(here):
+            sources: list[Source] = list(self.corpus.table("sources").rows(here))
+            return recording, tuple(dict.fromkeys([recording.uri, *(source.uri for source in sources)]))
+        raise NotHere(f"no recording {recording_id} in the corpus")
+
+    def _locate(self, recording: Recording, uris: tuple[str, ...]) -> Path:
+        """The first of the places where the very file lies that was curated."""
+        problems = []
+        for uri in uris:
+            try:
+                path = resolve(uri, self.corpus.roots)
+                size = path.stat().st_size
+            except OutsideRoot:
+                problems.append("its path leads out of the media folder")
+            except ValueError:
+                problems.append("its media folder is not known to the corpus")
+            except OSError as error:
+                problems.append(f"its file cannot be read: {error.strerror or type(error).__name__}")
+            else:
+                if not path.is_file():
+                    problems.append("its path is not a file's")
+                elif recording.bytes is not None and size != recording.bytes:
+                    problems.append(f"its file changed: {size} bytes, {recording.bytes} when it was curated")
+                else:
+                    return path
+        raise NotHere(problems[0])
+
+    def _copy(self, recording: Recording) -> Path:
+        return self._kept(recording).with_suffix(".mp4" if recording.has_video else ".m4a")
+
+    def _kept(self, recording: Recording) -> Path:
+        base = self.corpus.path / "proxies" / "review"
+        folder = base / recording.recording_id[:2]
+        with suppress(OSError):
+            if base.is_symlink() or folder.is_symlink():  # nothing is written, or shown, through a link there
+                raise NotHere("proxies/review of the corpus is a link: remove it")
+        return folder / f"{recording.recording_id}-v1"
+
+
+def playable_type(recording: Recording) -> str | None:
+    """The media type of a recording that browsers play as it is, else None."""
+    name, sounds, pictures = _PLAYED.get(recording.container or "", ("", set[str](), set[str]()))
+    if recording.audio_codec is not None and recording.audio_codec not in sounds:
+        return None
+    if recording.has_video:
+        return f"video/{name}" if recording.video_codec in pictures else None
+    return f"audio/{name}" if name and recording.audio_codec is not None else None

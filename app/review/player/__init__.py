@@ -1,0 +1,5 @@
+"""The player: video, sound and lanes with one playhead, as a component in the page; and a small one for a span."""
+
+from .component import listen, play
+
+__all__ = ["listen", "play"]

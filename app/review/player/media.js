@@ -1,0 +1,78 @@
+/* The media element: what it plays, where, and whether it goes round in a loop. */
+const POLL_MS = 500;
+
+class Media {
+  constructor(element, id, tell) {
+    this.element = element;
+    this.id = id;
+    this.tell = tell; // hears a line of text while something is being made, "" once it plays
+    this.loop = null; // [start, end] in seconds
+    this.copy = false;
+    this.wanted = 0;
+    this.closed = false;
+    element.preload = "auto";
+    this.hush = (event) => event.detail !== this && this.pause(); // one sound at a time, whichever player it comes from
+    addEventListener("lpse-plays", this.hush);
+    element.addEventListener("play", () => dispatchEvent(new CustomEvent("lpse-plays", { detail: this })));
+    element.addEventListener("error", () => this.failed());
+    element.addEventListener("loadedmetadata", () => {
+      if (Math.abs(element.currentTime - this.wanted) > 0.01) element.currentTime = this.wanted;
+    });
+    this.begin();
+  }
+
+  get time() { return this.element.readyState ? this.element.currentTime : this.wanted; }
+  get playing() { return !this.element.paused && !this.element.ended; }
+
+  async begin() {
+    const query = this.copy ? "?copy" : "";
+    while (!this.closed) {
+      let said;
+      try {
+        const answer = await fetch(`/lpse/ready/${encodeURIComponent(this.id)}${query}`);
+        if (!answer.ok) return this.tell(`It cannot be played: ${await answer.text()}`, true);
+        said = await answer.json();
+      } catch {
+        return this.tell("The app does not answer: is it still running?", true);
+      }
+      if (said.ready) break;
+      this.tell(`Your browser needs a copy to play this: ${Math.floor(100 * said.share)} % made`);
+      await new Promise((done) => setTimeout(done, POLL_MS));
+    }
+    if (this.closed) return;
+    this.tell("");
+    this.element.src = `/lpse/media/${encodeURIComponent(this.id)}${query}`;
+  }
+
+  failed() {
+    if (this.closed || !this.element.getAttribute("src")) return;
+    if (this.copy) return this.tell("This browser plays neither the recording nor a copy of it", true);
+    this.copy = true;
+    this.wanted = this.time;
+    this.begin();
+  }
+
+  seek(time) {
+    this.wanted = Math.max(time, 0);
+    if (this.element.readyState) this.element.currentTime = this.wanted;
+  }
+
+  play() { this.element.play().catch(() => {}); } // a refusal is told by the error event
+  pause() { this.element.pause(); }
+  toggle() { if (this.playing) this.pause(); else this.play(); }
+
+  /* Called for every picture that is drawn: back to the loop's start at its end. */
+  turn() {
+    if (!this.loop || !this.playing) return;
+    const [start, end] = this.loop, now = this.element.currentTime;
+    if (now >= end || now < start - 0.25) this.element.currentTime = start;
+  }
+
+  close() {
+    this.closed = true;
+    removeEventListener("lpse-plays", this.hush);
+    this.element.pause();
+    this.element.removeAttribute("src");
+    this.element.load();
+  }
+}

@@ -1,0 +1,120 @@
+"""Beside the player: who decided what about a recording, what it is, and where all of it comes from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from curation.detectors import ModelUnavailable, spec
+from curation.kept import setup_of
+from manifests.recipe import Recipe
+from manifests.records import Measured, Recording, Source
+from manifests.store import Corpus
+from manifests.verdicts import current
+
+from ..report.words import place, plain, visible
+
+if TYPE_CHECKING:
+    from curation.review import Situation
+
+
+def history(situation: Situation, author: str) -> list[dict[str, Any]]:
+    """Every row of people's decisions about the recording, the latest first; `now`: nothing has taken its place."""
+    standing = {row.verdict_id for row in current(situation.history)}
+    rows = sorted(situation.history, key=lambda row: (row.made_at, row.verdict_id), reverse=True)
+    return [
+        {
+            "id": row.verdict_id,
+            "when": f"{row.made_at:%Y-%m-%d %H:%M:%S}",
+            "who": visible(row.author),
+            "how": plain(row.method),
+            "decision": row.decision,
+            "start": row.start_ms / 1000,
+            "end": row.end_ms / 1000,
+            "reasons": [visible(plain(reason)) for reason in row.reasons],
+            "excised": [[one.start, one.end, visible(one.label)] for one in row.excised],
+            "comment": visible(row.comment or ""),
+            "now": row.verdict_id in standing,
+            "mine": row.author == author,
+        }
+        for row in rows
+    ]
+
+
+def facts(corpus: Corpus, situation: Situation, recipe: Recipe | None) -> list[dict[str, Any]]:
+    """Metadata and provenance in groups of (name, value) rows."""
+    recording = situation.recording
+    groups = [("Recording", _about(recording)), ("Signal quality", _measured(recording))]
+    for number, source in enumerate(situation.sources, 1):
+        groups.append(("Source" if len(situation.sources) == 1 else f"Source {number}", _source(source)))
+    groups.append(("Decided by", _recipe(corpus, recipe)))
+    return [
+        {"title": name, "rows": [[key, visible(value)] for key, value in rows if value]}
+        for name, rows in groups
+        if rows
+    ]
+
+
+def _about(row: Recording) -> list[tuple[str, str]]:
+    size = f"{row.bytes / 1e6:,.1f} MB" if row.bytes else ""
+    sound = [row.audio_codec or "", f"{row.sample_rate:,} Hz" if row.sample_rate else ""]
+    sound += [f"{row.channels} channel{'' if row.channels == 1 else 's'}"] if row.channels else []
+    picture = [row.video_codec or "", f"{row.width}×{row.height}" if row.width else ""]
+    picture += [f"{row.fps:.3g} fps"] if row.fps else []
+    ends = [f"{name} {end:.3f} s" for name, end in (("sound", row.audio_end), ("picture", row.video_end)) if end]
+    return [
+        ("file", place(row.uri)),
+        ("container", " · ".join(filter(None, [row.container or "", size]))),
+        ("sound", " · ".join(filter(None, sound))),
+        ("picture", " · ".join(filter(None, picture)) if row.has_video else "none"),
+        ("ends", ", ".join(ends)),
+        ("status", row.status),
+        ("recording id", row.recording_id),
+        ("SHA-256", row.sha256 or ""),
+    ]
+
+
+_UNITS = {
+    "loudness_lufs": "LUFS",
+    "bandwidth_hz": "Hz",
+    "mono_loss_db": "dB",
+    "dropouts": "a minute",
+    "scene_cuts": "a minute",
+}
+
+
+def _measured(row: Measured) -> list[tuple[str, str]]:
+    names = Measured.__dataclass_fields__
+    values = {name: getattr(row, name) for name in names}
+    return [
+        (
+            plain(name.removesuffix("_lufs").removesuffix("_hz").removesuffix("_db")),
+            f"{f'{value:,.0f}' if abs(value) >= 1000 else f'{value:.3g}'} {_UNITS.get(name, '')}".strip(),
+        )
+        for name, value in values.items()
+        if value is not None
+    ]
+
+
+def _source(source: Source) -> list[tuple[str, str]]:
+    fetched = f"{source.fetched_at:%Y-%m-%d %H:%M} UTC" if source.fetched_at else ""
+    return [
+        ("title", source.title or ""),
+        ("channel", source.channel or ""),
+        ("licence", source.licence or "not stated"),
+        ("origin", source.origin),
+        ("address", source.uri),
+        ("fetched", fetched),
+        ("source id", source.source_id),
+    ]
+
+
+def _recipe(corpus: Corpus, recipe: Recipe | None) -> list[tuple[str, str]]:
+    rows = [("recipe", recipe.name if recipe else ""), ("recipe hash", corpus.recipe_hash or "")]
+    if recipe is not None:
+        setup = setup_of(corpus, recipe)
+        for name in recipe.hearing:
+            try:
+                rows.append((name, f"version {spec(name, setup).version}"))
+            except ModelUnavailable:
+                rows.append((name, "not installed here"))
+    return rows

@@ -1,0 +1,74 @@
+"""The script that Streamlit runs for every visitor and every click: who reviews, the navigation, one page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+
+import streamlit as st
+
+from app.report.words import visible
+from app.review.shell import Shell, ask_reviewer, current_shell
+from app.review.theme import ICON, STYLE
+from curation.query import FinderUnavailable
+from manifests.schema import CorpusError
+
+PAGES = {
+    "overview": ("Overview", ":material/monitoring:"),
+    "browse": ("Browse", ":material/table_rows:"),
+    "inspect": ("Inspect", ":material/graphic_eq:"),
+    "whatif": ("What if", ":material/tune:"),
+    "compare": ("Compare", ":material/compare_arrows:"),
+}
+
+
+def main() -> None:
+    st.set_page_config("lpse review", ICON, layout="wide", initial_sidebar_state="expanded")
+    st.html(STYLE)
+    shell_of = partial(_shell, st.sidebar.container())
+    pages = {
+        name: st.Page(partial(_show, name, shell_of), title=title, icon=icon, url_path=name, default=name == "overview")
+        for name, (title, icon) in PAGES.items()
+    }
+    st.session_state["pages"] = pages
+    chosen = st.navigation(list(pages.values()), position="top")
+    # the icon again: a page's own is fetched from the internet
+    st.set_page_config(f"{chosen.title} · lpse review", ICON)
+    chosen.run()
+
+
+def _shell(place: st.delta_generator.DeltaGenerator) -> Shell:
+    with place:
+        return current_shell(ask_reviewer())
+
+
+def _show(name: str, shell_of: Callable[[], Shell]) -> None:
+    """A page, or in a line why it cannot be shown and what to do."""
+    try:
+        shell = shell_of()
+        if shell.corpus.recipe is None:
+            _nothing_yet(shell)
+            return
+        # only the page that is shown: the first one need not wait for the others
+        import_module(f"app.review.pages.{name}").show(shell)
+    except (CorpusError, FinderUnavailable, OSError) as error:
+        st.error(f"This page cannot be shown: {_plain(str(error))}", icon=":material/error:")
+        st.button("Try again", icon=":material/refresh:")
+
+
+def _nothing_yet(shell: Shell) -> None:
+    st.title("Nothing to review yet")
+    st.write("Nothing was curated in this corpus. Curate a folder of recordings, then load this page again:")
+    st.code(f"lpse curate FOLDER --corpus {visible(str(shell.corpus.path))}", language=None)
+    st.button("Look again", icon=":material/refresh:")
+
+
+def _plain(text: str) -> str:
+    """The text as Markdown that shows it as it is, on one line."""
+    line = visible(" ".join(text.split()))
+    return "".join(f"\\{c}" if c in "\\`*_{}[]()<>#+-.!|~$:" else c for c in line)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,224 @@
+"""The server of the review app: Streamlit on the loopback, with our own routes beside it for sound and picture."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import json
+import logging
+import socket
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.client import HTTPException
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from manifests.store import Corpus
+
+if TYPE_CHECKING:
+    import uvicorn
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+LOOPBACK = "127.0.0.1"
+LOOPBACK_NAMES = frozenset({LOOPBACK, "localhost", "::1"})
+WHICH = "/lpse/which"  # says which corpus a server shows
+_START_SECONDS = 60.0
+_ASK_SECONDS = 2.0
+_OPTIONS: dict[str, object] = {
+    "browser.gatherUsageStats": False,
+    "client.toolbarMode": "minimal",
+    "client.showErrorDetails": "none",
+    "client.showErrorLinks": False,
+    "global.disableWidgetStateDuplicationWarning": True,
+    "runner.magicEnabled": False,
+    "runner.postScriptGC": False,  # a collection over all of the libraries' objects after every click
+    "server.fileWatcherType": "none",
+    "server.headless": True,
+}
+_log = logging.getLogger(__name__)
+
+
+class ReviewUnavailable(OSError):
+    """The app cannot run here."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a server at `host`."""
+    return host in LOOPBACK_NAMES or host.startswith("127.")
+
+
+@contextmanager
+def serving(corpus: Corpus, port: int = 0, host: str = LOOPBACK) -> Iterator[str]:
+    """Serve the app while the block lasts; gives its address. Port 0 takes a free one.
+
+    Raises ReviewUnavailable without Streamlit, when the port is taken, or where this machine has no such address.
+    """
+    for package in ("streamlit", "duckdb"):
+        if find_spec(package) is None:
+            raise ReviewUnavailable('the review app needs Streamlit and DuckDB: pip install "lpse[app]"')
+    listener = _listener(corpus, host, port)
+    server = _server(corpus, host)
+    # Streamlit's server wants an event loop of its own; signals stay with the thread that called
+    thread = threading.Thread(target=_run, args=(server, listener), name="review server", daemon=True)
+    thread.start()
+    try:
+        _wait_until_started(server, thread)
+        _warm_up(corpus)
+        yield _address(host, listener.getsockname()[1])
+    finally:
+        with _ending_sessions():
+            server.should_exit = True
+            thread.join(10)
+        listener.close()
+
+
+@contextmanager
+def _ending_sessions() -> Iterator[None]:
+    """Leave nothing of Streamlit behind, so that another server can start in this process.
+
+    It keeps the runtime of the first, though that has stopped, and the event loop of a session that ended while its
+    script still ran.
+    """
+    from streamlit.runtime import Runtime
+
+    sessions = [info.session for info in Runtime.instance()._session_mgr.list_sessions()] if Runtime.exists() else []
+    yield
+    for script in threading.enumerate():
+        if script.name.startswith("ScriptRunner"):
+            script.join(10)
+    for session in sessions:
+        if not session._script_event_loop.is_running():
+            session._script_event_loop.close()
+    Runtime._instance = None
+
+
+def _run(server: uvicorn.Server, listener: socket.socket) -> None:
+    # a start that failed ends as if the program should; the log has said why
+    with suppress(SystemExit):
+        asyncio.run(server.serve([listener]))
+
+
+def _address(host: str, port: int) -> str:
+    name = LOOPBACK if host == "0.0.0.0" else "::1" if host == "::" else host
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+def _listener(corpus: Corpus, host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise ReviewUnavailable(f"{host}: no address of this machine: {error.strerror or error}") from error
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(place)
+    except OSError as error:
+        listener.close()
+        reason = error.strerror or type(error).__name__
+        shown = _shown_at(host, port)
+        if shown is None:
+            advice = "name another port with --port, or --port 0 for a free one"
+        elif shown == str(corpus.path):
+            advice = f"this corpus is open already: {_address(host, port)}"
+        else:
+            advice = f"lpse review shows {shown} there; name another port with --port, or --port 0 for a free one"
+        raise ReviewUnavailable(f"{host}:{port}: {reason}; {advice}") from error
+    return listener
+
+
+def _shown_at(host: str, port: int) -> str | None:
+    """The corpus that another `lpse review` shows at a port of this machine; None where there is none."""
+    if not port or not is_loopback(host):
+        return None
+    # straight to it: a proxy of the environment's has no part in this machine's own ports
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(_address(host, port) + WHICH, timeout=_ASK_SECONDS) as answer:
+            said = json.loads(answer.read(10_000))
+        return str(said["corpus"])
+    except (OSError, HTTPException, ValueError, KeyError, TypeError):
+        return None
+
+
+def _server(corpus: Corpus, host: str) -> uvicorn.Server:
+    import uvicorn
+    from starlette.middleware import Middleware
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+    from starlette.routing import Route
+    from streamlit import config
+    from streamlit.starlette import App
+
+    from .compare import trial_routes, trials_of
+    from .media import routes
+    from .shell import open_corpus
+    from .theme import THEME
+
+    def which(request: Request) -> Response:
+        from starlette.responses import JSONResponse
+
+        return JSONResponse({"corpus": str(corpus.path)}, headers={"cross-origin-resource-policy": "same-origin"})
+
+    # whoever else reaches this machine is not who started the app
+    open_corpus(corpus.path, getpass.getuser() if is_loopback(host) else "")
+    for name, value in (_OPTIONS | THEME).items():
+        config.set_option(name, value)
+    # another site's name that leads to this machine must not reach the app: what runs there could read it all
+    hosts = LOOPBACK_NAMES | {host, "[::1]"}
+    everything = host in ("0.0.0.0", "::")
+    names = hosts | _own_names() if everything else hosts
+    app = App(
+        Path(__file__).parent / "script" / "main.py",
+        routes=[
+            Route(WHICH, which, methods=["GET"]),
+            *routes(corpus, names),
+            *trial_routes(trials_of(corpus), names),
+        ],
+        on_script_error=_said_of_it,
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["*"] if everything else sorted(hosts))],
+    )
+    return uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
+
+
+def _said_of_it(error: Exception) -> bool:
+    """A fault of ours: the visitor learns where to read of it, the terminal has the whole."""
+    import streamlit as st
+
+    _log.error("a page of the review app failed", exc_info=error)
+    st.error("This page failed, and it is not your fault. The terminal that runs lpse review says where.")
+    return True
+
+
+def _own_names() -> set[str]:
+    """The names and addresses that other machines may know this one by."""
+    name = socket.gethostname()
+    try:
+        found = {str(place[4][0]) for place in socket.getaddrinfo(name, None)}
+    except OSError:
+        found = set()
+    return {name, socket.getfqdn(), *found}
+
+
+def _warm_up(corpus: Corpus) -> None:
+    """Import what pages need and read the tables, so that no visitor waits for either."""
+    try:
+        from curation.filters import Filter
+        from curation.query import finder_of
+
+        from .pages import browse, overview  # noqa: F401
+
+        finder_of(corpus).seconds_by_fate(Filter())
+    except Exception as error:  # the page says what is wrong, to whom it concerns
+        _log.debug("warm-up: %s", error)
+
+
+def _wait_until_started(server: uvicorn.Server, thread: threading.Thread) -> None:
+    end = time.monotonic() + _START_SECONDS
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > end:
+            raise ReviewUnavailable("the server did not start")
+        time.sleep(0.02)

@@ -1,0 +1,141 @@
+"""The tables of a corpus as a Finder holds them: cuts and recordings, each row with all that is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from manifests.labels import load_labels
+from manifests.schema import SCHEMAS
+from manifests.store import Corpus
+from manifests.uris import decode
+
+from .fates import fates_of, labels_inside
+
+if TYPE_CHECKING:
+    import duckdb
+
+# table -> the columns that are read of it
+TABLES: dict[str, tuple[str, ...]] = {
+    "sources": ("source_id", "recording_id", "origin", "channel", "title", "licence"),
+    "recordings": ("recording_id", "uri", "duration", "has_video", "status"),
+    "cuts": tuple(name for name in SCHEMAS["cuts"].names if name != "recipe_hash"),
+    "events": ("recording_id", "start", "end", "label", "source"),
+    "drops": ("item", "item_kind", "stage", "reason"),
+    "duplicates": ("recording_id", "start", "end"),
+    "verdicts": (
+        "recording_id", "start_ms", "end_ms", "verdict_id", "supersedes", "decision", "author", "comment", "made_at",
+    ),
+    "tasks": ("task_key", "recording_id", "purpose", "annotators"),
+    "annotations": (
+        "recording_id", "start_ms", "end_ms", "version_id", "annotation_id", "task_key", "annotator", "forged",
+        "state", "verdict", "updated_at", "pulled_at",
+    ),
+}  # fmt: skip
+
+_STEPS = (
+    # a recording may have come from several places: the first that says it
+    """CREATE TEMP TABLE named AS SELECT recording_id,
+        arg_min(title, source_id) FILTER (WHERE title <> '') AS title,
+        arg_min(channel, source_id) FILTER (WHERE channel <> '') AS channel,
+        arg_min(licence, source_id) FILTER (WHERE licence <> '') AS licence,
+        arg_min(origin, source_id) AS origin
+    FROM sources_read WHERE recording_id IS NOT NULL GROUP BY recording_id""",
+    "CREATE TABLE drops AS FROM drops_read",
+    # what people say of spans: verdicts that nothing superseded, and the latest answers of annotators
+    """CREATE TEMP TABLE ruled AS SELECT * FROM verdicts_read
+    WHERE verdict_id NOT IN (SELECT supersedes FROM verdicts_read WHERE supersedes IS NOT NULL)""",
+    """CREATE TEMP TABLE answered AS
+    SELECT recording_id, start_ms, end_ms, task_key, count(DISTINCT annotator) AS heard,
+        count(DISTINCT annotator) > 1 AND count(DISTINCT verdict) > 1 AS disputed
+    FROM (SELECT * FROM annotations_read QUALIFY row_number() OVER
+        (PARTITION BY annotation_id ORDER BY updated_at DESC, pulled_at DESC, version_id DESC) = 1)
+    WHERE state = 'submitted' AND NOT forged GROUP BY recording_id, start_ms, end_ms, task_key""",
+    """CREATE TABLE asked AS SELECT task_key, tasks_read.recording_id, purpose, annotators AS wanted,
+        coalesce(given.heard, 0) AS heard
+    FROM tasks_read LEFT JOIN (SELECT task_key, max(heard) AS heard FROM answered GROUP BY task_key) given
+        USING (task_key)""",
+    """CREATE TEMP TABLE judged AS SELECT cut_id,
+        arg_max(ruled.decision, (made_at, verdict_id)) FILTER (WHERE ruled.decision <> 'open') AS verdict,
+        arg_max(author, (made_at, verdict_id)) AS author,
+        string_agg(comment, ' · ' ORDER BY made_at, verdict_id) FILTER (WHERE comment <> '') AS comment
+    FROM cuts_read JOIN ruled ON cuts_read.recording_id = ruled.recording_id
+        AND start_ms < round("end" * 1000) AND end_ms > round(start * 1000) GROUP BY cut_id""",
+    """CREATE TEMP TABLE heard AS SELECT cut_id, bool_or(disputed) AS disputed
+    FROM cuts_read JOIN answered ON cuts_read.recording_id = answered.recording_id
+        AND start_ms < round("end" * 1000) AND end_ms > round(start * 1000) GROUP BY cut_id""",
+    """CREATE TABLE cuts AS SELECT
+        cuts_read.* EXCLUDE (risk), round(risk::DOUBLE, 4) AS risk, "end" - start AS seconds,
+        file, title, channel, licence, duration AS recording_seconds, has_video, verdict, author, comment,
+        list_filter([verdict, CASE WHEN comment IS NOT NULL THEN 'commented' END,
+            CASE WHEN heard.cut_id IS NOT NULL THEN 'heard' END, CASE WHEN disputed THEN 'disputed' END,
+            CASE WHEN verdict IS NULL AND heard.cut_id IS NULL THEN 'nobody' END], lambda x: x IS NOT NULL) AS people,
+        lower(concat_ws(' ', title, file, channel, cuts_read.recording_id, cuts_read.cut_id, comment)) AS search
+    FROM cuts_read LEFT JOIN files_read USING (recording_id) LEFT JOIN named USING (recording_id)
+        LEFT JOIN judged USING (cut_id) LEFT JOIN heard USING (cut_id)""",
+    """CREATE TABLE recordings AS SELECT
+        recording_id, file, title, channel, licence, origin, duration AS seconds, status, has_video,
+        coalesce(cuts, 0) AS cuts, coalesce(accept, 0.0) AS accept, coalesce(review, 0.0) AS review,
+        coalesce(reject, 0.0) AS reject, worst_risk, coalesce(reasons, []) AS drop_reasons,
+        lower(concat_ws(' ', title, file, channel, recording_id, comments)) AS search
+    FROM files_read LEFT JOIN named USING (recording_id)
+    LEFT JOIN (SELECT recording_id, count(*) AS cuts, max(risk) AS worst_risk,
+        sum(seconds) FILTER (WHERE decision = 'accept') AS accept,
+        sum(seconds) FILTER (WHERE decision = 'review') AS review,
+        sum(seconds) FILTER (WHERE decision = 'reject') AS reject,
+        string_agg(comment, ' ' ORDER BY start) AS comments
+        FROM cuts GROUP BY recording_id) USING (recording_id)
+    LEFT JOIN (SELECT item AS recording_id, list_sort(list_distinct(list(reason))) AS reasons
+        FROM drops WHERE item_kind = 'recording' GROUP BY item) USING (recording_id)""",
+)
+
+
+def fill(connection: duckdb.DuckDBPyConnection, corpus: Corpus) -> Callable[[], pa.Table]:
+    """Make the tables `cuts`, `recordings` and `drops`; gives what works out where each second went.
+
+    Raises CorpusError for tables that cannot be read.
+    """
+    read = {name: _read(corpus, name, columns) for name, columns in TABLES.items()}
+    labels = load_labels().names
+    cuts = read["cuts"].append_column("tags", labels_inside(read["events"], read["cuts"], labels))
+    views = {
+        **{f"{name}_read": read[name] for name in ("sources", "drops", "verdicts", "tasks", "annotations")},
+        "cuts_read": cuts,
+        "files_read": read["recordings"].append_column(
+            "file", pa.array(list(map(place, read["recordings"]["uri"].to_pylist())), pa.string())
+        ),
+    }
+    for name, table in views.items():
+        connection.register(name, table)
+    for step in _STEPS:
+        connection.execute(step)
+    for name in views:
+        connection.unregister(name)
+    parts = [read[name] for name in ("recordings", "events", "cuts", "drops", "duplicates")]
+    return lambda: fates_of(*parts)
+
+
+def _read(corpus: Corpus, name: str, columns: tuple[str, ...]) -> pa.Table:
+    # a writer that replaces a table takes its old file away: once more finds the new one
+    for attempt in range(3):
+        try:
+            return corpus.table(name).to_arrow(list(columns))
+        except FileNotFoundError:
+            if attempt == 2:
+                raise
+    raise AssertionError
+
+
+def place(uri: str) -> str:
+    """Where a recording is, below its root; a URI of another kind, or one that is no text, stays as it is."""
+    if "%" not in uri and "://" not in uri:
+        return uri.partition(":")[2] or uri
+    try:
+        relative = str(PurePath(decode(uri)[1]))
+        relative.encode("utf-8")
+    except ValueError:
+        return uri
+    return relative

@@ -1,0 +1,161 @@
+"""Blind listening: which two sounds of a cut somebody hears next, and what all ratings say of the systems.
+
+MMAudio's and LD-LAudio's listeners rate how well a sound fits the picture from 1 to 5, the "Sem. Rel." of arXiv
+2508.11074, table 2. Here two sounds are rated side by side, neither named; one of them may be the real one.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import combinations
+from math import sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifests.identity import digest
+from manifests.records import Cut, Question, Rating
+from manifests.schema import CorpusError
+from manifests.store import Corpus
+from manifests.time import to_ms
+
+SCORES = range(1, 6)
+_NORMAL = 1.959963984540054  # 97.5 % of a normal variable lie below
+_RESAMPLES = 10_000
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two sounds of a cut, in the order in which they are heard."""
+
+    cut_id: str
+    systems: tuple[str, str]
+
+
+def next_pair(
+    sounds: Mapping[str, Sequence[str]], ratings: Iterable[Rating], author: str, question: Question
+) -> Pair | None:
+    """What `author` should hear next; None where no cut has two sounds.
+
+    `sounds`: the systems that have a sound for each cut. Pairs that nobody heard come before such that few did, for
+    this author before all others; among equals, and for the order of the two, the lot decides.
+    """
+    heard: dict[str, set[str]] = defaultdict(set)
+    cut_of: dict[str, str] = {}
+    own: set[str] = set()
+    for row in ratings:
+        if row.question == question:
+            heard[row.trial_id].add(row.system)
+            cut_of[row.trial_id] = row.cut_id
+            if row.author == author:
+                own.add(row.trial_id)
+    by_all = Counter((cut_of[trial], frozenset(systems)) for trial, systems in heard.items())
+    by_author = Counter((cut_of[trial], frozenset(heard[trial])) for trial in own)
+    pairs = [(cut_id, pair) for cut_id, systems in sounds.items() for pair in combinations(sorted(set(systems)), 2)]
+    if not pairs:
+        return None
+
+    def order(one: tuple[str, tuple[str, str]]) -> tuple[int, int, str]:
+        key = (one[0], frozenset(one[1]))
+        return by_author[key], by_all[key], digest("pair", author, one)
+
+    cut_id, (first, second) = min(pairs, key=order)
+    return Pair(cut_id, (first, second) if secrets.randbelow(2) else (second, first))
+
+
+def rate(
+    corpus: Corpus,
+    cut: Cut,
+    systems: tuple[str, str],
+    scores: tuple[int, int],
+    preferred: int | None,
+    question: Question,
+    author: str,
+    comment: str | None = None,
+) -> tuple[Rating, Rating]:
+    """Keep what somebody said of two sounds of a cut: a score each, and which is the better one (0, 1, or neither).
+
+    Raises CorpusError for scores outside 1 to 5, one system twice and nobody's name, Locked while a run writes.
+    """
+    author = author.strip()
+    if not author:
+        raise CorpusError("a rating needs somebody's name")
+    if systems[0] == systems[1]:
+        raise CorpusError(f"{systems[0]} cannot be compared with itself")
+    if any(score not in SCORES for score in scores) or preferred not in (None, 0, 1):
+        raise CorpusError(f"scores {scores}, preferred {preferred}: scores are 1 to 5, preferred is 0, 1 or None")
+    trial, now = secrets.token_hex(8), datetime.now(UTC)
+    first, second = (
+        Rating(
+            rating_id=digest("rating", trial, place),
+            trial_id=trial,
+            cut_id=cut.cut_id,
+            recording_id=cut.recording_id,
+            start_ms=to_ms(cut.start),
+            end_ms=to_ms(cut.end),
+            system=systems[place],
+            question=question,
+            score=scores[place],
+            preferred=preferred == place,
+            author=author,
+            made_at=now,
+            comment=comment,
+        )
+        for place in (0, 1)
+    )
+    with corpus.lock("rating"):
+        corpus.append("ratings", (first, second))
+    return first, second
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A system in the ears of all listeners.
+
+    `score`: mean over cuts of each cut's mean score, with its 95 % interval (percentile bootstrap over cuts; None
+    below two cuts). `won`: the share of its trials in which it was preferred, with Wilson's interval; ties are not won.
+    """
+
+    system: str
+    ratings: int
+    cuts: int
+    score: float
+    interval: tuple[float, float] | None
+    won: float
+    won_interval: tuple[float, float]
+
+
+def standings(ratings: Iterable[Rating], question: Question) -> list[Standing]:
+    """Every system that was rated, the best first."""
+    scores: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    wins: Counter[str] = Counter()
+    for row in ratings:
+        if row.question == question:
+            scores[row.system][row.cut_id].append(row.score)
+            wins[row.system] += row.preferred
+    return sorted((_standing(name, by_cut, wins[name]) for name, by_cut in scores.items()), key=lambda s: -s.score)
+
+
+def _standing(system: str, by_cut: Mapping[str, Sequence[int]], wins: int) -> Standing:
+    means = np.array([np.mean(scores) for scores in by_cut.values()])
+    count = sum(map(len, by_cut.values()))
+    interval = _bootstrap(means) if len(means) > 1 else None
+    return Standing(system, count, len(means), float(means.mean()), interval, wins / count, wilson(wins, count))
+
+
+def _bootstrap(means: NDArray[np.float64]) -> tuple[float, float]:
+    drawn = np.random.default_rng(0).choice(means, (_RESAMPLES, len(means))).mean(1)
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def wilson(wins: int, trials: int) -> tuple[float, float]:
+    """The 95 % score interval of a share (Wilson 1927)."""
+    share, square = wins / trials, _NORMAL**2
+    centre = (share + square / (2 * trials)) / (1 + square / trials)
+    reach = _NORMAL / (1 + square / trials) * sqrt(share * (1 - share) / trials + square / (4 * trials**2))
+    return max(0.0, centre - reach), min(1.0, centre + reach)
