@@ -55,12 +55,17 @@ def test_every_command_of_the_readme_runs(workplace: Path) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     shown = re.findall(r"^\.venv/bin/lpse (.+)$", text, re.MULTILINE)
     verbs = [command.split()[0] for command in shown]
-    assert verbs == ["curate", "report", "replay", "annotate", "annotate", "extract", "train", "train", "generate"]
+    trained = ["extract", "train", "train", "generate"]
+    assert verbs == ["curate", "report", "replay", "review", "annotate", "annotate", *trained]
     for command in shown:
         verb, *arguments = shlex.split(command)
         if verb == "annotate":  # with a server behind it: tests/annotation
             continue
-        if verb in ("train", "generate"):  # for minutes, and with pictures: tests/model
+        if verb in (
+            "review",
+            "train",
+            "generate",
+        ):  # for long: tests of their own
             options = {argument for argument in arguments if argument.startswith("--")}
             assert options <= set(re.findall(r"--[\w-]+", lpse(verb, "--help").stdout))
             continue
