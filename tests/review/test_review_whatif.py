@@ -233,6 +233,7 @@ def test_the_page_shows_at_once_what_comes_and_goes_and_a_cut_to_hear(
     expected = WhatIf(review_corpus).changed(adjusted(recipe, {}, {"min_duration": 20.0}))
     assert expected.gained, "the setting must change something, else this shows nothing"
     page.wait_for('document.querySelector(".stApp").dataset.testScriptState === "notRunning"')
+    click_text(page, "Cuts", "[role=tab]")
     set_number(page, "Shortest, s", "20")
     wait_text(page, f"{len(expected.gained)} cuts come, {len(expected.lost)} go")
     wait_text(page, "lpse replay --corpus")

@@ -42,7 +42,8 @@ def show(shell: Shell) -> None:
     st.title("What if")
     st.caption("Move a threshold: the corpus is decided again from cached scores. Nothing is written.")
     recipe = active_recipe(shell.corpus)
-    changed = _sliders(recipe)
+    with st.sidebar:  # beside what they change, which is seen while they move
+        changed = _sliders(recipe)
     if changed is None:
         return
     comparison = _compared(shell, changed)
@@ -63,7 +64,7 @@ def show(shell: Shell) -> None:
 def _sliders(recipe: Recipe) -> Recipe | None:
     """The recipe as the sliders have it; None, with the reason on the page, where they contradict each other."""
     named = f"whatif-{recipe.hash}"  # another recipe begins with its own values
-    fields = st.columns([*(3 for _ in recipe.contaminants), 2], gap="medium")
+    fields = st.tabs([*(name.capitalize() for name in recipe.contaminants), "Cuts"])
     thresholds: dict[ContaminantName, dict[str, float]] = {}
     defaults: dict[str, float] = {}
 
@@ -74,7 +75,6 @@ def _sliders(recipe: Recipe) -> Recipe | None:
 
     for place, (name, contaminant) in zip(fields[:-1], recipe.contaminants.items(), strict=True):
         with place:
-            st.markdown(f"**{name.capitalize()}**")
             thresholds[name] = {
                 one: field(
                     st.slider, f"{named}-{name}-{one}", float(getattr(contaminant, one)), f"{one.capitalize()}, {name}",
@@ -83,7 +83,6 @@ def _sliders(recipe: Recipe) -> Recipe | None:
                 for one in THRESHOLDS
             }  # fmt: skip
     with fields[-1]:
-        st.markdown("**Cuts**")
         lengths = {
             one: field(
                 st.number_input, f"{named}-{one}", float(getattr(recipe.spans, one)), label,
@@ -91,7 +90,7 @@ def _sliders(recipe: Recipe) -> Recipe | None:
             )
             for one, label in (("min_duration", "Shortest, s"), ("max_duration", "Longest, s"))
         }  # fmt: skip
-        st.button("Reset", icon=":material/undo:", on_click=_reset, args=(defaults,), width="stretch")
+    st.button("Reset", icon=":material/undo:", on_click=_reset, args=(defaults,), width="stretch")
     try:
         return adjusted(recipe, thresholds, lengths)
     except ValueError as error:
