@@ -6,9 +6,7 @@ since then, nothing is written and the reviewer is shown what changed. Rows are 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import get_args
@@ -19,7 +17,6 @@ import pyarrow.compute as pc
 from manifests.annotations import latest_versions
 from manifests.identity import digest
 from manifests.labels import load_labels
-from manifests.lock import Locked
 from manifests.records import TRIMMED, Annotation, Cut, Drop, Event, Recording, Ruling, Source, Stretch, Verdict
 from manifests.schema import CorpusError
 from manifests.store import Corpus
@@ -131,7 +128,7 @@ def decide_span(corpus: Corpus, wish: Wish) -> Outcome:
     ChangedMeanwhile as the module says, Locked while another program writes, and CorpusError for a wish that cannot be:
     no author, a span outside the recording, an unknown reason, a trim that leaves less than a cut must have.
     """
-    with _writing(corpus):
+    with corpus.lock("review", WAIT_SECONDS):
         excised = _checked(corpus, wish)
         history = _history(corpus, wish.recording_id)
         comment = (wish.comment or "").strip() or None
@@ -177,7 +174,7 @@ def undo(corpus: Corpus, verdict_id: str, author: str, seen: frozenset[str]) -> 
     Undoing that brings the row back. Raises ChangedMeanwhile as `decide_span` does, StaleVerdict for a row that is not
     current any more, and CorpusError for one there is not or that a later decision lies over: undo that first.
     """
-    with _writing(corpus):
+    with corpus.lock("review", WAIT_SECONDS):
         found: Verdict | None = next(corpus.table("verdicts").rows(pc.field("verdict_id") == verdict_id), None)
         if found is None:
             raise CorpusError(f"{corpus.path}: no verdict {verdict_id!r}")
@@ -213,22 +210,6 @@ def _stands(row: Verdict, history: Iterable[Verdict]) -> str | None:
 def _history(corpus: Corpus, recording_id: str) -> list[Verdict]:
     rows: Iterable[Verdict] = corpus.table("verdicts").rows(pc.field("recording_id") == recording_id)
     return sorted(rows, key=lambda row: (row.made_at, row.verdict_id))
-
-
-@contextmanager
-def _writing(corpus: Corpus) -> Iterator[None]:
-    """The corpus's lock, waited for as long as another reviewer's decision may take. Raises Locked after that."""
-    end = time.monotonic() + WAIT_SECONDS
-    with ExitStack() as held:
-        while True:
-            try:
-                held.enter_context(corpus.lock("review"))
-                break
-            except Locked:
-                if time.monotonic() > end:
-                    raise
-                time.sleep(0.05)
-        yield
 
 
 def _written(corpus: Corpus, row: Verdict, history: Iterable[Verdict]) -> Outcome:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_ASK_AGAIN = 0.05  # seconds
 
 
 class Locked(Exception):
@@ -14,19 +17,20 @@ class Locked(Exception):
 
 
 @contextmanager
-def exclusive(path: Path, purpose: str) -> Iterator[None]:
-    """Hold the lock file `path` within the block. Raises Locked at once, naming the holder's process.
+def exclusive(path: Path, purpose: str, wait: float = 0.0) -> Iterator[None]:
+    """Hold the lock file `path` within the block. Raises Locked, naming the holder's process, after `wait` seconds.
 
     The kernel drops the lock when its holder dies, however it dies; what the file then still says is not
     believed.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(descriptor, 1000, 0).decode(errors="replace").strip() or "another process"
-            raise Locked(f"{path.parent}: {holder} is writing; wait for it or stop it") from None
+        deadline = time.monotonic() + wait
+        while not _taken(descriptor):
+            if time.monotonic() >= deadline:
+                holder = os.pread(descriptor, 1000, 0).decode(errors="replace").strip() or "another process"
+                raise Locked(f"{path.parent}: {holder} is writing; wait for it or stop it")
+            time.sleep(_ASK_AGAIN)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()} ({purpose})".encode(), 0)
         try:
@@ -35,3 +39,11 @@ def exclusive(path: Path, purpose: str) -> Iterator[None]:
             os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -231,12 +231,12 @@ class Corpus:
                 write_parquet(table, file)
 
     @contextmanager
-    def lock(self, purpose: str) -> Iterator[None]:
-        """Be the only writer within the block. Raises Locked, naming the process that is.
+    def lock(self, purpose: str, wait: float = 0.0) -> Iterator[None]:
+        """Be the only writer within the block. Raises Locked, naming the process that is, after `wait` seconds.
 
         Whoever gets the lock is alone, so what a killed writer left, temporary files and merged parts, goes.
         """
-        with exclusive(self.path / ".lock", purpose):
+        with exclusive(self.path / ".lock", purpose, wait):
             for path in self.leftovers():
                 if path.is_dir():
                     shutil.rmtree(path)

@@ -26,6 +26,7 @@ from manifests.time import to_ms
 SCORES = range(1, 6)
 _NORMAL = 1.959963984540054  # 97.5 % of a normal variable lie below
 _RESAMPLES = 10_000
+WAIT_SECONDS = 10.0  # for another writer
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def rate(
         )
         for place in (0, 1)
     )
-    with corpus.lock("rating"):
+    with corpus.lock("rating", WAIT_SECONDS):
         corpus.append("ratings", (first, second))
     return first, second
 

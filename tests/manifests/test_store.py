@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from subprocess import Popen
+from threading import Event as Flag
+from threading import Thread, Timer
 
 import numpy as np
 import pyarrow as pa
@@ -476,3 +478,25 @@ def test_scores_that_do_not_fit_are_refused(corpus: Corpus) -> None:
     path = shard_path(corpus, "scores", "ab12", "yamnet", "k1")
     path.with_name(".ab12-yamnet-k2.parquet").touch()
     assert corpus.table("scores").files() == [path]
+
+
+def test_a_writer_waits_for_another_as_long_as_it_says(corpus: Corpus) -> None:
+    held, free = Flag(), Flag()
+
+    def hold() -> None:
+        with corpus.lock("curate"):
+            held.set()
+            free.wait(30)
+
+    other = Thread(target=hold)
+    other.start()
+    try:
+        assert held.wait(30)
+        with pytest.raises(Locked), corpus.lock("review", wait=0.2):
+            pass
+        Timer(0.3, free.set).start()
+        with corpus.lock("review", wait=30):
+            assert free.is_set()
+    finally:
+        free.set()
+        other.join()
