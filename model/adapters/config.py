@@ -24,7 +24,9 @@ class AdapterConfig:
     every vector attends to those at its place in all clips, "clip_attn". `global_pool`: the "mean" of the video's
     visual and text vectors, or the clip attends to them, "attn".
 
-    `global_into_frame`: what h_global adds reaches the frames' condition too.
+    `global_into_frame`: what h_global adds reaches the frames' condition too. `standardize`: visual and sync vectors
+    are brought to mean 0 and deviation 1 over the videos that are trained on; ours, for encoders whose vectors differ
+    little from one video to the next beside what all have in common.
     """
 
     use_syn: bool = True
@@ -35,6 +37,7 @@ class AdapterConfig:
     sync_pool: SyncPool = "clip_mean"
     global_pool: GlobalPool = "mean"
     global_into_frame: bool = True
+    standardize: bool = False
 
     def __post_init__(self) -> None:
         if not (self.use_syn or self.use_global):

@@ -39,12 +39,34 @@ class Attention(nn.MultiheadAttention):
         return found
 
 
+class Standard(nn.Module):
+    """Vectors (..., C) less their mean over the videos trained on, divided by their deviation; at first as they are."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("deviation", torch.ones(channels))
+
+    def take(self, mean: Tensor, deviation: Tensor) -> None:
+        """From now on these, (C,) each."""
+        self.mean.copy_(mean)
+        self.deviation.copy_(deviation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same shape."""
+        return (x - self.mean) / self.deviation
+
+
 class SyncAdapter(nn.Module):
     """h_syn: the form of the base's projection of sync vectors, at the rate of these; zero at first."""
 
     def __init__(self, base: BaseConfig, config: AdapterConfig) -> None:
         super().__init__()
         d = base.hidden
+        self.standard = Standard(base.sync_dim) if config.standardize else None
         self.conv = Convolution(base.sync_dim, d, 7)
         self.act = nn.SELU() if base.version == 1 else nn.SiLU()
         self.mlp = ConvSwiGlu(d, 3, swiglu_width(d, config.width_mult))
@@ -55,7 +77,8 @@ class SyncAdapter(nn.Module):
         """The video's sync vectors -> (B, S, D), or (B, 1, D) of a mean; `own` (B, S, D) are the clips' conditions."""
         assert found.sync is not None and found.phases is not None
         kind = self.conv.weight.dtype
-        x = found.sync.to(kind) + found.phases.to(kind) @ sync_pos_emb[0, 0].to(kind)
+        sync = found.sync.to(kind) if self.standard is None else self.standard(found.sync.to(kind))
+        x = sync + found.phases.to(kind) @ sync_pos_emb[0, 0].to(kind)
         if self.attention is not None:
             return self._attended(self.attention, x, found, own)
         if found.sync_mask is None:
@@ -81,9 +104,10 @@ class SyncAdapter(nn.Module):
 class StreamAdapter(nn.Module):
     """Part of h_global: the form of the base's projection of text, of one stream; zero at first."""
 
-    def __init__(self, base: BaseConfig, config: AdapterConfig, inputs: int) -> None:
+    def __init__(self, base: BaseConfig, config: AdapterConfig, inputs: int, standardize: bool) -> None:
         super().__init__()
         d = base.hidden
+        self.standard = Standard(inputs) if standardize else None
         self.linear = nn.Linear(inputs, d)
         self.act = nn.Identity() if base.version == 1 else nn.SiLU()
         self.mlp = SwiGlu(d, swiglu_width(d, config.width_mult))
@@ -92,7 +116,8 @@ class StreamAdapter(nn.Module):
 
     def forward(self, values: Tensor, mask: Tensor | None, video: Tensor, own: Tensor) -> Tensor:
         """(G, T, inputs) of the videos -> (B, 1, D); `own` (B, T, D): the clips' own vectors."""
-        x = self.act(self.linear(values.to(self.linear.weight.dtype)))
+        values = values.to(self.linear.weight.dtype)
+        x = self.act(self.linear(values if self.standard is None else self.standard(values)))
         if self.attention is None:
             projected: Tensor = self.mlp(x)
             return projected[video]
@@ -110,8 +135,8 @@ class Adapters(nn.Module):
         self.config, self.base = config, base
         with_text = config.use_global and config.use_text
         self.syn = SyncAdapter(base, config) if config.use_syn else None
-        self.visual = StreamAdapter(base, config, base.clip_dim) if config.use_global else None
-        self.text = StreamAdapter(base, config, base.text_dim) if with_text else None
+        self.visual = StreamAdapter(base, config, base.clip_dim, config.standardize) if config.use_global else None
+        self.text = StreamAdapter(base, config, base.text_dim, False) if with_text else None
         joined = config.fusion == "concat"
         self.syn_fusion = _zero_linear(base.hidden) if joined and config.use_syn else None
         self.global_fusion = _zero_linear(base.hidden) if joined and config.use_global else None

@@ -16,6 +16,7 @@ from features.cache import CacheSpec, FeatureCache, StreamSpec
 from features.encoders import ModelUnavailable, Setup, open_encoder
 from features.encoders import spec as encoder_spec
 
+from ..adapters import Adapters
 from ..errors import ModelError
 from ..mmaudio import MMAudio, base_hash, build_base, load_base
 from ..mmaudio.config import WINDOW, BaseConfig
@@ -76,14 +77,32 @@ def measure(base: MMAudio, cache: FeatureCache, clips: Sequence[int], setup: Set
     base.empty_string_feat.data.copy_(empty_text(cache, setup))
 
 
+def measure_adapters(adapters: Adapters, cache: FeatureCache, clips: Sequence[int]) -> None:
+    """Give adapters that standardize what they see the mean and the deviation of it over `clips`."""
+    config = adapters.config
+    if adapters.syn is not None and adapters.syn.standard is not None:
+        of_means = config.sync_pool in ("clip_mean", "time_mean")
+        adapters.syn.standard.take(*statistics(cache, clips, "sync_mean" if of_means else "sync"))
+    if adapters.visual is not None and adapters.visual.standard is not None:
+        adapters.visual.standard.take(
+            *statistics(cache, clips, "visual_mean" if config.global_pool == "mean" else "visual")
+        )
+
+
 def latent_statistics(cache: FeatureCache, clips: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation (C,) of the codec's means over clips and time, summed in float64.
+    """`statistics` of the codec's means."""
+    return statistics(cache, clips, "mean")
+
+
+def statistics(cache: FeatureCache, clips: Sequence[int], stream: str) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (C,) of a stream over clips and time, summed in float64.
 
     A channel that never changes has the deviation 1.
     """
     count, total, squares = 0, torch.zeros(1), torch.zeros(1)
     for first in range(0, len(clips), _CHUNK):
-        means = cache.take(clips[first : first + _CHUNK], ["mean"])["mean"].double().flatten(0, 1)
+        taken = cache.take(clips[first : first + _CHUNK], [stream])[stream].double()
+        means = taken.reshape(-1, taken.shape[-1])
         if not first:
             shift = means.mean(0)  # squares of values far from zero would lose their digits
             total, squares = torch.zeros_like(shift), torch.zeros_like(shift)

@@ -23,7 +23,7 @@ from ..adapters import Adapters, save_adapters
 from ..errors import ModelError
 from ..mmaudio import MMAudio, base_hash, save_base
 from . import checkpoint, folder
-from .begin import ENCODERS, Begun, encoders_of, measure
+from .begin import ENCODERS, Begun, encoders_of, measure, measure_adapters
 from .checkpoint import State, averaged_weights
 from .curves import draw_curves
 from .data import Batch, TrainingClips, batches, cuts_of
@@ -132,6 +132,8 @@ class _Training:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             adapters = None if chosen is None else Adapters(config, chosen)
+        if adapters is not None:
+            measure_adapters(adapters, cache, [clip for cut in cuts for clip in cut])
         self._objective = Objective(begun.base, adapters, settings.trains_base, settings.precision)
         model, optimizer = accelerator.prepare(self._objective, adamw(self._objective, settings))
         self._model, self._optimizer = model, optimizer.optimizer

@@ -50,6 +50,7 @@ VARIANTS = [
     AdapterConfig(sync_pool="resample"),
     AdapterConfig(sync_pool="clip_attn"),
     AdapterConfig(global_pool="attn"),
+    AdapterConfig(standardize=True),
     AdapterConfig(sync_pool="clip_attn", global_pool="attn", fusion="concat", global_into_frame=False),
 ]
 
@@ -388,3 +389,32 @@ def test_files_without_adapters_are_refused(tmp_path: Path) -> None:
     save_base(base, tmp_path / "base.safetensors")
     with pytest.raises(ModelError, match="holds no adapters"):
         load_adapters(tmp_path / "base.safetensors", base)
+
+
+@torch.no_grad()
+def test_standardized_vectors_are_those_of_the_videos_that_are_trained_on(tmp_path: Path) -> None:
+    base = network()
+    config = AdapterConfig(standardize=True)
+    adapters = awake(config, base)
+    plain, whole = conditions(base, 1), video(1)
+    found = globals_of(config, whole, [0.0], SYNC)
+    as_they_are = awake(AdapterConfig(), base)
+    before = adapters(plain, found, base.sync_pos_emb)
+    assert same(before, as_they_are(plain, found, base.sync_pos_emb)), "at first nothing is changed"
+    assert adapters.syn is not None and adapters.visual is not None
+    assert adapters.syn.standard is not None and adapters.visual.standard is not None
+    assert whole.sync_mean is not None and whole.visual_mean is not None
+    adapters.syn.standard.take(normal(3, 10), normal(4, 10).abs() + 0.5)
+    adapters.visual.standard.take(normal(5, 12), normal(6, 12).abs() + 0.5)
+    scaled = replace(
+        whole,
+        sync_mean=(whole.sync_mean - normal(3, 10)) / (normal(4, 10).abs() + 0.5),
+        visual_mean=(whole.visual_mean - normal(5, 12)) / (normal(6, 12).abs() + 0.5),
+    )
+    by_hand = as_they_are(plain, globals_of(AdapterConfig(), scaled, [0.0], SYNC), base.sync_pos_emb)
+    now = adapters(plain, found, base.sync_pos_emb)
+    for name in vars(now):
+        torch.testing.assert_close(getattr(now, name), getattr(by_hand, name))
+    path = tmp_path / "adapters.safetensors"
+    save_adapters(adapters, path, base_hash(base))
+    assert same(load_adapters(path, base)(plain, found, base.sync_pos_emb), now)

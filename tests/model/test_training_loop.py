@@ -16,7 +16,7 @@ from model.adapters import Adapters, adapter_notes, load_adapters
 from model.errors import ModelError
 from model.mmaudio import MMAudio, base_hash, load_base
 from model.training import fresh, from_file, train
-from model.training.data import TrainingClips
+from model.training.data import TrainingClips, cuts_of
 from model.training.faults import naming_memory
 from model.training.objective import Objective
 from model.training.optimizer import adamw, set_rates
@@ -54,6 +54,20 @@ def test_adapters_are_learned_and_the_base_stays(cache: FeatureCache, base: Path
         objective = Objective(network, adapters, False, "float32")
         losses = torch.cat([objective(data[Plan(0, -1, (clip,), (1.0,))]) for clip in held_out])
     assert losses.mean().item() == pytest.approx(tried[-1], rel=1e-5)
+
+
+def test_adapters_standardize_by_the_videos_that_are_trained_on(
+    cache: FeatureCache, base: Path, tmp_path: Path
+) -> None:
+    chosen = settings(steps=4, adapters={"standardize": True}, checkpoint_every=2)
+    done = train(cache, tmp_path / "run", chosen, from_file(base, cache))
+    adapters = load_adapters(done.folder / "adapters.safetensors", load_base(base))
+    assert adapters.syn is not None and adapters.syn.standard is not None
+    trained = [clip for clips in cuts_of(cache, "train", True) for clip in clips]
+    seen = cache.take(trained, ["sync_mean"])["sync_mean"].double().flatten(0, 1)
+    torch.testing.assert_close(adapters.syn.standard.mean.double(), seen.mean(0), rtol=1e-4, atol=1e-6)
+    deviation = seen.std(0, correction=0)
+    torch.testing.assert_close(adapters.syn.standard.deviation.double(), deviation, rtol=1e-4, atol=1e-6)
 
 
 def test_a_small_base_is_learned_from_nothing(cache: FeatureCache, tmp_path: Path) -> None:

@@ -21,7 +21,9 @@ from visit import open_page, wait_text
 
 from manifests.store import Corpus
 
-LPSE = [sys.executable, "-c", "from app.cli import main; main()", "review"]
+# a shell that started the tests in the background has its children ignore Ctrl-C
+PROGRAM = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from app.cli import main; main()"
+LPSE = [sys.executable, "-c", PROGRAM, "review"]
 ROOT = Path(__file__).parents[2]
 
 

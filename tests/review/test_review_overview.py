@@ -49,7 +49,7 @@ def test_filters_change_every_figure(review_corpus: Corpus, served: Served, page
     waiting = [cut for cut in review_corpus.table("cuts").rows() if cut.decision == "review"]
     wait_text(page, f"{len(waiting)} cuts with what the filters ask for")
     page.wait_for('location.search === "?decisions=review"')
-    assert page.run("document.querySelector('.lpse-line + .lpse-bound, .lpse-plot .lpse-dot')") is None
+    page.wait_for("!document.querySelector('.lpse-line + .lpse-bound, .lpse-plot .lpse-dot')")
 
 
 def test_the_curve_is_read_with_the_keys(review_corpus: Corpus, served: Served, page: Page) -> None:
