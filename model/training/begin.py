@@ -29,6 +29,7 @@ ENCODERS = "encoders"
 """The fact of a base file that names the encoders whose features it was trained on."""
 
 _RELEASED = {"visual": "clip", "sync": "synchformer", "text": "clip_text"}
+_LEAST_SPREAD = 0.05  # of the channels' root mean square
 _CHUNK = 256  # clips whose latents are in memory at once
 
 
@@ -82,11 +83,15 @@ def measure_adapters(adapters: Adapters, cache: FeatureCache, clips: Sequence[in
     config = adapters.config
     if adapters.syn is not None and adapters.syn.standard is not None:
         of_means = config.sync_pool in ("clip_mean", "time_mean")
-        adapters.syn.standard.take(*statistics(cache, clips, "sync_mean" if of_means else "sync"))
+        adapters.syn.standard.take(*_spread(*statistics(cache, clips, "sync_mean" if of_means else "sync")))
     if adapters.visual is not None and adapters.visual.standard is not None:
-        adapters.visual.standard.take(
-            *statistics(cache, clips, "visual_mean" if config.global_pool == "mean" else "visual")
-        )
+        of_means = config.global_pool == "mean"
+        adapters.visual.standard.take(*_spread(*statistics(cache, clips, "visual_mean" if of_means else "visual")))
+
+
+def _spread(mean: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
+    """Channels that hardly change are not blown up: in another video they might change a little more."""
+    return mean, deviation.clamp_min(_LEAST_SPREAD * deviation.square().mean().sqrt())
 
 
 def latent_statistics(cache: FeatureCache, clips: Sequence[int]) -> tuple[Tensor, Tensor]:

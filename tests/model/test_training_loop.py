@@ -67,6 +67,7 @@ def test_adapters_standardize_by_the_videos_that_are_trained_on(
     seen = cache.take(trained, ["sync_mean"])["sync_mean"].double().flatten(0, 1)
     torch.testing.assert_close(adapters.syn.standard.mean.double(), seen.mean(0), rtol=1e-4, atol=1e-6)
     deviation = seen.std(0, correction=0)
+    deviation = deviation.clamp_min(0.05 * deviation.square().mean().sqrt())
     torch.testing.assert_close(adapters.syn.standard.deviation.double(), deviation, rtol=1e-4, atol=1e-6)
 
 
