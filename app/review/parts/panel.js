@@ -1,5 +1,5 @@
 // The panel of filters: every change goes to the server, which sends back what each choice would show.
-const SHOWN = 7, LATE_MS = 1500;
+const SHOWN = 7, LATE_MS = 1500, LOST_MS = 4000;
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = rootOf(parentElement, "panel");
@@ -14,10 +14,19 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const asked = { ...state.asked };
     if (values.length) asked[name] = values;
     else delete asked[name];
+    say(asked);
+  };
+
+  const say = (asked) => {
     state.asked = asked;
     state.told = JSON.stringify(asked);
     state.toldAt = performance.now();
     setTriggerValue("asked", asked);
+    // two changes at once may reach the server as one, the earlier: what it does not know after a while is said again
+    clearTimeout(state.again);
+    state.again = setTimeout(() => {
+      if (JSON.stringify(state.data.asked) !== state.told) setTriggerValue("asked", JSON.parse(state.told));
+    }, LOST_MS);
   };
 
   const search = () => {
@@ -116,8 +125,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
         type: "button", class: "lpse-link", "data-key": "clear", disabled: !asked,
         onclick: () => {
           root.querySelector("[data-key=text]").value = "";
-          state.asked = {};
-          setTriggerValue("asked", {});
+          clearTimeout(state.timer);
+          say({});
         },
       }, "Clear all")),
       search(), ...facets,
