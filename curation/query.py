@@ -44,7 +44,6 @@ _FACETS = {
     "people": "unnest(people)",
 }
 _ORDERED = {"decisions": DECISIONS, "people": PEOPLE}
-Stamp = tuple[object, ...]
 
 
 @dataclass(frozen=True)
@@ -62,20 +61,6 @@ class FinderUnavailable(ImportError):
     """DuckDB is not installed."""
 
 
-def stamp(corpus: Corpus) -> Stamp:
-    """What changes whenever a table that a Finder reads does."""
-    files = (path for name in TABLES for path in corpus.table(name).files())
-    return tuple((str(path), status.st_mtime_ns, status.st_size) for path, status in _stats(files))
-
-
-def _stats(files: Iterable[Path]) -> Iterable[tuple[Path, Any]]:
-    for path in files:
-        try:
-            yield path, path.stat()
-        except FileNotFoundError:  # replaced this moment: the next stamp differs
-            continue
-
-
 class Finder:
     """The corpus as it was when this was made; may be asked from several threads at once.
 
@@ -87,7 +72,7 @@ class Finder:
             raise FinderUnavailable('finding needs DuckDB: pip install "lpse[app]"')
         import duckdb
 
-        self.stamp = stamp(corpus)
+        self.stamp = corpus.stamp(*TABLES)
         # nothing that a query says may reach files or the network
         self._connection = duckdb.connect(
             ":memory:", config={"enable_external_access": False, "autoinstall_known_extensions": False}
@@ -99,7 +84,7 @@ class Finder:
 
     def is_fresh(self, corpus: Corpus) -> bool:
         """Whether the tables on disk are still those of this snapshot."""
-        return self.stamp == stamp(corpus)
+        return self.stamp == corpus.stamp(*TABLES)
 
     def totals(self, filter: Filter) -> dict[str, CutTotal]:
         """Cuts and their seconds by decision, every one of DECISIONS."""
@@ -216,8 +201,7 @@ class Finder:
 
     def chosen_point(self, filter: Filter) -> tuple[float, float] | None:
         """Where the recipe stands: the largest risk among accepted cuts, and the seconds accepted; None without any."""
-        accepted = [one for one in filter.decisions or DECISIONS if one == "accept"]
-        if not accepted:
+        if filter.decisions and "accept" not in filter.decisions:
             return None
         where, values = cut_condition(replace(filter, decisions=("accept",)))
         risk, seconds = self._ask(f"SELECT max(risk), sum(seconds) FROM cuts WHERE {where}", values).fetchall()[0]

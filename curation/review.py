@@ -26,18 +26,6 @@ from manifests.verdicts import ASKED, StaleVerdict, current, is_comment, record,
 from .kept import active_recipe
 from .redecide import redecide
 
-__all__ = [
-    "ChangedMeanwhile",
-    "Outcome",
-    "Situation",
-    "Wish",
-    "ask_annotators",
-    "decide_span",
-    "redecide",
-    "situation",
-    "undo",
-]
-
 WAIT_SECONDS = 10.0  # for another writer: a decision takes less, a run over the corpus more
 
 

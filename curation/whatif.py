@@ -195,7 +195,7 @@ class WhatIf:
             )
 
     def _now(self) -> _State:
-        stamp = _stamp(self.corpus)
+        stamp = self.corpus.stamp("recordings", "cuts", "drops", "duplicates", "verdicts")
         if self._state is None or self._state.stamp != stamp:
             self._state = _read(self.corpus, self._max_seconds, stamp)
         return self._state
@@ -237,16 +237,6 @@ def _fusion_key(recipe: Recipe, setup: Setup) -> str:
 
 def _plain(lanes: Mapping[str, Any]) -> dict[str, Any]:
     return {name: asdict(one) for name, one in lanes.items()}
-
-
-def _stamp(corpus: Corpus) -> tuple[object, ...]:
-    """Changes whenever a table does that the state is read from."""
-    files = [
-        path
-        for name in ("recordings", "cuts", "drops", "duplicates", "verdicts")
-        for path in corpus.table(name).files()
-    ]
-    return tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files)
 
 
 def _read(corpus: Corpus, max_seconds: float | None, stamp: tuple[object, ...]) -> _State:

@@ -6,8 +6,8 @@ import filecmp
 import os
 import re
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -45,6 +45,16 @@ def write_next_part(folder: Path) -> Iterator[IO[bytes]]:
             except FileExistsError:
                 number += 1
         _folder_to_disk(folder)
+
+
+def stamp(files: Iterable[Path]) -> tuple[object, ...]:
+    """Something to compare: it differs as soon as one of the files does, comes or goes. None is opened."""
+    found: list[object] = []
+    for path in files:
+        with suppress(FileNotFoundError):  # replaced this moment: the next stamp differs
+            status = path.stat()
+            found.append((str(path), status.st_ino, status.st_mtime_ns, status.st_size))
+    return tuple(found)
 
 
 def live_parts(folder: Path) -> list[Path]:

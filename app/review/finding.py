@@ -97,6 +97,7 @@ def draw_panel(finder: Finder, filter: Filter) -> None:
         "measures": [{"name": name, "title": MEASURE_SAID[name], "least": None, "most": None} for name in MEASURES],
         "folded": ["channels", "licences", "quality"],
         "complaint": st.session_state.pop("finding_complaint", None),
+        "heard": st.session_state.get("finding_heard", 0),
     }
     with st.sidebar:
         panel(data=data, key=_KEY, on_asked_change=_changed)
@@ -120,19 +121,25 @@ def _said(name: str, value: str) -> str:
 
 
 def _changed() -> None:
-    asked = st.session_state[_KEY].get("asked")
+    """Take the choices of the panel, which numbers what it says; what it says once more, in doubt, counts once."""
+    state = st.session_state
     try:
-        st.session_state["finding"] = from_query(_of_strings(asked))
+        number, asked = _said_by_panel(state[_KEY].get("asked"))
+        if number <= state.get("finding_heard", 0):
+            return
+        state["finding_heard"] = number
+        state["finding"] = from_query(asked)
     except BadFilter as error:
-        st.session_state["finding_complaint"] = visible(str(error))
-    st.session_state["finding_turn"] = st.session_state.get("finding_turn", 0) + 1
+        state["finding_complaint"] = visible(str(error))
+    state["finding_turn"] = state.get("finding_turn", 0) + 1
 
 
-def _of_strings(asked: object) -> Mapping[str, Sequence[str]]:
+def _said_by_panel(said: object) -> tuple[int, Mapping[str, Sequence[str]]]:
     """What the browser sent, if it is what the panel sends. Raises BadFilter."""
-    if not isinstance(asked, Mapping):
+    number, asked = (said.get("number"), said.get("values")) if isinstance(said, Mapping) else (None, None)
+    if not isinstance(number, int | float) or not isinstance(asked, Mapping):
         raise BadFilter("the panel sent no choices: load the page again")
     for values in asked.values():
         if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
             raise BadFilter("the panel sent no choices: load the page again")
-    return asked
+    return int(number), asked

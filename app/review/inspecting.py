@@ -15,6 +15,7 @@ from curation.detectors import ModelUnavailable
 from curation.fusion import HOP, fuse
 from curation.kept import active_recipe, load_scores, setup_of
 from curation.lanes import pool_columns
+from manifests.files import stamp
 from manifests.labels import load_labels
 from manifests.recipe import Recipe, RecipeError
 from manifests.records import Annotation, Cut, Event, Recording, Verdict
@@ -71,12 +72,11 @@ def heard(corpus: Corpus, recording: Recording) -> Heard | None:
         return None
     folder = corpus.table("scores").folder / recording.recording_id[:2]
     files = sorted(folder.glob(f"{recording.recording_id}-*.parquet"))
-    stamps = tuple((path.name, path.stat().st_mtime_ns) for path in files)
-    return _heard(corpus, recording, corpus.recipe_hash, stamps)
+    return _heard(corpus, recording, corpus.recipe_hash, stamp(files))
 
 
 @lru_cache(4)
-def _heard(corpus: Corpus, recording: Recording, _recipe_hash: str, _stamps: object) -> Heard | None:
+def _heard(corpus: Corpus, recording: Recording, _recipe_hash: str, _stamp: object) -> Heard | None:
     try:
         recipe = active_recipe(corpus)
         scores = load_scores(corpus, recording.recording_id, recipe.hearing, setup_of(corpus, recipe))

@@ -179,14 +179,9 @@ class Places:
     def _row(self, recording_id: str) -> tuple[Recording, tuple[str, ...]]:
         if not _ID.fullmatch(recording_id):
             raise NotHere("no recording has such an id")
-        stamps = tuple(
-            (path.name, path.stat().st_mtime_ns)
-            for name in ("recordings", "sources")
-            for path in self.corpus.table(name).files()
-        )
-        return self._found(recording_id, stamps)
+        return self._found(recording_id, self.corpus.stamp("recordings", "sources"))
 
-    def _find(self, recording_id: str, _stamps: object) -> tuple[Recording, tuple[str, ...]]:
+    def _find(self, recording_id: str, _stamp: object) -> tuple[Recording, tuple[str, ...]]:
         here = pc.field("recording_id") == recording_id
         for recording in self.corpus.table("recordings").rows(here):
             sources: list[Source] = list(self.corpus.table("sources").rows(here))

@@ -52,9 +52,9 @@ def next_cut(
     where = None if decision is None else pc.field("decision") == decision
     cuts = corpus.table("cuts").to_arrow(["recording_id", "start"], where)
     same = pc.equal(cuts["recording_id"], recording_id)
-    beyond, later = (pc.greater, pc.greater) if step > 0 else (pc.less, pc.less)
-    at = to_ms(start) / 1000
-    wanted = pc.or_(beyond(cuts["recording_id"], recording_id), pc.and_(same, later(cuts["start"], at)))
+    beyond = pc.greater if step > 0 else pc.less
+    later = beyond(cuts["start"], to_ms(start) / 1000)
+    wanted = pc.or_(beyond(cuts["recording_id"], recording_id), pc.and_(same, later))
     order = "ascending" if step > 0 else "descending"
     found = cuts.filter(wanted)
     if not found.num_rows:

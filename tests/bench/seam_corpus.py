@@ -1,7 +1,7 @@
 """A corpus to train on and measure joins with: `python tests/bench/seam_corpus.py FOLDER`, then `make bench-seams`.
 
-Films of `scenes.py`, many more clips as if out of such films, and with `--media DIR` recordings of real sounds whose
-`truth.jsonl` says where they are pure (`pure_spans`), and of which `channel` they are. All is extracted by the default
+Films and single clips of `scenes.py`, and with `--media DIR` recordings of real sounds whose `truth.jsonl` says where
+they are pure (`pure_spans`), and of which `channel` they are. All is extracted by the default
 recipe: first what is trained on, to which the codec is fitted, then the films and channels that are kept for measuring,
 then the single clips. A base learns from single clips and never sees the films that its adapters learn from, as
 MMAudio's is trained on short videos: what it knew by heart, adapters could not improve. The cache's splits:
@@ -39,10 +39,10 @@ from manifests.records import Cut, Recording, Source
 from manifests.store import Corpus
 from manifests.time import to_ms
 
-SECONDS = 56  # of a film: seven clips
+SECONDS = 32  # of a film: four clips
 FIRST_CLIP = 10_000  # seed of the single clips
 LEAST_SECONDS = 24.0  # of a span of a recording: two joins
-VALIDATION, MEASURED, CLIPS_VALIDATION = 4, 12, 40
+VALIDATION, MEASURED, CLIPS_VALIDATION = 4, 20, 40
 
 Split = Literal["clips", "clips-val", "media", "train", "val", "test"]
 
@@ -60,8 +60,8 @@ class Item:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="is made; films and the corpus lie in it")
-    parser.add_argument("--films", type=int, default=72)
-    parser.add_argument("--clips", type=int, default=800, help="single ones")
+    parser.add_argument("--films", type=int, default=134)
+    parser.add_argument("--clips", type=int, default=540, help="single ones")
     parser.add_argument("--media", type=Path, help="recordings, with truth.jsonl")
     parser.add_argument("--measure", nargs="*", default=[], help="the media's channels that are kept for measuring")
     parser.add_argument("--without", nargs="*", default=[], help="beginnings of names of media that are left out")
@@ -110,7 +110,7 @@ def write(paths: dict[Path, int], seconds: int) -> None:
 
 def _write(path: Path, seed: int, seconds: int) -> None:
     beside = path.with_name(f".{path.name}")
-    film(beside, seed, seconds, SECONDS)
+    film(beside, seed, seconds)
     beside.rename(path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from features.caches import caches
 from features.encoders import EncoderSpec, ModelUnavailable, PictureEncoder, Pictures, open_encoder, spec
 from features.extract import extract
 from features.pictures import resized
+from manifests.generated import generated_sounds
 from manifests.recipe import load_recipe
 from manifests.store import Corpus
 from model.adapters import AdapterConfig, Adapters, load_adapters, save_adapters
@@ -469,3 +471,29 @@ def test_the_command_makes_a_sound_and_says_where(studio: Studio, tmp_path: Path
     refused = CliRunner().invoke(command, ["nowhere.mp4", *given, "--out", str(tmp_path / "c.wav")])
     assert refused.exit_code == 2
     assert refused.output.splitlines() == [f"lpse: nowhere.mp4: neither a file nor a cut of {studio.corpus.path}"]
+
+
+def test_the_command_keeps_a_cuts_sound_under_a_systems_name(studio: Studio, tmp_path: Path) -> None:
+    command = typer.Typer(pretty_exceptions_enable=False)
+    command.command()(generate_command)
+    given = ["--corpus", str(studio.corpus.path), "--base", str(studio.base), "--steps", "1", "--device", "cpu"]
+    done = CliRunner().invoke(command, [studio.cut, *given, "--system", "base-alone", "--seed", "5"])
+    assert done.exit_code == 0, done.output
+    ((kept,),) = generated_sounds(studio.corpus).values()
+    assert (kept.system, kept.cut_id) == ("base-alone", studio.cut)
+    # the second and last clip is shifted back, so that it ends with the cut: they meet at the end of the first
+    assert kept.joins == pytest.approx((8.0,))
+    sound = studio.wav(studio.cut, tmp_path / "b.wav", adapters=False, sampling={"seed": 5, "steps": 1, "at_once": 2})
+    assert np.array_equal(soundfile.read(kept.path, dtype="float32")[0], sound)
+    notes = json.loads(kept.path.with_suffix(".json").read_text())
+    made_by = {"base": studio.base.name, "adapters": None, "seed": 5, "sample_rate": RATE}
+    assert made_by.items() <= notes.items()
+    for what, options, said in (
+        (studio.cut, [], "name one of --out FILE and --system NAME"),
+        (studio.cut, ["--system", "x", "--out", "x.wav"], "name one of --out FILE and --system NAME"),
+        (studio.cut, ["--system", "reference"], "that is what the real sound is called"),
+        ("film.mp4", ["--system", "x"], "systems are compared by cuts"),
+    ):
+        refused = CliRunner().invoke(command, [what, *given, *options])
+        assert refused.exit_code == 2 and len(refused.output.splitlines()) == 1 and said in refused.output
+    assert len(generated_sounds(studio.corpus)) == 1

@@ -21,7 +21,8 @@ import curation.review as review
 from curation.evidence import evidence
 from curation.kept import active_recipe
 from curation.pipeline import replay
-from curation.review import ChangedMeanwhile, Outcome, Wish, ask_annotators, decide_span, redecide, situation, undo
+from curation.redecide import redecide
+from curation.review import ChangedMeanwhile, Outcome, Wish, ask_annotators, decide_span, situation, undo
 from manifests.identity import cut_id
 from manifests.lock import Locked
 from manifests.recipe import load_recipe

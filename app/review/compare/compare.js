@@ -193,12 +193,7 @@ class Trial {
   }
 
   key(event) {
-    if (isTyping(event) && event.composedPath()[0] !== this.comment) return this.typed(event);
     if (event.composedPath()[0] === this.comment) { if (event.key === "Enter") this.keep(); return; }
-    this.typed(event);
-  }
-
-  typed(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const target = event.composedPath()[0], ours = event.composedPath().includes(this.root) || target === document.body;
     if (!ours) return;

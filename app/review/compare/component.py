@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.resources import files
 from typing import Any
 
 import streamlit as st
 
-from ..player.component import read_parts
+from ..texts import read_texts
 
 
 def compare(data: dict[str, Any], key: str, on_rated: Callable[[], None]) -> Any:
@@ -18,9 +17,8 @@ def compare(data: dict[str, Any], key: str, on_rated: Callable[[], None]) -> Any
     sounds are rated, then [{"system", "joins", "score", "preferred"}, ...] in the order in which they are heard.
     `rated`: {"trial", "scores", "preferred", "comment"}. The callback runs before the page is drawn anew.
     """
-    own = files(__package__)
-    script = read_parts("base.js", "media.js") + own.joinpath("compare.js").read_text(encoding="utf-8")
-    style = own.joinpath("compare.css").read_text(encoding="utf-8")
+    script = read_texts("player", "base.js", "media.js") + read_texts("compare", "compare.js")
+    style = read_texts("compare", "compare.css")
     return st.components.v2.component("lpse_compare", css=style, js=script)(
         key=key, data=data, on_rated_change=on_rated
     )

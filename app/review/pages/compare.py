@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any, get_args
 
 import pyarrow.compute as pc
@@ -13,6 +14,7 @@ from manifests.records import REFERENCE, Cut, Question, Rating, Recording
 from manifests.schema import CorpusError
 from model.listening import Standing, next_pair, rate, standings
 
+from ...report.words import visible
 from ..compare import Trial, compare, trials_of
 from ..places import NotHere
 from ..shell import Shell
@@ -44,10 +46,11 @@ def show(shell: Shell) -> None:
 
 def _nothing_yet(shell: Shell) -> None:
     st.info("Nothing was generated for this corpus yet. Make the sound of some cuts, by as many systems as you like:")
+    corpus = visible(shlex.quote(str(shell.corpus.path)))
     st.code(
-        f"lpse generate CUT --corpus {shell.corpus.path} --base base.safetensors --adapters adapters.safetensors "
+        f"lpse generate CUT --corpus {corpus} --base base.safetensors --adapters adapters.safetensors "
         "--system with-adapters\n"
-        f"lpse generate CUT --corpus {shell.corpus.path} --base base.safetensors --system base",
+        f"lpse generate CUT --corpus {corpus} --base base.safetensors --system base",
         language="bash",
     )
     st.caption("CUT is the id of a cut with pictures: Browse shows them. The real sound is compared by itself.")
@@ -162,7 +165,7 @@ def _rated(shell: Shell, question: Question) -> None:
         preferred = None if said["preferred"] is None else int(said["preferred"])
         comment = str(said.get("comment") or "")[:500] or None
         rate(shell.corpus, trial.cut, trial.systems, (first, second), preferred, question, shell.author, comment)
-    except (CorpusError, Locked) as error:
+    except (CorpusError, Locked, OSError) as error:
         state["compare_problem"] = f"Not kept: {error}"
         return
     except (KeyError, TypeError, ValueError):

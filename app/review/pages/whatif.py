@@ -16,12 +16,12 @@ from manifests.recipe import ContaminantName, Recipe
 from manifests.store import Corpus
 
 from ...report.words import visible
+from ..finding import DECISION_SAID
 from ..player.component import listen
 from ..shell import Shell
 
 HOURS: dict[str, float | None] = {"2 h": 2.0, "10 h": 10.0, "50 h": 50.0, "everything": None}
 ROWS = 500
-SHOWN = {"accept": "Accepted", "review": "For review", "reject": "Rejected"}
 BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#7F7F7F"  # Okabe and Ito's, and a grey that both themes show
 SAYS = {
     "doubt": "From here on a person has to hear it.",
@@ -131,7 +131,7 @@ def _limits(comparison: Comparison) -> None:
 
 def _totals(comparison: Comparison) -> None:
     columns = st.columns(3)
-    for place, (decision, label) in zip(columns, SHOWN.items(), strict=True):
+    for place, (decision, label) in zip(columns, DECISION_SAID.items(), strict=True):
         before, after = comparison.before.totals[decision], comparison.after.totals[decision]  # type: ignore[index]
         change = after.seconds - before.seconds
         delta = None if abs(change) < 0.5 else f"{'+' if change > 0 else '-'}{length(abs(change))}"

@@ -7,22 +7,22 @@ goes into the page as text alone.
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.resources import files
 from typing import Any
 
 import streamlit as st
 
+from ..texts import read_texts
+
 Part = Callable[..., Any]
-
-
-def _text(name: str) -> str:
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def _part(name: str) -> Part:
     # in the page's own tree: found by the browser's search, and one style for all
     return st.components.v2.component(
-        f"lpse.{name}", css=_text("parts.css"), js=_text("dom.js") + _text(f"{name}.js"), isolate_styles=False
+        f"lpse.{name}",
+        css=read_texts("parts", "parts.css"),
+        js=read_texts("parts", "dom.js", f"{name}.js"),
+        isolate_styles=False,
     )
 
 

@@ -1,13 +1,15 @@
 // The panel of filters: every change goes to the server, which sends back what each choice would show.
-const SHOWN = 7, LATE_MS = 1500, LOST_MS = 4000;
+const SHOWN = 7, LOST_MS = 4000;
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = rootOf(parentElement, "panel");
-  const state = (root.lpse ??= { asked: {}, typed: {}, more: new Set(), folded: new Set(data.folded), timer: 0 });
+  const state = (root.lpse ??= { asked: {}, typed: {}, more: new Set(), folded: new Set(data.folded), timer: 0, said: data.heard });
   state.data = data;
   // an answer to an earlier change, while a later one is on its way, must not take that one back
-  const late = performance.now() - (state.toldAt ?? -Infinity) < LATE_MS && JSON.stringify(data.asked) !== state.told;
-  if (!late) state.asked = data.asked;
+  if (data.heard >= state.said) {
+    state.asked = data.asked;
+    state.said = data.heard;
+  }
   const focus = document.activeElement && root.contains(document.activeElement) ? document.activeElement.dataset.key : null;
 
   const tell = (name, values) => {
@@ -19,13 +21,16 @@ export default function ({ data, parentElement, setTriggerValue }) {
 
   const say = (asked) => {
     state.asked = asked;
-    state.told = JSON.stringify(asked);
-    state.toldAt = performance.now();
-    setTriggerValue("asked", asked);
-    // two changes at once may reach the server as one, the earlier: what it does not know after a while is said again
+    state.said += 1;
+    send();
+  };
+
+  // two changes at once may reach the server as one, the earlier: what it has not heard after a while is said again
+  const send = () => {
+    setTriggerValue("asked", { number: state.said, values: state.asked });
     clearTimeout(state.again);
     state.again = setTimeout(() => {
-      if (JSON.stringify(state.data.asked) !== state.told) setTriggerValue("asked", JSON.parse(state.told));
+      if (state.data.heard < state.said) send();
     }, LOST_MS);
   };
 
