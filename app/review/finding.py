@@ -97,7 +97,7 @@ def draw_panel(finder: Finder, filter: Filter) -> None:
         "measures": [{"name": name, "title": MEASURE_SAID[name], "least": None, "most": None} for name in MEASURES],
         "folded": ["channels", "licences", "quality"],
         "complaint": st.session_state.pop("finding_complaint", None),
-        "heard": st.session_state.get("finding_heard", 0),
+        "heard": st.session_state.get("finding_heard", ""),
     }
     with st.sidebar:
         panel(data=data, key=_KEY, on_asked_change=_changed)
@@ -121,25 +121,25 @@ def _said(name: str, value: str) -> str:
 
 
 def _changed() -> None:
-    """Take the choices of the panel, which numbers what it says; what it says once more, in doubt, counts once."""
+    """Take the choices of the panel, which names what it says; what it says once more, in doubt, counts once."""
     state = st.session_state
     try:
-        number, asked = _said_by_panel(state[_KEY].get("asked"))
-        if number <= state.get("finding_heard", 0):
+        name, asked = _said_by_panel(state[_KEY].get("asked"))
+        if name == state.get("finding_heard"):
             return
-        state["finding_heard"] = number
+        state["finding_heard"] = name
         state["finding"] = from_query(asked)
     except BadFilter as error:
         state["finding_complaint"] = visible(str(error))
     state["finding_turn"] = state.get("finding_turn", 0) + 1
 
 
-def _said_by_panel(said: object) -> tuple[int, Mapping[str, Sequence[str]]]:
+def _said_by_panel(said: object) -> tuple[str, Mapping[str, Sequence[str]]]:
     """What the browser sent, if it is what the panel sends. Raises BadFilter."""
-    number, asked = (said.get("number"), said.get("values")) if isinstance(said, Mapping) else (None, None)
-    if not isinstance(number, int | float) or not isinstance(asked, Mapping):
+    name, asked = (said.get("name"), said.get("values")) if isinstance(said, Mapping) else (None, None)
+    if not isinstance(name, str) or not isinstance(asked, Mapping):
         raise BadFilter("the panel sent no choices: load the page again")
     for values in asked.values():
         if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
             raise BadFilter("the panel sent no choices: load the page again")
-    return int(number), asked
+    return name, asked

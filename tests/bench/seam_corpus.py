@@ -9,7 +9,7 @@ MMAudio's is trained on short videos: what it knew by heart, adapters could not 
 - "clips": single clips, of which 40 are "clips-val": for the base;
 - "media": recordings, for the base and for adapters;
 - "train": films, of which four are "val": for adapters;
-- "test": films and recordings that are measured.
+- "test", "media-test": films and recordings that are measured.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ FIRST_CLIP = 10_000  # seed of the single clips
 LEAST_SECONDS = 24.0  # of a span of a recording: two joins
 VALIDATION, MEASURED, CLIPS_VALIDATION = 4, 20, 40
 
-Split = Literal["clips", "clips-val", "media", "train", "val", "test"]
+Split = Literal["clips", "clips-val", "media", "train", "val", "test", "media-test"]
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Item:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="is made; films and the corpus lie in it")
-    parser.add_argument("--films", type=int, default=134)
-    parser.add_argument("--clips", type=int, default=540, help="single ones")
+    parser.add_argument("--films", type=int, default=104)
+    parser.add_argument("--clips", type=int, default=440, help="single ones")
     parser.add_argument("--media", type=Path, help="recordings, with truth.jsonl")
     parser.add_argument("--measure", nargs="*", default=[], help="the media's channels that are kept for measuring")
     parser.add_argument("--without", nargs="*", default=[], help="beginnings of names of media that are left out")
@@ -74,7 +74,7 @@ def main() -> None:
     found = identified(corpus, items)
     single = {name: item for name, item in found.items() if item.split.startswith("clips")}
     films_and_media = {name: item for name, item in found.items() if name not in single}
-    trained = {name: item for name, item in films_and_media.items() if item.split != "test"}
+    trained = {name: item for name, item in films_and_media.items() if not item.split.endswith("test")}
     with StepBars() as bars:
         for chosen in (trained, films_and_media, found):
             accept(corpus, chosen)
@@ -120,7 +120,7 @@ def recordings(folder: Path, measured: set[str], without: tuple[str, ...]) -> It
         truth = json.loads(line)
         spans = tuple((a, b) for a, b in truth["pure_spans"] if b - a >= LEAST_SECONDS)
         if spans and truth["video"] and not (without and truth["file"].startswith(without)):
-            yield Item(folder, truth["file"], spans, "test" if truth["channel"] in measured else "media")
+            yield Item(folder, truth["file"], spans, "media-test" if truth["channel"] in measured else "media")
 
 
 def identified(corpus: Corpus, items: list[Item]) -> dict[str, Item]:

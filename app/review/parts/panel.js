@@ -3,12 +3,13 @@ const SHOWN = 7, LOST_MS = 4000;
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = rootOf(parentElement, "panel");
-  const state = (root.lpse ??= { asked: {}, typed: {}, more: new Set(), folded: new Set(data.folded), timer: 0, said: data.heard });
-  state.data = data;
+  // of the window, not of this place on the page: a change on its way outlives both the place and the page
+  const state = (window.lpsePanel ??= { asked: {}, typed: {}, more: new Set(), folded: new Set(data.folded), timer: 0, said: null });
+  Object.assign(state, { data, setTriggerValue });
   // an answer to an earlier change, while a later one is on its way, must not take that one back
-  if (data.heard >= state.said) {
+  if (state.said === null || state.said === data.heard) {
     state.asked = data.asked;
-    state.said = data.heard;
+    state.said = null;
   }
   const focus = document.activeElement && root.contains(document.activeElement) ? document.activeElement.dataset.key : null;
 
@@ -21,16 +22,16 @@ export default function ({ data, parentElement, setTriggerValue }) {
 
   const say = (asked) => {
     state.asked = asked;
-    state.said += 1;
+    state.said = Math.random().toString(36).slice(2);
     send();
   };
 
   // two changes at once may reach the server as one, the earlier: what it has not heard after a while is said again
   const send = () => {
-    setTriggerValue("asked", { number: state.said, values: state.asked });
+    state.setTriggerValue("asked", { name: state.said, values: state.asked });
     clearTimeout(state.again);
     state.again = setTimeout(() => {
-      if (state.data.heard < state.said) send();
+      if (state.said !== null) send();
     }, LOST_MS);
   };
 
