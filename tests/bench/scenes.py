@@ -1,12 +1,16 @@
 """Films made up to measure seams on: something sounds all the time, and is seen only at the beginning.
 
-One of four things (`THINGS`) is heard throughout, each of a colour and loudness of its own. For the first clip it
-carries the camera along, each in a direction of its own; then the camera stands still, and nothing in the pictures says
-what is heard. Whoever sees one such clip alone must guess, and guesses anew at each join; whoever knows the whole film
-need not. Single clips move or they do not.
+One of four things (`THINGS`) is heard throughout, each of a colour of its own, two of them loud and two quiet. For
+the first clip it carries the camera along, each in a direction of its own; then the camera stands still, and nothing in
+the pictures says what is heard. Whoever sees one such clip alone must guess, and guesses anew at each join; whoever
+knows the whole film need not. Single clips move or they do not.
 
 Movement alone tells: a network that can read as much off the pictures themselves never learns to listen to sync, and
-adapters, which speak through the same door, find it closed.
+adapters, which speak through the same door, find it closed. Loud and quiet are so far apart that what is quiet is
+gated out of the integrated loudness (ITU-R BS.1770: 10 LU below the mean): a loud film whose later clips come out quiet
+is as loud as it was, and its joins count. There is noise in all bands, as in every recording: where a band is empty,
+the spectra of a clip's ends, which reach beyond it, are unlike all others, and how well a small network has learned
+those outweighs all else at a join.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from features.encoders import CLIP_SECONDS
 RATE, FPS = 16_000, 25
 HEIGHT, WIDTH = 72, 128
 MOVING_SHARE = 0.5  # of single clips
+FLOOR = 10 ** (-25 / 20)  # of the noise in all bands, below the loudest
 
 Draw = np.random.Generator
 
@@ -44,11 +49,11 @@ class Thing:
 
 THINGS = (
     Thing(-20, 0.0, 800, 7000, (4, 0)),
-    Thing(-24, 0.5, 120, 1500, (0, 3)),
-    Thing(-28, 0.1, 1500, 7500, (-4, 0)),
-    Thing(-32, 0.7, 200, 4000, (0, -3)),
+    Thing(-17.5, 0.5, 120, 1500, (0, 3)),
+    Thing(-40, 0.1, 1500, 7500, (-4, 0)),
+    Thing(-38, 0.7, 200, 4000, (0, -3)),
 )
-LEVEL_VARIES = 1.0  # decibels, standard deviation
+LEVEL_VARIES = 0.5  # decibels, standard deviation
 
 
 def film(path: Path, seed: int, seconds: int) -> None:
@@ -73,11 +78,11 @@ def sound(draw: Draw, thing: Thing, seconds: int) -> NDArray[np.float32]:
 
 
 def coloured(draw: Draw, count: int, slope: float, low: float, high: float) -> NDArray[np.float64]:
-    """Noise whose amplitude falls by `slope` powers of frequency, between `low` and `high` hertz."""
+    """Noise whose amplitude falls by `slope` powers of frequency, between `low` and `high` hertz, down to FLOOR."""
     frequencies = np.fft.rfftfreq(count, 1 / RATE)
     shape = np.maximum(frequencies, 20.0) ** -slope
     shape *= 1 / (1 + (low / np.maximum(frequencies, 1.0)) ** 4) / (1 + (frequencies / high) ** 4)
-    return np.fft.irfft(np.fft.rfft(draw.standard_normal(count)) * shape, count)
+    return np.fft.irfft(np.fft.rfft(draw.standard_normal(count)) * np.maximum(shape, shape.max() * FLOOR), count)
 
 
 def slow(draw: Draw, count: int, period: float, depth: float) -> NDArray[np.float64]:

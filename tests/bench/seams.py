@@ -12,7 +12,8 @@ seeds with 95 % intervals (Student's t over seeds):
   sounds alike.
 
 The comparison counts the cuts whose loudness adapters leave within 1 dB of the base's, by the same noise: a louder or
-quieter sound is another sound. `--picture` draws the energy about the joins, `--json` keeps all figures.
+quieter sound is another sound; all of them follow. `--picture` draws the energy about the joins, `--json` keeps all
+figures.
 """
 
 from __future__ import annotations
@@ -295,8 +296,8 @@ def compared(name: str, base: Sequence[Made], adapted: Sequence[Made], figures: 
     print(f"  {counted} of {len(levels)} sounds within {LIMIT_LU:g} dB are counted, of {len(pairs['rel'])} seeds")
     for what, values in pairs.items():
         told(f"  {what}", [before for before, _ in values], [after for _, after in values])
-    distances = [[row["FD"] for row in figures[system]] for system in (BASE, name)]
-    told("  FD", *distances)
+    for label, what in (("rel of all sounds", "rel"), ("control of all sounds", "control"), ("FD of all sounds", "FD")):
+        told(f"  {label}", *([row[what] for row in figures[system]] for system in (BASE, name)))
     return {"loudness": levels, "counted": counted, "pairs": pairs}
 
 
