@@ -134,7 +134,7 @@ class _Training:
             adapters = None if chosen is None else Adapters(config, chosen)
         if adapters is not None:
             measure_adapters(adapters, cache, [clip for cut in cuts for clip in cut])
-        self._objective = Objective(begun.base, adapters, settings.trains_base, settings.precision)
+        self._objective = Objective(begun.base, adapters, settings.trains_base, settings.precision, settings.ends)
         model, optimizer = accelerator.prepare(self._objective, adamw(self._objective, settings))
         self._model, self._optimizer = model, optimizer.optimizer
         self._rate, self._timed, self._seconds = 0.0, 0, 0.0

@@ -12,18 +12,27 @@ from ..flow import interpolate, target
 from ..mmaudio import MMAudio
 from .data import Batch
 from .nulls import instead
+from .settings import Ends
 
 
 class Objective(nn.Module):
-    """Base and adapters; the loss is the mean squared error of the velocity of the flow.
+    """Base and adapters; the loss is the mean squared error of the velocity of the flow, at the ends as `ends` says.
 
     For `precision` "bfloat16" a frozen base is brought into bfloat16, in which it computes, and adapters stay in
     float32; a base that is trained (`trains_base`) keeps float32 weights and computes under autocast.
     """
 
-    def __init__(self, base: MMAudio, adapters: Adapters | None, trains_base: bool, precision: Precision) -> None:
+    def __init__(
+        self,
+        base: MMAudio,
+        adapters: Adapters | None,
+        trains_base: bool,
+        precision: Precision,
+        ends: Ends | None = None,
+    ) -> None:
         super().__init__()
         self.base, self.adapters = base, adapters
+        self._ends = ends or Ends()
         self._autocasts = trains_base and precision == "bfloat16"
         constant = {"latent_mean", "latent_std", "empty_string_feat"}
         for name, values in base.named_parameters():
@@ -35,8 +44,8 @@ class Objective(nn.Module):
         if adapters is not None:
             adapters.requires_grad_(True)
 
-    def forward(self, batch: Batch) -> Tensor:
-        """The loss of each clip, (B,), float32."""
+    def forward(self, batch: Batch, even: bool = False) -> Tensor:
+        """The loss of each clip, (B,), float32; with `even`, its ends count as much as all else."""
         with torch.autocast(batch.data.device.type, torch.bfloat16, enabled=self._autocasts):
             base, keep = self.base, batch.keep
             data = base.normalize(batch.data)
@@ -49,8 +58,16 @@ class Objective(nn.Module):
             if self.adapters is not None and batch.found is not None:
                 conditions = self.adapters(conditions, batch.found, base.sync_pos_emb, keep)
             found = base.flow(interpolate(batch.noise, data, batch.t), batch.t, conditions)
-        losses: Tensor = (found.float() - target(batch.noise, data)).square().mean((1, 2))
+        errors = (found.float() - target(batch.noise, data)).square().mean(2)
+        losses: Tensor = errors.mean(1) if even else errors @ shares(self._ends, errors.shape[1]).to(errors)
         return losses
+
+
+def shares(ends: Ends, count: int) -> Tensor:
+    """(count,): what each of a clip's latents counts, 1 in all."""
+    from_end = torch.minimum(torch.arange(count), torch.arange(count).flip(0))
+    weights = torch.where(from_end < ends.latents, ends.weight, 1.0)
+    return weights / weights.sum()
 
 
 def _into_bfloat16(base: MMAudio) -> None:

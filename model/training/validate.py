@@ -41,7 +41,7 @@ class ValidationLoss:
         total = 0.0
         for size, batch in zip(self._sizes, batches(self._data, _Listed(self._plans), 0, False), strict=True):
             batch = batch.to(device)
-            total += size * float(mean(weighted(model(batch), batch.weight)))
+            total += size * float(mean(weighted(model(batch, even=True), batch.weight)))
         return total / self._count
 
 

@@ -29,9 +29,9 @@ from model.training.begin import (
     trained_on,
 )
 from model.training.data import VALIDATION, TrainingClips, batches, cuts_of, noise_seed
-from model.training.objective import Objective, weighted
+from model.training.objective import Objective, shares, weighted
 from model.training.order import BatchOrder, Plan, Steps
-from model.training.settings import Times
+from model.training.settings import Ends, Times
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +169,26 @@ def test_null_conditions_are_those_of_the_base(cache: FeatureCache) -> None:
     flow = base((1 - at) * batch.noise + at * x, clip, sync, text, batch.t)
     expected = (flow - (x - batch.noise)).square().mean((1, 2))
     assert torch.allclose(Objective(base, None, False, "float32")(batch), expected, rtol=1e-5)
+
+
+def test_the_ends_of_clips_count_as_the_settings_say(cache: FeatureCache) -> None:
+    assert shares(Ends(3.0, 2), 6).tolist() == pytest.approx([3 / 14, 3 / 14, 1 / 14, 1 / 14, 3 / 14, 3 / 14])
+    assert shares(Ends(), 5).tolist() == pytest.approx([0.2] * 5)
+    assert shares(Ends(7.0, 4), 5).tolist() == pytest.approx([0.2] * 5)  # all of them are ends
+
+    base = build_base("tiny", **TINY)
+    for values in base.parameters():
+        torch.nn.init.normal_(values, std=0.1)
+    batch = TrainingClips(cache, None, 2, 0.0, seed=1)[plan(0, 3)]
+    x = base.normalize(batch.data)
+    at = batch.t[:, None, None]
+    flow = base((1 - at) * batch.noise + at * x, batch.clip.float(), batch.sync.float(), batch.text.float(), batch.t)
+    errors = (flow - (x - batch.noise)).square().mean(2)
+    expected = (errors.sum(1) + 8 * (errors[:, 0] + errors[:, -1])) / (errors.shape[1] + 16)
+    objective = Objective(base, None, False, "float32", Ends(9.0, 1))
+    assert torch.allclose(objective(batch), expected, rtol=1e-5)
+    assert not torch.allclose(expected, errors.mean(1), rtol=1e-3)
+    assert torch.allclose(objective(batch, even=True), errors.mean(1), rtol=1e-5)
 
 
 def test_a_worker_reads_the_same_batches(cache: FeatureCache) -> None:

@@ -40,7 +40,6 @@ def test_adapters_are_learned_and_the_base_stays(cache: FeatureCache, base: Path
     assert tried == sorted(tried, reverse=True)
     assert (done.steps, done.new, done.validation) == (30, 30, {"validation_loss": tried[-1]})
     network = load_base(base)
-    adapters = load_adapters(run / "adapters.safetensors", network)
     assert not (run / "base.safetensors").exists()
     notes = adapter_notes(run / "adapters.safetensors")
     assert notes["base"] == base_hash(network)
@@ -48,12 +47,29 @@ def test_adapters_are_learned_and_the_base_stays(cache: FeatureCache, base: Path
     assert notes["facts"]["settings"] == settings(steps=30, validation={"every": 10}).values()
     assert notes["facts"]["encoders"]["audio"] == "codec 1-abc"
     # the file holds what was validated: the average
+    assert validated(cache, base, run) == pytest.approx(tried[-1], rel=1e-5)
+
+
+def validated(cache: FeatureCache, base: Path, run: Path) -> float:
+    """The validation loss of a run's adapters, all latents alike."""
+    network = load_base(base)
+    adapters = load_adapters(run / "adapters.safetensors", network)
     held_out = [clip for row in range(len(cache.cuts)) if row % 3 == 2 for clip in cache.clips_of(row)]
     data = TrainingClips(cache, adapters.config, 2, 0.0, seed=0)
     with torch.no_grad():
         objective = Objective(network, adapters, False, "float32")
         losses = torch.cat([objective(data[Plan(0, -1, (clip,), (1.0,))]) for clip in held_out])
-    assert losses.mean().item() == pytest.approx(tried[-1], rel=1e-5)
+    return losses.mean().item()
+
+
+def test_the_ends_of_clips_count_more_in_training_alone(cache: FeatureCache, base: Path, tmp_path: Path) -> None:
+    first: list[float] = []
+    for name, ends in (("even", {}), ("ends", {"weight": 9.0, "latents": 1})):
+        chosen = settings(steps=2, log_every=1, validation={"every": 2}, ends=ends)
+        done = train(cache, tmp_path / name, chosen, from_file(base, cache))
+        first.append(next(record["loss"] for record in curve(done.folder) if "loss" in record))
+        assert done.validation["validation_loss"] == pytest.approx(validated(cache, base, done.folder), rel=1e-5)
+    assert first[0] != pytest.approx(first[1], rel=1e-3)
 
 
 def test_adapters_standardize_by_the_videos_that_are_trained_on(
