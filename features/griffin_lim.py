@@ -1,7 +1,8 @@
 """Sound from mel spectrograms without a vocoder: amplitudes by non-negative least squares, phases by Griffin-Lim.
 
 The fast variant (Perraudin, Balazs & Søndergaard 2013, "A fast Griffin-Lim algorithm"), on the very frames of
-`features.mel`, so that a spectrogram of T frames gives T * hop samples.
+`features.mel`, so that a spectrogram of T frames gives T * hop samples. The frames at the ends reach beyond the sound,
+into its reflection, and so they do here: without it the last 10 ms of a clip are quieter by 3 dB, which joins let hear.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def amplitudes(log_mel: Tensor, mode: Mode) -> Tensor:
 
 
 class _Frames:
-    """The short-time Fourier transform of `features.mel` without its reflected ends, and its least-squares inverse."""
+    """The short-time Fourier transform of `features.mel`, reflected ends included, and its least-squares inverse."""
 
     def __init__(self, mode: Mode, count: int, device: torch.device) -> None:
         self._mode, self._count = MODES[mode], count
@@ -55,15 +56,17 @@ class _Frames:
         self._weight = self._overlapped(self._window.square()[:, None].expand(-1, count)).clamp_min(1e-3)
 
     def spectrum(self, signal: Tensor) -> Tensor:
-        """Padded signal (samples + 2 pad,) -> complex (bins, T)."""
+        """Samples (T * hop,) -> complex (bins, T); what is shorter than its reflection would be is met by silence."""
         window, mode = self._window, self._mode
-        return torch.stft(signal, mode.n_fft, mode.hop, window=window, center=False, return_complex=True)
+        way = "reflect" if len(signal) > mode.pad else "constant"
+        padded = F.pad(signal[None], (mode.pad, mode.pad), way)[0]
+        return torch.stft(padded, mode.n_fft, mode.hop, window=window, center=False, return_complex=True)
 
     def signal(self, spectrum: Tensor) -> Tensor:
-        """Complex (bins, T) -> the padded signal whose spectrum is nearest."""
-        return (
-            self._overlapped(torch.fft.irfft(spectrum, self._mode.n_fft, dim=0) * self._window[:, None]) / self._weight
-        )
+        """Complex (bins, T) -> the samples (T * hop,) whose spectrum is nearest."""
+        mode = self._mode
+        frames = torch.fft.irfft(spectrum, mode.n_fft, dim=0) * self._window[:, None]
+        return (self._overlapped(frames) / self._weight)[mode.pad : mode.pad + self._count * mode.hop]
 
     def _overlapped(self, frames: Tensor) -> Tensor:
         length = (self._count - 1) * self._mode.hop + self._mode.n_fft
@@ -77,7 +80,7 @@ def waveform(log_mel: Tensor, mode: Mode, iterations: int = ITERATIONS) -> Tenso
     Raises ValueError for another shape or type and for NaN or infinite values.
     """
     magnitude = amplitudes(log_mel, mode)
-    parameters, count = MODES[mode], magnitude.shape[1]
+    count = magnitude.shape[1]
     if not count:
         return magnitude.new_zeros(0)
     frames = _Frames(mode, count, magnitude.device)
@@ -89,5 +92,4 @@ def waveform(log_mel: Tensor, mode: Mode, iterations: int = ITERATIONS) -> Tenso
         consistent = frames.spectrum(frames.signal(estimate))
         ahead = consistent + MOMENTUM * (consistent - before)
         estimate, before = magnitude * ahead / ahead.abs().clamp_min(TINY), consistent
-    inner = frames.signal(estimate)[parameters.pad : parameters.pad + count * parameters.hop]
-    return inner.clamp(-1.0, 1.0)
+    return frames.signal(estimate).clamp(-1.0, 1.0)

@@ -7,7 +7,7 @@ then the single clips. A base learns from single clips and never sees the films 
 MMAudio's is trained on short videos: what it knew by heart, adapters could not improve. The cache's splits:
 
 - "clips": single clips, of which 40 are "clips-val": for the base;
-- "media": recordings, for the base and for adapters;
+- "media": recordings, for the base and for adapters (without `--media`, take it out of the settings' `splits`);
 - "train": films, of which four are "val": for adapters;
 - "test", "media-test": films and recordings that are measured.
 """

@@ -179,7 +179,8 @@ def run(options: argparse.Namespace) -> None:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
     if options.picture:
         every = {REFERENCE: [reference], **made}
-        draw(options.picture, {name: np.concatenate([one.about for one in seeds]) for name, seeds in every.items()})
+        about = {name: np.concatenate([one.about for one in seeds]) for name, seeds in every.items()}
+        draw(options.picture, {Path(name).parent.name or name: found for name, found in about.items()})
 
 
 def chosen(cache: FeatureCache, options: argparse.Namespace) -> Iterator[tuple[str, float]]:

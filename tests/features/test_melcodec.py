@@ -337,6 +337,19 @@ def test_a_tone_keeps_its_pitch_and_a_click_its_time(mode: Mode) -> None:
 
 
 @pytest.mark.parametrize("mode", BOTH)
+def test_the_ends_are_as_good_as_the_rest(mode: Mode) -> None:
+    rate, hop = MODES[mode].sample_rate, MODES[mode].hop
+    noises = 0.1 * torch.randn((16, rate // 2 // hop * hop), generator=torch.Generator().manual_seed(62))
+    spectra = mel_spectrogram(noises, mode)
+    found = torch.stack([waveform(one, mode) for one in spectra])
+    inside = found[:, rate // 10 : -rate // 10].square().mean()
+    for end in (found[:, : rate // 100], found[:, -rate // 100 :]):  # what meets at a join
+        assert abs(10 * (end.square().mean() / inside).log10()) < 0.8
+    errors = (mel_spectrogram(found, mode) - spectra).abs()
+    assert errors[:, :, [0, 1, -2, -1]].mean() < 1.2 * errors[:, :, 4:-4].mean()
+
+
+@pytest.mark.parametrize("mode", BOTH)
 def test_silence_stays_silent(mode: Mode) -> None:
     spectrum = mel_spectrogram(torch.zeros(1, 20_000), mode)[0]
     assert torch.equal(waveform(spectrum, mode), torch.zeros(20_000 // MODES[mode].hop * MODES[mode].hop))
