@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,7 +15,7 @@ from .options import next_command, refusing_in_one_line
 if TYPE_CHECKING:
     from features.cache import FeatureCache
     from features.encoders import Setup
-    from model.training import Outcome
+    from model.training import Outcome, Settings
 
 
 def train(
@@ -60,6 +61,8 @@ def train(
         trained = _trained(base, size, tune)
         chosen = load_settings(settings, trained=trained, steps=steps, batch=batch, seed=seed, precision=precision)
         cache, setup = _opened(source)
+        if settings is None:
+            chosen = _with_what_there_is(chosen, cache)
         where = chosen_device(device)
         begun = fresh(size, cache, chosen.seed) if size else from_file(_given(base), cache)
         seams = seam_trial(cache, setup, chosen.validation.split) if chosen.validation.every else None
@@ -75,6 +78,17 @@ def _trained(base: Path | None, size: str | None, tune: bool) -> str | None:
     if size is not None and tune:
         raise OSError("--tune is for adapters on a base; with --size the base alone is trained")
     return "base" if size is not None else "both" if tune else None
+
+
+def _with_what_there_is(usual: Settings, cache: FeatureCache) -> Settings:
+    """The usual settings, without validation where nothing is kept for it, as in a corpus of a few cuts; says so."""
+    from model.training.data import cuts_of
+
+    split = usual.validation.split
+    if cuts_of(cache, split, usual.require_video):
+        return usual
+    typer.echo(f"No validation: the split {split} has no cut with pictures.", err=True)
+    return replace(usual, validation=replace(usual.validation, every=0))
 
 
 def _given(base: Path | None) -> Path:

@@ -73,6 +73,21 @@ def test_a_corpus_has_its_features(cache: FeatureCache, tmp_path: Path) -> None:
     assert "several caches, name one of them: " in refusal(corpus.path, *usual)
 
 
+def test_a_corpus_of_two_cuts_is_trained_on_without_validation(tmp_path: Path) -> None:
+    small = cache_at(tmp_path / "cache", cuts=2)
+    assert "val" not in small.cuts.column("split").to_pylist()
+    usual = (small.path, "--size", "tiny", "--steps", "1", "--device", "cpu")
+    for _ in range(2):  # begun, and found done
+        done = typed(*usual, "--out", tmp_path / "run")
+        assert done.exit_code == 0, done.output
+        assert "No validation: the split val has no cut with pictures.\n" in done.stderr
+    own = tmp_path / "own.toml"
+    own.write_text(SHORT)  # who asks for it is told
+    assert "split val has no cut with pictures; set validation.every = 0" in refusal(
+        *usual, "--out", tmp_path / "other", "--settings", own
+    )
+
+
 def test_bad_input_is_refused_in_one_line(cache: FeatureCache, tmp_path: Path) -> None:
     base = base_at(tmp_path / "base.safetensors")
     out = ("--out", tmp_path / "run", "--device", "cpu")
