@@ -83,11 +83,12 @@ class Page:
 
     def visit(self, url: str) -> None:
         """Go to an address and wait until its page has loaded."""
-        for seen in (self._events, self.complaints, self.requested):
-            seen.clear()
-        self.call("Page.navigate", url=url)
-        while "Page.loadEventFired" not in self._events:
-            self._receive()
+        for address in ("about:blank", url):  # the page that is left may complain yet, of a server that is gone
+            for seen in (self._events, self.complaints, self.requested):
+                seen.clear()
+            self.call("Page.navigate", url=address)
+            while "Page.loadEventFired" not in self._events:
+                self._receive()
 
     def run(self, expression: str) -> Any:
         """The value of a JavaScript expression; a promise is waited for. An exception fails the test."""
@@ -148,7 +149,7 @@ class Page:
         elif method == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning", "assert"):
             self.complaints.append(str(params["args"]))
         elif method == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
-            self.complaints.append(params["entry"]["text"])
+            self.complaints.append(f"{params['entry']['text']} {params['entry'].get('url', '')}".rstrip())
         elif method == "Network.requestWillBeSent":
             self.requested.append(params["request"]["url"])
 
