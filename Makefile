@@ -36,7 +36,7 @@ test: $(VENV)/.dev browser
 	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadgroup $(ARGS)
 
 bench-curate bench-panns bench-cascade bench-quality bench-duplicates bench-annotate bench-proxies bench-frames bench-cache bench-fd bench-adapters bench-sampling bench-seams bench-hears bench-review: bench-%: $(VENV)/.dev
-	$(BIN)/python tests/bench/$*.py $(ARGS)
+	$(BIN)/python -m tests.bench.$* $(ARGS)
 
 clean:
 	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from curation.kept import active_recipe
-from curation.steps import StepCallback
+from curation.detectors.score_store import active_recipe
+from curation.runner.progress import StepCallback
 from manifests.labels import load_labels
 from manifests.lock import exclusive
 from manifests.records import Annotation, Stretch, Task, Verdict
@@ -17,7 +17,6 @@ from manifests.verdicts import record
 
 from .agreement.answers import collect
 from .agreement.gold import known_answers
-from .client import Server
 from .consensus import (
     Conflict,
     Incomplete,
@@ -29,8 +28,9 @@ from .consensus import (
     new_verdicts,
     window_of,
 )
+from .labelstudio.client import Server
 from .push import Delivery, deliver
-from .routing import Candidate, inside, span_tasks
+from .tasks.routing import Candidate, inside, span_tasks
 
 
 @dataclass(frozen=True)

@@ -15,19 +15,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from curation.evidence import write_annotator_events
-from curation.steps import Step, StepCallback
+from curation.decision.human_evidence import write_annotator_events
+from curation.runner.progress import Step, StepCallback
 from manifests.annotations import latest_versions
 from manifests.files import write_beside
 from manifests.lock import exclusive
 from manifests.records import Annotation, Task
 from manifests.store import Corpus
 
-from .answers import annotation_of, named
-from .client import PAGE, Project, Server
-from .page import Variant
-from .projects import check_page, kind_of, our_projects
-from .projects import mark as mark_of
+from .labelstudio.client import PAGE, Project, Server
+from .labelstudio.page import Variant
+from .labelstudio.parse import annotation_of, named
+from .labelstudio.projects import check_page, kind_of, our_projects
+from .labelstudio.projects import mark as mark_of
 from .server import ServerError
 
 OVERLAP = timedelta(seconds=10)  # tasks that changed while the last pull ran are looked at again

@@ -12,20 +12,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from curation.kept import active_recipe
-from curation.steps import Step, StepCallback
+from curation.detectors.score_store import active_recipe
+from curation.runner.progress import Step, StepCallback
 from manifests.lock import exclusive
 from manifests.recipe import Recipe
 from manifests.records import Task
 from manifests.schema import CorpusError
 from manifests.store import Corpus
 
-from .client import Server, Unanswered
-from .payload import LOCAL_FILES, payload
-from .projects import Kind, find_or_create, kind_of
-from .proxies import Problem, Window, make_proxies, proxies_folder, stray_links
-from .routing import Routing, plan_round
+from .labelstudio.client import Server, Unanswered
+from .labelstudio.payload import LOCAL_FILES, payload
+from .labelstudio.projects import Kind, find_or_create, kind_of
 from .server import ServerError
+from .tasks.proxies import Problem, Window, make_proxies, proxies_folder, stray_links
+from .tasks.routing import Routing, plan_round
 
 BATCH = 250  # tasks of one import: one that is refused takes few others with it
 PATIENCE_SECONDS = 60.0  # how long a server may fail to answer before the run gives up

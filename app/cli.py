@@ -9,12 +9,12 @@ from typing import Annotated
 
 import typer
 
-from .annotate import annotate
-from .features import features
-from .generate import generate
-from .options import FAULTS, CorpusOption, WorkersOption, next_command, refusing_in_one_line
-from .review_command import review
-from .train import train
+from .commands.annotate import annotate
+from .commands.features import features
+from .commands.generate import generate
+from .commands.review import review
+from .commands.train import train
+from .terminal.options import FAULTS, CorpusOption, WorkersOption, next_command, refusing_in_one_line
 
 cli = typer.Typer(
     name="lpse",
@@ -52,14 +52,14 @@ def curate(
 
 
 def _curate(sources: Sequence[Path], corpus: Path, recipe: str, workers: int | None, retry: bool) -> None:
-    from curation.ingest import located
-    from curation.pipeline import check_detectors, default_workers
-    from curation.pipeline import curate as run
+    from curation.ingest.folders import located
+    from curation.pipeline.curate import check_detectors, default_workers
+    from curation.pipeline.curate import curate as run
     from manifests.recipe import load_recipe
     from manifests.store import Corpus
 
-    from .progress import StepBars
-    from .summary import show_summary
+    from .terminal.progress import StepBars
+    from .terminal.tables import show_summary
 
     chosen = load_recipe(recipe)
     known = Corpus.open(corpus) if (corpus / "corpus.toml").exists() else None
@@ -85,13 +85,13 @@ def replay(
     Example: lpse replay --corpus corpus/ --recipe strict.toml
     """
     with refusing_in_one_line():
-        from curation.pipeline import default_workers
-        from curation.pipeline import replay as run
+        from curation.pipeline.curate import default_workers
+        from curation.pipeline.curate import replay as run
         from manifests.recipe import load_recipe
         from manifests.store import Corpus
 
-        from .progress import StepBars
-        from .summary import show_needs, show_summary
+        from .terminal.progress import StepBars
+        from .terminal.tables import show_needs, show_summary
 
         chosen = load_recipe(recipe)
         opened = Corpus.open(corpus)
@@ -128,8 +128,8 @@ def extract(
         from manifests.recipe import load_recipe
         from manifests.store import Corpus
 
-        from .features import chosen_device, show_extraction, workers_for
-        from .progress import StepBars
+        from .commands.features import chosen_device, show_extraction, workers_for
+        from .terminal.progress import StepBars
 
         opened = Corpus.open(corpus)
         chosen = load_recipe(recipe) if recipe else None
@@ -166,13 +166,13 @@ def refit(
     with refusing_in_one_line():
         from curation.refit import NAMES as INDEXES
         from curation.refit import refit as run
-        from features.fitting import NAMES as CODECS
-        from features.fitting import refit as run_codec
+        from features.codec_fit import NAMES as CODECS
+        from features.codec_fit import refit as run_codec
         from manifests.recipe import load_recipe
         from manifests.schema import CorpusError
         from manifests.store import Corpus
 
-        from .progress import StepBars, simple_bar
+        from .terminal.progress import StepBars, simple_bar
 
         chosen = load_recipe(recipe)
         opened = Corpus.open(corpus)
@@ -207,11 +207,11 @@ def report(
 
 
 def _report(corpus: Path, out: Path | None = None) -> Path:
-    from annotation.windows import predicted
+    from annotation.tasks.windows import predicted
     from manifests.store import Corpus
 
-    from .progress import simple_bar
     from .report import write_report
+    from .terminal.progress import simple_bar
 
     opened = Corpus.open(corpus)
     with simple_bar("report") as told:
@@ -226,7 +226,7 @@ def validate(corpus: CorpusOption) -> None:
     Example: lpse validate --corpus corpus/
     """
     with refusing_in_one_line():
-        from features.caches import cache_faults
+        from features.cache.of_corpus import cache_faults
         from manifests.store import Corpus
         from manifests.validate import validate as check
 
@@ -252,7 +252,7 @@ def doctor(
     with refusing_in_one_line():
         from manifests.recipe import load_recipe
 
-        from .doctor import examine
+        from .commands.doctor import examine
 
         if not examine(load_recipe(recipe)):
             raise typer.Exit(FAULTS)
@@ -272,7 +272,7 @@ def demo(
     with refusing_in_one_line():
         from rich.console import Console
 
-        from .demo import run_demo
+        from .commands.demo import run_demo
 
         def curated(sources: Sequence[Path], corpus: Path) -> None:
             _curate(sources, corpus, "default", workers, retry=False)

@@ -17,12 +17,12 @@ from manifests.records import Recording
 from manifests.schema import CorpusError
 from manifests.store import Corpus
 
-from .copies import fit_name, update_index
 from .detectors import Setup, spec
-from .duplicates.prints import KINDS
-from .hearing import with_sound
-from .kept import setup_of
+from .detectors.score_store import setup_of
+from .duplicates.corpus_index import fit_name, update_index
+from .duplicates.fingerprint import KINDS
 from .media import MediaError, audio_span, resampled
+from .pipeline.coverage import with_sound
 
 DUPLICATES = "duplicates"
 INT8 = {"panns_clip-int8": "panns_clip", "panns_frame-int8": "panns_frame"}

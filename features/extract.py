@@ -14,12 +14,12 @@ from typing import Any
 import pyarrow.compute as pc
 import torch
 
-from curation.hearing import STALL_SECONDS
-from curation.kept import active_recipe, setup_of
+from curation.detectors.score_store import active_recipe, setup_of
 from curation.media import MediaError
+from curation.pipeline.coverage import STALL_SECONDS
 from curation.runner import Item, Progress
-from curation.steps import Step, StepCallback, teller
-from curation.work import WorkLog
+from curation.runner.ledgered import WorkLog
+from curation.runner.progress import Step, StepCallback, teller
 from manifests.identity import digest
 from manifests.ledger import Ledger
 from manifests.recipe import Recipe
@@ -43,11 +43,11 @@ from .cache import (
     write_index,
 )
 from .cache.index import find_cuts, read_index
-from .caches import FOLDER
-from .cutting import CPU_WINDOWS, GPU_WINDOWS, Encoders, Place, features_of
+from .cache.of_corpus import FOLDER
+from .codec_fit import NAMES as FITTED
+from .codec_fit import fit_missing
+from .encode import CPU_WINDOWS, GPU_WINDOWS, Encoders, Place, features_of
 from .encoders import CLIP_SECONDS, Precision, Setup, open_encoder, spec
-from .fitting import NAMES as FITTED
-from .fitting import fit_missing
 from .plan import Wanted, wanted_cuts
 
 STAGE = "extract"

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import pyarrow.compute as pc
 
 from curation.detectors import Setup
-from curation.kept import load_scores
-from curation.splits import Split, family, split_of
+from curation.detectors.score_store import load_scores
+from curation.release.splits import Split, family, split_of
 from manifests.annotations import latest_versions
 from manifests.recipe import Recipe
 from manifests.records import Annotation, Cut, Duplicate, Recording

@@ -13,10 +13,8 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from .store import Corpus
+from .store import Corpus
 
 
 def fits_folder(corpus: Corpus) -> Path:
@@ -76,8 +74,3 @@ def prune_fits(corpus: Corpus, name: str) -> None:
     for folder in fits_folder(corpus).glob(f"{name}-*"):
         if folder not in used:
             shutil.rmtree(folder)
-
-
-def unfinished(corpus: Corpus) -> Iterator[Path]:
-    """Folders that writers of fits left, or are writing now."""
-    yield from sorted(path for path in fits_folder(corpus).glob(".*.tmp"))

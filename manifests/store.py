@@ -27,7 +27,6 @@ import pyarrow.dataset as ds
 import tomli_w
 
 from .files import leftovers, live_parts, remove_dead_parts, stamp, write_beside, write_next_part
-from .fits import unfinished
 from .lock import exclusive
 from .parquet import open_parquet, write_parquet
 from .schema import (
@@ -253,7 +252,7 @@ class Corpus:
         """Temporary files that writers left, or are writing now."""
         yield from (path for path in leftovers(self.path) if path.parent == self.path)
         yield from leftovers(self.path / "manifests", self.path / "ledger")
-        yield from unfinished(self)
+        yield from sorted((self.path / "fits").glob(".*.tmp"))
 
     @property
     def _settings_path(self) -> Path:

@@ -12,12 +12,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # read by PyTorch when it is firs
 
 import numpy as np
 import pytest
-from browser import Page
 from numpy.typing import NDArray
 
 from curation.media import write_media
+from tests.support.browser import Page
 
 Sound = Callable[..., Path]
+pytest_plugins = ["tests.support.review_corpus"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

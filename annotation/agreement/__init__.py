@@ -4,8 +4,8 @@
 """
 
 from .figures import Agreement, Figure, agreement_table, read_agreement
-from .library import AgreementUnavailable
 from .measure import measure_agreement
+from .optional_imports import AgreementUnavailable
 
 __all__ = [
     "Agreement",

@@ -16,7 +16,7 @@ from manifests.verdicts import KNOWN
 from .answers import Answers
 from .bootstrap import Bootstrap, ratio
 from .figures import Estimate, Measure
-from .library import library
+from .optional_imports import library
 from .regions import Marks, marks, overlap
 
 

@@ -13,11 +13,11 @@ from .ac1 import ac1, observed
 from .alpha import alpha
 from .answers import Answers, collect
 from .bootstrap import Bootstrap
+from .effort import acceptance, times
 from .figures import About, Agreement, Estimate, Figure, Group, Measure
 from .gold import against_gold, known_answers
 from .pairs import count_matrix, kappas
 from .regions import agreement_of_regions
-from .work import acceptance, times
 
 Category = TypeVar("Category", bound=Hashable)
 By = Mapping[str, Mapping[str, Annotation]]

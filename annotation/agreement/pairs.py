@@ -11,7 +11,7 @@ import numpy as np
 from .alpha import ONE_CATEGORY
 from .bootstrap import Floats
 from .figures import Estimate
-from .library import library
+from .optional_imports import library
 
 Category = TypeVar("Category", bound=Hashable)
 Ratings = Mapping[str, Mapping[str, Category]]

@@ -19,7 +19,7 @@ from manifests.time import Segment, Timeline, from_ms, to_ms
 
 from .bootstrap import Bootstrap, Floats, ratio
 from .figures import Estimate, Measure
-from .library import library
+from .optional_imports import library
 from .pairs import pairs_of
 
 SEGMENT_MS = 1000

@@ -10,7 +10,7 @@ from annotation.agreement import Agreement, AgreementUnavailable, Figure, measur
 from annotation.agreement.figures import About, Group, Measure
 from manifests.store import Corpus
 
-from .agreement_words import (
+from ..display.agreement_text import (
     GROUPS,
     REGION_MEASURES,
     RELIABLE,
@@ -26,7 +26,7 @@ from .agreement_words import (
     topics,
     with_interval,
 )
-from .words import plural
+from ..display.text import plural
 
 SHADES = 5  # of a kappa from 0 to 1
 

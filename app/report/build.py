@@ -11,12 +11,12 @@ from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-from curation.account import DECISIONS, FATES
+from curation.catalog.accounting import DECISIONS, FATES
 from manifests.files import write_beside
 from manifests.labels import load_labels
 from manifests.store import Corpus
 
-from . import words
+from ..display import text as words
 from .agreement import AgreementView, gather_agreement
 from .previews import Previews, Sound, encode_previews, picture
 from .recording import FLOOR_DBFS

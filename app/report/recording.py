@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.detectors import ModelUnavailable, Setup
-from curation.kept import load_scores
-from curation.lanes import Lanes, lanes
+from curation.detectors.score_store import load_scores
 from manifests.recipe import Recipe
 from manifests.records import Cut, Drop, Event, Recording, Source
 from manifests.schema import CorpusError
@@ -21,7 +20,8 @@ from manifests.store import Corpus
 from manifests.time import Segment
 from manifests.uris import resolve
 
-from .words import clock, file_name, place, plain
+from ..display.lanes import Lanes, lanes
+from ..display.text import clock, file_name, place, plain
 
 COLUMNS = 2048  # of a lane: about the pixels of a wide screen
 FLOOR_DBFS = -100.0  # the lower edge of the level's lane

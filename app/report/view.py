@@ -7,17 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
-from curation.account import CorpusAccount, corpus_account
+from curation.catalog.accounting import CorpusAccount, corpus_account
 from curation.detectors import ModelUnavailable, Setup, spec
-from curation.kept import setup_of
+from curation.detectors.score_store import setup_of
 from manifests.recipe import Recipe, RecipeError, parse_recipe
 from manifests.records import Cut, Drop, Event, Recording, Source
 from manifests.schema import CorpusError
 from manifests.store import Corpus
 
-from .bars import Bars, cut_bars, quality_bars
+from ..display.text import file_name, place, plain
+from .histograms import Bars, cut_bars, quality_bars
 from .recording import RecordingView, view_recording
-from .words import file_name, place, plain
 
 LISTED_DROPS = 1_000
 

@@ -2,7 +2,7 @@
 
 /lpse/media/ID    the recording's file, or its copy where a browser cannot play the file; with ranges
 /lpse/ready/ID    whether that can be played yet, as JSON; asking has the copy made where one is needed
-/lpse/sight/ID    wave and spectrum of a stretch, `curation.spectrogram`'s columns as bytes
+/lpse/sight/ID    wave and spectrum of a stretch, `app.display.spectrogram`'s columns as bytes
 /lpse/lanes/ID    what the detectors heard, `inspecting.lanes_as_bytes`
 
 A recording's id is all that an address can name. Whoever asks must have reached this machine by its own name and not
@@ -19,13 +19,13 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from curation.spectrogram import BYTES
 from manifests.schema import CorpusError
 from manifests.store import Corpus
 from manifests.time import from_ms, to_ms
 
-from .inspecting import lanes_as_bytes
+from ..display.spectrogram import BYTES
 from .places import NotHere, Places, Sighted, Waiting
+from .player_data import lanes_as_bytes
 from .serve import LOOPBACK_NAMES
 
 MAX_COLUMNS = 4096

@@ -1,7 +1,7 @@
 """Where a recording's sound and picture are, and the copies and overviews that are made of them on demand.
 
 corpus/proxies/review/<2 letters>/<recording>-v1.m4a, .mp4    a copy of what browsers cannot play
-corpus/proxies/review/<2 letters>/<recording>-v1.npy          its wave and spectrum, `curation.spectrogram`
+corpus/proxies/review/<2 letters>/<recording>-v1.npy          its wave and spectrum, `app.display.spectrogram`
 
 They can be deleted and come back.
 """
@@ -20,12 +20,13 @@ import numpy as np
 import pyarrow.compute as pc
 
 from curation.media import MediaError, write_proxies
-from curation.spectrogram import COLUMN_SECONDS, Columns, fine_columns, pooled_columns, sound_columns
 from manifests.files import write_beside
 from manifests.records import Recording, Source
 from manifests.store import Corpus
 from manifests.time import Segment
 from manifests.uris import OutsideRoot, resolve
+
+from ..display.spectrogram import COLUMN_SECONDS, Columns, fine_columns, pooled_columns, sound_columns
 
 _ID = re.compile(r"[A-Za-z0-9_]{1,64}")
 # What browsers play of each container: the type to name it by, sound codecs, picture codecs.

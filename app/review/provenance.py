@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from curation.detectors import ModelUnavailable, spec
-from curation.kept import setup_of
+from curation.detectors.score_store import setup_of
 from manifests.recipe import Recipe
 from manifests.records import Measured, Recording, Source
 from manifests.store import Corpus
 from manifests.verdicts import current
 
-from ..report.words import place, plain, visible
+from ..display.text import place, plain, visible
 
 if TYPE_CHECKING:
-    from curation.review import Situation
+    from annotation.review import Situation
 
 
 def history(situation: Situation, author: str) -> list[dict[str, Any]]:

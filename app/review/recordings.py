@@ -11,7 +11,7 @@ from manifests.records import Recording, Source
 from manifests.store import Corpus
 from manifests.time import to_ms
 
-from ..report.words import file_name, place, visible
+from ..display.text import file_name, place, visible
 
 FOUND = 50  # recordings that a search shows
 

@@ -206,8 +206,8 @@ def _own_names() -> set[str]:
 def _warm_up(corpus: Corpus) -> None:
     """Import what pages need and read the tables, so that no visitor waits for either."""
     try:
-        from curation.filters import Filter
-        from curation.query import finder_of
+        from curation.catalog.catalog import finder_of
+        from curation.catalog.filters import Filter
 
         from .pages import browse, overview  # noqa: F401
 

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import streamlit as st
 
-from curation.query import Finder, finder_of
+from curation.catalog.catalog import Finder, finder_of
 from manifests.store import Corpus
 
 from .parts import name_keeper

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from ..weights import ModelUnavailable, Setup
+from ..backends.weights import ModelUnavailable, Setup
 from .base import Block, Blocker, Detector, DetectorSpec, NativeDetector
 
 _DETECTORS = {
@@ -20,7 +20,7 @@ _DETECTORS = {
     "yamnet": ("yamnet", "Yamnet"),
     "panns_clip": ("panns.clip", "PannsClip"),
     "panns_frame": ("panns.frame", "PannsFrame"),
-    "pyannote": ("pyannote", "Pyannote"),
+    "pyannote": ("pyannote.detector", "Pyannote"),
 }
 # those whose weights the user brings: their functions take the setup
 BROUGHT = frozenset({"panns_clip", "panns_frame", "pyannote"})
@@ -55,7 +55,7 @@ def _module(name: str) -> Any:
 
 def spec(name: str, setup: Setup = NOTHING) -> DetectorSpec:
     """What the detector is. Raises ModelUnavailable, with how to get it, when it cannot run here."""
-    module = import_module("..picture", __name__) if name == PICTURE else _module(name)
+    module = import_module(".picture.detector", __name__) if name == PICTURE else _module(name)
     found: DetectorSpec = module.spec(setup) if name in BROUGHT else module.spec()
     return found
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from manifests.scores import FrameScores
 
-from ..weights import ModelUnavailable, packaged_file, weights_hash
+from ..backends.weights import ModelUnavailable, packaged_file, weights_hash
 from .base import Block, BlockPlan, DetectorSpec
 
 RATE, HOP, WINDOW = 16_000, 160, 400

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from manifests.scores import FrameScores
 
-from ..weights import packaged_file, weights_hash
+from ..backends.onnx import open_session
+from ..backends.weights import packaged_file, weights_hash
 from .base import Block, BlockPlan, DetectorSpec
-from .onnx_session import open_session
 
 RATE, FRAME, CONTEXT, FRAMES_A_BLOCK = 16_000, 512, 64, 512
 

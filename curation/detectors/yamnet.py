@@ -18,9 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from manifests.scores import FrameScores, Tags
 
-from ..weights import packaged_file, weights_hash
+from ..backends.onnx import open_session
+from ..backends.weights import packaged_file, weights_hash
 from .base import Block, BlockPlan, DetectorSpec
-from .onnx_session import open_session
 
 RATE, MEL_HOP, MEL_WINDOW, FFT, BANDS = 16_000, 160, 400, 512, 64
 PATCH, PATCH_HOP = 96, 48  # log-mel frames

@@ -6,11 +6,11 @@ findable on disk, `search.py` and `align.py` turn new ones into matches, `groups
 
 from .align import BOUNDS, Bounds, Match
 from .audio import RATE, AudioPrinter
+from .fingerprint import Kind, Print, new_print, version
 from .groups import DuplicateRow, Rule, copied_time, duplicates
 from .index import Index, open_index, write_index
 from .merge import merge_indexes, to_merge
 from .picture import FPS, SIZE, PicturePrinter
-from .prints import Kind, Print, new_print, version
 from .search import find_matches
 
 __all__ = [

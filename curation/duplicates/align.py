@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .prints import SIGN_MASK, SIGNS, SPECS, Kind, Print
+from .fingerprint import SIGN_MASK, SIGNS, SPECS, Kind, Print
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from .prints import SIGNS, pack
+from .fingerprint import SIGNS, pack
 
 RATE = 16_000
 _INNER_RATE = RATE // 2

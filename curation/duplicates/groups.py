@@ -11,7 +11,7 @@ from typing import Any
 from manifests.time import Segment, Timeline
 
 from .align import Match
-from .prints import Kind
+from .fingerprint import Kind
 
 _NOISE_SECONDS = 1e-9
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from manifests.files import write_beside
 
-from .prints import KINDS, Kind, Print, short_hash, signs
+from .fingerprint import KINDS, Kind, Print, short_hash, signs
 
 FORMAT = 1
 SAMPLING = 4

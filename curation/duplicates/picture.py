@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from .prints import pack
+from .fingerprint import pack
 
 FPS = 8
 SIZE = (160, 90)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .align import BOUNDS, Bounds, Match, align
+from .fingerprint import SIGNS, WEAK, Kind, Print, short_hash, signs, weak_signs
 from .index import Index, Item, check_signs, key_of, sampled, spread
-from .prints import SIGNS, WEAK, Kind, Print, short_hash, signs, weak_signs
 
 MOST_POSTINGS = 64
 """A word that more stretches share is looked up in this many of them: a common hum costs no more than a rare one."""

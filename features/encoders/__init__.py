@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from curation.weights import ModelUnavailable, Setup
+from curation.backends.weights import ModelUnavailable, Setup
 
 from .base import CLIP_SECONDS, AudioEncoder, EncoderSpec, PictureEncoder, Pictures, Stream, TextEncoder
 from .precision import Precision

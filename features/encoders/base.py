@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from curation.weights import weights_hash
+from curation.backends.weights import weights_hash
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from curation.weights import Setup
+from curation.backends.weights import Setup
 
-from ..clip_weights import VISION, load_vision, weights_file
 from .base import CLIP_SECONDS, EncoderSpec, Pictures, weights_version
+from .networks.clip import VISION, load_vision, weights_file
 from .precision import Precision, in_precision, place
 
 if TYPE_CHECKING:

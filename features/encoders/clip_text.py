@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from curation.weights import Setup
+from curation.backends.weights import Setup
 
-from ..clip_tokens import CaptionTokens
-from ..clip_weights import SOURCE, TEXT, load_text, weights_file
 from .base import EncoderSpec, weights_version
+from .networks.clip import SOURCE, TEXT, load_text, weights_file
+from .networks.clip_tokens import CaptionTokens
 from .precision import Precision, in_precision, place
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from curation.weights import Setup, packaged_file
+from curation.backends.weights import Setup, packaged_file
 
 from .base import EncoderSpec, Pictures, check_pictures, weights_version
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..mel import MODES, Mode
+from ..audio.mel import MODES, Mode
 from .base import CLIP_SECONDS, EncoderSpec
 
 FRAMES = 2

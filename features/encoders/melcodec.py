@@ -1,8 +1,8 @@
 """An audio codec that needs no download: log-mel spectra in principal components, and back by phase reconstruction.
 
-Two successive frames of `features.mel.mel_spectrogram` (80 or 128 bands) make a vector of 160 or 256 values. Its first
-20 or 40 principal components, each divided by its standard deviation, are a latent: as many and as often as those of
-MMAudio's autoencoders, with about zero mean and unit variance each. A codec is a fit, made of a frozen list of cuts and
+Two successive frames of `features.audio.mel.mel_spectrogram` (80 or 128 bands) make a vector of 160 or 256 values. Its
+first 20 or 40 principal components, each divided by its standard deviation, are a latent: as many and as often as those
+of MMAudio's autoencoders, with about zero mean and unit variance each. A codec is a fit, made of a frozen list of cuts and
 kept as one file. It adds no noise: the standard deviation it gives is zero, and a sample of a latent is its mean.
 """
 
@@ -17,11 +17,11 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from curation.weights import ModelUnavailable, Setup
+from curation.backends.weights import ModelUnavailable, Setup
 from manifests.files import write_beside
 
-from ..griffin_lim import waveform as sound_of
-from ..mel import MODES, MelMode, Mode, mel_spectrogram
+from ..audio.griffin_lim import waveform as sound_of
+from ..audio.mel import MODES, MelMode, Mode, mel_spectrogram
 from .base import EncoderSpec
 from .latents import FRAMES, latent_spec
 

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from curation.weights import ModelUnavailable, Setup, packaged_file
+from curation.backends.weights import ModelUnavailable, Setup, packaged_file
 
 from .base import EncoderSpec, weights_version
 

@@ -39,7 +39,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from curation.weights import Setup
+from curation.backends.weights import Setup
 
 from .base import EncoderSpec, Pictures, check_pictures
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from curation.weights import Setup
+from curation.backends.weights import Setup
 
-from ..synchformer import SIDE, STEPS, STRIDE, WINDOW, load_synchformer
 from .base import CLIP_SECONDS, EncoderSpec, Pictures, weights_version
+from .networks.synchformer import SIDE, STEPS, STRIDE, WINDOW, load_synchformer
 from .precision import Precision, in_precision, place
 
 NAME = "synchformer"

@@ -9,12 +9,12 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from curation.weights import Setup
+from curation.backends.weights import Setup
 
-from ..autoencoder import SHAPES, load_vae
-from ..mel import Mode, mel_spectrogram
+from ..audio.mel import Mode, mel_spectrogram
 from .base import EncoderSpec, weights_version
 from .latents import latent_spec
+from .networks.autoencoder import SHAPES, load_vae
 
 CODE = 1
 

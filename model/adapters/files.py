@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from features.released import fill, layout_of, read_tensors
+from features.encoders.networks.released import fill, layout_of, read_tensors
 
 from ..errors import ModelError
 from ..mmaudio import MMAudio, base_hash

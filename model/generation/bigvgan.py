@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from curation.weights import ModelUnavailable, Setup
-from features.mel import MODES, Mode
+from curation.backends.weights import ModelUnavailable, Setup
+from features.audio.mel import MODES, Mode
 
 INSTALL = "pip install --no-deps bigvgan==2.4.1"
 

@@ -16,9 +16,9 @@ from ..adapters import Adapters, Keep, Whole, globals_of
 from ..errors import ModelError
 from ..mmaudio import Conditions, MMAudio
 from ..sampling import GUIDANCE, STEPS, Flow, fast_flow, no_conditions, sample
-from .looking import Looked
 from .noise import clip_noises
 from .plan import Clip, Plan
+from .video_features import Looked
 
 Told = Callable[[float], None]
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from curation.kept import setup_of
+from curation.detectors.score_store import setup_of
 from curation.media import SOUND_CODECS, MediaError, check_sound_onto, sound_onto
-from curation.steps import Step, StepCallback
+from curation.runner.progress import Step, StepCallback
 from features.cache import FeatureCache
-from features.caches import FOLDER
-from features.cutting import CPU_WINDOWS, GPU_WINDOWS
+from features.cache.of_corpus import FOLDER
+from features.encode import CPU_WINDOWS, GPU_WINDOWS
 from features.encoders import EncoderSpec, Precision, Setup, open_encoder, spec
 from features.extract import agreed_recipe, cache_name, cache_spec
 from manifests.recipe import Recipe
@@ -28,12 +28,12 @@ from ..adapters import load_adapters
 from ..mmaudio import load_base
 from .cached import CachedCut
 from .clips import ClipSampler, Sampling, check_fit
-from .film import Film, find_film
-from .looking import Looked, look
 from .plan import CannotGenerate, Plan, Stitch, plan_of
-from .sound import write_wav
+from .source import Film, find_film
 from .stitch import joined, joined_latents
+from .video_features import Looked, look
 from .vocoder import Vocoder, open_vocoder
+from .wav import write_wav
 
 if TYPE_CHECKING:
     import numpy as np

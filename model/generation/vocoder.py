@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from curation.weights import ModelUnavailable, Setup
+from curation.backends.weights import ModelUnavailable, Setup
+from features.audio.mel import Mode
 from features.encoders import EncoderSpec, open_encoder
-from features.mel import Mode
 
 from ..errors import ModelError
 from .stitch import Law

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from curation.backends.weights import packaged_file, weights_hash
 from curation.media import resampled
-from curation.weights import packaged_file, weights_hash
 
 CODE = 1
 SAMPLE_RATE, FRAME, HOP, BANDS = 44_100, 2048, 1024, 96

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.measures import integrated_loudness
+from curation.decision.measures import integrated_loudness
 from curation.media import MomentaryLoudness
 
 WINDOW_SECONDS = 0.4  # of a momentary block

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from features.released import fill, layout_of, read_tensors
+from features.encoders.networks.released import fill, layout_of, read_tensors
 
 from ..errors import ModelError
 from ..tensorfiles import read_notes, write_tensors

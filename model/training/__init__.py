@@ -4,7 +4,7 @@ Every step is a function of the settings, the features and its number, so a trai
 same weights, and several processes come to what one would.
 """
 
-from .begin import Begun, fresh, from_file
+from .initial import Begun, fresh, from_file
 from .loop import Outcome, train
 from .settings import Settings, load_settings, parse_settings
 from .validate import Seams

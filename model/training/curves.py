@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from curation.matplotlib_folder import matplotlib_elsewhere
+from curation.backends.matplotlib_home import matplotlib_elsewhere
 from manifests.files import write_beside
 
-from .folder import CURVES, Record
+from .run_folder import CURVES, Record
 
 _SMOOTHED = 0.9  # of the loss, which jumps from batch to batch
 

@@ -21,8 +21,8 @@ from manifests.identity import digest
 
 from ..adapters import AdapterConfig, Globals, Keep, Whole, globals_of
 from ..flow import sample_times
-from .nulls import draw_keep
-from .order import Plan
+from .batching import Plan
+from .condition_dropout import draw_keep
 from .settings import Times
 
 VALIDATION = -1

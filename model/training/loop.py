@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from curation.steps import Step, StepCallback
+from curation.runner.progress import Step, StepCallback
 from features.cache import FeatureCache
 from features.encoders import Setup
 from manifests.lock import exclusive
@@ -22,16 +22,17 @@ from manifests.lock import exclusive
 from ..adapters import Adapters, save_adapters
 from ..errors import ModelError
 from ..mmaudio import MMAudio, base_hash, save_base
-from . import checkpoint, folder
-from .begin import ENCODERS, Begun, encoders_of, measure, measure_adapters
+from . import checkpoint
+from . import run_folder as folder
+from .batching import BatchOrder, Steps
 from .checkpoint import State, averaged_weights
 from .curves import draw_curves
 from .data import Batch, TrainingClips, batches, cuts_of
 from .ema import WeightAverage
-from .faults import bad_batch, clips_in, naming_memory
+from .initial import ENCODERS, Begun, encoders_of, measure, measure_adapters
+from .nonfinite import bad_batch, clips_in, naming_memory
 from .objective import Objective, trainable, weighted
 from .optimizer import adamw, set_rates
-from .order import BatchOrder, Steps
 from .schedule import factor
 from .settings import Settings
 from .stopping import Stopping

@@ -10,8 +10,8 @@ from features.encoders import Precision
 from ..adapters import Adapters
 from ..flow import interpolate, target
 from ..mmaudio import MMAudio
+from .condition_dropout import instead
 from .data import Batch
-from .nulls import instead
 from .settings import Ends
 
 

@@ -11,9 +11,9 @@ from torch.utils.data import Sampler
 
 from ..adapters import Adapters
 from ..mmaudio import MMAudio
+from .batching import Plan, shared
 from .data import VALIDATION, TrainingClips, batches
 from .objective import weighted
-from .order import Plan, shared
 
 Seams = Callable[[MMAudio, Adapters | None], Mapping[str, float]]
 """Measures joins that the averaged weights make; every process calls it, at the same time."""

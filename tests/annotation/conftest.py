@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from studio import LabelStudio
 
 from annotation.server import serving
 from manifests.store import Corpus
+from tests.support.label_studio import LabelStudio
 
 
 @pytest.fixture(scope="session")

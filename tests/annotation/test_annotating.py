@@ -12,21 +12,21 @@ from typing import Any
 
 import pyarrow.compute as pc
 import pytest
-from browser import Page
-from studio import Annotator, LabelStudio
 
 from annotation.adjudicate import adjudicate
-from annotation.client import Server
 from annotation.consensus import Settings
-from annotation.projects import our_projects
+from annotation.labelstudio.client import Server
+from annotation.labelstudio.projects import our_projects
 from annotation.pull import pull
 from annotation.push import Delivery, push
-from annotation.routing import Routing
-from curation.pipeline import curate, replay
+from annotation.tasks.routing import Routing
+from curation.pipeline.curate import curate, replay
 from manifests.recipe import Bounds, Recipe, load_recipe
 from manifests.records import Annotation, Cut, Event, Task
 from manifests.store import Corpus
 from manifests.validate import validate
+from tests.support.browser import Page
+from tests.support.label_studio import Annotator, LabelStudio
 
 SPEECH = (30.0, 34.0)  # what a detector "heard" in the recording with a picture
 SHOTS = os.environ.get("LPSE_SHOTS")  # a folder for pictures of the pages, for people who want to look

@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from studio import Annotator, LabelStudio
 
-from annotation.client import Server
-from annotation.payload import payload
-from annotation.projects import find_or_create, kind_of
+from annotation.labelstudio.client import Server
+from annotation.labelstudio.payload import payload
+from annotation.labelstudio.projects import find_or_create, kind_of
 from annotation.pull import Pulled, pull
 from annotation.push import send
 from annotation.server import ServerError
-from annotation.windows import task_key
+from annotation.tasks.windows import task_key
 from manifests.annotations import latest_versions
 from manifests.records import Annotation, Recording, Task
 from manifests.store import Corpus
 from manifests.validate import validate
+from tests.support.label_studio import Annotator, LabelStudio
 
 START = 90_000  # of the tasks' windows in their recording, ms
 

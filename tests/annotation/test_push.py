@@ -8,15 +8,15 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from studio import LabelStudio
-from unreliable import Unreliable, some_faults
 
 from annotation import push as module
-from annotation.client import Server, Unanswered
-from annotation.page import Variant, labelling_page
-from annotation.projects import check_page
+from annotation.labelstudio.client import Server, Unanswered
+from annotation.labelstudio.page import Variant, labelling_page
+from annotation.labelstudio.projects import check_page
 from annotation.push import remove_doubles, send
 from annotation.server import Access, ServerError
+from tests.support.label_studio import LabelStudio
+from tests.support.unreliable import Unreliable, some_faults
 
 PAGE = labelling_page(Variant(picture=False))
 
@@ -82,7 +82,7 @@ def test_a_line_that_stays_dead_ends_in_one_line_and_can_be_taken_up_again(
     monkeypatch.setattr(module, "BATCH", 4)
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 1.0)
     number = project(over_the_line, "dead line")
-    from unreliable import lost_before
+    from tests.support.unreliable import lost_before
 
     line.faults = [lambda handler, body: False, *[lost_before] * 50]
     line.faults[0].__name__ = "nothing"

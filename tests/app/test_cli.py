@@ -17,8 +17,8 @@ from curation.media import write_media
 from manifests.fits import writing_fit
 from manifests.recipe import RecipeError, load_recipe, shipped_recipes
 from manifests.store import Corpus
+from tests.support import ROOT
 
-ROOT = Path(__file__).parents[2]
 LPSE = [sys.executable, "-c", "from app.cli import main; main()"]
 COMMANDS = ("curate", "replay", "extract", "train", "generate", "refit", "report", "validate", "doctor", "demo")
 

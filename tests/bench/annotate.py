@@ -15,14 +15,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from annotation.client import Server
-from annotation.page import Variant, guide, labelling_page
-from annotation.payload import payload
-from annotation.projects import find_or_create, kind_of
+from annotation.labelstudio.client import Server
+from annotation.labelstudio.page import Variant, guide, labelling_page
+from annotation.labelstudio.payload import payload
+from annotation.labelstudio.projects import find_or_create, kind_of
 from annotation.pull import pull
 from annotation.push import remove_doubles, send
 from annotation.server import Access, serving
-from annotation.windows import task_key
+from annotation.tasks.windows import task_key
 from manifests.records import Stretch, Task
 from manifests.store import Corpus
 

@@ -19,13 +19,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from random_weights import full_weights
-
-from curation.hearing import CascadeAccount
-from curation.pipeline import curate, default_workers, replay
+from curation.pipeline.coverage import CascadeAccount
+from curation.pipeline.curate import curate, default_workers, replay
 from manifests.recipe import Recipe, load_recipe
 from manifests.store import Corpus
 from manifests.time import Segment, Timeline
+from tests.bench.random_weights import full_weights
 
 HERE = Path(__file__).resolve()
 DEFAULT_MEDIA = HERE.parents[3] / "shared" / "media"

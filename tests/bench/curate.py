@@ -22,12 +22,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from naive_wav import wav
 from numpy.typing import NDArray
 
 from curation.detectors import Setup
+from curation.detectors.scorer import Scorer
 from curation.runner.process import ONE_THREAD
-from curation.scoring import Scorer
+from tests.bench.naive_wav import wav
 
 HERE = Path(__file__).resolve()
 DEFAULT_MEDIA = HERE.parents[3] / "shared" / "media"
@@ -121,7 +121,7 @@ def run(command: list[str], environment: Mapping[str, str] | None = None) -> str
 
 def as_worker(*arguments: str) -> str:
     """What this script prints in a process like a worker's: libraries that would spin up threads use one."""
-    return run([sys.executable, str(HERE), *arguments], os.environ | ONE_THREAD)
+    return run([sys.executable, "-m", f"tests.bench.{HERE.stem}", *arguments], os.environ | ONE_THREAD)
 
 
 # speed
@@ -379,7 +379,7 @@ def noise(seconds: float) -> Iterator[NDArray[np.float32]]:
 
 def peak_of(path: Path) -> float:
     """MB that scoring the file took at most, as a worker does it: identified, scored, scores stored."""
-    from curation.stages import Identify, Score
+    from curation.pipeline.stages import Identify, Score
     from manifests.recipe import load_recipe
     from manifests.store import Corpus
 

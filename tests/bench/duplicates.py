@@ -1,4 +1,4 @@
-"""`python tests/bench/duplicates.py`: the figures that finding near duplicates is held to, beside what was asked.
+"""`python -m tests.bench.duplicates`: the figures that finding near duplicates is held to, beside what was asked.
 
 Needs a folder of recordings (LPSE_MEDIA or --media; ../shared/media by default). Writes only into a temporary folder.
 
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if not options.here:  # as a worker: libraries that would spin up threads use one
-        again = [sys.executable, str(HERE), *sys.argv[1:], "--here"]
+        again = [sys.executable, "-m", f"tests.bench.{HERE.stem}", *sys.argv[1:], "--here"]
         sys.exit(subprocess.run(again, cwd=HERE.parents[2], env=os.environ | ONE_THREAD, check=False).returncode)
     if not options.media.is_dir():
         parser.error(f"{options.media}: no such folder; name it with --media or LPSE_MEDIA")

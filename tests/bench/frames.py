@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from curation.media import frames_reaching, write_media
 from curation.runner.process import ONE_THREAD
 from features.encoders import Pictures
-from features.pictures import Run, fitted, pictures_of
+from features.encoders.frames import Run, fitted, pictures_of
 
 HERE = Path(__file__).resolve()
 SEEN, MOVING = Pictures(8, 384, "stretch"), Pictures(25, 224, "crop", 16, 8, 8)
@@ -85,7 +85,17 @@ def made(path: Path, seconds: int) -> Path:
 
 def apart(way: str, video: Path, seconds: int) -> tuple[float, float, str]:
     """CPU seconds, megabytes and a digest of the pictures, of a process that does only this."""
-    command = [sys.executable, str(HERE), "--way", way, "--media", str(video), "--seconds", str(seconds)]
+    command = [
+        sys.executable,
+        "-m",
+        f"tests.bench.{HERE.stem}",
+        "--way",
+        way,
+        "--media",
+        str(video),
+        "--seconds",
+        str(seconds),
+    ]
     environment = os.environ | ONE_THREAD | {"PYTHONPATH": str(HERE.parents[2])}
     ran = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     cpu, megabytes, digest = json.loads(ran.stdout)

@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from curation.kept import active_recipe, setup_of
+from curation.detectors.score_store import active_recipe, setup_of
 from features.cache import FeatureCache
-from features.caches import FOLDER
+from features.cache.of_corpus import FOLDER
 from features.extract import cache_name, cache_spec
 from manifests.store import Corpus
 from model.adapters import Adapters, Whole, globals_of, load_adapters

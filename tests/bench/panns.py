@@ -1,4 +1,4 @@
-"""`python tests/bench/panns.py`: PANNs in ONNX Runtime, in float and in 8 bits, against the library's own networks.
+"""`python -m tests.bench.panns`: PANNs in ONNX Runtime, in float and in 8 bits, against the library's own networks.
 
 The rival is the loop that a user writes with panns-inference's networks: a WAV, librosa.load(sr=32000), torch, one
 window of 2 s at a time for the tags, one whole file at a time for the events (as the package's own example does). Both
@@ -11,7 +11,6 @@ and seldom with ones about 0.5, where a change shows most. Needs a folder of rec
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import subprocess
 import sys
@@ -23,17 +22,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from naive_wav import wav
 from numpy.typing import NDArray
 
 from curation.detectors import Blocker, Setup
 from curation.detectors.panns import Report, calibrate, clip, frame, graph, library, runtime
 from curation.media import MediaError, audio_blocks
 from curation.runner.process import ONE_THREAD
+from tests.bench.naive_wav import wav
+from tests.support import panns_files as files
 
 HERE = Path(__file__).resolve()
-sys.path.append(str(HERE.parents[1] / "curation"))
-files: Any = importlib.import_module("panns_files")
 
 DEFAULT_MEDIA = HERE.parents[3] / "shared" / "media"
 TIMED = ("p02_animal_yard.mp4", "s01_rain_reader_p10.mp4")
@@ -58,7 +56,7 @@ def main() -> None:
         for name in names:
             compare(runtime.NETWORKS[name], options.media)
         return
-    command = [sys.executable, str(HERE), "--here", "--media", str(options.media)]
+    command = [sys.executable, "-m", f"tests.bench.{HERE.stem}", "--here", "--media", str(options.media)]
     command += [word for name in names for word in ("--only", name)]
     sys.exit(subprocess.run(command, cwd=HERE.parents[2], env=os.environ | ONE_THREAD, check=False).returncode)
 

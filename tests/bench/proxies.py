@@ -1,4 +1,4 @@
-"""`python tests/bench/proxies.py`: what proxies cost in time and bytes, beside the plain way of making them.
+"""`python -m tests.bench.proxies`: what proxies cost in time and bytes, beside the plain way of making them.
 
 The plain way is two passes for each window, as a shell script would make them: one decodes picture and sound from the
 file's beginning and encodes what lies in the window, one does so again for the sound alone. Both sides use the same
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if not options.here:  # as a worker: libraries that would spin up threads use one
-        again = [sys.executable, str(HERE), *sys.argv[1:], "--here"]
+        again = [sys.executable, "-m", f"tests.bench.{HERE.stem}", *sys.argv[1:], "--here"]
         environment = os.environ | ONE_THREAD | {"PYTHONPATH": str(HERE.parents[2])}
         sys.exit(subprocess.run(again, env=environment, check=False).returncode)
     with tempfile.TemporaryDirectory() as folder:

@@ -22,12 +22,12 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from curation.decision.measures import measure
 from curation.detectors import Setup
-from curation.measures import measure
+from curation.detectors.picture.detector import look
+from curation.detectors.scorer import Scorer
 from curation.media import MediaError, audio_blocks, frames, identify, write_media
-from curation.picture import look
 from curation.runner.process import ONE_THREAD
-from curation.scoring import Scorer
 from manifests.recipe import Bounds, MeasureName, load_recipe
 from manifests.time import Segment, Timeline
 
@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if not options.here:  # in a process like a worker's: libraries that would spin up threads use one
-        command = [sys.executable, str(HERE), "--here", "--media", str(options.media)]
+        command = [sys.executable, "-m", f"tests.bench.{HERE.stem}", "--here", "--media", str(options.media)]
         sys.exit(subprocess.run(command, cwd=HERE.parents[2], env=os.environ | ONE_THREAD, check=False).returncode)
     paths = sorted(path for path in options.media.iterdir() if path.suffix in (".mp4", ".mkv", ".webm", ".wav"))
     if not paths:

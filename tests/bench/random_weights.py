@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from curation.detectors.panns import runtime
-from curation.detectors.pyannote_network import library as pyannote
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "curation"))
-files: Any = importlib.import_module("panns_files")
+from curation.detectors.pyannote.network import library as pyannote
+from tests.support import panns_files as files
 
 
 def full_weights(folder: Path) -> dict[str, str]:

@@ -19,12 +19,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from many_cuts import many_cuts
-
 from app.review import serving
+from tests.bench.many_cuts import many_cuts
 
 if TYPE_CHECKING:
-    from browser import Page
+    from tests.support.browser import Page
 
 FIRST_PAGE, FILTER = 2.0, 0.5  # seconds, as asked
 # looked at in the page itself, so that the asking costs nothing
@@ -48,8 +47,7 @@ def main() -> None:
     parser.add_argument("--cuts", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    sys.path.append(str(Path(__file__).resolve().parents[1] / "shared"))
-    from browser import Page
+    from tests.support.browser import Page
 
     program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:

@@ -1,4 +1,4 @@
-"""A corpus to train on and measure joins with: `python tests/bench/seam_corpus.py FOLDER`, then `make bench-seams`.
+"""A corpus to train on and measure joins with: `python -m tests.bench.seam_corpus FOLDER`, then `make bench-seams`.
 
 Films and single clips of `scenes.py`, and with `--media DIR` recordings of real sounds whose `truth.jsonl` says where
 they are pure (`pure_spans`), and of which `channel` they are. All is extracted by the default
@@ -24,11 +24,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
-from scenes import film
-
-from app.progress import StepBars
-from curation.pipeline import default_workers
-from curation.stages import Identify
+from app.terminal.progress import StepBars
+from curation.pipeline.curate import default_workers
+from curation.pipeline.stages import Identify
 from features.cache import IndexRow, write_index
 from features.cache.index import read_index
 from features.encoders import CLIP_SECONDS
@@ -38,6 +36,7 @@ from manifests.recipe import load_recipe
 from manifests.records import Cut, Recording, Source
 from manifests.store import Corpus
 from manifests.time import to_ms
+from tests.bench.scenes import film
 
 SECONDS = 32  # of a film: four clips
 FIRST_CLIP = 10_000  # seed of the single clips

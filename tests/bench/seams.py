@@ -32,12 +32,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.stats import t as student
-from seams_picture import draw
 
-from curation.kept import active_recipe, setup_of
-from curation.weights import ModelUnavailable
+from curation.backends.weights import ModelUnavailable
+from curation.detectors.score_store import active_recipe, setup_of
 from features.cache import FeatureCache
-from features.caches import FOLDER
+from features.cache.of_corpus import FOLDER
 from features.encoders import CLIP_SECONDS, spec
 from features.extract import cache_name, cache_spec
 from manifests.schema import CorpusError
@@ -62,6 +61,7 @@ from model.metrics import Moments, Seams, clip_joins, control_times, energies, f
 from model.metrics.embeddings import DIMENSION, SfxEmbedding
 from model.metrics.seams import WINDOW_SECONDS
 from model.mmaudio import base_hash, load_base
+from tests.bench.seams_picture import draw
 
 SEEDS_APART, CUTS_APART = 1_000_000, 1000  # a cut's clip i begins with the noise of its seed + i: no two share theirs
 CONTROLS = 20  # random times for each join

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.matplotlib_folder import matplotlib_elsewhere
+from curation.backends.matplotlib_home import matplotlib_elsewhere
 from model.metrics.seams import LOG_FLOOR, WINDOW_SECONDS, rel
 
 

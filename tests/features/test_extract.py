@@ -16,25 +16,25 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 import torch
-from annotators_made_up import a_task, an_answer
-from small_corpus import corpus_of, decide, film
 
-from curation.kept import setup_of
+from curation.detectors.score_store import setup_of
 from curation.media import frames_reaching, mono_span
 from curation.runner import CannotStart
-from curation.steps import Step
+from curation.runner.progress import Step
 from features.cache import FeatureCache, check
 from features.cache.index import read_index
-from features.caches import cache_faults
+from features.cache.of_corpus import cache_faults
+from features.codec_fit import refit
 from features.encoders import PictureEncoder, open_encoder
+from features.encoders.frames import resized
 from features.extract import Extraction, extract
-from features.fitting import refit
-from features.pictures import resized
 from manifests.fits import fit_items
 from manifests.recipe import load_recipe
 from manifests.records import Drop
 from manifests.schema import CorpusError
 from manifests.store import Corpus
+from tests.support.made_up_annotators import a_task, an_answer
+from tests.support.small_corpus import corpus_of, decide, film
 
 LPSE = [sys.executable, "-c", "from app.cli import main; main()"]
 SPANS = {"film.mp4": [(1.0, 17.0), (20.317, 31.9)], "sound.wav": [(0.5, 12.25)]}

@@ -9,20 +9,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from annotators_made_up import NOON, a_task, an_answer
 from hypothesis import given
 from hypothesis import strategies as st
-from small_corpus import corpus_of, film
 
 from curation.detectors import audioset, yamnet
-from curation.kept import setup_of
-from curation.splits import family, split_of
+from curation.detectors.score_store import setup_of
+from curation.release.splits import family, split_of
 from features.captions import caption, top_tags
 from features.plan import wanted_cuts
 from manifests.recipe import load_recipe
 from manifests.records import Annotation, Duplicate, Source
 from manifests.scores import NO_TAG, FrameScores, Tags
 from manifests.time import Segment
+from tests.support.made_up_annotators import NOON, a_task, an_answer
+from tests.support.small_corpus import corpus_of, film
 
 CUT = Segment(10.0, 20.0)
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from manifests.store import Corpus
+from tests.support import ROOT
 
 StartPython = Callable[..., "subprocess.Popen[str]"]
 
@@ -29,7 +30,7 @@ def start_python() -> Iterator[StartPython]:
         command = [sys.executable, "-W", "error", "-c", with_corpus + code, str(corpus.path), *arguments]
         process = subprocess.Popen(
             command,
-            cwd=Path(__file__).parents[2],
+            cwd=ROOT,
             text=True,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from annotators_made_up import Truth, a_task, a_verdict, an_answer
 
 from manifests.identity import cut_id, source_id
 from manifests.ledger import Ledger
@@ -30,6 +29,7 @@ from manifests.records import (
 from manifests.schema import SCHEMAS, VERSION_KEY, to_table
 from manifests.store import Corpus, write_shard
 from manifests.validate import Fault, validate
+from tests.support.made_up_annotators import Truth, a_task, a_verdict, an_answer
 
 NAN = float("nan")
 

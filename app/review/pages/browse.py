@@ -15,11 +15,11 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import streamlit as st
 
-from curation.filters import Filter
-from curation.query import Finder
+from curation.catalog.catalog import Finder
+from curation.catalog.filters import Filter
 
-from ...report.words import clock, long_clock, plain, plural, visible
-from ..finding import DECISION_SAID, PEOPLE_SAID, current_filter, draw_panel, write_address
+from ...display.text import clock, long_clock, plain, plural, visible
+from ..filter_panel import DECISION_SAID, PEOPLE_SAID, current_filter, draw_panel, write_address
 from ..parts import table
 from ..shell import Shell
 

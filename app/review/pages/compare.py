@@ -12,9 +12,9 @@ from manifests.generated import GeneratedSound, generated_sounds
 from manifests.lock import Locked
 from manifests.records import REFERENCE, Cut, Question, Rating, Recording
 from manifests.schema import CorpusError
-from model.listening import Standing, next_pair, rate, standings
+from model.evaluation.listening import Standing, next_pair, rate, standings
 
-from ...report.words import visible
+from ...display.text import visible
 from ..compare import Trial, compare, trials_of
 from ..places import NotHere
 from ..shell import Shell

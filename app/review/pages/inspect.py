@@ -7,14 +7,14 @@ from typing import Any
 
 import streamlit as st
 
-from curation.review import ChangedMeanwhile, situation
+from annotation.review import ChangedMeanwhile, situation
 from manifests.lock import Locked
 from manifests.recipe import RecipeError
 from manifests.schema import CorpusError
 
-from ..deciding import Asked, carry_out, done, read, told
-from ..inspecting import player_data
+from ..actions import Asked, carry_out, done, read, told
 from ..player import play
+from ..player_data import player_data
 from ..recordings import FOUND, find_recordings, next_cut
 from ..shell import Shell
 

@@ -9,17 +9,17 @@ from typing import Any
 import streamlit as st
 
 from annotation.agreement import AgreementUnavailable, measure_agreement
-from curation.account import DUPLICATE, EXCLUDING
-from curation.filters import MEASURES, Filter
-from curation.kept import active_recipe
-from curation.query import Finder
+from curation.catalog.accounting import DUPLICATE, EXCLUDING
+from curation.catalog.catalog import Finder
+from curation.catalog.filters import MEASURES, Filter
+from curation.detectors.score_store import active_recipe
 from manifests.recipe import Recipe, RecipeError
 from manifests.store import Corpus
 
-from ...report.agreement_words import headline, sentences
-from ...report.bars import MEASURES as MEASURE_FORMS
-from ...report.words import percent, plain, plural, visible
-from ..finding import DECISION_SAID, current_filter, draw_panel, write_address
+from ...display.agreement_text import headline, sentences
+from ...display.text import percent, plain, plural, visible
+from ...report.histograms import MEASURES as MEASURE_FORMS
+from ..filter_panel import DECISION_SAID, current_filter, draw_panel, write_address
 from ..parts import charts
 from ..shell import Shell
 

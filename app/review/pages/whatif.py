@@ -10,13 +10,13 @@ from typing import Any
 
 import streamlit as st
 
-from curation.kept import active_recipe
-from curation.whatif import THRESHOLDS, Comparison, Moved, WhatIf, adjusted, as_toml
+from curation.detectors.score_store import active_recipe
+from curation.trust.whatif import THRESHOLDS, Comparison, Moved, WhatIf, adjusted, as_toml
 from manifests.recipe import ContaminantName, Recipe
 from manifests.store import Corpus
 
-from ...report.words import visible
-from ..finding import DECISION_SAID
+from ...display.text import visible
+from ..filter_panel import DECISION_SAID
 from ..player.component import listen
 from ..shell import Shell
 

@@ -8,10 +8,10 @@ from importlib import import_module
 
 import streamlit as st
 
-from app.report.words import visible
+from app.display.text import visible
 from app.review.shell import Shell, ask_reviewer, current_shell
 from app.review.theme import ICON, STYLE
-from curation.query import FinderUnavailable
+from curation.catalog.catalog import FinderUnavailable
 from manifests.schema import CorpusError
 
 PAGES = {

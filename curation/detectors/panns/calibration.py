@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from manifests.files import write_beside
 
-from ...weights import ModelUnavailable, Setup
+from ...backends.onnx import open_session
+from ...backends.weights import ModelUnavailable, Setup
 from .. import audioset
-from ..onnx_session import open_session
 from .clip import windows
 from .frame import SHORTEST
 from .frontend import log_mel

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from manifests.scores import FrameScores
 
-from ...weights import Setup
+from ...backends.weights import Setup
 from .. import audioset
 from ..base import Block, BlockPlan, DetectorSpec
 from .library import RATE

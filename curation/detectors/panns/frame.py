@@ -11,7 +11,7 @@ import numpy as np
 
 from manifests.scores import FrameScores
 
-from ...weights import Setup
+from ...backends.weights import Setup
 from .. import audioset
 from ..base import Block, BlockPlan, DetectorSpec
 from .library import HOP, RATE

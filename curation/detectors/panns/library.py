@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ...weights import ModelUnavailable
+from ...backends.weights import ModelUnavailable
 
 PACKAGE = "panns_inference"
 INSTALL = "pip install 'lpse[panns]'"

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from manifests.files import write_beside
 
-from ...weights import ModelUnavailable, Setup, weights_hash
-from ..onnx_session import open_session
+from ...backends.onnx import open_session
+from ...backends.weights import ModelUnavailable, Setup, weights_hash
 from .frontend import log_mel
 from .graph import layers_of, model
 from .library import SOURCE, folder, load

@@ -1,0 +1,254 @@
+"""Proxies: the small files that annotators hear and see, one or two for each window of a recording.
+
+corpus/proxies/media/<2 letters>/<recording>-<start_ms>-<end_ms>-v<version>.m4a    mono, for the waveform
+corpus/proxies/media/<2 letters>/<recording>-<start_ms>-<end_ms>-v<version>.mp4    picture and sound
+
+They can be deleted and come back the same. The labelling server serves what lies in that folder, and follows links out
+of it: nothing is written through a link there, and `stray_links` finds them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation.media import PROXY_FPS, MediaError, half_written, write_proxies
+from curation.pipeline.coverage import STALL_SECONDS
+from curation.runner import Item, Progress, run_local
+from curation.runner.ledgered import CRASHED, RAISED
+from curation.runner.progress import StepCallback, teller
+from manifests.lock import exclusive
+from manifests.records import Recording, Task
+from manifests.store import Corpus
+from manifests.uris import OutsideRoot, resolve
+
+PROXY_VERSION = 1
+Window = tuple[str, int, int]  # recording_id, start_ms, end_ms
+Problem = tuple[str, str]  # reason, detail
+
+_WORD = re.compile(r"[A-Za-z0-9_]+")
+_NAME = re.compile(r"([A-Za-z0-9_]+)-(\d+)-(\d+)-v\d+\.(?:m4a|mp4)")
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A window's files: POSIX paths below corpus/proxies. `video` is None without a picture, else has `fps`."""
+
+    sound: str
+    video: str | None
+    fps: int = PROXY_FPS
+
+
+def proxy_paths(task: Task) -> Proxy:
+    """Where the proxies of a task's window are. Raises ValueError for a recording id that is unfit for a file name."""
+    if not _WORD.fullmatch(task.recording_id):
+        raise ValueError(f"{task.recording_id!r} must be letters, digits and '_', it becomes part of a file name")
+    name = f"{task.recording_id}-{task.start_ms}-{task.end_ms}-v{PROXY_VERSION}"
+    stem = f"media/{task.recording_id[:2]}/{name}"
+    return Proxy(f"{stem}.m4a", f"{stem}.mp4" if task.has_picture else None)
+
+
+def proxies_folder(corpus: Corpus) -> Path:
+    """corpus/proxies, which the labelling server may read."""
+    return corpus.path / "proxies"
+
+
+class LinkRefused(Exception):
+    """A symbolic link where a proxy, or a folder of them, should be."""
+
+
+@dataclass(frozen=True)
+class Make:
+    """Writes the proxies of one window."""
+
+    folder: Path
+    name: str = "proxies"
+
+    def open(self) -> None:
+        """Nothing to load."""
+
+    def process(self, payload: tuple[str, Task], progress: Callable[[float], None]) -> Problem | None:
+        """(path of the recording, task) -> why there are no proxies of it, None if there are."""
+        path, task = payload
+        proxy = proxy_paths(task)
+        try:
+            sound = _place(self.folder, proxy.sound)
+            video = None if proxy.video is None else _place(self.folder, proxy.video)
+            write_proxies(path, task.segment, sound, video, progress=progress)
+        except LinkRefused as error:
+            return "link_refused", str(error)
+        except MediaError as error:
+            return error.reason, error.detail
+        return None
+
+
+def make_proxies(
+    corpus: Corpus, tasks: Iterable[Task], *, workers: int, on_step: StepCallback | None = None
+) -> dict[Window, Problem]:
+    """Make the proxies of the tasks' windows that are not there; returns why some could not be made, by window.
+
+    A window whose recording is gone, changed or damaged, or crashes its worker, is a problem and stops no other.
+    Whatever ends this, no half-written file stays, or the next run removes it. Raises Locked while another process
+    makes proxies of this corpus, CannotStart when no worker can start.
+    """
+    windows = _windows(tasks)
+    folder = proxies_folder(corpus)
+    with exclusive(corpus.path / ".proxies.lock", "proxies"):
+        _sweep(folder)  # whoever has the lock is alone: what is half-written, a killed run left
+        try:
+            return _make(corpus, windows, folder, workers, on_step)
+        finally:
+            _sweep(folder)
+
+
+def stray_links(corpus: Corpus) -> list[Path]:
+    """The symbolic links below corpus/proxies that lead out of it, sorted: the server would serve what they lead to."""
+    folder = proxies_folder(corpus)
+    base = os.path.realpath(folder)
+    strays = []
+    for parent, folders, names in os.walk(folder):
+        for path in (Path(parent, name) for name in (*folders, *names)):
+            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(base):
+                strays.append(path)
+    return sorted(strays)
+
+
+def prune_proxies(corpus: Corpus, keep: Iterable[Window]) -> int:
+    """Delete the proxies of windows that are not among `keep`, and those of older versions; returns how many files.
+
+    Files with other names, and whatever is behind a link, stay.
+    """
+    media, wanted = proxies_folder(corpus) / "media", set(keep)
+    removed = 0
+    for parent, _, names in () if media.is_symlink() else os.walk(media):
+        for name in names:
+            found = _NAME.fullmatch(name)
+            if found is None:
+                continue
+            current = name.rpartition(".")[0].endswith(f"-v{PROXY_VERSION}")
+            if not current or (found[1], int(found[2]), int(found[3])) not in wanted:
+                Path(parent, name).unlink(missing_ok=True)
+                removed += 1
+    return removed
+
+
+def _make(
+    corpus: Corpus, windows: Mapping[Window, Task], folder: Path, workers: int, on_step: StepCallback | None
+) -> dict[Window, Problem]:
+    problems: dict[Window, Problem] = {}
+    todo: dict[str, Window] = {}
+    items: list[Item] = []
+    made = 0.0
+    recordings = _recordings(corpus, {task.recording_id for task in windows.values()})
+    for window, task in windows.items():
+        item = Item("-".join(map(str, window)), None, task.segment.duration)
+        if _is_there(folder, proxy_paths(task)):
+            made += item.weight
+        else:
+            located = _locate(recordings.get(task.recording_id), task, corpus)
+            if isinstance(located, Path):
+                item = Item(item.key, (os.fspath(located), task), item.weight)
+                todo[item.key] = window
+            else:
+                problems[window] = located
+                made += item.weight
+        items.append(item)
+    shown = {key: recordings[window[0]].uri for key, window in todo.items()}
+    told = teller("proxies", "seconds", [(item.key, item.key, item) for item in items], shown, on_step)
+
+    def tell(progress: Progress) -> None:
+        if told is not None:
+            told(Progress(made + progress.done_weight, progress.running))
+
+    tell(Progress(0.0, {}))
+    if todo:
+        open_items = [item for item in items if item.key in todo]
+        count = min(workers, len(open_items))
+        with closing(
+            run_local(Make(folder), open_items, workers=count, stall_seconds=STALL_SECONDS, on_progress=tell)
+        ) as outcomes:
+            for outcome in outcomes:
+                if outcome.status != "done":
+                    reason = CRASHED if outcome.status == "crashed" else RAISED
+                    problems[todo[outcome.key]] = reason, outcome.error or outcome.status
+                elif outcome.result is not None:
+                    problems[todo[outcome.key]] = outcome.result
+    return problems
+
+
+def _windows(tasks: Iterable[Task]) -> dict[Window, Task]:
+    """One task for each window, in their order; one with a picture, if there is one."""
+    windows: dict[Window, Task] = {}
+    for task in tasks:
+        window = task.recording_id, task.start_ms, task.end_ms
+        if window not in windows or (task.has_picture and not windows[window].has_picture):
+            windows[window] = task
+    return windows
+
+
+def _recordings(corpus: Corpus, wanted: set[str]) -> dict[str, Recording]:
+    rows = corpus.table("recordings").rows(pc.field("recording_id").isin(pa.array(sorted(wanted), pa.string())))
+    return {row.recording_id: row for row in rows}
+
+
+def _locate(recording: Recording | None, task: Task, corpus: Corpus) -> Path | Problem:
+    """The recording's file, or why the window cannot be cut out of it."""
+    if recording is None:
+        return "unknown_recording", f"{task.recording_id} is not in the corpus"
+    if recording.duration is not None and task.segment.start >= recording.duration:
+        return (
+            "outside_recording",
+            f"the window starts at {task.segment.start:.3f} s, the recording lasts {recording.duration:.3f} s",
+        )
+    try:
+        path = resolve(recording.uri, corpus.roots)
+        size = path.stat().st_size
+    except OutsideRoot as error:
+        return "outside_root", str(error)
+    except ValueError as error:
+        return "no_root", str(error)
+    except OSError as error:
+        return "vanished", error.strerror or type(error).__name__
+    if recording.bytes is not None and size != recording.bytes:
+        return "changed", f"{size} bytes, {recording.bytes} when it was curated"
+    return path
+
+
+def _is_there(folder: Path, proxy: Proxy) -> bool:
+    """Whether all of a window's files are in place, and are files of ours."""
+    for relative in filter(None, (proxy.sound, proxy.video)):
+        if any(path.is_symlink() for path in _steps(folder, relative)) or not (folder / relative).is_file():
+            return False
+    return True
+
+
+def _place(folder: Path, relative: str) -> Path:
+    """The path of a file to be, in a folder that is there. Raises LinkRefused where it would lead elsewhere."""
+    *parents, path = _steps(folder, relative)
+    folder.mkdir(parents=True, exist_ok=True)
+    for parent in parents:
+        if not parent.is_symlink():
+            parent.mkdir(exist_ok=True)
+    for step in (*parents, path):
+        if step.is_symlink():
+            raise LinkRefused(f"{step.relative_to(folder)} is a symbolic link; remove it")
+    return path
+
+
+def _steps(folder: Path, relative: str) -> Iterator[Path]:
+    for part in relative.split("/"):
+        folder = folder / part
+        yield folder
+
+
+def _sweep(folder: Path) -> None:
+    media = folder / "media"
+    for path in () if media.is_symlink() else half_written(media):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,267 @@
+"""Routing: which spans people should hear, for what purpose, and in which order.
+
+A cut for review is the more informative the nearer its risk lies to the threshold that sent it there, and the more the
+detectors differ about it; before all of them comes what a reviewer asks about. Some of these spans go without
+pre-labels to several people, to learn how far people agree; some accepted cuts are drawn at random, to learn what the
+machine misses; some spans whose answer is known come again, to learn whom to trust.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow.compute as pc
+
+from curation.decision.fusion import HOP, logit
+from curation.decision.human_evidence import ANNOTATOR
+from curation.detectors.score_store import load_scores, setup_of
+from manifests.identity import digest
+from manifests.recipe import Recipe
+from manifests.records import Cut, Heard, Purpose, Recording, Stretch, Task, Verdict
+from manifests.scores import FrameScores
+from manifests.store import Corpus
+from manifests.time import Segment, Timeline, from_ms, to_ms, to_ticks
+from manifests.verdicts import KNOWN, current, decides, is_question
+
+from .windows import task_key, windows
+
+DISAGREEING_SECONDS = 5.0  # detectors differ somewhere in any long cut: the worst seconds count
+
+
+@dataclass(frozen=True)
+class Routing:
+    """How many cuts a round takes, and the shares of the purposes beside "label".
+
+    `cuts`: for review or asked about, at most. `agreement`: share of these that go without pre-labels to `annotators`
+    people. `audit`, `gold`: accepted cuts and known spans, as shares of the cuts for review that were taken (at least
+    one, where there is any).
+    """
+
+    cuts: int = 500
+    agreement: float = 0.1
+    annotators: int = 3
+    audit: float = 0.05
+    gold: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.cuts < 0 or self.annotators < 2:
+            raise ValueError(f"cuts {self.cuts} must be 0 or more, annotators {self.annotators} at least 2")
+        for name in ("agreement", "audit", "gold"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} {getattr(self, name)} is a share: 0 to 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate(Heard):
+    """A span that could be sent, how informative hearing it would be, 0 to 1, and why."""
+
+    priority: float
+    why: str
+
+
+def plan_round(
+    corpus: Corpus, recipe: Recipe, routing: Routing, round: int, on_progress: Callable[[float], None] | None = None
+) -> list[Task]:
+    """The tasks of a new round, most informative first; nothing random but by the spans' own ids.
+
+    What is settled by a verdict, or was sent to be labelled in an earlier round, is not asked again, unless a reviewer
+    asked about it since.
+    """
+    recordings: dict[str, Recording] = {row.recording_id: row for row in corpus.table("recordings").rows()}
+    verdicts = current(corpus.table("verdicts").rows())
+    asked: list[Task] = list(corpus.table("tasks").rows())
+    cuts: list[Cut] = list(corpus.table("cuts").rows())
+    heard = [row for row in verdicts if decides(row)]
+    labelled = [task for task in asked if task.purpose in ("label", "agreement")]
+    questions = _questions(verdicts, labelled)
+    settled = _by_recording([*heard, *labelled, *questions])
+    open_cuts = [cut for cut in cuts if cut.decision == "review" and not _covers(settled, cut)]
+    ranked = sorted(
+        _informative(corpus, recipe, open_cuts, recordings, on_progress), key=lambda one: (-one.priority, _key(one))
+    )
+    ranked = [*questions, *ranked][: routing.cuts]
+    blind = set(_drawn(ranked, routing.agreement, "agreement", round))
+    audited = _by_recording([*heard, *(task for task in asked if task.purpose == "audit")])
+    accepted = [_span(cut, 0.0, "random") for cut in cuts if cut.decision == "accept" and not _covers(audited, cut)]
+    known = [replace(_heard(row), why=f"known: {row.method}") for row in verdicts if row.method in KNOWN]
+    gold_asked = {(task.recording_id, task.span_start_ms, task.span_end_ms) for task in asked if task.purpose == "gold"}
+    known = [one for one in known if (one.recording_id, one.start_ms, one.end_ms) not in gold_asked]
+    audits = _drawn(accepted, _share(routing.audit, len(ranked), len(accepted)), "audit", round)
+    golds = _drawn(known, _share(routing.gold, len(ranked), len(known)), "gold", round)
+    planned_at = datetime.now(UTC)
+    found = findings(corpus)
+    tasks: list[Task] = []
+    groups: list[tuple[Purpose, Iterable[Candidate], int]] = [
+        ("gold", golds, routing.annotators),
+        ("agreement", [one for one in ranked if one in blind], routing.annotators),
+        ("label", [one for one in ranked if one not in blind], 1),
+        ("audit", audits, 1),
+    ]
+    for purpose, spans, annotators in groups:
+        for span in spans:
+            picture = recordings[span.recording_id].has_video
+            made = span_tasks(span, purpose, round, annotators, picture, recipe.hash, planned_at)
+            marks = found[span.recording_id] if purpose == "label" else []
+            tasks += [replace(task, prelabels=inside(marks, task)) for task in made]
+    return tasks
+
+
+def findings(corpus: Corpus) -> Mapping[str, list[Stretch]]:
+    """What the detectors found in each recording."""
+    found: dict[str, list[Stretch]] = defaultdict(list)
+    for event in corpus.table("events").rows(~pc.starts_with(pc.field("source"), ANNOTATOR)):
+        found[event.recording_id].append(Stretch(start=event.start, end=event.end, label=event.label))
+    return found
+
+
+def inside(stretches: Iterable[Stretch], window: Heard) -> tuple[Stretch, ...]:
+    """The stretches as far as they lie in the window, on whole milliseconds, in order of time."""
+    cut = set()
+    for one in stretches:
+        start, end = max(to_ms(one.start), window.start_ms), min(to_ms(one.end), window.end_ms)
+        if start < end:
+            cut.add((from_ms(start), from_ms(end), one.label))
+    return tuple(Stretch(start=start, end=end, label=label) for start, end, label in sorted(cut))
+
+
+def span_tasks(
+    span: Candidate,
+    purpose: Purpose,
+    round: int,
+    annotators: int,
+    picture: bool,
+    recipe_hash: str,
+    planned_at: datetime,
+) -> list[Task]:
+    """The tasks of one span, one for each of its windows."""
+    prelabelled = purpose in ("label", "adjudicate")
+    return [
+        Task(
+            task_key=task_key(span.recording_id, start, end, purpose, round, prelabelled),
+            recording_id=span.recording_id,
+            start_ms=start,
+            end_ms=end,
+            span_start_ms=span.start_ms,
+            span_end_ms=span.end_ms,
+            purpose=purpose,
+            round=round,
+            prelabelled=prelabelled,
+            has_picture=picture,
+            annotators=annotators,
+            priority=span.priority,
+            why=span.why,
+            recipe_hash=recipe_hash,
+            planned_at=planned_at,
+        )
+        for start, end in windows(span.start_ms, span.end_ms)
+    ]
+
+
+def disagreement(scores: Mapping[str, FrameScores], recipe: Recipe, segment: Segment) -> tuple[float, str]:
+    """How far the detectors differ in `segment`, 0 (alike) to 1, and about which contaminant.
+
+    Each lane of evidence is read as a probability that is 1/2 at its neutral score; what counts is the mean, over the
+    DISAGREEING_SECONDS worst seconds, of the distance between the largest and the smallest.
+    """
+    first, end = to_ticks(segment.start, 1 / HOP), to_ticks(segment.end, 1 / HOP)
+    worst = (0.0, "")
+    for name, contaminant in recipe.contaminants.items():
+        lanes = []
+        for lane, evidence in contaminant.evidence.items():
+            detector, _, label = lane.partition(".")
+            if detector in scores:
+                odds = logit(scores[detector].on_grid(label, HOP, end)[first:]) - logit(evidence.neutral)
+                lanes.append(1 / (1 + np.exp(-odds)))
+        if len(lanes) > 1:
+            spread = np.nan_to_num(np.max(lanes, axis=0) - np.min(lanes, axis=0))
+            count = min(len(spread), round(DISAGREEING_SECONDS / HOP))
+            if count:
+                worst = max(worst, (float(np.mean(np.partition(spread, -count)[-count:])), name))
+    return worst
+
+
+def nearness(risk: float, recipe: Recipe) -> float:
+    """How near a risk lies to the nearest threshold of doubt: 1 on it, 1/e a log-odds of 1 away."""
+    near = (abs(float(logit(risk)) - float(logit(one.doubt))) for one in recipe.contaminants.values())
+    return math.exp(-min(near, default=math.inf))
+
+
+def _questions(verdicts: Iterable[Verdict], labelled: Iterable[Task]) -> list[Candidate]:
+    """The spans that reviewers ask about, the first question first; not those that were sent since they asked."""
+    asked: dict[str, list[Task]] = defaultdict(list)
+    for task in labelled:
+        asked[task.recording_id].append(task)
+    found = []
+    for row in verdicts:
+        since = _by_recording(task for task in asked[row.recording_id] if task.planned_at >= row.made_at)
+        if is_question(row) and not since.get(row.recording_id, Timeline()).covers(row.segment):
+            why = "a reviewer asks" + (f": {row.comment}" if row.comment else "")
+            found.append(replace(_heard(row), priority=1.0, why=why))
+    return found
+
+
+def _informative(
+    corpus: Corpus,
+    recipe: Recipe,
+    cuts: Iterable[Cut],
+    recordings: Mapping[str, Recording],
+    on_progress: Callable[[float], None] | None,
+) -> Iterable[Candidate]:
+    setup = setup_of(corpus, recipe)
+    of = defaultdict(list)
+    for cut in cuts:
+        of[cut.recording_id].append(cut)
+    for index, (recording_id, here) in enumerate(sorted(of.items())):
+        scores = load_scores(corpus, recording_id, recipe.hearing, setup)
+        for cut in here:
+            differ, name = disagreement(scores, recipe, cut.segment)
+            near = nearness(cut.risk, recipe)
+            why = f"{', '.join(cut.reasons)}; risk {cut.risk:.2f}" + (f"; detectors differ on {name}" if name else "")
+            yield _span(cut, (near + differ) / 2, why)
+        if on_progress:
+            on_progress((index + 1) / len(of))
+
+
+def _span(cut: Cut, priority: float, why: str) -> Candidate:
+    start, end = to_ms(cut.start), to_ms(cut.end)
+    return Candidate(recording_id=cut.recording_id, start_ms=start, end_ms=end, priority=round(priority, 4), why=why)
+
+
+def _heard(row: Verdict) -> Candidate:
+    return Candidate(
+        recording_id=row.recording_id, start_ms=row.start_ms, end_ms=row.end_ms, priority=0.0, why=row.decision
+    )
+
+
+def _key(span: Heard) -> str:
+    return digest(span.recording_id, span.start_ms, span.end_ms)
+
+
+def _share(share: float, of: int, available: int) -> float:
+    """`share` of a number, at least one where the share is not 0, as a share of what is available."""
+    if not share or not available:
+        return 0.0
+    return min(1.0, max(1, round(share * of)) / available)
+
+
+def _drawn(spans: list[Candidate], share: float, purpose: str, round: int) -> list[Candidate]:
+    """That share of the spans, drawn by their ids: at random, and the same at every run."""
+    count = math.ceil(share * len(spans) - 1e-9)
+    lots = sorted(spans, key=lambda one: digest("draw", purpose, round, _key(one)))[:count]
+    return sorted(lots, key=lambda one: (-one.priority, _key(one)))
+
+
+def _by_recording(rows: Iterable[Heard]) -> dict[str, Timeline]:
+    segments: dict[str, list[Segment]] = defaultdict(list)
+    for row in rows:
+        segments[row.recording_id].append(row.segment)
+    return {recording_id: Timeline(here) for recording_id, here in segments.items()}
+
+
+def _covers(heard: Mapping[str, Timeline], cut: Cut) -> bool:
+    return cut.recording_id in heard and heard[cut.recording_id].covers(cut.segment.to_ms())

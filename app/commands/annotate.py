@@ -1,0 +1,227 @@
+"""`lpse annotate`: people's judgement, there and back."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..terminal.options import CorpusOption, WorkersOption, next_command, refusing_in_one_line
+
+if TYPE_CHECKING:
+    from annotation.labelstudio.client import Server
+    from manifests.store import Corpus
+
+annotate = typer.Typer(
+    name="annotate",
+    help="Send what is doubtful to listeners in Label Studio, and bring their judgement back.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+
+UrlOption = Annotated[
+    str | None,
+    typer.Option("--url", help="A Label Studio of your own.", envvar="LPSE_LABEL_STUDIO_URL", show_default=False),
+]
+TokenOption = Annotated[
+    str | None,
+    typer.Option(
+        "--token", help="Its access token; better in the environment.", envvar="LPSE_LABEL_STUDIO_TOKEN",
+        show_default=False,
+    ),
+]  # fmt: skip
+MediaOption = Annotated[
+    str | None,
+    typer.Option(
+        "--media-url",
+        help="Where CORPUS/proxies is served, for a Label Studio that does not see this machine's files.",
+        show_default=False,
+    ),
+]
+
+
+@annotate.command()
+def serve(
+    corpus: CorpusOption,
+    port: Annotated[int | None, typer.Option(help="The port.", show_default="the first free one from 8080 on")] = None,
+) -> None:
+    """Run a Label Studio for this corpus on this machine until Ctrl-C.
+
+    The first time it is installed into an environment of its own (about 1 GB, some minutes). Its data lie in
+    CORPUS/annotation; the administrator's password is in CORPUS/annotation/server.toml, which only you can read.
+
+    Example: lpse annotate serve --corpus corpus/
+    """
+    with refusing_in_one_line("stopped; answers are kept: the same command starts it again"):
+        from annotation.server import serving
+        from manifests.store import Corpus
+
+        opened = Corpus.open(corpus)
+        with serving(opened, port, on_line=typer.echo) as running:
+            name = shlex.quote(str(corpus))
+            typer.echo(f"Label Studio: {running.url}")
+            typer.echo(f"  log in as {running.email}; the password is in {corpus}/annotation/server.toml")
+            typer.echo(f"  annotators sign up by the link of: lpse annotate invite --corpus {name}")
+            typer.echo(f"In another terminal: lpse annotate push --corpus {name}")
+            typer.echo("Ctrl-C stops it.")
+            running.wait()
+
+
+@annotate.command()
+def invite(corpus: CorpusOption, url: UrlOption = None, token: TokenOption = None) -> None:
+    """Print the link by which annotators sign up. Whoever has it gets in: pass it on with care.
+
+    Example: lpse annotate invite --corpus corpus/
+    """
+    with refusing_in_one_line():
+        from annotation.server import access, invite_link
+        from manifests.store import Corpus
+
+        typer.echo(invite_link(access(Corpus.open(corpus), url, token)))
+
+
+@annotate.command()
+def push(
+    corpus: CorpusOption,
+    cuts: Annotated[int, typer.Option(min=0, help="Cuts for review in this round, at most.")] = 500,
+    agreement: Annotated[float, typer.Option(min=0, max=1, help="Share of them for several listeners.")] = 0.1,
+    listeners: Annotated[int, typer.Option(min=2, help="How many these are.")] = 3,
+    audit: Annotated[float, typer.Option(min=0, max=1, help="Random accepted cuts, as a share.")] = 0.05,
+    gold: Annotated[float, typer.Option(min=0, max=1, help="Spans with a known answer, as a share.")] = 0.05,
+    round: Annotated[
+        int | None, typer.Option("--round", min=1, help="The round to send.", show_default="the latest")
+    ] = None,
+    url: UrlOption = None,
+    token: TokenOption = None,
+    media_url: MediaOption = None,
+    workers: WorkersOption = None,
+) -> None:
+    """Choose what people should hear, most informative first, and send it. Stop it or repeat it as you like.
+
+    A round is planned once: the same command again sends what is missing, and nothing twice. --round N + 1 plans the
+    next.
+
+    Example: lpse annotate push --corpus corpus/ --cuts 200
+    """
+    with refusing_in_one_line():
+        from annotation.push import push as run
+        from annotation.tasks.routing import Routing
+        from curation.pipeline.curate import default_workers
+
+        from ..terminal.progress import StepBars
+        from ..terminal.tables import show_delivery
+
+        opened, server = _opened(corpus, url, token)
+        routing = Routing(cuts=cuts, agreement=agreement, annotators=listeners, audit=audit, gold=gold)
+        with StepBars() as bars:
+            delivery = run(
+                opened,
+                server,
+                routing,
+                workers=workers or default_workers(),
+                round=round,
+                media_url=media_url,
+                on_step=bars,
+            )
+        show_delivery(delivery)
+        next_command(f"lpse annotate pull --corpus {shlex.quote(str(corpus))}   (when somebody has listened)")
+
+
+@annotate.command()
+def pull(corpus: CorpusOption, url: UrlOption = None, token: TokenOption = None) -> None:
+    """Fetch what annotators answered since the last time; every version of it is kept.
+
+    Example: lpse annotate pull --corpus corpus/
+    """
+    with refusing_in_one_line():
+        from annotation.pull import pull as run
+
+        from ..terminal.progress import StepBars
+        from ..terminal.tables import show_pulled
+
+        opened, server = _opened(corpus, url, token)
+        with StepBars() as bars:
+            pulled = run(opened, server, bars)
+        show_pulled(pulled)
+        next_command(f"lpse annotate adjudicate --corpus {shlex.quote(str(corpus))}")
+
+
+@annotate.command()
+def agreement(corpus: CorpusOption) -> None:
+    """Print how far annotators agree, with each other, with known answers and with the machine.
+
+    The figures are also written to CORPUS/reports/agreement.parquet, and shown by lpse report.
+
+    Example: lpse annotate agreement --corpus corpus/
+    """
+    with refusing_in_one_line():
+        from annotation.agreement import agreement_table, measure_agreement
+        from annotation.tasks.windows import predicted
+        from manifests.files import write_beside
+        from manifests.parquet import write_parquet
+        from manifests.store import Corpus
+
+        from ..terminal.agreement import show_agreement
+
+        opened = Corpus.open(corpus)
+        tasks = list(opened.table("tasks").rows())
+        answers, verdicts = opened.table("annotations").rows(), opened.table("verdicts").rows()
+        measured = measure_agreement(tasks, answers, verdicts, predicted=predicted(tasks))
+        show_agreement(measured)
+        path = corpus / "reports" / "agreement.parquet"
+        with write_beside(path) as file:
+            write_parquet(agreement_table(measured), file)
+        typer.echo(f"Every figure: {path}")
+        next_command(f"lpse report --corpus {shlex.quote(str(corpus))}")
+
+
+@annotate.command()
+def adjudicate(
+    corpus: CorpusOption,
+    rule: Annotated[str, typer.Option(help="majority, weighted (by known answers) or dawid_skene.")] = "majority",
+    min_confidence: Annotated[float, typer.Option(min=0, max=1, help="Less sure than this is a conflict.")] = 0.6,
+    local: Annotated[bool, typer.Option("--local", help="Send no conflicts, only count them.")] = False,
+    url: UrlOption = None,
+    token: TokenOption = None,
+    media_url: MediaOption = None,
+    workers: WorkersOption = None,
+) -> None:
+    """Turn answers into verdicts, and send conflicts to a project of their own, for an adjudicator.
+
+    Verdicts outrank the detectors wherever somebody listened: the next replay goes by them.
+
+    Example: lpse annotate adjudicate --corpus corpus/ --rule weighted
+    """
+    with refusing_in_one_line():
+        from annotation.adjudicate import adjudicate as run
+        from annotation.consensus import Settings, rule_named
+        from curation.pipeline.curate import default_workers
+        from manifests.store import Corpus
+
+        from ..terminal.progress import StepBars
+        from ..terminal.tables import show_adjudicated
+
+        settings = Settings(rule=rule_named(rule), min_confidence=min_confidence)
+        opened, server = (Corpus.open(corpus), None) if local else _opened(corpus, url, token)
+        with StepBars() as bars:
+            result = run(
+                opened, settings, server, workers=workers or default_workers(), media_url=media_url, on_step=bars
+            )
+        show_adjudicated(result)
+        name = shlex.quote(str(corpus))
+        next_command(f"lpse replay --corpus {name} --recipe {_recipe_name(opened)}")
+
+
+def _opened(corpus: Path, url: str | None, token: str | None) -> tuple[Corpus, Server]:
+    from annotation.labelstudio.client import Server
+    from annotation.server import access
+    from manifests.store import Corpus
+
+    opened = Corpus.open(corpus)
+    return opened, Server(access(opened, url, token))
+
+
+def _recipe_name(corpus: Corpus) -> str:
+    return str((corpus.recipe or {}).get("name", "default"))

@@ -1,0 +1,1 @@
+"""The demonstration: long videos built from real recordings, and what curation finds in them."""

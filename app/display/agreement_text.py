@@ -1,0 +1,140 @@
+"""How the page and the terminal say how far annotators agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from annotation.agreement import Agreement, Figure
+from annotation.agreement.figures import About, Group, Measure
+from manifests.labels import load_labels
+
+from .text import clock, plain, plural
+
+# K. Krippendorff, "Content Analysis" (2004), section 11.4.2: what may be concluded from data of which alpha
+TENTATIVE, RELIABLE = 0.667, 0.8
+GROUPS: Mapping[Group, str] = {"blind": "without pre-labels", "prelabelled": "with pre-labels"}
+COEFFICIENTS: tuple[Measure, ...] = ("alpha", "ac1", "observed")
+REGION_MEASURES: Mapping[Measure, str] = {
+    "iou": "IoU, all seconds",
+    "iou_mean": "IoU, mean window",
+    "segment_f1": "F1, 1 s segments",
+    "event_f1": "F1, events ±200 ms",
+}
+_NUMBERS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+
+
+def headline(agreement: Agreement) -> str:
+    """Who heard how much, and how far they agree on the verdict."""
+    people, tasks = agreement.count("annotators"), agreement.count("tasks")
+    who = f"{numeral(people)} {'annotator' if people == 1 else 'annotators'} heard {plural(tasks, 'task')}"
+    if not people:
+        return "No annotation counts: all of them were skipped, deleted, or written by somebody else."
+    group = told_group(agreement)
+    if group is None:
+        return f"{who}, none of them heard by two or more: how far annotators agree cannot be said."
+    shared = agreement.count("shared", group)
+    where = f"On the {plural(shared, 'task')} that two or more heard {GROUPS[group]}"
+    alpha = agreement.find("alpha", "verdict", group=group)
+    if alpha is None or alpha.value is None:
+        why = alpha.note if alpha else "nobody gave one"
+        return f"{who}. {where}, alpha of the verdict cannot be said: {why}."
+    return f"{who}. {where}, they agree on the verdict with alpha {with_interval(alpha)}: {band(alpha.value)}."
+
+
+def sentences(agreement: Agreement) -> Iterator[str]:
+    """What else has to be known before one believes the figures."""
+    blind, shown = (agreement.find("alpha", "verdict", group=group) for group in GROUPS)
+    if told_group(agreement) == "prelabelled":
+        yield (
+            "No task was heard by two or more without pre-labels: this is partly agreement with the machine, "
+            "which spoke first."
+        )
+    elif blind and shown and blind.value is not None and shown.value is not None:
+        yield (
+            f"On the {plural(agreement.count('shared', 'prelabelled'), 'task')} that came with pre-labels alpha is "
+            f"{with_interval(shown)}: partly agreement with the machine, which spoke first."
+        )
+    forged = sum(1 for _ in agreement.select("forged"))
+    if forged:
+        yield f"{plural(forged, 'annotation')} written by somebody else than its annotator {_is(forged)} left out."
+    unplanned = agreement.count("unplanned")
+    if unplanned:
+        yield f"{plural(unplanned, 'annotation')} {_is(unplanned)} of tasks that are not in this corpus: left out."
+
+
+def topics(agreement: Agreement, group: Group) -> Iterator[tuple[str, str | None, dict[Measure, Figure | None]]]:
+    """What people can agree on: its name, the label whose colour it has, and its COEFFICIENTS."""
+
+    def found(about: About, name: str | None = None) -> dict[Measure, Figure | None]:
+        return {measure: agreement.find(measure, about, name, group=group) for measure in COEFFICIENTS}
+
+    yield "verdict", None, found("verdict")
+    yield "sync of sound and picture", None, found("av_sync")
+    vocabulary = load_labels()
+    place = {reason: index for index, reason in enumerate(vocabulary.reasons)}
+    reasons = [figure.name or "" for figure in agreement.select("alpha", "reason", group=group)]
+    for reason in sorted(reasons, key=lambda reason: (place.get(reason, len(place)), reason)):
+        yield plain(reason), reason if reason in vocabulary.names else None, found("reason", reason)
+
+
+def band(alpha: float) -> str:
+    """What Krippendorff lets one conclude from such an alpha."""
+    if alpha >= RELIABLE:
+        return "reliable"
+    return "tentative" if alpha >= TENTATIVE else "too low to rely on"
+
+
+def number(value: Figure | float | None) -> str:
+    """Two decimals, "–" for none; what is below 1 never rounds to it."""
+    known = value.value if isinstance(value, Figure) else value
+    if known is None:
+        return "–"
+    return f"{known if known == 1 else min(known, 0.99):.2f}".replace("-0.00", "0.00").replace("-", "−")
+
+
+def interval(figure: Figure | None) -> str:
+    """ "0.52 to 0.85"; empty where there is none."""
+    if figure is None or figure.low is None or figure.high is None:
+        return ""
+    return f"{number(figure.low)} to {number(figure.high)}"
+
+
+def with_interval(figure: Figure | None) -> str:
+    """ "0.71 (0.52 to 0.85)"."""
+    return f"{number(figure)} ({interval(figure)})" if interval(figure) else number(figure)
+
+
+def numeral(count: int) -> str:
+    """ "Three", "1,234"."""
+    return _NUMBERS[count].capitalize() if count < len(_NUMBERS) else f"{count:,}"
+
+
+def minutes(figure: Figure | None) -> str:
+    """A time in minutes and seconds, "–" for none."""
+    return "–" if figure is None or figure.value is None else clock(figure.value)
+
+
+def quartiles(figure: Figure | None) -> str:
+    """A median time and its quartiles: "3:05 (2:10 to 4:00)", in minutes and seconds."""
+    if figure is None or figure.value is None or figure.low is None or figure.high is None:
+        return minutes(figure)
+    return f"{clock(figure.value)} ({clock(figure.low)} to {clock(figure.high)})"
+
+
+def listed(words: Sequence[str]) -> str:
+    """ "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def share_text(figure: Figure | None) -> str:
+    """A share in whole per cent, "–" for none."""
+    return "–" if figure is None or figure.value is None else f"{100 * figure.value:.0f} %"
+
+
+def told_group(agreement: Agreement) -> Group | None:
+    """The group that the headline speaks of: blind where there is any."""
+    return next((group for group in GROUPS if agreement.count("shared", group)), None)
+
+
+def _is(count: int) -> str:
+    return "is" if count == 1 else "are"

@@ -1,0 +1,1 @@
+"""The terminal: shared options, progress bars and tables."""

@@ -1,0 +1,134 @@
+"""Progress bars: how much is done, how fast, how long it takes yet, and what is in hand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column
+
+from curation.runner.progress import Step
+
+TITLES = {
+    "identify": "Identifying",
+    "score": "Scoring",
+    "deepen": "Deepening",
+    "look": "Looking",
+    "decide": "Deciding",
+    "plan": "Planning",
+    "proxies": "Proxies",
+    "push": "Sending",
+    "pull": "Fetching",
+    "fit": "Fitting",
+    "extract": "Extracting",
+    "caption": "Captions",
+    "train": "Training",
+    "sample": "Sampling",
+}
+
+
+def bar_columns() -> list[ProgressColumn]:
+    """Title, bar, percentage and time left, each as wide as it needs on any terminal."""
+    return [
+        TextColumn("{task.description}", table_column=Column(min_width=11, no_wrap=True)),
+        BarColumn(bar_width=20, table_column=Column(min_width=20)),
+        TaskProgressColumn(table_column=Column(min_width=4, justify="right", no_wrap=True)),
+        TimeRemainingColumn(elapsed_when_finished=True, table_column=Column(min_width=7, no_wrap=True)),
+    ]
+
+
+class StepBars:
+    """One bar a phase of a run, called with its steps; on a terminal it moves, elsewhere each phase ends in a line."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
+        self._progress = Progress(
+            *bar_columns(),
+            TextColumn("{task.fields[rate]}", table_column=Column(min_width=10, justify="right", no_wrap=True)),
+            # the names take what is left of the line, and never from the others
+            TextColumn("[dim]{task.fields[running]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
+            console=self._console,
+            disable=not self._console.is_terminal,
+            expand=True,
+        )
+        self._tasks: dict[str, tuple[TaskID, float, float]] = {}
+        self._last: dict[str, tuple[Step, float]] = {}
+
+    def above(self, show: Callable[[Any, Console], None]) -> Callable[[Any], None]:
+        """`show(what, console)` as a function of what is shown, above the bars and without tearing them."""
+        return lambda what: show(what, self._progress.console)
+
+    def __enter__(self) -> StepBars:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+        if not self._console.is_terminal and kind is None:
+            for phase, (step, seconds) in self._last.items():
+                rate = _rate(step, 0.0, seconds)
+                self._console.print(
+                    f"{TITLES[phase]}: {step.items} items in {seconds:.1f} s{f', {rate}' if rate else ''}"
+                )
+
+    def __call__(self, step: Step) -> None:
+        now = time.monotonic()
+        if step.phase not in self._tasks:
+            task = self._progress.add_task(TITLES[step.phase], total=step.total, rate="", running="")
+            self._tasks[step.phase] = (
+                task,
+                now,
+                step.done,
+            )  # what was done before this run is no speed of ours
+        task, began, skipped = self._tasks[step.phase]
+        finished = step.done >= step.total
+        self._last[step.phase] = (step, now - began)
+        self._progress.update(
+            task,
+            completed=step.done,
+            total=step.total,
+            rate=_rate(step, skipped, now - began),
+            running="" if finished else _shown(step.running),
+        )
+
+
+def _rate(step: Step, skipped: float, seconds: float) -> str:
+    """How fast: hours of sound a minute, or megabytes a second."""
+    if seconds < 0.5:
+        return ""
+    done = max(0.0, step.done - skipped)
+    if step.unit == "items":
+        pace = done / seconds
+        return f"{pace:.0f} a second" if pace >= 10 else f"{pace:.2g} a second"
+    return f"{done / 3600 / (seconds / 60):.2f} h/min" if step.unit == "seconds" else f"{done / 1e6 / seconds:.0f} MB/s"
+
+
+def _shown(uris: tuple[str, ...]) -> str:
+    """File names of what is in hand, on one short line."""
+    names = [" ".join(uri.rsplit("/", 1)[-1].rsplit(":", 1)[-1].split()) for uri in uris]
+    line = ", ".join(name if len(name) <= 28 else f"{name[:25]}…" for name in names[:3])
+    return line + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+@contextmanager
+def simple_bar(title: str) -> Iterator[Callable[[float], None]]:
+    """A bar moved by the share done, 0 to 1."""
+    console = Console(stderr=True)
+    with Progress(*bar_columns(), console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(title.capitalize(), total=1.0)
+        yield lambda share: progress.update(task, completed=share)

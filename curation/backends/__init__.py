@@ -1,0 +1,1 @@
+"""Models in this process: weights, checkpoints read as data, ONNX sessions, threads, import stubs."""

@@ -1,0 +1,65 @@
+"""The cascade: the detectors that cost much hear only the seconds about which the others leave something open.
+
+A second that is rejected under the lower bounds of the probabilities is rejected whatever the missing detectors would
+say, so leaving it out changes no cut: what is accepted is what running everything would accept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from manifests.recipe import Recipe
+from manifests.scores import FrameScores
+from manifests.time import Segment, Timeline
+
+from .exclusions import NOTHING, weigh
+from .fusion import HOP, cell_count, fuse, untried
+
+
+def unheard(
+    scores: Mapping[str, FrameScores], recipe: Recipe, duration: float, copied: Timeline = NOTHING
+) -> dict[str, Timeline]:
+    """The seconds that each detector has to hear next, by detector; nothing when no more hearing can change a cut.
+
+    First what could still become a cut, with as much around it as a recipe's smoothing, bridges and guards reach;
+    then, where something at its border goes on into the unheard, twice as much around it, until it is settled.
+    """
+    unknown = {name: untried(scores.get(name), cell_count(duration)) for name in weighed(recipe)}
+    if not any(mask.any() for mask in unknown.values()):
+        return {}  # the usual case without a cascade, and quick
+    fused = fuse(scores, recipe, duration)
+    verdict = weigh(fused, scores["level"], recipe, duration, copied)
+    whole = Segment(0.0, duration)
+    missing = {name: Timeline.from_mask(mask & ~fused.unscored, HOP) for name, mask in unknown.items()}
+    around = reach(recipe)
+    while verdict.unsettled:
+        wanted = verdict.unsettled.pad(around).crop(whole)
+        needs = {name: timeline & wanted for name, timeline in missing.items() if timeline & wanted}
+        if needs or around > duration:
+            return needs
+        around *= 2
+    return {}
+
+
+def weighed(recipe: Recipe) -> tuple[str, ...]:
+    """The detectors whose lanes the recipe's contaminants use, in the recipe's order."""
+    lanes = {lane for one in recipe.contaminants.values() for lane in (*one.evidence, *one.explained_by)}
+    used = {lane.partition(".")[0] for lane in lanes}
+    return tuple(name for name in recipe.hearing if name in used)
+
+
+def reach(recipe: Recipe) -> float:
+    """Seconds around a span within which what is heard can touch it directly."""
+    return max(
+        (one.smoothing + one.guard + one.bridge + one.min_duration + one.doubt_guard)
+        for one in recipe.contaminants.values()
+    )
+
+
+def rejected_seconds(
+    scores: Mapping[str, FrameScores], recipe: Recipe, duration: float, copied: Timeline = NOTHING
+) -> float:
+    """The seconds in no span that could become a cut, going by the detectors that hear everything."""
+    first = {name: scores[name] for name in recipe.detectors if name in scores}
+    verdict = weigh(fuse(first, recipe, duration), first["level"], recipe, duration, copied)
+    return duration - verdict.candidates.duration

@@ -1,0 +1,74 @@
+"""The scores that are kept of a recording beside the tables, a file a detector, and what makes them its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from manifests.fits import fits_folder
+from manifests.recipe import Recipe, parse_recipe
+from manifests.schema import CorpusError
+from manifests.scores import FrameScores, from_rows, merged, to_rows
+from manifests.store import Corpus, read_shard, shard_path, write_shard
+from manifests.time import Segment, Timeline, from_ms, to_ms
+
+from . import Setup, spec
+
+
+def active_recipe(corpus: Corpus) -> Recipe:
+    """The recipe the corpus was decided by. Raises CorpusError before the first."""
+    if corpus.recipe is None:
+        raise CorpusError(f"{corpus.path}: nothing was curated yet")
+    return parse_recipe(corpus.recipe, str(corpus.path))
+
+
+def setup_of(corpus: Corpus | None, recipe: Recipe) -> Setup:
+    """What the recipe's detectors need from outside: the user's weights, and the fits in use in the corpus."""
+    setup = Setup(tuple(sorted(recipe.weights.items())), tuple(sorted(recipe.runtimes.items())))
+    if corpus is None:
+        return setup
+    active = tuple((name, hashes[-1]) for name, hashes in sorted(corpus.fits.items()) if hashes)
+    return replace(setup, fits=fits_folder(corpus), active=active)
+
+
+def kept(corpus: Corpus, recording_id: str, detector: str, setup: Setup) -> Path:
+    """Where a detector's scores of a recording are kept."""
+    return shard_path(corpus, "scores", recording_id, detector, spec(detector, setup).key(recording_id))
+
+
+def keep_scores(
+    corpus: Corpus,
+    recording_id: str,
+    detector: str,
+    setup: Setup,
+    scores: FrameScores,
+    known: FrameScores | None = None,
+) -> None:
+    """Keep a detector's scores; those it gave `known` seconds before stay where it was not asked again."""
+    one = spec(detector, setup)
+    full = scores if known is None else merged(known, scores)
+    rows = to_rows(full, recording_id=recording_id, detector=detector, version=one.version, key=one.key(recording_id))
+    write_shard(corpus, "scores", rows, over=known is not None)
+
+
+def load_scores(corpus: Corpus, recording_id: str, detectors: Sequence[str], setup: Setup) -> dict[str, FrameScores]:
+    """The kept scores of a recording, by detector; one that never heard it is left out."""
+    found = {}
+    for name in detectors:
+        key = spec(name, setup).key(recording_id)
+        try:
+            found[name] = from_rows(read_shard(corpus, "scores", recording_id, name, key))
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def in_ms(timeline: Timeline) -> list[list[int]]:
+    """A timeline as JSON holds it."""
+    return [[to_ms(segment.start), to_ms(segment.end)] for segment in timeline]
+
+
+def from_in_ms(pairs: Iterable[Sequence[int]]) -> Timeline:
+    """The timeline of `in_ms`; what rounding left nothing of is left out."""
+    return Timeline(Segment(from_ms(start), from_ms(end)) for start, end in pairs if start < end)

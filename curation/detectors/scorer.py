@@ -1,0 +1,152 @@
+"""One decode, all detectors: the scores of a recording from a single pass over its sound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifests.scores import FrameScores, concatenate, no_tags
+from manifests.time import Segment, Timeline, to_ticks
+
+from ..duplicates import RATE as PRINT_RATE
+from ..duplicates import AudioPrinter
+from ..media import AudioBlock, audio_blocks
+from . import Block, Blocker, Detector, DetectorSpec, NativeDetector, Setup, open_detector
+
+BLOCK_SECONDS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """What came of one pass: scores by detector, pooled to the stored rate; fingerprint words, None if not asked for.
+
+    `damaged`: some of the sound could not be decoded.
+    """
+
+    scores: Mapping[str, FrameScores] = field(repr=False)
+    words: NDArray[Any] | None = field(repr=False)
+    damaged: bool
+
+
+class Scorer:
+    """Detectors, each opened once, when it is first needed; `score` runs those asked for over one file in one pass."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._opened: dict[str, Any] = {}
+
+    def open(self, names: Sequence[str]) -> None:
+        """Load the named detectors now. Raises ModelUnavailable with how to get a missing one."""
+        for name in names:
+            if name not in self._opened:
+                self._opened[name] = open_detector(name, self._setup)
+
+    def score(
+        self,
+        path: Path,
+        names: Sequence[str],
+        *,
+        only: Mapping[str, Timeline] | None = None,
+        fingerprint: bool = False,
+        progress: Callable[[float], None] | None = None,
+    ) -> Heard:
+        """The scores of the named detectors over a file.
+
+        `only`: seconds that a detector is asked about; blocks that tell nothing about them are left out and stay NaN.
+        `progress` is told the seconds done so far. Raises MediaError when nothing can be decoded.
+        """
+        self.open(names)
+        lanes: dict[str, Any] = {name: _lane(self._opened[name], (only or {}).get(name)) for name in names}
+        printer = AudioPrinter() if fingerprint else None
+        rates = {self._opened[name].spec.sample_rate for name in names} | ({PRINT_RATE} if printer else set())
+        damaged, silent_until = False, 0.0
+        for block in audio_blocks(path, sorted(rate for rate in rates if rate), BLOCK_SECONDS):
+            for start, end in block.gaps:
+                if start <= silent_until:
+                    silent_until = end  # the sound has not begun yet
+                else:
+                    damaged = True  # demuxers skip much damage without an error
+            damaged = damaged or block.errors > 0
+            for lane in lanes.values():
+                lane.push(block)
+            if printer:
+                printer.push(block.mono[PRINT_RATE])
+            if progress:
+                progress(block.start + block.native.shape[1] / block.native_rate)
+        words = printer.finish() if printer else None
+        # one lane after the other is let go: a long recording would else be held twice over
+        return Heard({name: lanes.pop(name).finish() for name in list(lanes)}, words, damaged)
+
+
+class _BlockLane:
+    """Feeds a detector that hears mono blocks of its own plan: all of them, or those that tell about `only`."""
+
+    def __init__(self, detector: Detector, only: Timeline | None) -> None:
+        self._detector = detector
+        self._rate = detector.spec.sample_rate or 0
+        self._blocker = Blocker(detector.spec.plan, self._rate)
+        self._parts: list[FrameScores] = []
+        spec = detector.spec
+        # a moment is told by the frame whose centre is nearest, and that may begin in a neighbouring block
+        self._only = only.pad(spec.hop, spec.window + spec.hop) if only is not None and spec.apart else None
+
+    def push(self, block: AudioBlock) -> None:
+        self._score(self._blocker.push(block.mono[self._rate]))
+
+    def finish(self) -> FrameScores:
+        self._score(self._blocker.finish())
+        return concatenate(_with_tags(self._parts))
+
+    def _score(self, blocks: Iterator[Block]) -> None:
+        # pooled block by block: a plan's core holds whole pooled frames, and the raw ones never add up
+        for block in blocks:
+            scored = self._detector.scores(block) if self._wanted(block) else unheard_block(self._detector.spec, block)
+            self._parts.append(scored.pooled())
+
+    def _wanted(self, block: Block) -> bool:
+        if self._only is None:
+            return True
+        core = Segment(block.start / self._rate, (block.start + block.core) / self._rate)
+        return bool(self._only.overlapping(core))
+
+
+def unheard_block(spec: DetectorSpec, block: Block) -> FrameScores:
+    """The frames of a block's core for a detector that does not hear it: NaN."""
+    rate = block.sample_rate
+    frames = max(1, -(-block.core // max(1, to_ticks(spec.hop, rate))))
+    values = np.full((frames, len(spec.labels)), np.nan, np.float16)
+    return FrameScores(block.start / rate, spec.hop, spec.window, spec.labels, values)
+
+
+def _with_tags(parts: list[FrameScores]) -> list[FrameScores]:
+    """The parts with tags in each if there are any in one: none where nobody heard."""
+    known = next((part.tags for part in parts if part.tags is not None), None)
+    if known is None:
+        return parts
+    width, hop = known.ids.shape[1], known.hop
+    return [part if part.tags is not None else replace(part, tags=no_tags(len(part), width, hop)) for part in parts]
+
+
+class _NativeLane:
+    """Feeds a detector that hears the recording's own samples, from its beginning to its end."""
+
+    def __init__(self, detector: NativeDetector) -> None:
+        self._detector = detector
+        detector.begin()
+
+    def push(self, block: AudioBlock) -> None:
+        self._detector.scores(block)
+
+    def finish(self) -> FrameScores:
+        found = self._detector.finish()
+        assert found is not None  # blocks come, or an error
+        return found.pooled()
+
+
+def _lane(detector: Any, only: Timeline | None) -> _BlockLane | _NativeLane:
+    return _NativeLane(detector) if detector.spec.sample_rate is None else _BlockLane(detector, only)

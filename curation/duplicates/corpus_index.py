@@ -1,0 +1,158 @@
+"""Copies in a corpus: its fingerprints against each other, and which recording of several is kept.
+
+The index is a fit in parts. A run adds one part, of the fingerprints that no part holds yet, and writes beside it what
+they match; nothing that was found before is looked for again. Parts are merged so that there are never many.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+
+from manifests.fits import fit_folder, fit_items, fit_version, prune_fits, writing_fit
+from manifests.identity import digest
+from manifests.recipe import Duplicates
+from manifests.records import Duplicate, Recording
+from manifests.store import Corpus
+from manifests.time import Timeline
+
+from ..detectors.score_store import from_in_ms, in_ms
+from . import (
+    Kind,
+    Match,
+    Rule,
+    copied_time,
+    duplicates,
+    find_matches,
+    merge_indexes,
+    open_index,
+    to_merge,
+    version,
+    write_index,
+)
+from .fingerprint_store import load_print, print_items
+
+
+@dataclass(frozen=True)
+class Copies:
+    """`rows`: the duplicates table. `cut_away`: the time of a recording that a kept one holds, by recording."""
+
+    rows: tuple[Duplicate, ...] = ()
+    cut_away: Mapping[str, Timeline] = field(default_factory=dict)
+
+    @cached_property
+    def of(self) -> Mapping[str, Sequence[Duplicate]]:
+        """The rows by recording."""
+        rows: dict[str, list[Duplicate]] = {}
+        for row in self.rows:
+            rows.setdefault(row.recording_id, []).append(row)
+        return rows
+
+    def __or__(self, other: Copies) -> Copies:
+        """What either says, of copies of another kind."""
+        both = {
+            name: self.cut_away.get(name, Timeline()) | other.cut_away.get(name, Timeline())
+            for name in (*self.cut_away, *other.cut_away)
+        }
+        return Copies((*self.rows, *other.rows), both)
+
+
+def find_copies(corpus: Corpus, recordings: Mapping[str, Recording], rule: Duplicates, kind: Kind) -> Copies:
+    """The copies among `recordings`, by their fingerprints of one kind.
+
+    Fingerprints that were not looked up yet are, against all others, and added to the index.
+    """
+    matches = [
+        match
+        for match in update_index(corpus, kind, recordings)
+        if match.recording_id in recordings and match.other_id in recordings
+    ]
+    durations = {key: row.duration or 0.0 for key, row in recordings.items()}
+    limits = Rule(min_overlap=rule.min_overlap, min_share=rule.min_share)
+    found = duplicates(matches, durations, lambda key: _rank(recordings[key]), limits)
+    cut_away: dict[str, Timeline] = {}
+    if getattr(rule, kind) == "cut":
+        between: dict[str, list[Match]] = defaultdict(list)
+        for match in matches:
+            between[match.recording_id].append(match)
+            between[match.other_id].append(match)
+        row_of = {one.recording_id: one for one in found}
+        for name in row_of:
+            near = between[name]
+            others = {other for match in near for other in (match.recording_id, match.other_id)}
+            time = copied_time(name, [row_of[other] for other in sorted(others & row_of.keys())], near)
+            cut_away[name] = from_in_ms(in_ms(time))  # on whole milliseconds, as cuts are
+    return Copies(tuple(Duplicate(**asdict(one)) for one in found), cut_away)
+
+
+def update_index(corpus: Corpus, kind: Kind, recordings: Iterable[str]) -> list[Match]:
+    """All matches among the corpus's fingerprints of one kind, after adding those that the index does not hold yet."""
+    name = fit_name(kind)
+    # one that was deleted, or made of another version's words, is as none: what it held is new again
+    parts = [part for part in corpus.fits.get(name, ()) if fit_version(fit_folder(corpus, name, part)) == version(kind)]
+    known = set(chain.from_iterable(fit_items(fit_folder(corpus, name, part)) for part in parts))
+    new = [item for item in print_items(corpus, kind, recordings) if item not in known]
+    if new:
+        hash = digest(name, version(kind), new, parts)
+        with writing_fit(corpus, name, hash, items=new, made_of={"version": version(kind), "after": parts}) as folder:
+            index = folder / "index"
+            index.mkdir()
+            write_index(index, (load_print(corpus, item) for item in new))
+            indexes = [open_index(fit_folder(corpus, name, part) / "index") for part in parts]
+            prints = (load_print(corpus, item) for item in new)
+            found = find_matches(prints, [*indexes, open_index(index)], lambda item: load_print(corpus, item))
+            _write_matches(folder, found)
+        parts.append(hash)
+        parts = _merged(corpus, kind, parts)
+        corpus.use_fits(name, parts)
+        prune_fits(corpus, name)
+    return list(chain.from_iterable(_matches(fit_folder(corpus, name, part)) for part in parts))
+
+
+def fit_name(kind: Kind) -> str:
+    """The name of the index as a fit."""
+    return f"duplicates_{kind}"
+
+
+def _merged(corpus: Corpus, kind: Kind, parts: list[str]) -> list[str]:
+    """The parts with some of them made one, where there are too many small ones."""
+    name = fit_name(kind)
+    folders = [fit_folder(corpus, name, part) for part in parts]
+    chosen = to_merge([len(open_index(folder / "index")) for folder in folders])
+    if len(chosen) < 2:
+        return parts
+    sources = [folders[number] for number in chosen]
+    items = sorted(chain.from_iterable(fit_items(folder) for folder in sources))
+    hash = digest(name, version(kind), items, "merged", [parts[number] for number in chosen])
+    with writing_fit(corpus, name, hash, items=items, made_of={"version": version(kind), "merged": True}) as folder:
+        (folder / "index").mkdir()
+        merge_indexes([source / "index" for source in sources], folder / "index")
+        _write_matches(folder, chain.from_iterable(_matches(source) for source in sources))
+    return [part for number, part in enumerate(parts) if number not in chosen] + [hash]
+
+
+def _write_matches(folder: Path, matches: Iterable[Match]) -> None:
+    rows = [asdict(match) for match in sorted(matches)]
+    (folder / "matches.json").write_text(json.dumps(rows, indent=0) + "\n", encoding="utf-8")
+
+
+def _matches(folder: Path) -> list[Match]:
+    return [Match(**row) for row in json.loads((folder / "matches.json").read_text(encoding="utf-8"))]
+
+
+def _rank(row: Recording) -> tuple[object, ...]:
+    """The smallest of copies that hold each other is kept: whole, with the larger picture, with more bits, longer."""
+    bits = (row.bytes or 0) / max(row.duration or 0.0, 1e-3)
+    return (
+        row.status != "ok",
+        not row.has_video,
+        -(row.width or 0) * (row.height or 0),
+        -bits,
+        -(row.duration or 0.0),
+        row.recording_id,
+    )

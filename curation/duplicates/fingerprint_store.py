@@ -1,0 +1,101 @@
+"""The fingerprints of a recording: each unbroken stretch gets words of its own, kept in one file a kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from manifests.identity import digest
+from manifests.store import Corpus, read_shard, shard_path, write_shard
+from manifests.time import to_ms
+
+from . import FPS, Kind, PicturePrinter, Print, new_print, version
+from .fingerprint import SPECS
+
+
+class Stretches:
+    """A watcher of pictures on an even clock; a jump in it begins another stretch."""
+
+    def __init__(self) -> None:
+        self._done: list[tuple[float, NDArray[np.uint64]]] = []
+        self._printer: PicturePrinter | None = None
+        self._begin = self._last = 0.0
+
+    def push(self, time: float, image: NDArray[np.uint8]) -> None:
+        """The picture (height, width, 3) on screen at `time` seconds."""
+        if self._printer is None or time - self._last > 1.5 / FPS:
+            self._close()
+            self._printer, self._begin = PicturePrinter(), time
+        self._printer.push(time, image)
+        self._last = time
+
+    def finish(self) -> list[tuple[float, NDArray[np.uint64]]]:
+        """(begin in seconds, words) of every stretch."""
+        self._close()
+        return self._done
+
+    def _close(self) -> None:
+        if self._printer is not None:
+            self._done.append((self._begin, self._printer.finish()))
+            self._printer = None
+
+
+def print_key(recording_id: str, kind: Kind) -> str:
+    """Content key of a recording's fingerprint of one kind."""
+    return digest("print", recording_id, version(kind))
+
+
+def keep_prints(
+    corpus: Corpus, recording_id: str, kind: Kind, stretches: Iterable[tuple[float, NDArray[np.uint64]]]
+) -> None:
+    """Keep the words of stretches, (begin in seconds, words); stretches kept before stay as they are."""
+    key = print_key(recording_id, kind)
+    path = shard_path(corpus, "prints", recording_id, kind, key)
+    rows: dict[float, dict[str, object]] = {}
+    for begin, words in stretches:
+        rows[begin] = {
+            "recording_id": recording_id,
+            "kind": kind,
+            "key": key,
+            "version": version(kind),
+            "start": begin,
+            "hop": SPECS[kind].hop,
+            "words": words,
+        }
+    if path.exists():
+        known = read_shard(corpus, "prints", recording_id, kind, key)
+        for number, begin in enumerate(known["start"].to_pylist()):
+            one = known.slice(number, 1)
+            rows[begin] = {**one.drop_columns(["words"]).to_pylist()[0], "words": _words(one)}
+    if rows:
+        write_shard(corpus, "prints", [rows[begin] for begin in sorted(rows)], over=True)
+
+
+def print_items(corpus: Corpus, kind: Kind, recordings: Iterable[str]) -> list[str]:
+    """The stretches of the recordings whose fingerprints are kept, as names that `load_print` takes, sorted."""
+    items = []
+    for recording_id in recordings:
+        key = print_key(recording_id, kind)
+        try:
+            starts = read_shard(corpus, "prints", recording_id, kind, key, columns=["start"])["start"].to_pylist()
+        except FileNotFoundError:
+            continue
+        items += [f"{recording_id}-{kind}-{key}-{to_ms(start)}" for start in starts]
+    return sorted(items)
+
+
+def load_print(corpus: Corpus, item: str) -> Print:
+    """The fingerprint of a stretch. Raises FileNotFoundError or KeyError for one that is not kept any more."""
+    recording_id, kind, key, start_ms = item.split("-")
+    table = read_shard(corpus, "prints", recording_id, kind, key)
+    for number, begin in enumerate(table["start"].to_pylist()):
+        if to_ms(begin) == int(start_ms):
+            return new_print(item, recording_id, kind, begin, _words(table.slice(number, 1)))  # type: ignore[arg-type]
+    raise KeyError(f"{item}: no stretch starts there")
+
+
+def _words(row: pa.Table) -> NDArray[np.uint64]:
+    return np.asarray(row["words"].combine_chunks().flatten().to_numpy(zero_copy_only=False), np.uint64)

@@ -1,0 +1,1 @@
+"""The run over a corpus: identify, score, cascade, video, decide, commit."""

@@ -1,0 +1,1 @@
+"""What leaves the pipeline: splits whose members never move."""

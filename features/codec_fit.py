@@ -1,0 +1,91 @@
+"""The mel codec's fit: made once, of a frozen list of cuts, and only ever made anew when asked for."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from curation.detectors.score_store import active_recipe, setup_of
+from curation.media import MediaError, mono_span
+from curation.runner.progress import Step, StepCallback
+from manifests.fits import fit_folder, fits_folder, writing_fit
+from manifests.identity import digest
+from manifests.schema import CorpusError
+from manifests.store import Corpus
+
+from .audio.mel import MODES, Mode
+from .encoders import Setup, melcodec
+from .plan import Wanted, wanted_cuts
+
+NAMES: Mapping[str, Mode] = {"melcodec_16k": "16k", "melcodec_44k": "44k"}
+CUTS, SECONDS = 256, 64.0  # what a codec is fitted on: so many cuts, and the first seconds of each
+
+
+def refit(corpus: Corpus, name: str, on_step: StepCallback | None = None) -> str:
+    """Make the codec anew from the cuts that are accepted now, and use it from here on; returns what came of it.
+
+    Features of the codec before stay in a cache of their own. Raises CorpusError where nothing is accepted, Locked.
+    """
+    with corpus.lock("refit"):
+        recipe = active_recipe(corpus)
+        wanted = wanted_cuts(corpus, recipe, setup_of(corpus, recipe))
+        return _fit(corpus, name, wanted, on_step)
+
+
+def fit_missing(
+    corpus: Corpus, name: str, wanted: Sequence[Wanted], setup: Setup, on_step: StepCallback | None
+) -> Setup:
+    """`setup` with a fit of the codec `name`, which is made if the corpus has none; other encoders need none."""
+    if name not in NAMES or dict(setup.active).get(name):
+        return setup
+    _fit(corpus, name, wanted, on_step)
+    return replace(setup, fits=fits_folder(corpus), active=(*setup.active, (name, corpus.fits[name][-1])))
+
+
+def _fit(corpus: Corpus, name: str, wanted: Sequence[Wanted], on_step: StepCallback | None) -> str:
+    usable = [one for one in wanted if one.problem is None]
+    drawn = sorted(usable, key=lambda one: digest("fit", one.cut.cut_id))[:CUTS]
+    chosen = sorted(drawn, key=lambda one: one.cut.cut_id)
+    if not chosen:
+        raise CorpusError(f"{corpus.path}: no accepted cut to fit {name} on")
+    items = [one.cut.cut_id for one in chosen]
+    try:
+        codec = melcodec.fit(_sounds(chosen, NAMES[name], on_step), NAMES[name])
+    except ValueError as error:
+        raise CorpusError(f"{corpus.path}: {error}") from error
+    hash = digest(name, melcodec.CODE, items, SECONDS)
+    made_of = {"version": str(melcodec.CODE), "seconds": SECONDS, "explained": round(codec.explained, 6)}
+    _remove_damaged(corpus, name, hash)
+    with writing_fit(corpus, name, hash, items=items, made_of=made_of) as folder:
+        melcodec.save(codec, folder)
+    corpus.use_fits(name, [hash])
+    return f"{name}: fitted on {len(items)} cuts, {codec.explained:.1%} of the variance kept"
+
+
+def _remove_damaged(corpus: Corpus, name: str, hash: str) -> None:
+    """A fit that is there stays as it is, unless it cannot be read."""
+    folder = fit_folder(corpus, name, hash)
+    try:
+        melcodec.load(folder)
+    except FileNotFoundError:
+        pass
+    except ValueError:
+        shutil.rmtree(folder)
+
+
+def _sounds(chosen: Sequence[Wanted], mode: Mode, on_step: StepCallback | None) -> Iterator[Tensor]:
+    """The beginning of each cut; one that cannot be read is left out, extraction says why."""
+    rate = MODES[mode].sample_rate
+    for done, one in enumerate(chosen, start=1):
+        try:
+            sound = mono_span(one.path, one.cut.start, min(one.cut.end, one.cut.start + SECONDS), rate)
+        except (MediaError, OSError):
+            continue
+        if len(sound):
+            yield torch.from_numpy(sound)
+        if on_step:
+            on_step(Step("fit", "items", done, len(chosen), len(chosen)))

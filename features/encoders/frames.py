@@ -1,0 +1,125 @@
+"""Pictures for several encoders out of one decode: each is resized as it comes, and nothing is stacked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import merge
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from curation.media import frames_reaching
+
+from .base import Pictures
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Run:
+    """Pictures in a row for one encoder: `count` of them from `start` seconds on, as `pictures` says."""
+
+    pictures: Pictures
+    start: float
+    count: int
+
+    @property
+    def times(self) -> list[float]:
+        """When each of them is due, in seconds from zero."""
+        return [self.start + k / self.pictures.fps for k in range(self.count)]
+
+
+def pictures_of(path: str | os.PathLike[str], runs: Mapping[str, Run]) -> Iterator[tuple[str, Tensor, int]]:
+    """(run, its next picture as uint8 (3, side, side), how often in a row it takes that one), run by run in order.
+
+    Each picture of the file is decoded once and resized once for every size that is asked for; what is held does not
+    grow with the length. A picture is the first at or after its time. Raises MediaError when there is none.
+    """
+    due = list(merge(*([(time, name) for time in run.times] for name, run in runs.items())))
+    for indices, image in frames_reaching(path, [time for time, _ in due]):
+        sizes: dict[tuple[int, str], Tensor] = {}
+        names = sorted(due[index][1] for index in indices)
+        for name, group in groupby(names):
+            wanted = runs[name].pictures
+            size = (wanted.side, wanted.fit)
+            if size not in sizes:
+                sizes[size] = resized(image, wanted)
+            yield name, sizes[size], sum(1 for _ in group)
+
+
+def resized(image: NDArray[np.uint8], wanted: Pictures) -> Tensor:
+    """uint8 (height, width, 3) RGB -> uint8 (3, side, side), as `wanted.fit` says.
+
+    Bicubic with antialiasing, on 8-bit values: the same in floating point may differ by 20 levels on noise. The short
+    side becomes `side` and the long one int(side * long / short) for "crop", whose offset is rounded half to even.
+    """
+    # channels stay where the decoder put them, which is the faster way through
+    return fitted(torch.from_numpy(image).permute(2, 0, 1)[None], wanted)[0]
+
+
+def fitted(images: Tensor, wanted: Pictures) -> Tensor:
+    """As `resized`, of uint8 (n, 3, height, width)."""
+    height, width, side = images.shape[2], images.shape[3], wanted.side
+    if wanted.fit == "stretch":
+        return _bicubic(images, (side, side))
+    scaled = (side, int(side * width / height)) if height <= width else (int(side * height / width), side)
+    images = _bicubic(images, scaled)
+    top, left = (round((length - side) / 2) for length in scaled)
+    return images[:, :, top : top + side, left : left + side].contiguous()
+
+
+def _bicubic(images: Tensor, size: tuple[int, int]) -> Tensor:
+    if images.shape[2:] == size:
+        return images
+    return interpolate(images, size=size, mode="bicubic", align_corners=False, antialias=True)
+
+
+@dataclass(eq=False)
+class Chunks:
+    """Pictures of one run on their way to an encoder: held until a chunk is full, whatever their number in all.
+
+    A chunk is as many pictures as give `windows` windows; what the next window needs of it stays.
+    """
+
+    pictures: Pictures
+    windows: int
+
+    def __post_init__(self) -> None:
+        self._size = self.pictures.window + self.pictures.stride * (self.windows - 1)
+        side = self.pictures.side
+        self._held = torch.empty((self._size, 3, side, side), dtype=torch.uint8)
+        self._filled = 0
+
+    def push(self, picture: Tensor, times: int = 1) -> Iterator[Tensor]:
+        """Add a picture `times` times; yields chunks, uint8 (F, 3, side, side), valid until the next push."""
+        for _ in range(times):
+            self._held[self._filled] = picture
+            self._filled += 1
+            if self._filled == self._size:
+                yield self._held
+                kept = self.pictures.window - self.pictures.stride
+                self._held[:kept] = self._held[self._size - kept :].clone()
+                self._filled = kept  # less than a window: what comes on top is new
+
+    def finish(self) -> Iterator[Tensor]:
+        """What is left, if it makes a window."""
+        if self._filled >= self.pictures.window:
+            yield self._held[: self._filled]
+
+
+def clip_starts(start: float, end: float, seconds: int) -> Sequence[float]:
+    """Where the clips of a cut begin: every `seconds`, and a last one that ends with the cut where they do not fit.
+
+    None where the cut is shorter than a clip.
+    """
+    milliseconds = round((end - start) * 1000)
+    count, rest = divmod(milliseconds, seconds * 1000)
+    starts = [start + i * seconds for i in range(count)]
+    return [*starts, end - seconds] if rest and count else starts

@@ -1,0 +1,1 @@
+"""The encoders' networks and their released weights: CLIP, Synchformer, the audio autoencoder."""

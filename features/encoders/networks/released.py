@@ -1,0 +1,72 @@
+"""Reading files of weights as their authors released them: only tensors, only the wanted ones, only in their layout."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from curation.backends.weights import ModelUnavailable
+
+Layout = Mapping[str, tuple[int, ...]]
+
+
+def layout_of(network: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a network's state."""
+    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+
+
+def read_tensors(path: Path, model: str, layout: Layout, wanted: Callable[[str], bool]) -> dict[str, Tensor]:
+    """The tensors of a .pth, .bin or .safetensors file whose names are `wanted`, float32, in memory of their own.
+
+    Nothing in the file is executed. Raises ModelUnavailable, in one line, for a file that cannot be read so, and for
+    one whose wanted tensors are not those of `layout`.
+    """
+    try:
+        found = _safetensors(path, wanted) if path.suffix == ".safetensors" else _pickled(path, wanted)
+    except OSError as error:
+        raise ModelUnavailable(f"{model}: {path}: {error.strerror or error}") from error
+    except Exception as error:  # a damaged file makes the readers raise anything, from EOFError to RuntimeError
+        raise ModelUnavailable(
+            f"{model}: {path} holds no tensors that can be read ({type(error).__name__}): cut short, or no such file"
+        ) from error
+    fault = found if isinstance(found, str) else _fault(found, layout)
+    if isinstance(found, str) or fault:
+        raise ModelUnavailable(f"{model}: {path} {fault}: not the released file")
+    return {name: tensor.to(torch.float32, copy=True) for name, tensor in found.items()}
+
+
+def _pickled(path: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor] | str:
+    # mapped where the format allows it: a file may hold several networks, of which one is wanted
+    loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    if not isinstance(loaded, dict):
+        return f"holds a {type(loaded).__name__}, no named tensors"
+    chosen = {name: value for name, value in loaded.items() if isinstance(name, str) and wanted(name)}
+    other = next((name for name, value in chosen.items() if not isinstance(value, Tensor)), None)
+    return chosen if other is None else f"holds {other} as a {type(chosen[other]).__name__}, no tensor"
+
+
+def _safetensors(path: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor]:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys() if wanted(name)}  # noqa: SIM118
+
+
+def _fault(tensors: Mapping[str, Tensor], layout: Layout) -> str | None:
+    """The first tensor that is missing, of another shape, or unknown."""
+    for name, shape in layout.items():
+        if name not in tensors:
+            return f"has no tensor {name}"
+        if tuple(tensors[name].shape) != shape:
+            return f"holds {name} of shape {tuple(tensors[name].shape)}, should be {shape}"
+    return next((f"holds an unknown tensor {name}" for name in tensors if name not in layout), None)
+
+
+def fill(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Make `tensors`, whose layout has been checked, the state of a network built on the meta device, and freeze it."""
+    network.load_state_dict(tensors, strict=True, assign=True)
+    network.requires_grad_(False).eval()

@@ -1,0 +1,66 @@
+"""What stops a training by itself: a loss that is no number, and too little memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from features.cache import FeatureCache
+from manifests.files import write_beside
+
+from ..errors import ModelError
+from .batching import Plan
+from .data import noise_seed
+from .run_folder import BAD_BATCH
+from .settings import Settings
+
+# what a GPU, the CPU's allocator and oneDNN say, which all are RuntimeErrors
+_NO_MEMORY = ("out of memory", "can't allocate memory", "could not create a primitive")
+
+
+def clips_in(cache: FeatureCache, plan: Plan, losses: Tensor, seed: int) -> list[dict[str, Any]]:
+    """The clips of a plan by cut and number, their losses (as text: JSON has no NaN) and what seeds their noise."""
+    held = cache.take(plan.clips, [])
+    names = cache.cuts["cut_id"]
+    return [
+        {
+            "cut_id": names[cut].as_py(),
+            "clip": clip,
+            "loss": str(loss),
+            "noise_seed": noise_seed(seed, plan.epoch, number),
+        }
+        for cut, clip, loss, number in zip(
+            held["cut"].tolist(), held["clip"].tolist(), losses.tolist(), plan.clips, strict=True
+        )
+    ]
+
+
+def bad_batch(folder: Path, plan: Plan, seed: int, loss: float, norm: float, clips: list[dict[str, Any]]) -> str:
+    """Write down the batch that a training stops at; returns the line that says so."""
+    content = {"step": plan.step, "epoch": plan.epoch, "seed": seed, "loss": str(loss), "norm": str(norm)}
+    with write_beside(folder / BAD_BATCH) as file:
+        file.write((json.dumps({**content, "clips": clips}, indent=1) + "\n").encode())
+    return (
+        f"step {plan.step}: loss {loss}, gradient norm {norm}; the batch is in {folder / BAD_BATCH}: look at its "
+        "clips, or begin anew with a lower optimizer.lr"
+    )
+
+
+@contextmanager
+def naming_memory(settings: Settings, step: int) -> Iterator[None]:
+    """Where memory does not suffice: ModelError with the setting to lower."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        said = str(error).splitlines()[0] if str(error) else "MemoryError"
+        if isinstance(error, RuntimeError) and not any(words in str(error) for words in _NO_MEMORY):
+            raise
+        advice = "lower batch" if settings.batch > 1 else "the smallest batch is too large"
+        more = "" if settings.checkpointing else ", or set checkpointing = true, which takes more time"
+        line = f"step {step}: out of memory with batch {settings.batch}: {advice}{more} ({said})"
+        raise ModelError(line) from error

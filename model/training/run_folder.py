@@ -1,0 +1,114 @@
+"""A run's folder: what it was begun with, its log, its weights.
+
+```
+settings.toml           every setting, resolved
+run.json                which features and which weights it was begun with
+log.jsonl               a line every few steps, and one a validation
+events/                 the same for TensorBoard
+curves.png              the same as a picture
+checkpoints/            to go on from
+adapters.safetensors    averaged weights, of the newest validation
+base.safetensors        where the base is trained
+bad_batch.json          what a training was stopped by whose loss was no number
+```
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from features.cache import FeatureCache
+from manifests.files import write_beside
+from manifests.identity import digest
+
+from ..errors import ModelError
+from .initial import encoders_of
+from .settings import Settings, first_difference, load_settings, to_toml
+
+SETTINGS, RUN, LOG, EVENTS = "settings.toml", "run.json", "log.jsonl", "events"
+CHECKPOINTS, BAD_BATCH, CURVES = "checkpoints", "bad_batch.json", "curves.png"
+ADAPTERS, BASE = "adapters.safetensors", "base.safetensors"
+
+Record = dict[str, Any]
+
+
+def facts_of(cache: FeatureCache, base: str) -> dict[str, Any]:
+    """What a run is of: `base`, and the encoders and the cuts of the cache, which decide what each step sees."""
+    cuts = cache.cuts.select(["cut_id", "clips", "split", "has_video", "text_id"]).to_pylist()
+    return {"base": base, "encoders": encoders_of(cache.spec), "cuts": digest("cuts", cuts)}
+
+
+def check_begun(path: Path, settings: Settings, facts: Mapping[str, Any]) -> None:
+    """Raises ModelError where the folder holds another training; one that holds none is fine."""
+    if not (path / RUN).exists():
+        return
+    difference = first_difference(load_settings(path / SETTINGS), settings)
+    if difference is not None:
+        raise ModelError(f"{path}: was begun with {difference}; train into another folder, or ask for the same")
+    try:
+        begun = json.loads((path / RUN).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path / RUN}: cannot be read: {error}") from error
+    for name, now in facts.items():
+        if begun.get(name) != now:
+            raise ModelError(f"{path}: was begun with {name} {begun.get(name)}, not {now}; train into another folder")
+
+
+def begin(path: Path, settings: Settings, facts: Mapping[str, Any]) -> None:
+    """Write down what the run is of; a run that goes on keeps what it was begun with, but for what may change."""
+    with write_beside(path / SETTINGS) as file:
+        file.write(to_toml(settings).encode())
+    with write_beside(path / RUN) as file:
+        file.write((json.dumps(dict(facts), indent=1) + "\n").encode())
+
+
+def read_log(path: Path) -> list[Record]:
+    """The lines of a run's log; one that a kill cut short is left out."""
+    records = []
+    try:
+        lines = (path / LOG).read_text(encoding="utf-8").splitlines(keepends=True)
+    except FileNotFoundError:
+        return []
+    for line in lines:
+        if line.endswith("\n"):
+            records.append(json.loads(line))
+    return records
+
+
+class RunLog:
+    """Writes the log and TensorBoard's events, from after `step` on: what stands there of later steps goes."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        records = [record for record in read_log(path) if record["step"] <= step]
+        with write_beside(path / LOG) as file:
+            file.write("".join(map(_line, records)).encode())
+        self._file = (path / LOG).open("a", encoding="utf-8")
+        self._events = SummaryWriter(str(path / EVENTS), purge_step=step + 1)
+
+    def add(self, record: Record) -> None:
+        """A line; it outlives this process at once."""
+        self._file.write(_line(record))
+        self._file.flush()
+        for name, value in record.items():
+            if name not in ("step", "epoch"):
+                self._events.add_scalar(name, value, record["step"])
+
+    def to_disk(self) -> None:
+        """Before a checkpoint that follows these lines: they must not be lost where it is not."""
+        os.fsync(self._file.fileno())
+        self._events.flush()
+
+    def close(self) -> None:
+        """Nothing is written any more."""
+        self._file.close()
+        self._events.close()
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    return json.dumps(record) + "\n"

