@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -165,6 +165,19 @@ class Timeline:
     def at_least(self, seconds: float) -> Timeline:
         """Only the segments of `seconds` or more."""
         return Timeline(s for s in self.segments if s.duration >= seconds - _NOISE_SECONDS)
+
+    def to_ms(self) -> Timeline:
+        """All ends on the nearest whole milliseconds, without the segments that this leaves empty."""
+        return Timeline.from_ms_pairs(self.ms_pairs())
+
+    def ms_pairs(self) -> list[list[int]]:
+        """[start, end] of every segment in whole milliseconds, as JSON holds it; empty ones included."""
+        return [[to_ms(segment.start), to_ms(segment.end)] for segment in self.segments]
+
+    @classmethod
+    def from_ms_pairs(cls, pairs: Iterable[Sequence[int]]) -> Timeline:
+        """The timeline of `ms_pairs`, without empty segments."""
+        return cls(Segment(from_ms(start), from_ms(end)) for start, end in pairs if start < end)
 
     @property
     def duration(self) -> float:

@@ -7,7 +7,7 @@ import importlib.util
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,21 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("manifests", "curation", "annotation", "features", "model", "app")
 """In the order of the pipeline: imports point to the left only."""
+FLOORS = (
+    {"backends", "media", "runner", "ingest", "duplicates", "decision", "release"},
+    {"detectors", "catalog"},
+    {"pipeline"},
+    {"trust", "refit"},
+)
+"""The rooms of `curation`, the lowest floor first: a room imports from lower floors only."""
+LOOSE = {
+    "curation": {"refit"},
+    "annotation": {"adjudicate", "pull", "push", "review"},
+    "features": {"captions", "codec_fit", "encode", "extract", "plan"},
+    "model": {"errors", "flow", "sampling", "tensorfiles"},
+    "app": {"cli"},
+}
+"""The modules at the root of a package; all others lie in a room. `manifests` is flat."""
 
 # Each costs seconds, or a licence to be installed: only the function that needs one imports it.
 HEAVY = {
@@ -91,7 +106,7 @@ def test_the_house_is_in_order() -> None:
         ("manifests.time", "from curation.media import probe", "imports curation, which stands to its right"),
         ("curation.decision.spans", "def f():\n    import app.cli", "imports app, which stands to its right"),
         ("curation.decision.spans", "from curation.media import probe", "its own package by its absolute name"),
-        ("curation.decision.spans", "from .. import manifests", "reaches above its package"),
+        ("curation.decision.spans", "from ... import manifests", "reaches above its package"),
         ("curation.decision.spans", "def f():\n    import av.error", "only curation.media may"),
         ("manifests.store", "def f():\n    import torch", "which manifests must not"),
         ("curation.decision.spans", "import onnxruntime as ort", "imports onnxruntime at the top"),
@@ -121,6 +136,95 @@ def test_each_disorder_is_seen(module: str, source: str, fault: str) -> None:
 )
 def test_good_order_is_left_alone(module: str, source: str, is_package: bool) -> None:
     assert list(faults(source, module, is_package)) == []
+
+
+def imported(source: str, module: str, is_package: bool) -> Iterator[str]:
+    """The dotted names that `module` imports at its top, one for each name of `from ... import`."""
+    home = module.split(".")[: len(module.split(".")) - (not is_package)]
+    for node in _run_on_import(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = home[: len(home) - node.level + 1] if node.level else []
+            yield from (".".join([*base, *([node.module] if node.module else []), alias.name]) for alias in node.names)
+
+
+def graph() -> dict[str, set[str]]:
+    """Which of our modules each of them imports when it is imported; a package is its `__init__`."""
+    known = dict(modules())
+    arrows: dict[str, set[str]] = {module: set() for module in known}
+    for module, path in known.items():
+        for name in imported(path.read_text(encoding="utf-8"), module, path.name == "__init__.py"):
+            target = name if name in known else name.rpartition(".")[0]
+            if target in known and target != module:
+                arrows[module].add(target)
+    return arrows
+
+
+def circle(arrows: Mapping[str, set[str]]) -> list[str]:
+    """Nodes on a circle of the graph; empty when it has none."""
+    done: set[str] = set()
+
+    def search(node: str, path: list[str]) -> list[str]:
+        if node in path:
+            return path[path.index(node) :]
+        if node not in done:
+            for target in sorted(arrows.get(node, ())):
+                if found := search(target, [*path, node]):
+                    return found
+            done.add(node)
+        return []
+
+    return next(filter(None, (search(node, []) for node in sorted(arrows))), [])
+
+
+def room(module: str) -> str:
+    """The room of a module: its package and the folder below it, or the module itself at a package's root."""
+    return ".".join(module.split(".")[:2])
+
+
+def test_no_circle_of_modules_and_none_of_rooms() -> None:
+    arrows = graph()
+    assert circle(arrows) == []
+    rooms: dict[str, set[str]] = {}
+    for module, targets in arrows.items():
+        own = rooms.setdefault(room(module), set())
+        own |= {room(target) for target in targets if "." in target} - {room(module)}
+    del rooms["app"]  # without a dot: the packages themselves
+    assert circle(rooms) == []
+
+
+def test_a_circle_is_found() -> None:
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == ["b", "c"]
+    assert circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+def test_the_rooms_of_curation_import_from_lower_floors() -> None:
+    floor = {name: number for number, names in enumerate(FLOORS) for name in names}
+    own = {module.split(".")[1] for module, _ in modules() if module.startswith("curation.")}
+    assert own == set(floor)
+    ups = [
+        f"{module} imports {target}"
+        for module, targets in graph().items()
+        for target in targets
+        if room(module) != room(target)
+        and module.startswith("curation.")
+        and target.startswith("curation.")
+        and floor[target.split(".")[1]] >= floor[module.split(".")[1]]
+    ]
+    assert ups == []
+
+
+def test_nothing_lies_loose_beside_the_rooms() -> None:
+    for package, names in LOOSE.items():
+        found = {path.stem for path in (ROOT / package).glob("*.py")} - {"__init__"}
+        assert found == names, package
+
+
+def test_each_test_lies_in_the_folder_of_the_room_it_tests() -> None:
+    folders = {path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py")}
+    astray = [str(folder) for folder in folders if not (ROOT / folder / "__init__.py").exists()]
+    assert astray == ["."]  # this file and its neighbour are about the whole house
 
 
 @pytest.mark.parametrize("package", PACKAGES)

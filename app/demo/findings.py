@@ -6,10 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from app.demo.material import Planted
 from manifests.store import Corpus
 from manifests.time import Segment, Timeline
 from manifests.uris import decode
+
+from ..demo.material import Planted
 
 PLANTED_LABELS = {"speech": ("speech",), "music": ("music", "singing")}
 """The planted contaminants, and the events that count as having found each."""

@@ -18,12 +18,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.demo.picture import FRAME_RATE, still, study
-from app.demo.sounds import SAMPLE_RATE, WHEELS, Sound, load_sounds
 from curation.media import write_media
 from manifests.files import write_beside
 from manifests.identity import digest
 from manifests.time import to_ticks
+
+from ..demo.picture import FRAME_RATE, still, study
+from ..demo.sounds import SAMPLE_RATE, WHEELS, Sound, load_sounds
 
 LEVELS_DB = {"sfx": -22.0, "speech": -22.0, "music": -22.0, "bed": -40.0}
 """RMS in dBFS by what a sound is; it is laid lower where its peak would pass PEAK."""

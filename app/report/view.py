@@ -15,8 +15,8 @@ from manifests.records import Cut, Drop, Event, Recording, Source
 from manifests.schema import CorpusError
 from manifests.store import Corpus
 
+from ..display.histograms import Bars, cut_bars, quality_bars
 from ..display.text import file_name, place, plain
-from .histograms import Bars, cut_bars, quality_bars
 from .recording import RecordingView, view_recording
 
 LISTED_DROPS = 1_000

@@ -1,5 +1,6 @@
 """`lpse review`: a corpus in the browser, to see, to hear and to decide about."""
 
-from .serve import ReviewUnavailable, is_loopback, serving
+from .security import is_loopback
+from .serve import ReviewUnavailable, serving
 
 __all__ = ["ReviewUnavailable", "is_loopback", "serving"]

@@ -11,31 +11,22 @@ come from another site.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
-from urllib.parse import urlsplit
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from manifests.schema import CorpusError
 from manifests.store import Corpus
 from manifests.time import from_ms, to_ms
 
 from ..display.spectrogram import BYTES
-from .places import NotHere, Places, Sighted, Waiting
+from .places import Places, Sighted, Waiting
 from .player_data import lanes_as_bytes
-from .serve import LOOPBACK_NAMES
+from .security import LOOPBACK_NAMES, BadRequest, guarded
 
 MAX_COLUMNS = 4096
-_HEADERS = {
-    "cache-control": "private, no-cache",
-    "content-security-policy": "sandbox; default-src 'none'",
-    "cross-origin-resource-policy": "same-origin",
-    "x-content-type-options": "nosniff",
-}
-_OURS = (None, "same-origin", "none")  # what browsers say of requests that no other site caused
 
 
 def sound_url(recording_id: str, start: float, end: float) -> str:
@@ -54,36 +45,6 @@ def routes(corpus: Corpus, hosts: Iterable[str] = LOOPBACK_NAMES) -> list[BaseRo
     ]
 
 
-def guarded(answer: Callable[[Request], Response], allowed: frozenset[str], request: Request) -> Response:
-    """The answer, or in a line why there is none."""
-    if _host(request) not in allowed:
-        response: Response = PlainTextResponse("this address is not one of the app's own", 403)
-    elif request.headers.get("sec-fetch-site") not in _OURS:
-        response = PlainTextResponse("another site asked for it", 403)
-    else:
-        try:
-            response = answer(request)
-        except NotHere as error:
-            response = PlainTextResponse(str(error), 404)
-        except _BadRequest as error:
-            response = PlainTextResponse(str(error), 400)
-        except CorpusError as error:
-            response = PlainTextResponse(str(error), 503)
-    response.headers.update(_HEADERS)
-    return response
-
-
-def _host(request: Request) -> str | None:
-    try:
-        return urlsplit(f"//{request.headers.get('host', '')}").hostname
-    except ValueError:
-        return None
-
-
-class _BadRequest(Exception):
-    """A query that asks for nothing there can be."""
-
-
 def _media(places: Places, request: Request) -> Response:
     path, kind = places.playable(request.path_params["recording_id"], "copy" in request.query_params)
     return FileResponse(path, media_type=kind)
@@ -98,7 +59,7 @@ def _sight(places: Places, request: Request) -> Response:
     start, end = (_number(request, name) for name in ("start_ms", "end_ms"))
     columns = _number(request, "columns")
     if not start < end or not 1 <= columns <= MAX_COLUMNS:
-        raise _BadRequest(f"{start} to {end} ms in {columns} columns: must be a stretch, in 1 to {MAX_COLUMNS}")
+        raise BadRequest(f"{start} to {end} ms in {columns} columns: must be a stretch, in 1 to {MAX_COLUMNS}")
     seen = places.sight(request.path_params["recording_id"], from_ms(start), from_ms(end), columns)
     if isinstance(seen, Waiting):
         return JSONResponse({"share": seen.share}, 202)
@@ -118,5 +79,5 @@ def _lanes(places: Places, request: Request) -> Response:
 def _number(request: Request, name: str) -> int:
     text = request.query_params.get(name, "")
     if not (text.isascii() and text.isdigit() and len(text) <= 12):
-        raise _BadRequest(f"{name} must be a whole number of up to 12 digits")
+        raise BadRequest(f"{name} must be a whole number of up to 12 digits")
     return int(text)

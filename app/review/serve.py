@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING
 
 from manifests.store import Corpus
 
+from .security import LOOPBACK, LOOPBACK_NAMES, is_loopback
+
 if TYPE_CHECKING:
     import uvicorn
     from starlette.requests import Request
     from starlette.responses import Response
 
-LOOPBACK = "127.0.0.1"
-LOOPBACK_NAMES = frozenset({LOOPBACK, "localhost", "::1"})
 WHICH = "/lpse/which"  # says which corpus a server shows
 _START_SECONDS = 60.0
 _ASK_SECONDS = 2.0
@@ -45,11 +45,6 @@ _log = logging.getLogger(__name__)
 
 class ReviewUnavailable(OSError):
     """The app cannot run here."""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a server at `host`."""
-    return host in LOOPBACK_NAMES or host.startswith("127.")
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,6 @@ from manifests.recipe import Recipe, parse_recipe
 from manifests.schema import CorpusError
 from manifests.scores import FrameScores, from_rows, merged, to_rows
 from manifests.store import Corpus, read_shard, shard_path, write_shard
-from manifests.time import Segment, Timeline, from_ms, to_ms
 
 from . import Setup, spec
 
@@ -62,13 +61,3 @@ def load_scores(corpus: Corpus, recording_id: str, detectors: Sequence[str], set
         except FileNotFoundError:
             continue
     return found
-
-
-def in_ms(timeline: Timeline) -> list[list[int]]:
-    """A timeline as JSON holds it."""
-    return [[to_ms(segment.start), to_ms(segment.end)] for segment in timeline]
-
-
-def from_in_ms(pairs: Iterable[Sequence[int]]) -> Timeline:
-    """The timeline of `in_ms`; what rounding left nothing of is left out."""
-    return Timeline(Segment(from_ms(start), from_ms(end)) for start, end in pairs if start < end)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from manifests.scores import FrameScores, concatenate, no_tags
 from manifests.time import Segment, Timeline, to_ticks
 
-from ..duplicates import RATE as PRINT_RATE
-from ..duplicates import AudioPrinter
 from ..media import AudioBlock, audio_blocks
 from . import Block, Blocker, Detector, DetectorSpec, NativeDetector, Setup, open_detector
 
@@ -23,14 +21,26 @@ BLOCK_SECONDS = 5
 
 @dataclass(frozen=True, eq=False)
 class Heard:
-    """What came of one pass: scores by detector, pooled to the stored rate; fingerprint words, None if not asked for.
+    """The result of one pass: scores by detector, pooled to the stored rate.
 
-    `damaged`: some of the sound could not be decoded.
+    `damaged`: some of the audio could not be decoded.
     """
 
     scores: Mapping[str, FrameScores] = field(repr=False)
-    words: NDArray[Any] | None = field(repr=False)
     damaged: bool
+
+
+class AudioConsumer(Protocol):
+    """Takes the mono mix at `rate` Hz from the same decode: a fingerprinter, for one."""
+
+    @property
+    def rate(self) -> int:
+        """Samples per second that `push` expects."""
+        ...
+
+    def push(self, samples: NDArray[np.float32]) -> None:
+        """The next samples (n,)."""
+        ...
 
 
 class Scorer:
@@ -52,7 +62,7 @@ class Scorer:
         names: Sequence[str],
         *,
         only: Mapping[str, Timeline] | None = None,
-        fingerprint: bool = False,
+        consumers: Sequence[AudioConsumer] = (),
         progress: Callable[[float], None] | None = None,
     ) -> Heard:
         """The scores of the named detectors over a file.
@@ -62,8 +72,7 @@ class Scorer:
         """
         self.open(names)
         lanes: dict[str, Any] = {name: _lane(self._opened[name], (only or {}).get(name)) for name in names}
-        printer = AudioPrinter() if fingerprint else None
-        rates = {self._opened[name].spec.sample_rate for name in names} | ({PRINT_RATE} if printer else set())
+        rates = {self._opened[name].spec.sample_rate for name in names} | {consumer.rate for consumer in consumers}
         damaged, silent_until = False, 0.0
         for block in audio_blocks(path, sorted(rate for rate in rates if rate), BLOCK_SECONDS):
             for start, end in block.gaps:
@@ -74,13 +83,12 @@ class Scorer:
             damaged = damaged or block.errors > 0
             for lane in lanes.values():
                 lane.push(block)
-            if printer:
-                printer.push(block.mono[PRINT_RATE])
+            for consumer in consumers:
+                consumer.push(block.mono[consumer.rate])
             if progress:
                 progress(block.start + block.native.shape[1] / block.native_rate)
-        words = printer.finish() if printer else None
         # one lane after the other is let go: a long recording would else be held twice over
-        return Heard({name: lanes.pop(name).finish() for name in list(lanes)}, words, damaged)
+        return Heard({name: lanes.pop(name).finish() for name in list(lanes)}, damaged)
 
 
 class _BlockLane:

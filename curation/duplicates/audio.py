@@ -31,6 +31,8 @@ _REACH = 11
 class AudioPrinter:
     """Words of a sound that arrives piece by piece; they do not depend on the pieces."""
 
+    rate = RATE
+
     def __init__(self) -> None:
         self._samples: NDArray[np.float32] = np.zeros(_REACH, np.float32)  # before the beginning there is silence
         self._inner: NDArray[np.float32] = np.empty(0, np.float32)

@@ -21,7 +21,6 @@ from manifests.records import Duplicate, Recording
 from manifests.store import Corpus
 from manifests.time import Timeline
 
-from ..detectors.score_store import from_in_ms, in_ms
 from . import (
     Kind,
     Match,
@@ -86,7 +85,7 @@ def find_copies(corpus: Corpus, recordings: Mapping[str, Recording], rule: Dupli
             near = between[name]
             others = {other for match in near for other in (match.recording_id, match.other_id)}
             time = copied_time(name, [row_of[other] for other in sorted(others & row_of.keys())], near)
-            cut_away[name] = from_in_ms(in_ms(time))  # on whole milliseconds, as cuts are
+            cut_away[name] = time.to_ms()  # on whole milliseconds, as cuts are
     return Copies(tuple(Duplicate(**asdict(one)) for one in found), cut_away)
 
 

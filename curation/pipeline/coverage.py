@@ -17,7 +17,7 @@ from ..decision.cascade import rejected_seconds, unheard
 from ..decision.exclusions import NOTHING
 from ..decision.fusion import heard_seconds
 from ..detectors import Setup
-from ..detectors.score_store import in_ms, kept, load_scores
+from ..detectors.score_store import kept, load_scores
 from ..runner import Item
 from ..runner.ledgered import WorkLog
 from ..runner.progress import StepCallback, teller
@@ -113,7 +113,7 @@ class Hearing:
             missing = unheard(scores, self.recipe, lasts, time)
             if missing and os.path.exists(path):
                 key = stage.key(row.recording_id, missing)
-                payload = (row.recording_id, path, lasts, in_ms(time))
+                payload = (row.recording_id, path, lasts, time.ms_pairs())
                 items.append((key, row.recording_id, Item(key, payload, lasts)))
                 for name, timeline in missing.items():
                     needs.add(name, timeline.duration)
@@ -138,7 +138,7 @@ class Hearing:
             if row.has_video and os.path.exists(path) and self._heard(row.recording_id):
                 time = copied.get(row.recording_id, NOTHING)
                 key = stage.key(row.recording_id, time)
-                item = Item(key, (asdict(row), path, in_ms(time)), row.duration or 0.0)
+                item = Item(key, (asdict(row), path, time.ms_pairs()), row.duration or 0.0)
                 items.append((key, row.recording_id, item))
         self._carry_out(stage, "look", items, entries, still_kept=stage.complete)
 

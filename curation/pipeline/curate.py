@@ -25,11 +25,11 @@ from ..detectors.score_store import setup_of
 from ..duplicates.corpus_index import find_copies
 from ..ingest.folders import Found, discover
 from ..runner import Item
-from ..runner.ledgered import WorkLog, failed_problem
+from ..runner.ledgered import TRANSIENT, WorkLog, failed_problem
 from ..runner.progress import Step, StepCallback, teller
 from .commit import Entries, commit, replaced
 from .coverage import STALL_SECONDS, CascadeAccount, Hearing, NeedsCallback, with_sound
-from .stages import PASSING, Identify, Score
+from .stages import Identify, Score
 
 SLOWEST_BYTES_A_SECOND = 5e6
 # stages whose drops a replay keeps: it looks at no media
@@ -172,7 +172,7 @@ def _entries(corpus: Corpus, found: Sequence[Found], identified: dict[str, dict[
         key = source_id(one.uri)
         known = sources.get(key)
         made_of_it = recording.recording_id if recording else None
-        if known and problem and problem[0] in PASSING:
+        if known and problem and problem[0] in TRANSIENT:
             made_of_it = known.recording_id  # what was made of it when it could be read still stands
         title = one.path.stem.encode("utf-8", "replace").decode()
         source = known or Source(source_id=key, uri=one.uri, origin="folder", title=title)
@@ -246,7 +246,7 @@ def _score(
             problems[recording_id] = outcome["problem"]
             if failed_problem(outcome["problem"][0]):
                 status = "quarantined"
-            elif outcome["problem"][0] not in PASSING:
+            elif outcome["problem"][0] not in TRANSIENT:
                 status = "unreadable"
         elif outcome["damaged"]:
             status = "damaged"

@@ -16,7 +16,7 @@ from manifests.time import Timeline
 from ..decision.decide import STAGE, Decided
 from ..decision.exclusions import NOTHING
 from ..decision.human_evidence import annotator_events, evidence
-from ..detectors.score_store import active_recipe, from_in_ms, in_ms, setup_of
+from ..detectors.score_store import active_recipe, setup_of
 from ..duplicates import DuplicateRow, Match, copied_time
 from ..duplicates.corpus_index import Copies, update_index
 from ..duplicates.fingerprint import KINDS
@@ -108,7 +108,7 @@ def known_copies(corpus: Corpus, recipe: Recipe, ids: Collection[str]) -> Copies
         for name, matches in near.items():
             here = {name, *(other for match in matches for other in (match.recording_id, match.other_id))}
             time = copied_time(name, [row_of[other] for other in sorted(here & row_of.keys())], matches)
-            cut_away[name] = cut_away.get(name, NOTHING) | from_in_ms(in_ms(time))
+            cut_away[name] = cut_away.get(name, NOTHING) | time.to_ms()
     return Copies(tuple(rows), cut_away)
 
 

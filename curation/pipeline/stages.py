@@ -17,8 +17,9 @@ from ..decision.cascade import unheard
 from ..decision.decide import decide
 from ..detectors import PICTURE, Setup, spec
 from ..detectors.picture.detector import look, seen
-from ..detectors.score_store import from_in_ms, in_ms, keep_scores, kept, load_scores
+from ..detectors.score_store import keep_scores, kept, load_scores
 from ..detectors.scorer import Scorer
+from ..duplicates import AudioPrinter
 from ..duplicates.fingerprint_store import Stretches, keep_prints, print_key
 from ..media import MediaError, identify
 from ..runner import Item
@@ -32,8 +33,6 @@ STATUS_OF_PROBLEM = {
     "no_samples": "no_audio",
     "decode_failed": "unreadable",
 }
-# problems of the moment: the next run looks again
-PASSING = frozenset({"vanished", "permission_denied"})
 
 
 @dataclass(frozen=True)
@@ -119,17 +118,17 @@ class Score:
         """(recording_id, path, duration) -> {"damaged": whether sound was lost, "problem": [reason, detail] | None}."""
         recording_id, path, duration = payload
         scorer: Scorer = self._scorer  # type: ignore[attr-defined]
+        printer = AudioPrinter()
         try:
             heard = scorer.score(
-                Path(path), self.missing(recording_id), fingerprint=True, progress=_share(progress, duration)
+                Path(path), self.missing(recording_id), consumers=[printer], progress=_share(progress, duration)
             )
         except MediaError as error:
             return {"damaged": False, "problem": [error.reason, error.detail]}
         corpus = Corpus(self.corpus)
         for name, frames in heard.scores.items():
             keep_scores(corpus, recording_id, name, self.setup, frames)
-        if heard.words is not None:
-            keep_prints(corpus, recording_id, "audio", [(0.0, heard.words)])
+        keep_prints(corpus, recording_id, "audio", [(0.0, printer.finish())])
         return {"damaged": heard.damaged, "problem": None}
 
 
@@ -145,7 +144,7 @@ class Deepen:
     def key(self, recording_id: str, needs: Mapping[str, Timeline]) -> str:
         """Content key over the recording, the recipe and what has to be heard first."""
         keys = [spec(name, self.setup).key(recording_id) for name in self.recipe.hearing]
-        return digest(self.name, recording_id, keys, self.recipe.hash, {n: in_ms(t) for n, t in needs.items()})
+        return digest(self.name, recording_id, keys, self.recipe.hash, {n: t.ms_pairs() for n, t in needs.items()})
 
     def open(self) -> None:
         """Load the detectors of the cascade; raises ModelUnavailable with how to get a missing one."""
@@ -161,7 +160,7 @@ class Deepen:
         before: dict[str, Timeline] = {}
         while True:
             scores = load_scores(corpus, recording_id, self.recipe.hearing, self.setup)
-            needs = unheard(scores, self.recipe, duration, from_in_ms(copied))
+            needs = unheard(scores, self.recipe, duration, Timeline.from_ms_pairs(copied))
             if not needs:
                 return {"problem": None}
             if needs == before:
@@ -188,7 +187,7 @@ class Look:
         """Content key over everything that decides where to look, and over what looks."""
         keys = [spec(name, self.setup).key(recording_id) for name in (*self.recipe.hearing, PICTURE)]
         printed = print_key(recording_id, "picture")
-        return digest(self.name, recording_id, keys, printed, self.recipe.hash, in_ms(copied))
+        return digest(self.name, recording_id, keys, printed, self.recipe.hash, copied.ms_pairs())
 
     def complete(self, recording_id: str) -> bool:
         """Whether somebody looked at the recording before."""
@@ -205,7 +204,7 @@ class Look:
         recording = Recording(**columns)
         corpus, recording_id, duration = Corpus(self.corpus), recording.recording_id, recording.duration or 0.0
         scores = load_scores(corpus, recording_id, (*self.recipe.hearing, PICTURE), self.setup)
-        decided = decide(recording, scores, self.recipe, from_in_ms(copied))
+        decided = decide(recording, scores, self.recipe, Timeline.from_ms_pairs(copied))
         survived = Timeline(cut.segment for cut in decided.cuts if cut.decision != "reject")
         known = scores.get(PICTURE)
         spans = survived - seen(known) if known else survived

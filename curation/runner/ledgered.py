@@ -11,10 +11,11 @@ from typing import Any
 from manifests.ledger import Ledger
 from manifests.records import LedgerRow
 
-from ..pipeline.stages import PASSING
 from . import Item, Outcome, Progress, Stage, run_local
 
 FLUSH_ROWS, FLUSH_SECONDS = 64, 5.0
+# problems of the moment: the next run tries the item again
+TRANSIENT = frozenset({"vanished", "permission_denied"})
 CRASHED, RAISED = "worker_crashed", "internal_error"
 # deaths that a person or the kernel may have caused: the next run tries the item again
 OUTSIDE = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
@@ -89,7 +90,7 @@ class WorkLog:
             outside = any(signal in problem[1] for signal in OUTSIDE)
             return problem[0] == CRASHED and not outside and not self._retry
         problem = json.loads(row.result or "{}").get("problem")
-        return not problem or problem[0] not in PASSING
+        return not problem or problem[0] not in TRANSIENT
 
 
 def _result(outcome: Outcome) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 Two successive frames of `features.audio.mel.mel_spectrogram` (80 or 128 bands) make a vector of 160 or 256 values. Its
 first 20 or 40 principal components, each divided by its standard deviation, are a latent: as many and as often as those
-of MMAudio's autoencoders, with about zero mean and unit variance each. A codec is a fit, made of a frozen list of cuts and
-kept as one file. It adds no noise: the standard deviation it gives is zero, and a sample of a latent is its mean.
+of MMAudio's autoencoders, with about zero mean and unit variance each. A codec is a fit, made of a frozen list of cuts
+and kept as one file. It adds no noise: the standard deviation it gives is zero, and a sample of a latent is its mean.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from curation.detectors import Setup
 from curation.detectors.scorer import Scorer
+from curation.duplicates import AudioPrinter
 from curation.runner.process import ONE_THREAD
 from tests.bench.naive_wav import wav
 
@@ -201,7 +202,9 @@ def extra_cost(paths: list[Path]) -> float:
         for names, fingerprint in ((("level",), False), (("level", "signal"), True)):
             began = time.process_time()
             for path in paths:
-                scorer.score(path, names, fingerprint=fingerprint)
+                printer = AudioPrinter()
+                scorer.score(path, names, consumers=[printer] if fingerprint else [])
+                printer.finish()
             spent.append(time.process_time() - began)
         differences.append(spent[1] - spent[0])
     return min(differences)

@@ -23,8 +23,8 @@ from manifests.generated import GeneratedSound
 from manifests.records import REFERENCE, Cut, Recording
 from manifests.store import Corpus
 
-from ..media import guarded
 from ..places import NotHere, Places
+from ..security import guarded
 
 LONGEST_SECONDS = 120.0  # of a cut: who hears more than that twice remembers the first no more
 _KEPT = 200  # trials; the oldest goes

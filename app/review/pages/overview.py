@@ -17,8 +17,8 @@ from manifests.recipe import Recipe, RecipeError
 from manifests.store import Corpus
 
 from ...display.agreement_text import headline, sentences
+from ...display.histograms import MEASURES as MEASURE_FORMS
 from ...display.text import percent, plain, plural, visible
-from ...report.histograms import MEASURES as MEASURE_FORMS
 from ..filter_panel import DECISION_SAID, current_filter, draw_panel, write_address
 from ..parts import charts
 from ..shell import Shell

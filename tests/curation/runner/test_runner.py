@@ -486,7 +486,7 @@ def test_the_last_words_of_a_crash_are_logged(caplog: pytest.LogCaptureFixture) 
 
 def test_a_worker_imports_only_what_the_stage_needs_and_computes_on_one_thread() -> None:
     modules, environment = run(("modules",), ("environment",), workers=1)
-    assert "runner_stages" in modules.result
+    assert "tests.support.runner_stages" in modules.result
     assert not {"numpy", "torch", "rich", "typer", "pytest", "av", "asyncio"} & modules.result
     assert len(modules.result) < 200
     threads = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")

@@ -11,7 +11,7 @@ from curation.decision.quality import av_difference
 from manifests.recipe import MeasureName, Recipe
 from manifests.records import Cut, Recording
 
-from ..display.text import clock
+from .text import clock
 
 LENGTH_BINS, RISK_BINS, QUALITY_BINS = 12, 20, 24
 NOTHING = "nothing"  # recordings of which no cut came

@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from app.report.histograms import MEASURES, NOTHING, quality_bars
+from app.display.histograms import MEASURES, NOTHING, quality_bars
 from manifests.recipe import MeasureName, load_recipe
 from manifests.records import Cut, Decision, Recording
 
