@@ -7,11 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from curation.detectors.score_store import active_recipe
 from curation.runner.progress import StepCallback
 from manifests.labels import load_labels
 from manifests.lock import exclusive
-from manifests.records import Annotation, Stretch, Task, Verdict
+from manifests.records import Annotation, LabelledSegment, Task, Verdict
 from manifests.store import Corpus
 from manifests.verdicts import record
 
@@ -19,8 +18,8 @@ from .agreement.answers import collect
 from .agreement.gold import known_answers
 from .consensus import (
     Conflict,
+    ConsensusSettings,
     Incomplete,
-    Settings,
     Window,
     collect_votes,
     decide,
@@ -45,7 +44,7 @@ class Adjudicated:
 
 def adjudicate(
     corpus: Corpus,
-    settings: Settings,
+    settings: ConsensusSettings,
     server: Server | None = None,
     *,
     workers: int = 1,
@@ -57,7 +56,7 @@ def adjudicate(
     Without a server conflicts are only returned. Verdicts stand whatever becomes of the sending.
     """
     with exclusive(corpus.path / ".annotation.lock", "annotate"):
-        recipe = active_recipe(corpus)
+        recipe = corpus.active_recipe()
         tasks: list[Task] = list(corpus.table("tasks").rows())
         annotations: list[Annotation] = list(corpus.table("annotations").rows())
         existing: list[Verdict] = list(corpus.table("verdicts").rows())
@@ -131,24 +130,24 @@ def _conflict_tasks(
                 span_start_ms=first.span_start_ms,
                 span_end_ms=first.span_end_ms,
                 prelabels=inside(_marked(given), task),
-                votes=_told(conflict, given),
+                votes=_described(conflict, given),
             )
         )
     return made
 
 
-def _marked(answers: Mapping[str, Annotation]) -> list[Stretch]:
+def _marked(answers: Mapping[str, Annotation]) -> list[LabelledSegment]:
     """The contaminants that anybody marked."""
     contaminants = load_labels().contaminants
     return [
-        Stretch(start=region.start, end=region.end, label=region.label)
+        LabelledSegment(start=region.start, end=region.end, label=region.label)
         for row in answers.values()
         for region in row.regions
         if region.label in contaminants
     ]
 
 
-def _told(conflict: Conflict, answers: Mapping[str, Annotation]) -> str:
+def _described(conflict: Conflict, answers: Mapping[str, Annotation]) -> str:
     """The answers without names: who said it should not decide."""
     lines = [f"In conflict: {conflict.cause}."]
     for number, (_, row) in enumerate(sorted(answers.items()), 1):

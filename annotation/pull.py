@@ -41,7 +41,7 @@ class Pulled:
     changed: int
     deleted: int
     skipped: int
-    forged: tuple[str, ...]
+    edited_by_other: tuple[str, ...]
     problems: tuple[str, ...]
     tasks: int
 
@@ -99,10 +99,10 @@ def pull(corpus: Corpus, server: Server, on_step: StepCallback | None = None) ->
         changed=sum(row.annotation_id in known and row.state != "deleted" for row in rows),
         deleted=sum(row.state == "deleted" for row in rows),
         skipped=sum(row.state == "skipped" for row in rows),
-        forged=tuple(
+        edited_by_other=tuple(
             f"annotation of {row.annotator} (task {row.task_key}) was written by {row.updated_by}: it does not count"
             for row in rows
-            if row.forged and row.state != "deleted"
+            if row.edited_by_other and row.state != "deleted"
         ),
         problems=tuple(problems),
         tasks=seen,

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from curation.detectors.score_store import active_recipe
 from curation.runner.progress import Step, StepCallback
 from manifests.lock import exclusive
 from manifests.recipe import Recipe
@@ -61,7 +60,7 @@ def push(
     """
     server.whoami()  # before anything is written
     with exclusive(corpus.path / ".annotation.lock", "annotate"):
-        recipe = active_recipe(corpus)
+        recipe = corpus.active_recipe()
         tasks = _planned(corpus, recipe, routing, round, on_step)
         return deliver(corpus, server, tasks, recipe, workers=workers, media_url=media_url, on_step=on_step)
 

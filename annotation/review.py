@@ -1,6 +1,6 @@
 """Review: one person sees a recording and decides over a span of it.
 
-Whoever decides says which rows they had seen (`Situation.seen`). Where somebody else said something about the span
+Whoever decides says which rows they had seen (`RecordingState.seen`). Where somebody else said something about the span
 since then, nothing is written and the reviewer is shown what changed. Rows are only added: undo is a row, too.
 """
 
@@ -14,22 +14,21 @@ from typing import get_args
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.detectors.score_store import active_recipe
 from curation.pipeline.redecide import redecide
 from manifests.annotations import latest_versions
 from manifests.identity import digest
 from manifests.labels import load_labels
-from manifests.records import TRIMMED, Annotation, Cut, Drop, Event, Recording, Ruling, Source, Stretch, Verdict
+from manifests.records import TRIMMED, Annotation, Cut, Drop, Event, LabelledSegment, Recording, Ruling, Source, Verdict
 from manifests.schema import CorpusError
 from manifests.store import Corpus
 from manifests.time import from_ms, to_ms
-from manifests.verdicts import ASKED, StaleVerdict, current, is_comment, record, told
+from manifests.verdicts import ASKED, StaleVerdict, current, describe, is_comment, record
 
 WAIT_SECONDS = 10.0  # for another writer: a decision takes less, a run over the corpus more
 
 
 @dataclass(frozen=True)
-class Situation:
+class RecordingState:
     """All that is known of a recording when somebody decides about it.
 
     `cuts` in order of time; `verdicts`: the current ones, the oldest first; `history`: all of them, likewise;
@@ -48,16 +47,16 @@ class Situation:
     seen: frozenset[str]
 
 
-class ChangedMeanwhile(CorpusError):
+class ConflictError(CorpusError):
     """Somebody said something about the span that the reviewer has not seen; `rows` say what, the oldest first."""
 
     def __init__(self, rows: Iterable[Verdict]) -> None:
         self.rows = tuple(rows)
-        super().__init__(f"{'; '.join(told(row) for row in self.rows)}: look at it before you decide")
+        super().__init__(f"{'; '.join(describe(row) for row in self.rows)}: look at it before you decide")
 
 
 @dataclass(frozen=True)
-class Wish:
+class ReviewRequest:
     """What a reviewer wants to become of a span: [start_ms, end_ms) of a recording.
 
     `seen`: of the situation they looked at. `keep`: the part that a trim leaves, in ms, with "keep" alone. "open" holds
@@ -76,15 +75,15 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ReviewResult:
     """The row that was written, and what the recording's cuts are now."""
 
     verdict: Verdict
     cuts: tuple[Cut, ...]
-    situation: Situation
+    situation: RecordingState
 
 
-def situation(corpus: Corpus, recording_id: str) -> Situation:
+def recording_state(corpus: Corpus, recording_id: str) -> RecordingState:
     """What is known of a recording now. Raises CorpusError for one there is not."""
     ours = pc.field("recording_id") == recording_id
     recording: Recording | None = next(corpus.table("recordings").rows(ours), None)
@@ -95,7 +94,7 @@ def situation(corpus: Corpus, recording_id: str) -> Situation:
     history = _history(corpus, recording_id)
     answers = latest_versions(corpus.table("annotations").rows(ours)).values()
     items = [recording_id, *(row.source_id for row in sources), *(row.cut_id for row in cuts)]
-    return Situation(
+    return RecordingState(
         recording=recording,
         sources=tuple(sources),
         cuts=tuple(cuts),
@@ -108,7 +107,7 @@ def situation(corpus: Corpus, recording_id: str) -> Situation:
     )
 
 
-def decide_span(corpus: Corpus, wish: Wish) -> Outcome:
+def decide_span(corpus: Corpus, wish: ReviewRequest) -> ReviewResult:
     """Write the decision, and decide the recording anew by it.
 
     A decision takes the place of the current one over exactly this span, if there is one; a comment of none. Raises
@@ -138,7 +137,7 @@ def decide_span(corpus: Corpus, wish: Wish) -> Outcome:
         return _written(corpus, row, history)
 
 
-def ask_annotators(
+def request_annotation(
     corpus: Corpus,
     recording_id: str,
     start_ms: int,
@@ -146,19 +145,19 @@ def ask_annotators(
     author: str,
     seen: frozenset[str],
     comment: str | None = None,
-) -> Outcome:
+) -> ReviewResult:
     """Send a span to annotation: it waits for review, and is the first to be asked about in the next round.
 
     Refused as `decide_span` is.
     """
-    wish = Wish(recording_id, start_ms, end_ms, "unsure", author, seen, reasons=(ASKED,), comment=comment)
+    wish = ReviewRequest(recording_id, start_ms, end_ms, "unsure", author, seen, reasons=(ASKED,), comment=comment)
     return decide_span(corpus, wish)
 
 
-def undo(corpus: Corpus, verdict_id: str, author: str, seen: frozenset[str]) -> Outcome:
+def undo(corpus: Corpus, verdict_id: str, author: str, seen: frozenset[str]) -> ReviewResult:
     """Take a row back by one that says what stood in its place before: nothing, or what the row superseded.
 
-    Undoing that brings the row back. Raises ChangedMeanwhile as `decide_span` does, StaleVerdict for a row that is not
+    Undoing that brings the row back. Raises ConflictError as `decide_span` does, StaleVerdict for a row that is not
     current any more, and CorpusError for one there is not or that a later decision lies over: undo that first.
     """
     with corpus.lock("review", WAIT_SECONDS):
@@ -170,12 +169,12 @@ def undo(corpus: Corpus, verdict_id: str, author: str, seen: frozenset[str]) -> 
         now = current(history)
         if found not in now:
             by = next(row for row in history if row.supersedes == verdict_id)
-            raise StaleVerdict(f"verdict {verdict_id} is not current any more: {told(by)}")
+            raise StaleVerdict(f"verdict {verdict_id} is not current any more: {describe(by)}")
         before = next((row for row in history if row.verdict_id == found.supersedes), None)
         # a comment comes and goes under decisions; a decision that came back would lie over a later one
         over = [row for row in now[now.index(found) + 1 :] if _overlap(row, found) and row.decision != "open"]
         if over and not (found.decision == "open" and (before is None or before.decision == "open")):
-            raise CorpusError(f"{told(over[-1])}, later than what is to be undone: undo that first")
+            raise CorpusError(f"{describe(over[-1])}, later than what is to be undone: undo that first")
         blank = replace(found, decision="open", reasons=(), excised=(), confidence=None, comment=None)
         row = replace(
             before or blank,
@@ -199,7 +198,7 @@ def _history(corpus: Corpus, recording_id: str) -> list[Verdict]:
     return sorted(rows, key=lambda row: (row.made_at, row.verdict_id))
 
 
-def _written(corpus: Corpus, row: Verdict, history: Iterable[Verdict]) -> Outcome:
+def _written(corpus: Corpus, row: Verdict, history: Iterable[Verdict]) -> ReviewResult:
     """The row named and written, after all of `history` whatever the clocks say, and the recording decided by it."""
     latest = max((other.made_at for other in history), default=None)
     if latest is not None and row.made_at <= latest:
@@ -210,11 +209,11 @@ def _written(corpus: Corpus, row: Verdict, history: Iterable[Verdict]) -> Outcom
     row = replace(row, verdict_id=digest("verdict", *extent, *said, row.made_at.isoformat()))
     record(corpus, [row])
     redecide(corpus, [row.recording_id])
-    now = situation(corpus, row.recording_id)
-    return Outcome(row, now.cuts, now)
+    now = recording_state(corpus, row.recording_id)
+    return ReviewResult(row, now.cuts, now)
 
 
-def _checked(corpus: Corpus, wish: Wish) -> tuple[Stretch, ...]:
+def _checked(corpus: Corpus, wish: ReviewRequest) -> tuple[LabelledSegment, ...]:
     """What the wish cuts away. Raises CorpusError for one that cannot be."""
     _author(wish.author)
     recording: Recording | None = next(
@@ -235,7 +234,7 @@ def _checked(corpus: Corpus, wish: Wish) -> tuple[Stretch, ...]:
     return _trimmed(corpus, wish, span)
 
 
-def _trimmed(corpus: Corpus, wish: Wish, span: str) -> tuple[Stretch, ...]:
+def _trimmed(corpus: Corpus, wish: ReviewRequest, span: str) -> tuple[LabelledSegment, ...]:
     if wish.keep is None or wish.keep == (wish.start_ms, wish.end_ms):
         return ()
     start, end = wish.keep
@@ -243,11 +242,11 @@ def _trimmed(corpus: Corpus, wish: Wish, span: str) -> tuple[Stretch, ...]:
         raise CorpusError(f"{span}: only what is kept can be trimmed, not {wish.decision!r}")
     if not wish.start_ms <= start < end <= wish.end_ms:
         raise CorpusError(f"{span}: the part to keep, {start} to {end} ms, must lie in it and not be empty")
-    least = active_recipe(corpus).spans.min_duration
+    least = corpus.active_recipe().spans.min_duration
     if end - start < to_ms(least):
         raise CorpusError(f"{span}: {from_ms(end - start):.3f} s would be left, a cut must last {least:g} s")
     ends = ((wish.start_ms, start), (end, wish.end_ms))
-    return tuple(Stretch(start=from_ms(a), end=from_ms(b), label=TRIMMED) for a, b in ends if a < b)
+    return tuple(LabelledSegment(start=from_ms(a), end=from_ms(b), label=TRIMMED) for a, b in ends if a < b)
 
 
 def _author(author: str) -> str:
@@ -259,7 +258,7 @@ def _author(author: str) -> str:
 def _refuse_unseen(span: Verdict, history: Iterable[Verdict], seen: frozenset[str]) -> None:
     unseen = [row for row in history if row.verdict_id not in seen and _overlap(row, span)]
     if unseen:
-        raise ChangedMeanwhile(unseen)
+        raise ConflictError(unseen)
 
 
 def _overlap(one: Verdict, other: Verdict) -> bool:

@@ -207,7 +207,7 @@ def report(
 
 
 def _report(corpus: Path, out: Path | None = None) -> Path:
-    from annotation.tasks.windows import predicted
+    from annotation.tasks.windows import prelabel_counts
     from manifests.store import Corpus
 
     from .report import write_report
@@ -216,7 +216,7 @@ def _report(corpus: Path, out: Path | None = None) -> Path:
     opened = Corpus.open(corpus)
     with simple_bar("report") as told:
         page = out or corpus / "reports" / "curation.html"
-        return write_report(opened, page, predicted=predicted(opened.table("tasks").rows()), on_progress=told)
+        return write_report(opened, page, predicted=prelabel_counts(opened.table("tasks").rows()), on_progress=told)
 
 
 @cli.command()

@@ -17,7 +17,7 @@ from manifests.records import Recording
 from manifests.schema import CorpusError
 from manifests.store import Corpus
 
-from .detectors import Setup, spec
+from .detectors import ModelSetup, spec
 from .detectors.score_store import setup_of
 from .duplicates.corpus_index import fit_name, update_index
 from .duplicates.fingerprint import KINDS
@@ -76,7 +76,7 @@ def _calibrate(corpus: Corpus, name: str, recipe: Recipe, on_progress: Callable[
     return text
 
 
-def _with_runtime(setup: Setup, detector: str, runtime: Runtime) -> Setup:
+def _with_runtime(setup: ModelSetup, detector: str, runtime: Runtime) -> ModelSetup:
     return replace(setup, runtimes=tuple({**dict(setup.runtimes), detector: runtime}.items()))
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from curation.detectors.score_store import active_recipe, setup_of
+from curation.detectors.score_store import setup_of
 from curation.media import MediaError, mono_span
 from curation.runner.progress import Step, StepCallback
 from manifests.fits import fit_folder, fits_folder, writing_fit
@@ -18,8 +18,8 @@ from manifests.schema import CorpusError
 from manifests.store import Corpus
 
 from .audio.mel import MODES, Mode
-from .encoders import Setup, melcodec
-from .plan import Wanted, wanted_cuts
+from .encoders import ModelSetup, melcodec
+from .plan import PlannedCut, planned_cuts
 
 NAMES: Mapping[str, Mode] = {"melcodec_16k": "16k", "melcodec_44k": "44k"}
 CUTS, SECONDS = 256, 64.0  # what a codec is fitted on: so many cuts, and the first seconds of each
@@ -31,14 +31,14 @@ def refit(corpus: Corpus, name: str, on_step: StepCallback | None = None) -> str
     Features of the codec before stay in a cache of their own. Raises CorpusError where nothing is accepted, Locked.
     """
     with corpus.lock("refit"):
-        recipe = active_recipe(corpus)
-        wanted = wanted_cuts(corpus, recipe, setup_of(corpus, recipe))
+        recipe = corpus.active_recipe()
+        wanted = planned_cuts(corpus, recipe, setup_of(corpus, recipe))
         return _fit(corpus, name, wanted, on_step)
 
 
 def fit_missing(
-    corpus: Corpus, name: str, wanted: Sequence[Wanted], setup: Setup, on_step: StepCallback | None
-) -> Setup:
+    corpus: Corpus, name: str, wanted: Sequence[PlannedCut], setup: ModelSetup, on_step: StepCallback | None
+) -> ModelSetup:
     """`setup` with a fit of the codec `name`, which is made if the corpus has none; other encoders need none."""
     if name not in NAMES or dict(setup.active).get(name):
         return setup
@@ -46,7 +46,7 @@ def fit_missing(
     return replace(setup, fits=fits_folder(corpus), active=(*setup.active, (name, corpus.fits[name][-1])))
 
 
-def _fit(corpus: Corpus, name: str, wanted: Sequence[Wanted], on_step: StepCallback | None) -> str:
+def _fit(corpus: Corpus, name: str, wanted: Sequence[PlannedCut], on_step: StepCallback | None) -> str:
     usable = [one for one in wanted if one.problem is None]
     drawn = sorted(usable, key=lambda one: digest("fit", one.cut.cut_id))[:CUTS]
     chosen = sorted(drawn, key=lambda one: one.cut.cut_id)
@@ -77,7 +77,7 @@ def _remove_damaged(corpus: Corpus, name: str, hash: str) -> None:
         shutil.rmtree(folder)
 
 
-def _sounds(chosen: Sequence[Wanted], mode: Mode, on_step: StepCallback | None) -> Iterator[Tensor]:
+def _sounds(chosen: Sequence[PlannedCut], mode: Mode, on_step: StepCallback | None) -> Iterator[Tensor]:
     """The beginning of each cut; one that cannot be read is left out, extraction says why."""
     rate = MODES[mode].sample_rate
     for done, one in enumerate(chosen, start=1):

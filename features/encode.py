@@ -14,8 +14,8 @@ from curation.media import MediaError, mono_span
 from manifests.time import to_ticks
 
 from .cache import CutFeatures
-from .encoders import CLIP_SECONDS, AudioEncoder, EncoderSpec, PictureEncoder, Pictures
-from .encoders.frames import Chunks, Run, clip_starts, pictures_of
+from .encoders import CLIP_SECONDS, AudioEncoder, EncoderSpec, FrameLayout, VideoEncoder
+from .encoders.frames import FrameBuffer, FrameRun, clip_starts, frames_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 CPU_WINDOWS, GPU_WINDOWS = 8, 64
 _SOUND_SHARE = 0.1  # of the work on a cut, for progress
 
-Told = Callable[[float], None]
+ProgressCallback = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ class Encoders:
     """
 
     audio: AudioEncoder
-    pictures: Mapping[str, PictureEncoder]
+    pictures: Mapping[str, VideoEncoder]
     windows: int
 
 
 @dataclass(frozen=True)
-class Place:
+class CutSource:
     """A cut on disk: [start, end) seconds of the recording that lies at `path`."""
 
     cut_id: str
@@ -55,7 +55,7 @@ class Place:
     has_video: bool
 
 
-def features_of(place: Place, encoders: Encoders, progress: Told = lambda share: None) -> CutFeatures:
+def features_of(place: CutSource, encoders: Encoders, progress: ProgressCallback = lambda share: None) -> CutFeatures:
     """All features of a cut, which lasts at least a clip. Raises MediaError where sound or picture cannot be read."""
     starts = [round(start, 3) for start in clip_starts(place.start, place.end, CLIP_SECONDS)]
     means, deviations = _latents(place, starts, encoders.audio, progress)
@@ -78,7 +78,9 @@ def features_of(place: Place, encoders: Encoders, progress: Told = lambda share:
     )
 
 
-def _latents(place: Place, starts: list[float], codec: AudioEncoder, progress: Told) -> tuple[Array, Array]:
+def _latents(
+    place: CutSource, starts: list[float], codec: AudioEncoder, progress: ProgressCallback
+) -> tuple[Array, Array]:
     """Mean and standard deviation of the latents, (n, T, C) each.
 
     A clip of a codec whose frames do not divide 8 s takes a little of what follows; at a cut's end zeros stand for it,
@@ -103,23 +105,23 @@ def _latents(place: Place, starts: list[float], codec: AudioEncoder, progress: T
     return np.stack(means), np.stack(deviations)
 
 
-def _seen(place: Place, starts: list[float], encoders: Encoders, progress: Told) -> dict[str, Array]:
+def _seen(place: CutSource, starts: list[float], encoders: Encoders, progress: ProgressCallback) -> dict[str, Array]:
     """The vectors of each stream over the whole cut, (T, D), and of its last clip where that is off the grid.
 
     Windows do not know of clips: clip i owns a stretch of the whole, and what lies across a border belongs to none.
     """
     milliseconds = round((place.end - place.start) * 1000)
     off_grid = milliseconds % (CLIP_SECONDS * 1000) != 0
-    runs: dict[str, Run] = {}
-    openings: dict[str, PictureEncoder] = {}
+    runs: dict[str, FrameRun] = {}
+    openings: dict[str, VideoEncoder] = {}
     for stream, encoder in encoders.pictures.items():
         pictures = _pictures(encoder.spec)
-        runs[stream] = Run(pictures, place.start, milliseconds * pictures.fps // 1000)
+        runs[stream] = FrameRun(pictures, place.start, milliseconds * pictures.fps // 1000)
         openings[stream] = encoder
         if off_grid:
-            runs[_tail(stream)] = Run(pictures, starts[-1], CLIP_SECONDS * pictures.fps)
+            runs[_tail(stream)] = FrameRun(pictures, starts[-1], CLIP_SECONDS * pictures.fps)
             openings[_tail(stream)] = encoder
-    chunks = {name: Chunks(run.pictures, encoders.windows) for name, run in runs.items()}
+    chunks = {name: FrameBuffer(run.pictures, encoders.windows) for name, run in runs.items()}
     vectors: dict[str, list[Array]] = {name: [] for name in runs}
 
     def encode(name: str, chunk: Tensor) -> None:
@@ -127,7 +129,7 @@ def _seen(place: Place, starts: list[float], encoders: Encoders, progress: Told)
 
     total = sum(run.count for run in runs.values())
     done = 0
-    for name, picture, times in pictures_of(place.path, runs):
+    for name, picture, times in frames_of(place.path, runs):
         for chunk in chunks[name].push(picture, times):
             encode(name, chunk)
             progress(_SOUND_SHARE + (1 - _SOUND_SHARE) * done / total)
@@ -147,7 +149,7 @@ def _clips(vectors: Array, tail: Array | None, spec: EncoderSpec, count: int) ->
     return np.stack(clips if tail is None else [*clips, tail])
 
 
-def _pictures(spec: EncoderSpec) -> Pictures:
+def _pictures(spec: EncoderSpec) -> FrameLayout:
     if spec.pictures is None:
         raise ValueError(f"{spec.name} sees no pictures")
     return spec.pictures

@@ -14,11 +14,11 @@ from typing import Any
 import pyarrow.compute as pc
 import torch
 
-from curation.detectors.score_store import active_recipe, setup_of
+from curation.detectors.score_store import setup_of
 from curation.media import MediaError
 from curation.pipeline.coverage import STALL_SECONDS
 from curation.runner import Item, Progress
-from curation.runner.ledgered import WorkLog
+from curation.runner.ledgered import LedgeredRunner
 from curation.runner.progress import Step, StepCallback, teller
 from manifests.identity import digest
 from manifests.ledger import Ledger
@@ -46,9 +46,9 @@ from .cache.index import find_cuts, read_index
 from .cache.of_corpus import FOLDER
 from .codec_fit import NAMES as FITTED
 from .codec_fit import fit_missing
-from .encode import CPU_WINDOWS, GPU_WINDOWS, Encoders, Place, features_of
-from .encoders import CLIP_SECONDS, Precision, Setup, open_encoder, spec
-from .plan import Wanted, wanted_cuts
+from .encode import CPU_WINDOWS, GPU_WINDOWS, CutSource, Encoders, features_of
+from .encoders import CLIP_SECONDS, ModelSetup, Precision, open_encoder, spec
+from .plan import PlannedCut, planned_cuts
 
 STAGE = "extract"
 BATCH_BYTES = 2 << 30  # of features that lie staged before parts take them
@@ -79,7 +79,7 @@ class Extract:
 
     folder: Path
     encoders: tuple[str, str, str]
-    setup: Setup
+    setup: ModelSetup
     device: str
     precision: Precision
     name: str = STAGE
@@ -96,10 +96,10 @@ class Extract:
         object.__setattr__(self, "_encoders", Encoders(audio, {"visual": visual, "sync": sync}, windows))
 
     def process(self, payload: dict[str, Any], progress: Callable[[float], None]) -> dict[str, Any]:
-        """A `Place`'s columns -> {"problem": [reason, detail] | None}."""
+        """A `CutSource`'s columns -> {"problem": [reason, detail] | None}."""
         opened: Encoders = self._encoders  # type: ignore[attr-defined]
         try:
-            stage(self.folder, features_of(Place(**payload), opened, progress))
+            stage(self.folder, features_of(CutSource(**payload), opened, progress))
         except MediaError as error:
             return {"problem": [error.reason, error.detail]}
         except CacheError as error:
@@ -124,7 +124,7 @@ def extract(
     with corpus.lock(STAGE):
         recipe = agreed_recipe(corpus, recipe)
         features, setup = recipe.features, setup_of(corpus, recipe)
-        wanted = wanted_cuts(corpus, recipe, setup)
+        wanted = planned_cuts(corpus, recipe, setup)
         if not wanted:
             raise CorpusError(f"{corpus.path}: no cut is accepted, so there is nothing to extract")
         _check_encoders(recipe, setup)
@@ -135,7 +135,7 @@ def extract(
         remove_leftovers(folder)
         encoders = (features.visual, features.sync, features.audio)
         work = Extract(folder, encoders, setup, device, features.precision)
-        log = WorkLog(Ledger(corpus), workers, retry)
+        log = LedgeredRunner(Ledger(corpus), workers, retry)
         before = len(stored(folder))
         problems = _extract(work, described, wanted, log, on_step)
         log.ledger.compact()
@@ -147,7 +147,7 @@ def extract(
 
 def agreed_recipe(corpus: Corpus, recipe: Recipe | None) -> Recipe:
     """The recipe whose accepted cuts the corpus holds. Raises CorpusError where `recipe` is none such."""
-    active = active_recipe(corpus)
+    active = corpus.active_recipe()
     if recipe is None:
         return active
     if recipe.hash != active.hash:
@@ -158,7 +158,7 @@ def agreed_recipe(corpus: Corpus, recipe: Recipe | None) -> Recipe:
     return recipe
 
 
-def cache_spec(recipe: Recipe, setup: Setup) -> CacheSpec:
+def cache_spec(recipe: Recipe, setup: ModelSetup) -> CacheSpec:
     """What the recipe's encoders give. Raises ModelUnavailable where one cannot run here."""
     features = recipe.features
     streams = [StreamSpec.of(spec(name, setup, features.precision)) for name in features.encoders]
@@ -172,7 +172,7 @@ def cache_name(recipe: Recipe, described: CacheSpec) -> str:
     return f"{word}-{digest('features', asdict(described))[:8]}"
 
 
-def _check_encoders(recipe: Recipe, setup: Setup) -> None:
+def _check_encoders(recipe: Recipe, setup: ModelSetup) -> None:
     """Raises ModelUnavailable before anything is begun; what has to be fitted is fitted later."""
     for name in recipe.features.encoders:
         if name not in FITTED:
@@ -180,7 +180,7 @@ def _check_encoders(recipe: Recipe, setup: Setup) -> None:
 
 
 def _extract(
-    work: Extract, described: CacheSpec, wanted: Sequence[Wanted], log: WorkLog, on_step: StepCallback | None
+    work: Extract, described: CacheSpec, wanted: Sequence[PlannedCut], log: LedgeredRunner, on_step: StepCallback | None
 ) -> Problems:
     """Bring every cut that has no problem into the parts; returns the problems there are."""
     problems = {one.cut.cut_id: one.problem for one in wanted if one.problem}
@@ -210,13 +210,13 @@ def _extract(
     return problems
 
 
-def _item(work: Extract, one: Wanted) -> tuple[str, str, Item]:
+def _item(work: Extract, one: PlannedCut) -> tuple[str, str, Item]:
     cut, key = one.cut, work.key(one.cut.cut_id)
-    place = Place(cut.cut_id, cut.recording_id, one.path, cut.start, cut.end, one.recording.has_video)
+    place = CutSource(cut.cut_id, cut.recording_id, one.path, cut.start, cut.end, one.recording.has_video)
     return key, cut.cut_id, Item(key, asdict(place), one.seconds)
 
 
-def _batches(wanted: Sequence[Wanted], described: CacheSpec) -> Iterator[list[Wanted]]:
+def _batches(wanted: Sequence[PlannedCut], described: CacheSpec) -> Iterator[list[PlannedCut]]:
     """Cuts in order, as many at a time as give BATCH_BYTES of features.
 
     All that are wanted count, done or not: so a run that was stopped goes on with the same batches, and its parts are
@@ -224,7 +224,7 @@ def _batches(wanted: Sequence[Wanted], described: CacheSpec) -> Iterator[list[Wa
     """
     values = sum(length * dimension for length, dimension in described.clip_shapes().values())
     clip_bytes = 2 * values * described.numpy_dtype.itemsize  # once in clips, once as a whole
-    batch: list[Wanted] = []
+    batch: list[PlannedCut] = []
     size = 0.0
     for one in wanted:
         batch.append(one)
@@ -237,7 +237,12 @@ def _batches(wanted: Sequence[Wanted], described: CacheSpec) -> Iterator[list[Wa
 
 
 def _add_texts(
-    folder: Path, recipe: Recipe, setup: Setup, device: str, shown: Sequence[Wanted], on_step: StepCallback | None
+    folder: Path,
+    recipe: Recipe,
+    setup: ModelSetup,
+    device: str,
+    shown: Sequence[PlannedCut],
+    on_step: StepCallback | None,
 ) -> None:
     """Encode the captions that the cache has not."""
     known = set(stored_texts(folder))
@@ -272,7 +277,7 @@ def _indexed(folder: Path) -> dict[str, IndexRow]:
     return {row["cut_id"]: IndexRow(**row) for row in table.to_pylist()}
 
 
-def _show(folder: Path, shown: Sequence[Wanted], problems: Mapping[str, tuple[str, str]], new: int) -> Extraction:
+def _show(folder: Path, shown: Sequence[PlannedCut], problems: Mapping[str, tuple[str, str]], new: int) -> Extraction:
     """Write the index, which makes visible what was extracted and hides what is not accepted any more."""
     places, wanted = find_cuts(folder), {one.cut.cut_id: one for one in shown}
     earlier = _indexed(folder)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pyarrow.compute as pc
 
-from curation.detectors import Setup
+from curation.detectors import ModelSetup
 from curation.detectors.score_store import load_scores
 from curation.release.splits import Split, family, split_of
 from manifests.annotations import latest_versions
@@ -26,7 +26,7 @@ LEAST_SHARE = 0.5  # of a cut that a kept recording's cuts hold too: then it is 
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PlannedCut:
     """An accepted cut; `problem`: why it cannot be extracted, or None."""
 
     cut: Cut
@@ -42,7 +42,7 @@ class Wanted:
         return self.cut.segment.duration
 
 
-def wanted_cuts(corpus: Corpus, recipe: Recipe, setup: Setup) -> list[Wanted]:
+def planned_cuts(corpus: Corpus, recipe: Recipe, setup: ModelSetup) -> list[PlannedCut]:
     """Every accepted cut of the corpus, by recording and time."""
     cuts: list[Cut] = sorted(
         corpus.table("cuts").rows(pc.field("decision") == "accept"), key=lambda cut: (cut.recording_id, cut.start)
@@ -59,7 +59,7 @@ def wanted_cuts(corpus: Corpus, recipe: Recipe, setup: Setup) -> list[Wanted]:
     wanted = []
     for recording_id, own in _by_recording(cuts):
         recording = recordings[recording_id]
-        scores = load_scores(corpus, recording_id, recipe.hearing, setup)
+        scores = load_scores(corpus, recording_id, recipe.all_detectors, setup)
         try:
             path, outside = os.fspath(resolve(recording.uri, roots)), None
         except ValueError as error:
@@ -71,7 +71,7 @@ def wanted_cuts(corpus: Corpus, recipe: Recipe, setup: Setup) -> list[Wanted]:
             elif cut.cut_id in twins:
                 problem = ("duplicate", f"the same as cuts of recording {twins[cut.cut_id]}")
             words = caption(cut.segment, annotations[recording_id], scores)
-            wanted.append(Wanted(cut, recording, path, words, split_of(families, recording_id), problem))
+            wanted.append(PlannedCut(cut, recording, path, words, split_of(families, recording_id), problem))
     return wanted
 
 

@@ -35,7 +35,7 @@ def is_own(history: Sequence[Annotation]) -> bool:
     Somebody else may have written it anew without changing what it says, as whoever marks it as a known answer does.
     """
     *before, last = history
-    return not last.forged or any(_same(last, row) for row in before if not row.forged)
+    return not last.edited_by_other or any(_same(last, row) for row in before if not row.edited_by_other)
 
 
 def _same(one: Annotation, other: Annotation) -> bool:

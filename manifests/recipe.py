@@ -17,6 +17,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import Ge, Gt, Le
 
 from .identity import digest
+from .recipe_names import old_names, with_first_names
 
 Probability = Annotated[float, Ge(0), Le(1)]
 Seconds = Annotated[float, Ge(0)]
@@ -28,19 +29,19 @@ class RecipeError(ValueError):
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """How a lane speaks for a contaminant: weight * (logit(score) - logit(neutral)) is added to its log-odds."""
+class ScoreWeight:
+    """How a lane speaks for a contaminant: weight * (logit(score) - logit(bias)) is added to its log-odds."""
 
-    neutral: Annotated[float, Gt(0), Le(0.999)]
+    bias: Annotated[float, Gt(0), Le(0.999)]
     weight: Annotated[float, Gt(0)]
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
 
 @dataclass(frozen=True)
-class Explanation:
-    """A lane that explains the sound otherwise: weight * (logit(score) - logit(above)) is taken off, where positive."""
+class Suppression:
+    """A lane that explains the sound otherwise: weight * (logit(score) - logit(floor)) is taken off, where positive."""
 
-    above: Annotated[float, Gt(0), Le(0.999)]
+    floor: Annotated[float, Gt(0), Le(0.999)]
     weight: Annotated[float, Gt(0)]
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
@@ -49,31 +50,31 @@ class Explanation:
 class Contaminant:
     """How one contaminant is fused, found and kept away from cuts.
 
-    `evidence` and `explained_by` map "detector.lane" to their weights; the log-odds are averaged over `smoothing`
-    seconds. An event begins where the probability reaches `onset`, lasts while it is at least `offset`, is joined to
-    the next over `bridge` seconds and counts from `min_duration` on. One whose probability reaches `certain` is cut
-    away, with `guard` seconds around it. Any other, and whatever else reaches `doubt`, is for a person to hear, with
-    `doubt_guard` seconds around it.
+    `evidence` and `suppressed_by` map "detector.lane" to their weights; the log-odds are averaged over `smoothing`
+    seconds. An event begins where the probability reaches `onset` and lasts while it is at least `offset`. Events at
+    most `merge_gap` seconds apart are merged; those under `min_duration` seconds are dropped. An event that reaches
+    `reject_threshold` is cut away with `padding` seconds around it. All other time that reaches `review_threshold` must
+    be reviewed by a person, with `review_padding` seconds around it.
     """
 
     smoothing: Seconds
     onset: Probability
     offset: Probability
     min_duration: Seconds
-    bridge: Seconds
-    certain: Probability
-    guard: Seconds
-    doubt: Probability
-    doubt_guard: Seconds
-    evidence: Mapping[str, Evidence]
-    explained_by: Mapping[str, Explanation]
+    merge_gap: Seconds
+    reject_threshold: Probability
+    padding: Seconds
+    review_threshold: Probability
+    review_padding: Seconds
+    evidence: Mapping[str, ScoreWeight]
+    suppressed_by: Mapping[str, Suppression]
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        if not max(self.offset, self.doubt) <= self.onset <= self.certain:
+        if not max(self.offset, self.review_threshold) <= self.onset <= self.reject_threshold:
             raise ValueError(
-                f"onset {self.onset} must be at least offset {self.offset} and doubt {self.doubt}, "
-                f"and at most certain {self.certain}"
+                f"onset {self.onset} must be at least offset {self.offset} and review_threshold "
+                f"{self.review_threshold}, and at most reject_threshold {self.reject_threshold}"
             )
         if not self.evidence:
             raise ValueError("evidence must name at least one lane")
@@ -91,14 +92,14 @@ class Silence:
 
 @dataclass(frozen=True)
 class Artifacts:
-    """Faults that end a span: dropouts and lost packets, with `guard` seconds around them.
+    """Faults that end a span: dropouts and lost packets, with `padding` seconds around them.
 
     A dropout is sound that breaks off within milliseconds and comes back within two seconds; one shorter than
     `dropout_min` seconds only counts for the measure `dropouts`.
     """
 
     dropout_min: PositiveSeconds
-    guard: Seconds
+    padding: Seconds
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
 
@@ -124,7 +125,7 @@ class Spans:
 
 
 @dataclass(frozen=True)
-class Decision:
+class VideoPolicy:
     """What happens to pure spans: with `require_video`, those without a picture are rejected."""
 
     require_video: bool
@@ -214,7 +215,7 @@ class Recipe:
 
     `detectors` hear everything; those of the `cascade` only what the others leave open. `contaminants` may use only
     their lanes. `weights` name the files (or hub ids) that a user brings, by detector, and decide nothing by
-    themselves; `runtimes` say how a detector is run. With `look`, the picture of what survives is looked at.
+    themselves; `runtimes` say how a detector is run. With `video_analysis`, the picture of what survives is looked at.
     """
 
     name: str
@@ -226,34 +227,34 @@ class Recipe:
     contaminants: Mapping[ContaminantName, Contaminant]
     silence: Silence
     artifacts: Artifacts
-    look: bool
+    video_analysis: bool
     quality: Mapping[MeasureName, Bounds]
     duplicates: Duplicates
     spans: Spans
-    decision: Decision
+    decision: VideoPolicy
     features: Features = Features()
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
         if "level" not in self.detectors:
             raise ValueError("detectors must include level: silence and dropouts are found by it")
-        if twice := {name for name in self.hearing if self.hearing.count(name) > 1}:
+        if twice := {name for name in self.all_detectors if self.all_detectors.count(name) > 1}:
             raise ValueError(f"{', '.join(sorted(twice))}: named twice in detectors and cascade")
-        if unknown := sorted(self.runtimes.keys() - set(self.hearing)):
-            raise ValueError(f"runtimes.{unknown[0]}: the detectors are {', '.join(self.hearing)}")
-        models = (*self.hearing, *self.features.weights)
+        if unknown := sorted(self.runtimes.keys() - set(self.all_detectors)):
+            raise ValueError(f"runtimes.{unknown[0]}: the detectors are {', '.join(self.all_detectors)}")
+        models = (*self.all_detectors, *self.features.weights)
         if unknown := sorted(self.weights.keys() - set(models)):
             raise ValueError(f"weights.{unknown[0]}: the detectors and encoders are {', '.join(models)}")
         for name, contaminant in self.contaminants.items():
-            for lane in (*contaminant.evidence, *contaminant.explained_by):
+            for lane in (*contaminant.evidence, *contaminant.suppressed_by):
                 detector, dot, _ = lane.partition(".")
-                if not dot or detector not in self.hearing:
+                if not dot or detector not in self.all_detectors:
                     raise ValueError(
-                        f"contaminants.{name}: lane {lane!r} is not of one of the detectors {', '.join(self.hearing)}"
+                        f"contaminants.{name}: {lane!r} is not a track of the detectors {', '.join(self.all_detectors)}"
                     )
 
     @property
-    def hearing(self) -> tuple[str, ...]:
+    def all_detectors(self) -> tuple[str, ...]:
         """All detectors, those that hear everything first."""
         return (*self.detectors, *self.cascade)
 
@@ -271,7 +272,7 @@ class Recipe:
             name: [[str(end) for end in ends] for ends in (bounds.accept, bounds.keep)]  # JSON has no infinity
             for name, bounds in self.quality.items()
         }
-        return digest("recipe", decisive)
+        return digest("recipe", with_first_names(decisive))
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -289,6 +290,8 @@ def parse_recipe(values: Mapping[str, Any], source: str) -> Recipe:
     """A recipe from resolved values, checked; `source` is named in errors."""
     from pydantic import TypeAdapter, ValidationError
 
+    if old := list(old_names(values)):
+        raise RecipeError(f"{source}: {'; '.join(f'{key} is called {name} now' for key, name in old)}")
     try:
         return TypeAdapter(Recipe).validate_python(dict(values))
     except ValidationError as error:

@@ -23,7 +23,7 @@ Float16 = Annotated[float, pa.float16()]
 Float32 = Annotated[float, pa.float32()]
 
 Status = Literal["ok", "damaged", "truncated", "unreadable", "no_audio", "empty", "quarantined"]
-Decision = Literal["accept", "review", "reject"]
+CutDecision = Literal["accept", "review", "reject"]
 ItemKind = Literal["source", "recording", "cut"]
 StageOutcome = Literal["done", "dropped", "failed"]
 PrintKind = Literal["audio", "picture"]
@@ -125,7 +125,7 @@ class Cut(Measured):
     recording_id: str
     start: float
     end: float
-    decision: Decision
+    decision: CutDecision
     reasons: tuple[str, ...] = ()
     risk: Float32
     recipe_hash: str
@@ -170,7 +170,7 @@ class Duplicate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
+class MsSpan:
     """A span of a recording that people hear or heard, on whole milliseconds; never tied to a cut, which may change."""
 
     recording_id: str
@@ -184,7 +184,7 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stretch:
+class LabelledSegment:
     """A labelled stretch of a recording, in seconds."""
 
     start: float
@@ -198,7 +198,7 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Task(Heard):
+class Task(MsSpan):
     """What annotators are asked to hear: one window of a span, once for each purpose and round.
 
     A span of up to 180 s is one window; a longer one has several, which overlap. `annotators`: how many different
@@ -215,7 +215,7 @@ class Task(Heard):
     annotators: Int16
     priority: Float32
     why: str
-    prelabels: tuple[Stretch, ...] = ()
+    prelabels: tuple[LabelledSegment, ...] = ()
     votes: str | None = None
     recipe_hash: str
     planned_at: datetime
@@ -243,10 +243,10 @@ class Region:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Annotation(Heard):
+class Annotation(MsSpan):
     """One version of one person's answer to a task, as it was pulled; the latest version of an `annotation_id` counts.
 
-    `annotation_id` is the server's own unique id. `forged`: somebody other than the annotator wrote this version.
+    `annotation_id` is the server's own unique id. `edited_by_other`: another person than the annotator wrote it.
     `av_sync` from 1 (unrelated) to 5. `lead_time` in seconds of work. `result` is the server's answer itself, as JSON.
     """
 
@@ -255,7 +255,7 @@ class Annotation(Heard):
     task_key: str
     annotator: str
     updated_by: str | None = None
-    forged: bool
+    edited_by_other: bool
     state: AnnotationState
     ground_truth: bool
     verdict: str | None = None
@@ -271,7 +271,7 @@ class Annotation(Heard):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict(Heard):
+class Verdict(MsSpan):
     """What people decided about a span; it outranks detectors there.
 
     `excised`: the stretches of contaminants in it, and as TRIMMED those that a reviewer cut away, which hold none. A
@@ -283,7 +283,7 @@ class Verdict(Heard):
     verdict_id: str
     decision: Ruling
     reasons: tuple[str, ...] = ()
-    excised: tuple[Stretch, ...] = ()
+    excised: tuple[LabelledSegment, ...] = ()
     method: VerdictMethod
     confidence: Float32 | None = None
     author: str
@@ -296,7 +296,7 @@ TRIMMED = "trimmed"  # label of stretches that a reviewer cut away: no contamina
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rating(Heard):
+class Rating(MsSpan):
     """What somebody who did not know which was which said of one sound of a trial over a cut.
 
     `trial_id`: the presentation; its sounds were rated side by side. `system`: "reference", or the name of the run that

@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 
 from .records import RECORDS
 
-SCHEMA_VERSION = 3
 TABLE_KEY, VERSION_KEY = b"lpse.table", b"lpse.schema_version"
 _PLAIN = {
     str: pa.string(),
@@ -57,7 +56,7 @@ def _arrow_field(name: str, hint: Any) -> pa.Field:
 
 def _schema(name: str, record: type) -> pa.Schema:
     hints = get_type_hints(record, include_extras=True)
-    metadata = {TABLE_KEY: name.encode(), VERSION_KEY: str(SCHEMA_VERSION).encode()}
+    metadata = {TABLE_KEY: name.encode(), VERSION_KEY: str(VERSIONS[name]).encode()}
     return pa.schema([_arrow_field(column, hints[column]) for column in _columns(record)], metadata)
 
 
@@ -66,6 +65,11 @@ def _columns(record: type) -> list[str]:
     shared = [f.name for base in record.__bases__ if is_dataclass(base) for f in fields(base)]
     return [f.name for f in fields(record) if f.name not in shared] + shared
 
+
+VERSIONS: dict[str, int] = {name: 4 if name == "annotations" else 3 for name in RECORDS}
+"""The schema version of each table; files of tables that did not change stay as they are."""
+SCHEMA_VERSION = max(VERSIONS.values())
+"""The corpus's schema version: the newest of any table."""
 
 SCHEMAS: dict[str, pa.Schema] = {name: _schema(name, record) for name, record in RECORDS.items()}
 
@@ -108,10 +112,16 @@ def _unchanged(table: pa.Table) -> pa.Table:
     return table
 
 
+def _edited_by_other(table: pa.Table) -> pa.Table:
+    """The step of `annotations` to version 4: `forged` is called `edited_by_other`."""
+    return table.rename_columns(["edited_by_other" if name == "forged" else name for name in table.column_names])
+
+
 # (table, version) -> what turns a table of that version into one of the next.
 MIGRATIONS: dict[tuple[str, int], Callable[[pa.Table], pa.Table]] = {
     **{(name, 1): _with_new_columns(name) for name in SCHEMAS},
     **{(name, 2): _unchanged for name in SCHEMAS},
+    ("annotations", 3): _edited_by_other,
 }
 
 
@@ -127,14 +137,14 @@ def version_of(name: str, schema: pa.Schema) -> int:
     text = metadata.get(VERSION_KEY, b"").decode(errors="replace")
     if not text.isdecimal():
         raise SchemaError(f"schema version {text!r} is no number")
-    if int(text) > SCHEMA_VERSION:
-        raise SchemaError(f"schema version {text} is newer than {SCHEMA_VERSION}, the newest known here")
+    if int(text) > VERSIONS[name]:
+        raise SchemaError(f"schema version {text} is newer than {VERSIONS[name]}, the newest known here")
     return int(text)
 
 
 def migrate(name: str, table: pa.Table, version: int) -> pa.Table:
     """The table brought from `version` to today's. Raises SchemaError where a step is missing."""
-    for step in range(version, SCHEMA_VERSION):
+    for step in range(version, VERSIONS[name]):
         if (name, step) not in MIGRATIONS:
             raise SchemaError(f"{name}: no way from schema version {step} to {step + 1}")
         table = MIGRATIONS[name, step](table)

@@ -64,7 +64,7 @@ class FrameScores:
     def __len__(self) -> int:
         return len(self.values)
 
-    def lane(self, label: str) -> NDArray[np.float32]:
+    def track(self, label: str) -> NDArray[np.float32]:
         """One label's scores, shape (frames,), float32. Raises KeyError for a label this detector has not."""
         if label not in self.labels:
             raise KeyError(f"no lane {label!r} among {', '.join(self.labels)}")
@@ -90,7 +90,7 @@ class FrameScores:
 
         Each cell takes the frame whose centre is nearest, and NaN where no frame heard the cell's centre.
         """
-        lane = self.lane(label)
+        lane = self.track(label)
         centres = (np.arange(count) + 0.5) * hop
         if not len(lane):
             return np.full(count, np.nan, np.float32)

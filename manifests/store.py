@@ -29,11 +29,14 @@ import tomli_w
 from .files import leftovers, live_parts, remove_dead_parts, stamp, write_beside, write_next_part
 from .lock import exclusive
 from .parquet import open_parquet, write_parquet
+from .recipe import Recipe, parse_recipe
+from .recipe_names import with_new_names
 from .schema import (
     PRIMARY_KEYS,
     SCHEMA_VERSION,
     SCHEMAS,
     SHARDED,
+    VERSIONS,
     CorpusError,
     SchemaError,
     conform,
@@ -77,7 +80,7 @@ class Table:
         current, older = [], []
         for path in self.files():
             file, version = open_parquet(self.name, path)
-            if version == SCHEMA_VERSION:
+            if version == VERSIONS[self.name]:
                 current.append(str(path))
             else:
                 older.append(migrate(self.name, file.read(), version))
@@ -177,6 +180,15 @@ class Corpus:
         """The active recipe's hash, or None before the first."""
         recipe_hash: str | None = self._load().get("recipe_hash")
         return recipe_hash
+
+    def active_recipe(self) -> Recipe:
+        """The recipe the corpus was decided by.
+
+        Raises CorpusError before the first, RecipeError for one that this program cannot read.
+        """
+        if self.recipe is None:
+            raise CorpusError(f"{self.path}: nothing was curated yet")
+        return parse_recipe(with_new_names(self.recipe), str(self.path))
 
     def set_recipe(self, resolved: Mapping[str, Any], hash: str) -> None:
         """Make `resolved` the active recipe. TOML has no null: a None in it raises TypeError."""
@@ -329,7 +341,7 @@ def read_shard(
     Raises FileNotFoundError where there are none, CorpusError for a foreign file.
     """
     file, version = open_parquet(table, shard_path(corpus, table, recording_id, maker, key))
-    if columns is not None and version == SCHEMA_VERSION:
+    if columns is not None and version == VERSIONS[table]:
         return file.read(columns=list(columns))
     rows = migrate(table, file.read(), version)
     return rows if columns is None else rows.select(list(columns))

@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,6 +100,8 @@ class Timeline:
     """A set of instants, kept as sorted, disjoint segments: whatever touches or overlaps is merged."""
 
     segments: tuple[Segment, ...]
+    EMPTY: ClassVar[Timeline]
+    """No time at all."""
 
     def __init__(self, segments: Iterable[Segment] = ()) -> None:
         object.__setattr__(self, "segments", _merged(segments))
@@ -157,7 +160,7 @@ class Timeline:
         ends = ((segment.start - before, segment.end + behind) for segment in self.segments)
         return Timeline(Segment(start, end) for start, end in ends if start < end)
 
-    def bridge(self, max_gap: float) -> Timeline:
+    def merge_gaps(self, max_gap: float) -> Timeline:
         """Gaps of up to `max_gap` seconds between neighbours closed."""
         gaps = (Segment(a.end, b.start) for a, b in pairwise(self.segments))
         return self | Timeline(gap for gap in gaps if gap.duration <= max_gap + _NOISE_SECONDS)
@@ -232,3 +235,6 @@ def _merged(segments: Iterable[Segment]) -> tuple[Segment, ...]:
         else:
             merged.append(segment)
     return tuple(merged)
+
+
+Timeline.EMPTY = Timeline()

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from .checks import Fault, check_continuous, check_links, check_print, check_rows, check_scores
 from .fits import fit_folder
 from .parquet import open_parquet
-from .schema import PRIMARY_KEYS, SCHEMA_VERSION, SCHEMAS, SHARDED, migrate
+from .schema import PRIMARY_KEYS, SCHEMAS, SHARDED, VERSIONS, migrate
 from .store import Corpus, shard_path
 from .uris import quote
 
@@ -49,12 +49,12 @@ def _read_part(corpus: Corpus, name: str, path: Path, faults: list[Fault]) -> pa
     item = _shown(corpus, path)
     try:
         file, version = open_parquet(name, path)
-        if version == SCHEMA_VERSION and (differences := list(_differences(name, file.schema_arrow))):
+        if version == VERSIONS[name] and (differences := list(_differences(name, file.schema_arrow))):
             faults += [Fault(name, item, problem) for problem in differences]
             return None
         rows = file.read()
         rows.validate(full=True)
-        rows = migrate(name, rows, version) if version < SCHEMA_VERSION else _as_schema(name, rows)
+        rows = migrate(name, rows, version) if version < VERSIONS[name] else _as_schema(name, rows)
     except Exception as error:  # A broken file makes Arrow stumble in more ways than it has errors for.
         text = str(error).removeprefix(f"{path}: ").splitlines() or [type(error).__name__]
         faults.append(Fault(name, item, f"unreadable: {text[0]}"))

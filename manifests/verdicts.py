@@ -13,7 +13,7 @@ from .schema import CorpusError, sort_rows
 from .store import Corpus
 
 # by methods whose word is good enough to measure others by
-KNOWN: tuple[VerdictMethod, ...] = ("adjudicator", "expert")
+GOLD_METHODS: tuple[VerdictMethod, ...] = ("adjudicator", "expert")
 ASKED = "asked"  # the reason of an "unsure" row by which a reviewer asks annotators
 PARTS = 64  # files of the table, at most: each decision of a reviewer adds one, and each costs whoever reads
 
@@ -44,7 +44,7 @@ def decides(row: Verdict) -> bool:
     return row.decision != "open" and not is_question(row)
 
 
-def told(row: Verdict) -> str:
+def describe(row: Verdict) -> str:
     """The row as people read it: who decided what over which seconds, and when."""
     plain = "commented on" if is_comment(row) else "took back"
     what = plain if row.decision == "open" else f"decided {row.decision} over"

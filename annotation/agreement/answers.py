@@ -14,13 +14,13 @@ from manifests.records import Annotation, Task
 class Answers:
     """What people answered. `by_task`: by task and annotator, without known answers. `known`: those, by task.
 
-    `forged`: annotations whose latest version somebody else wrote. `skipped`: by annotator, tasks skipped.
+    `edited_by_other`: annotations whose latest version somebody else wrote. `skipped`: by annotator, tasks skipped.
     `unplanned`: annotations of tasks that are not in the table.
     """
 
     by_task: Mapping[str, Mapping[str, Annotation]]
     known: Mapping[str, Annotation]
-    forged: tuple[Annotation, ...]
+    edited_by_other: tuple[Annotation, ...]
     skipped: Mapping[str, int]
     unplanned: int
 
@@ -29,11 +29,11 @@ def collect(tasks: Mapping[str, Task], annotations: Iterable[Annotation]) -> Ans
     """The answers to `tasks`, given by key, among all versions of all annotations.
 
     Whoever only marks an answer as the known one rewrites it too: with the same content as a version that was the
-    annotator's own, it is not forged. A known answer is a measure for others and does not agree or disagree itself.
+    annotator's own, it is not edited by another. A known answer is a measure for others and no vote.
     """
     by_task: dict[str, dict[str, Annotation]] = defaultdict(dict)
     known: dict[str, Annotation] = {}
-    forged: list[Annotation] = []
+    edited_by_other: list[Annotation] = []
     skips: dict[str, set[str]] = defaultdict(set)
     unplanned = 0
     for history in histories(annotations):
@@ -43,7 +43,7 @@ def collect(tasks: Mapping[str, Task], annotations: Iterable[Annotation]) -> Ans
         if last.task_key not in tasks:
             unplanned += 1
         elif not is_own(history):
-            forged.append(last)
+            edited_by_other.append(last)
         elif last.state == "skipped":
             skips[last.annotator].add(last.task_key)
         elif last.ground_truth:
@@ -53,7 +53,9 @@ def collect(tasks: Mapping[str, Task], annotations: Iterable[Annotation]) -> Ans
     return Answers(
         by_task={key: dict(sorted(by_task[key].items())) for key in sorted(by_task)},
         known=known,
-        forged=tuple(sorted(forged, key=lambda row: (row.annotator, row.task_key, row.annotation_id))),
+        edited_by_other=tuple(
+            sorted(edited_by_other, key=lambda row: (row.annotator, row.task_key, row.annotation_id))
+        ),
         skipped={name: sum(name not in by_task.get(key, {}) for key in keys) for name, keys in sorted(skips.items())},
         unplanned=unplanned,
     )

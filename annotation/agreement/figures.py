@@ -29,7 +29,7 @@ Measure = Literal[
     "lead_time",
     "lead_time_per_minute",
     "count",
-    "forged",
+    "edited_by_other",
 ]
 About = Literal["verdict", "av_sync", "reason", "label", "contaminants", "regions", "work"]
 Group = Literal["blind", "prelabelled", "all"]
@@ -75,7 +75,7 @@ class Figure:
     ("blind"), with them, or over all. `annotator`: of one person; with `other`: of a pair, in alphabetical order.
     `low`, `high`: the 95 % interval; for lead_time and lead_time_per_minute, both in seconds, the quartiles around
     the median. `units`: tasks it rests on, for kept, changed, removed and added regions.
-    A "forged" row stands for one annotation: `name` is the task's key, `other` who wrote it.
+    A "edited_by_other" row stands for one annotation: `name` is the task's key, `other` who wrote it.
     """
 
     measure: Measure

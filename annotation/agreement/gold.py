@@ -11,7 +11,7 @@ import numpy as np
 from manifests.labels import load_labels
 from manifests.records import Annotation, Task, Verdict
 from manifests.time import Timeline
-from manifests.verdicts import KNOWN
+from manifests.verdicts import GOLD_METHODS
 
 from .answers import Answers
 from .bootstrap import Bootstrap, ratio
@@ -43,7 +43,7 @@ def known_answers(tasks: Mapping[str, Task], answers: Answers, verdicts: Iterabl
     rows = list(verdicts)
     superseded = {row.supersedes for row in rows}
     for row in rows:
-        if row.method in KNOWN and row.decision != "unsure" and row.verdict_id not in superseded:
+        if row.method in GOLD_METHODS and row.decision != "unsure" and row.verdict_id not in superseded:
             by_recording[row.recording_id].append(row)
     found: dict[str, Gold] = {}
     for key, task in sorted(tasks.items()):

@@ -70,14 +70,14 @@ def _counts(tasks: Mapping[str, Task], answers: Answers) -> Iterator[Figure]:
         heard = _heard(tasks, answers, group)
         yield count("tasks", len(heard), group)
         yield count("shared", sum(len(given) >= 2 for given in heard.values()), group)
-    for name in sorted({*people, *answers.skipped, *(row.annotator for row in answers.forged)}):
+    for name in sorted({*people, *answers.skipped, *(row.annotator for row in answers.edited_by_other)}):
         yield count("tasks", sum(name in given for given in answers.by_task.values()), annotator=name)
         yield count("skipped", answers.skipped.get(name, 0), annotator=name)
-        yield count("forged", sum(row.annotator == name for row in answers.forged), annotator=name)
-    for row in answers.forged:
+        yield count("edited_by_other", sum(row.annotator == name for row in answers.edited_by_other), annotator=name)
+    for row in answers.edited_by_other:
         forgery = Estimate(1.0, units=1, note=f"annotation {row.annotation_id}")
         yield Figure.of(
-            forgery, "forged", "work", row.task_key, group="all", annotator=row.annotator, other=row.updated_by
+            forgery, "edited_by_other", "work", row.task_key, group="all", annotator=row.annotator, other=row.updated_by
         )
 
 

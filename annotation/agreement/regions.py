@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from manifests.records import Annotation, Heard, Region, Stretch
+from manifests.records import Annotation, LabelledSegment, MsSpan, Region
 from manifests.time import Segment, Timeline, from_ms, to_ms
 
 from .bootstrap import Bootstrap, Floats, ratio
@@ -38,7 +38,7 @@ NOT_MARKED = "nobody marked it"
 Marks = Mapping[str, Timeline]
 
 
-def marks(window: Heard, regions: tuple[Region, ...] | tuple[Stretch, ...]) -> dict[str, Timeline]:
+def marks(window: MsSpan, regions: tuple[Region, ...] | tuple[LabelledSegment, ...]) -> dict[str, Timeline]:
     """What regions mark of a window, by label: seconds from its start, on whole milliseconds, cut at its ends."""
     segments: dict[str, list[Segment]] = defaultdict(list)
     for region in regions:
@@ -68,7 +68,7 @@ def compare(one: Timeline, other: Timeline, length_ms: int) -> Floats:
 
 
 def agreement_of_regions(
-    tasks: Mapping[str, Heard],
+    tasks: Mapping[str, MsSpan],
     answers: Mapping[str, Mapping[str, Annotation]],
     labels: tuple[str, ...],
     boot: Bootstrap,

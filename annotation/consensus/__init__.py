@@ -5,23 +5,23 @@ spans are heard, `new_verdicts` which rows the table of verdicts lacks.
 """
 
 from .em import Fit, fit_dawid_skene
-from .outcome import Conflict, Outcome, RuleName, Settings, UnknownRule, decide, rule_named, side
+from .outcome import Conflict, ConsensusResult, ConsensusSettings, RuleName, UnknownRule, decide, rule_named, side
 from .regions import weigh_marks
-from .rules import Decision, dawid_skene, gold_weight, majority, weighted
+from .rules import VoteResult, dawid_skene, gold_weight, majority, weighted
 from .spans import Incomplete, Spans, group_spans, new_verdicts
 from .votes import Vote, Votes, Window, collect_votes, window_of
 
 __all__ = [
     "Conflict",
-    "Decision",
+    "ConsensusResult",
+    "ConsensusSettings",
     "Fit",
     "Incomplete",
-    "Outcome",
     "RuleName",
-    "Settings",
     "Spans",
     "UnknownRule",
     "Vote",
+    "VoteResult",
     "Votes",
     "Window",
     "collect_votes",

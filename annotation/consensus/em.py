@@ -33,11 +33,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Item = TypeVar("Item", bound=Hashable)
+EmItem = TypeVar("EmItem", bound=Hashable)
 
 
 @dataclass(frozen=True)
-class Fit(Generic[Item]):
+class Fit(Generic[EmItem]):
     """The fitted model. Items and annotators are in the order in which they first occur in the answers.
 
     `posteriors` (item, class), `priors` (class,), `confusion` (annotator, true class, answer): probabilities, the last
@@ -45,7 +45,7 @@ class Fit(Generic[Item]):
     priors and confusions. `converged`: whether it stopped growing within the rounds allowed.
     """
 
-    items: tuple[Item, ...]
+    items: tuple[EmItem, ...]
     annotators: tuple[str, ...]
     classes: tuple[str, ...]
     posteriors: Floats
@@ -56,13 +56,13 @@ class Fit(Generic[Item]):
 
 
 def fit_dawid_skene(
-    answers: Sequence[tuple[Item, str, str]],
+    answers: Sequence[tuple[EmItem, str, str]],
     classes: Sequence[str],
     *,
     smoothing: float = 0.0,
     tolerance: float = 1e-12,
     max_rounds: int = 5000,
-) -> Fit[Item]:
+) -> Fit[EmItem]:
     """The model for `answers`, triples (item, annotator, class); an annotator may answer about an item repeatedly.
 
     Starts from each item's shares of answers, a soft majority, so the same answers always give the same fit: a local
@@ -122,7 +122,7 @@ def fit_dawid_skene(
     )
 
 
-def _positions(names: tuple[Item, ...]) -> dict[Item, int]:
+def _positions(names: tuple[EmItem, ...]) -> dict[EmItem, int]:
     return {name: position for position, name in enumerate(names)}
 
 

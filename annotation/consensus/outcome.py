@@ -25,11 +25,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, assert_never, get_args
 
-from manifests.records import Judgement, Stretch, VerdictMethod
+from manifests.records import Judgement, LabelledSegment, VerdictMethod
 from manifests.time import from_ms, to_ms
 
-from .regions import SLACK, Contested, Weighed, merged, weigh_marks
-from .rules import BETA_PRIOR, Ballots, Decision, Gold, dawid_skene, gold_weight, majority, weighted
+from .regions import SLACK, Contested, WeighedMarks, merged, weigh_marks
+from .rules import BETA_PRIOR, Ballots, Gold, VoteResult, dawid_skene, gold_weight, majority, weighted
 from .votes import JUDGEMENTS, Vote, Votes, Window
 
 RuleName = Literal["majority", "weighted", "dawid_skene"]
@@ -38,7 +38,7 @@ _SHOWN = 3  # contested stretches that a cause names
 
 
 @dataclass(frozen=True)
-class Settings:
+class ConsensusSettings:
     """How votes become outcomes: the rule, and when its result is a conflict all the same.
 
     `min_confidence`: 0 to 1. `max_contested`, `slack`: seconds (`regions.weigh_marks`). `prior`: of "weighted".
@@ -66,7 +66,7 @@ class UnknownRule(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class ConsensusResult:
     """What a window comes to. `excised` in seconds of the recording; `confidence` None where one person decided.
 
     `reasons`: those that at least half of the deciding side gave. `voters`: everybody whose answer was used. `made_at`:
@@ -76,7 +76,7 @@ class Outcome:
     window: Window
     decision: Judgement
     reasons: tuple[str, ...]
-    excised: tuple[Stretch, ...]
+    excised: tuple[LabelledSegment, ...]
     confidence: float | None
     method: VerdictMethod
     voters: tuple[str, ...]
@@ -94,20 +94,20 @@ class Conflict:
 
 
 def decide(
-    votes: Votes, settings: Settings | None = None, gold: Gold | None = None
-) -> dict[Window, Outcome | Conflict]:
+    votes: Votes, settings: ConsensusSettings | None = None, gold: Gold | None = None
+) -> dict[Window, ConsensusResult | Conflict]:
     """The outcome or conflict of each window that somebody voted on or adjudicated, in order.
 
     `gold`: by annotator, right answers and how many known ones they were asked for; only the rule "weighted" uses it.
     """
-    settings = Settings() if settings is None else settings
+    settings = ConsensusSettings() if settings is None else settings
     gold = {} if gold is None else gold
     ballots = {window: {name: side(vote) for name, vote in by.items()} for window, by in votes.by_window.items()}
     decisions = _decisions(ballots, settings, gold)
-    results: dict[Window, Outcome | Conflict] = {}
+    results: dict[Window, ConsensusResult | Conflict] = {}
     for window in sorted({*votes.by_window, *votes.adjudicated}):
         adjudicated = votes.adjudicated.get(window)
-        result: Outcome | Conflict | None = None
+        result: ConsensusResult | Conflict | None = None
         if here := votes.by_window.get(window):
             result = _result(window, here, decisions[window], settings, gold)
         if adjudicated is not None and not (isinstance(result, Conflict) and adjudicated.made_at < result.began):
@@ -126,7 +126,7 @@ def _localises(vote: Vote) -> bool:
     return bool(vote.reasons) and all(reason in vote.marks for reason in vote.reasons)  # marks are of contaminants
 
 
-def _decisions(ballots: Ballots, settings: Settings, gold: Gold) -> dict[Window, Decision]:
+def _decisions(ballots: Ballots, settings: ConsensusSettings, gold: Gold) -> dict[Window, VoteResult]:
     match settings.rule:
         case "majority":
             return majority(ballots)
@@ -139,8 +139,8 @@ def _decisions(ballots: Ballots, settings: Settings, gold: Gold) -> dict[Window,
 
 
 def _result(
-    window: Window, votes: Mapping[str, Vote], decision: Decision, settings: Settings, gold: Gold
-) -> Outcome | Conflict:
+    window: Window, votes: Mapping[str, Vote], decision: VoteResult, settings: ConsensusSettings, gold: Gold
+) -> ConsensusResult | Conflict:
     if len(votes) == 1:
         return _alone(window, next(iter(votes.values())), "single")
     telling = {name: vote.marks for name, vote in votes.items() if vote.judgement == "keep" or vote.marks}
@@ -152,7 +152,7 @@ def _result(
     if cause := _cause(votes, decision, marked, len(telling), settings):
         return Conflict(window=window, cause=cause, voters=tuple(sorted(votes)), began=_began(votes.values()))
     assert decision.judgement is not None
-    return Outcome(
+    return ConsensusResult(
         window=window,
         decision=decision.judgement,
         reasons=_reasons([votes[name] for name in decision.by]),
@@ -164,9 +164,9 @@ def _result(
     )
 
 
-def _alone(window: Window, vote: Vote, method: VerdictMethod) -> Outcome:
+def _alone(window: Window, vote: Vote, method: VerdictMethod) -> ConsensusResult:
     """The outcome where one answer decides."""
-    return Outcome(
+    return ConsensusResult(
         window=window,
         decision=side(vote),
         reasons=vote.reasons,
@@ -179,7 +179,7 @@ def _alone(window: Window, vote: Vote, method: VerdictMethod) -> Outcome:
 
 
 def _cause(
-    votes: Mapping[str, Vote], decision: Decision, marked: Weighed, telling: int, settings: Settings
+    votes: Mapping[str, Vote], decision: VoteResult, marked: WeighedMarks, telling: int, settings: ConsensusSettings
 ) -> str | None:
     """Why the votes settle nothing, or None when they do."""
     sides = [side(vote) for vote in votes.values()]
@@ -221,6 +221,6 @@ def _reasons(deciding: list[Vote]) -> tuple[str, ...]:
     return tuple(sorted(reason for reason in set(given) if 2 * given.count(reason) >= len(deciding)))
 
 
-def _stretches(marked: Weighed) -> tuple[Stretch, ...]:
+def _stretches(marked: WeighedMarks) -> tuple[LabelledSegment, ...]:
     spans = sorted((start, end, label) for label, spans in marked.agreed.items() for start, end in spans)
-    return tuple(Stretch(start=from_ms(start), end=from_ms(end), label=label) for start, end, label in spans)
+    return tuple(LabelledSegment(start=from_ms(start), end=from_ms(end), label=label) for start, end, label in spans)

@@ -18,7 +18,7 @@ SLACK = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Marked:
+class MarkedSpan:
     """A stretch [start_ms, end_ms) that the same annotators marked; `share`: their weight among all, 0 to 1."""
 
     start_ms: int
@@ -38,14 +38,14 @@ class Contested:
 
 
 @dataclass(frozen=True, slots=True)
-class Weighed:
+class WeighedMarks:
     """What is agreed, by label, and what is contested, in order of time."""
 
     agreed: Mapping[str, tuple[Span, ...]]
     contested: tuple[Contested, ...]
 
 
-def sweep(spans: Mapping[str, Sequence[Span]], weights: Mapping[str, float]) -> list[Marked]:
+def sweep(spans: Mapping[str, Sequence[Span]], weights: Mapping[str, float]) -> list[MarkedSpan]:
     """The stretches of one label that anybody marked, in order, from each annotator's spans.
 
     Everybody in `weights` heard it all, with or without spans. Weights are 0 or more; all 0 count as all the same.
@@ -55,7 +55,7 @@ def sweep(spans: Mapping[str, Sequence[Span]], weights: Mapping[str, float]) -> 
     total = math.fsum(weights.values())
     edges = [(start, name, 1) for name, marked in spans.items() for start, _ in marked]
     edges += [(end, name, -1) for name, marked in spans.items() for _, end in marked]
-    stretches: list[Marked] = []
+    stretches: list[MarkedSpan] = []
     open_spans: Counter[str] = Counter()  # an annotator's own spans may overlap
     since = 0
     for at, name, step in sorted(edges):
@@ -63,7 +63,7 @@ def sweep(spans: Mapping[str, Sequence[Span]], weights: Mapping[str, float]) -> 
         if by and since < at:
             if stretches and (stretches[-1].end_ms, stretches[-1].by) == (since, by):
                 since = stretches.pop().start_ms
-            stretches.append(Marked(since, at, math.fsum(weights[name] for name in by) / total, by))
+            stretches.append(MarkedSpan(since, at, math.fsum(weights[name] for name in by) / total, by))
         open_spans[name] += step
         since = at
     return stretches
@@ -71,7 +71,7 @@ def sweep(spans: Mapping[str, Sequence[Span]], weights: Mapping[str, float]) -> 
 
 def weigh_marks(
     marks: Mapping[str, Marks], weights: Mapping[str, float] | None = None, slack: float = SLACK
-) -> Weighed:
+) -> WeighedMarks:
     """What the annotators together say about where contaminants are; `marks` has an entry for each who tells.
 
     A stretch of a label is agreed where those who marked it have at least half of all the weight (None: all the same);
@@ -91,7 +91,7 @@ def weigh_marks(
         for start, end in without(merged((s.start_ms, s.end_ms) for s in few), near):
             most = max(len(s.by) for s in few if s.start_ms < end and start < s.end_ms)
             contested.append(Contested(label, start, end, most))
-    return Weighed(
+    return WeighedMarks(
         agreed={label: spans for label, spans in agreed.items() if spans},
         contested=tuple(sorted(contested, key=lambda one: (one.start_ms, one.end_ms, one.label))),
     )
@@ -124,5 +124,5 @@ def without(spans: Iterable[Span], holes: Iterable[Span]) -> tuple[Span, ...]:
     return tuple(left)
 
 
-def _enough(stretch: Marked) -> bool:
+def _enough(stretch: MarkedSpan) -> bool:
     return stretch.share >= 0.5 - 1e-9

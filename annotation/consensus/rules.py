@@ -26,7 +26,7 @@ _SAME = 1e-9  # what differs by less is a tie: sums of floats depend on whom one
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class VoteResult:
     """`judgement`: None where the rule cannot decide. `confidence`: 0 to 1, of the best. `by`: who voted for it."""
 
     judgement: Judgement | None
@@ -34,7 +34,7 @@ class Decision:
     by: tuple[str, ...]
 
 
-def majority(ballots: Ballots) -> dict[Window, Decision]:
+def majority(ballots: Ballots) -> dict[Window, VoteResult]:
     """What most voted for, "unsure" being a vote like others; a tie decides nothing. Confidence: their share."""
     return {
         window: _decision(votes, {judgement: count / len(votes) for judgement, count in _counts(votes).items()})
@@ -42,7 +42,7 @@ def majority(ballots: Ballots) -> dict[Window, Decision]:
     }
 
 
-def weighted(ballots: Ballots, gold: Gold, prior: tuple[float, float] = BETA_PRIOR) -> dict[Window, Decision]:
+def weighted(ballots: Ballots, gold: Gold, prior: tuple[float, float] = BETA_PRIOR) -> dict[Window, VoteResult]:
     """The judgement with the largest sum of weights (`gold_weight`); a tie, or a sum of 0 or less, decides nothing.
 
     Confidence: e to the sums, as shares of all three judgements. Where errors are independent and two judgements are
@@ -77,7 +77,7 @@ def gold_weight(gold: Gold, annotator: str, prior: tuple[float, float] = BETA_PR
     return math.log(right + prior[0]) - math.log(of - right + prior[1])
 
 
-def dawid_skene(ballots: Ballots, smoothing: float = 1.0) -> dict[Window, Decision]:
+def dawid_skene(ballots: Ballots, smoothing: float = 1.0) -> dict[Window, VoteResult]:
     """The judgement that is most probable under the model of `fit_dawid_skene`, fitted on all ballots.
 
     Confidence: that probability. A tie decides nothing. The model learns who errs how from agreement alone: it
@@ -97,11 +97,11 @@ def _counts(votes: Mapping[str, Judgement]) -> dict[Judgement, int]:
     return {judgement: sum(vote == judgement for vote in votes.values()) for judgement in JUDGEMENTS}
 
 
-def _decision(votes: Mapping[str, Judgement], shares: Mapping[Judgement, float]) -> Decision:
+def _decision(votes: Mapping[str, Judgement], shares: Mapping[Judgement, float]) -> VoteResult:
     """The judgement with the largest share. What nobody voted for is never decided, however probable."""
     confidence = max(shares.values())
     best = [judgement for judgement, share in shares.items() if share >= confidence - _SAME]
     by = tuple(sorted(name for name, vote in votes.items() if vote == best[0]))
     if len(best) > 1 or not by:
-        return Decision(None, confidence, ())
-    return Decision(best[0], min(confidence, 1.0), by)
+        return VoteResult(None, confidence, ())
+    return VoteResult(best[0], min(confidence, 1.0), by)

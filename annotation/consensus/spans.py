@@ -17,11 +17,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from manifests.identity import digest
-from manifests.records import Stretch, Task, Verdict, VerdictMethod
+from manifests.records import LabelledSegment, Task, Verdict, VerdictMethod
 from manifests.time import from_ms, to_ms
 from manifests.verdicts import decides, is_comment
 
-from .outcome import Conflict, Outcome
+from .outcome import Conflict, ConsensusResult
 from .regions import merged, without
 from .votes import Span, Window, window_of
 
@@ -43,21 +43,21 @@ class Incomplete:
 class Spans:
     """The outcomes of each span that they cover, in order of time, and the spans that are not covered yet."""
 
-    complete: Mapping[Window, tuple[Outcome, ...]]
+    complete: Mapping[Window, tuple[ConsensusResult, ...]]
     incomplete: tuple[Incomplete, ...]
 
 
-def group_spans(tasks: Iterable[Task], results: Mapping[Window, Outcome | Conflict]) -> Spans:
+def group_spans(tasks: Iterable[Task], results: Mapping[Window, ConsensusResult | Conflict]) -> Spans:
     """The spans of all tasks, with what their windows came to. A span is heard when outcomes cover all of it."""
     windows: dict[Window, set[Window]] = defaultdict(set)
     for task in tasks:
         windows[Window(task.recording_id, task.span_start_ms, task.span_end_ms)].add(window_of(task))
-    complete: dict[Window, tuple[Outcome, ...]] = {}
+    complete: dict[Window, tuple[ConsensusResult, ...]] = {}
     incomplete = []
     for span in sorted(windows):
         # a window of another span may be all of this one
         here = [results[window] for window in sorted({*windows[span], span}) if window in results]
-        outcomes = tuple(one for one in here if isinstance(one, Outcome))
+        outcomes = tuple(one for one in here if isinstance(one, ConsensusResult))
         covered = merged((one.window.start_ms, one.window.end_ms) for one in outcomes)
         if missing := without([(span.start_ms, span.end_ms)], covered):
             conflicts = tuple(one for one in here if isinstance(one, Conflict))
@@ -156,17 +156,17 @@ def _taken_back(candidate: Verdict, here: Iterable[Verdict], rows: Iterable[Verd
     return any(_extent(row) == _extent(candidate) and _said(row) == _said(candidate) for row in rows)
 
 
-def _joined(span: Window, outcomes: Sequence[Outcome]) -> Verdict | None:
+def _joined(span: Window, outcomes: Sequence[ConsensusResult]) -> Verdict | None:
     """One row over the span when all its windows say the same with the same authority, else None."""
     first = outcomes[0]
 
-    def says(one: Outcome) -> tuple[object, ...]:
+    def says(one: ConsensusResult) -> tuple[object, ...]:
         return one.decision, one.reasons, one.method, one.voters if one.method in ALONE else None
 
     return _row(span, outcomes) if all(says(one) == says(first) for one in outcomes) else None
 
 
-def _row(extent: Window, outcomes: Sequence[Outcome]) -> Verdict:
+def _row(extent: Window, outcomes: Sequence[ConsensusResult]) -> Verdict:
     """The row over `extent` of outcomes that say the same; as sure as the least sure of them. Not yet named."""
     first = outcomes[0]
     voters = ", ".join(sorted({name for one in outcomes for name in one.voters}))
@@ -186,14 +186,14 @@ def _row(extent: Window, outcomes: Sequence[Outcome]) -> Verdict:
     )
 
 
-def _excised(outcomes: Sequence[Outcome]) -> tuple[Stretch, ...]:
+def _excised(outcomes: Sequence[ConsensusResult]) -> tuple[LabelledSegment, ...]:
     """All stretches; where windows overlap, what either excises is excised."""
     spans: dict[str, list[Span]] = defaultdict(list)
     for one in outcomes:
         for stretch in one.excised:
             spans[stretch.label].append((to_ms(stretch.start), to_ms(stretch.end)))
     joined = sorted((start, end, label) for label, found in spans.items() for start, end in merged(found))
-    return tuple(Stretch(start=from_ms(start), end=from_ms(end), label=label) for start, end, label in joined)
+    return tuple(LabelledSegment(start=from_ms(start), end=from_ms(end), label=label) for start, end, label in joined)
 
 
 def _named(row: Verdict) -> Verdict:

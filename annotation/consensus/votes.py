@@ -44,13 +44,13 @@ class Vote:
 class Votes:
     """The votes by window and annotator, and the adjudicators' answers by window.
 
-    What was left out besides older versions, skipped tasks and deleted answers: `forged`, last written by somebody
-    else; `unanswered`, without a verdict that we know; `unplanned`, to tasks that are not in the table.
+    Left out, besides older versions, skipped tasks and deleted answers: `edited_by_other`, last written by another
+    person; `unanswered`, without a known verdict; `unplanned`, to tasks that are not in the table.
     """
 
     by_window: Mapping[Window, Mapping[str, Vote]]
     adjudicated: Mapping[Window, Vote]
-    forged: tuple[Annotation, ...] = ()
+    edited_by_other: tuple[Annotation, ...] = ()
     unanswered: tuple[Annotation, ...] = ()
     unplanned: tuple[Annotation, ...] = ()
 
@@ -65,12 +65,12 @@ def collect_votes(tasks: Iterable[Task], annotations: Iterable[Annotation]) -> V
 
     Of an annotation the latest version counts, when it is submitted and its annotator's own; of several answers of one
     person about one window, whatever the tasks' purposes, the latest. Whoever only marks an answer as the known one
-    writes it anew: a version that says what an earlier one of the annotator's own said is not forged.
+    writes it anew: a version that says what an earlier one of the annotator's own said is not edited_by_other.
     """
     asked = {task.task_key: task for task in tasks}
     by_window: dict[Window, dict[str, Vote]] = defaultdict(dict)
     adjudicated: dict[Window, Vote] = {}
-    forged, unanswered, unplanned = [], [], []
+    edited_by_other, unanswered, unplanned = [], [], []
     for history in histories(annotations):
         last = history[-1]
         if last.state != "submitted":
@@ -78,7 +78,7 @@ def collect_votes(tasks: Iterable[Task], annotations: Iterable[Annotation]) -> V
         if last.task_key not in asked:
             unplanned.append(last)
         elif not is_own(history):
-            forged.append(last)
+            edited_by_other.append(last)
         elif last.verdict not in JUDGEMENTS:
             unanswered.append(last)
         else:
@@ -98,7 +98,7 @@ def collect_votes(tasks: Iterable[Task], annotations: Iterable[Annotation]) -> V
     return Votes(
         by_window={window: dict(sorted(by_window[window].items())) for window in sorted(by_window)},
         adjudicated=dict(sorted(adjudicated.items())),
-        forged=tuple(forged),
+        edited_by_other=tuple(edited_by_other),
         unanswered=tuple(unanswered),
         unplanned=tuple(unplanned),
     )

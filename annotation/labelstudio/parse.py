@@ -40,7 +40,7 @@ def annotation_of(
         end_ms=task.end_ms,
         annotator=annotator or "unknown",
         updated_by=updated_by,
-        forged=updated_by is not None and updated_by != annotator,
+        edited_by_other=updated_by is not None and updated_by != annotator,
         state="skipped" if answer.get("was_cancelled") else "submitted",
         ground_truth=bool(answer.get("ground_truth")),
         verdict=verdict[0] if len(verdict) == 1 else None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from manifests.identity import digest
-from manifests.records import Stretch, Task
+from manifests.records import LabelledSegment, Task
 
 from ..tasks.proxies import proxy_paths
 from .page import Variant, labelling_page
@@ -47,7 +47,7 @@ def payload(task: Task, model_version: str, *, media: str = LOCAL_FILES) -> dict
     return made
 
 
-def region(stretch: Stretch, task: Task, number: int) -> dict[str, Any]:
+def region(stretch: LabelledSegment, task: Task, number: int) -> dict[str, Any]:
     """A stretch of the recording as a region of the task's clip, the `number`th of it."""
     start, end = stretch.start - task.segment.start, stretch.end - task.segment.start
     return {

@@ -15,7 +15,7 @@ from manifests.store import Corpus
 
 from .credentials import load
 from .errors import ServerError
-from .run import places, running_url
+from .run import running_url, server_paths
 from .web import Answer, ask
 
 URL_VARIABLE = "LPSE_LABEL_STUDIO_URL"
@@ -57,7 +57,7 @@ def access(corpus: Corpus, url: str | None = None, token: str | None = None) -> 
             f"no Label Studio server: start one with lpse annotate serve --corpus {shlex.quote(str(corpus.path))}, "
             "or give --url and --token"
         )
-    return Access(found, load(places(corpus).credentials).token)
+    return Access(found, load(server_paths(corpus).credentials).token)
 
 
 def _checked(url: str, source: str) -> str:

@@ -90,14 +90,14 @@ def _make(folder: Path, tell: Callable[[str], None]) -> None:
     tell(f"installing {REQUIREMENT} into {folder} (once, about 1 GB)")
     # PYTHONPATH and PYTHONHOME would lead the new interpreter to packages that are not its own.
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
-    run_told([sys.executable, "-m", "venv", os.fspath(folder)], environment, tell)
+    run_logged([sys.executable, "-m", "venv", os.fspath(folder)], environment, tell)
     pip = [os.fspath(server_python(folder)), "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    run_told([*pip, "install", "--progress-bar", "off", REQUIREMENT], environment, tell)
+    run_logged([*pip, "install", "--progress-bar", "off", REQUIREMENT], environment, tell)
     with write_beside(folder / _MARKER) as file:
         file.write(f"{REQUIREMENT}\n".encode())
 
 
-def run_told(command: list[str], environment: Mapping[str, str], tell: Callable[[str], None]) -> None:
+def run_logged(command: list[str], environment: Mapping[str, str], tell: Callable[[str], None]) -> None:
     """Run to the end, telling its lines. Raises ServerError with its last error line."""
     last, fault = "", ""
     with subprocess.Popen(

@@ -43,7 +43,7 @@ _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_
 
 
 @dataclass(frozen=True)
-class Places:
+class ServerPaths:
     """Where a corpus keeps what belongs to its server."""
 
     data: Path  # SQLite, uploads, Django's key
@@ -54,9 +54,9 @@ class Places:
     document_root: Path  # what local storages may serve
 
 
-def places(corpus: Corpus) -> Places:
+def server_paths(corpus: Corpus) -> ServerPaths:
     folder = corpus.path / "annotation"
-    return Places(
+    return ServerPaths(
         data=folder / "label-studio",
         credentials=folder / "server.toml",
         log=folder / "label-studio.log",
@@ -94,7 +94,7 @@ def serving(corpus: Corpus, port: int | None = None, on_line: Callable[[str], No
     that ends (or with the last child that was forked from it within the block). Raises ServerError when the corpus
     has a server already, the port is busy, the password's file may be read by others, or the server does not start.
     """
-    tell, own = on_line or _ignore, places(corpus)
+    tell, own = on_line or _ignore, server_paths(corpus)
     own.data.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
         _take_lock(held, corpus)
@@ -120,7 +120,7 @@ def serving(corpus: Corpus, port: int | None = None, on_line: Callable[[str], No
 
 def running_url(corpus: Corpus) -> str | None:
     """The address of the corpus's own server, or None when none runs or it is still starting."""
-    own = places(corpus)
+    own = server_paths(corpus)
     if not _is_held(own.lock):
         return None
     try:
@@ -130,7 +130,7 @@ def running_url(corpus: Corpus) -> str | None:
 
 
 def _take_lock(held: ExitStack, corpus: Corpus) -> None:
-    lock = places(corpus).lock
+    lock = server_paths(corpus).lock
     for _ in range(10):
         try:
             held.enter_context(exclusive(lock, "Label Studio"))
@@ -184,7 +184,7 @@ def _fault_of(port: int) -> OSError | None:
 
 
 def _started(
-    folder: Path, own: Places, credentials: Credentials, port: int | None, tell: Callable[[str], None]
+    folder: Path, own: ServerPaths, credentials: Credentials, port: int | None, tell: Callable[[str], None]
 ) -> tuple[subprocess.Popen[bytes], str]:
     """A server that answers, and its address. Between finding a port free and listening there lie seconds.
 
@@ -206,7 +206,7 @@ def _started(
     raise AssertionError("unreachable")
 
 
-def _start(folder: Path, own: Places, credentials: Credentials, port: int, nonce: str) -> subprocess.Popen[bytes]:
+def _start(folder: Path, own: ServerPaths, credentials: Credentials, port: int, nonce: str) -> subprocess.Popen[bytes]:
     # Secrets by environment: arguments are for all users of a machine to see.
     settings = {
         "BASE_DATA_DIR": os.fspath(own.data),
@@ -272,7 +272,7 @@ def _await_health(
     raise ServerError(f"Label Studio did not answer at {url} within {START_SECONDS:.0f} s; its log is {log}")
 
 
-def _check_token(url: str, credentials: Credentials, own: Places) -> None:
+def _check_token(url: str, credentials: Credentials, own: ServerPaths) -> None:
     """Label Studio takes a token only when it makes its user: a start that was killed right there left another one."""
     headers = {"Authorization": f"Token {credentials.token}"}
     if ask(f"{url}/api/current-user/whoami", headers=headers).status != 200:

@@ -22,11 +22,11 @@ from curation.decision.human_evidence import ANNOTATOR
 from curation.detectors.score_store import load_scores, setup_of
 from manifests.identity import digest
 from manifests.recipe import Recipe
-from manifests.records import Cut, Heard, Purpose, Recording, Stretch, Task, Verdict
+from manifests.records import Cut, LabelledSegment, MsSpan, Purpose, Recording, Task, Verdict
 from manifests.scores import FrameScores
 from manifests.store import Corpus
 from manifests.time import Segment, Timeline, from_ms, to_ms, to_ticks
-from manifests.verdicts import KNOWN, current, decides, is_question
+from manifests.verdicts import GOLD_METHODS, current, decides, is_question
 
 from .windows import task_key, windows
 
@@ -57,7 +57,7 @@ class Routing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate(Heard):
+class Candidate(MsSpan):
     """A span that could be sent, how informative hearing it would be, 0 to 1, and why."""
 
     priority: float
@@ -88,7 +88,7 @@ def plan_round(
     blind = set(_drawn(ranked, routing.agreement, "agreement", round))
     audited = _by_recording([*heard, *(task for task in asked if task.purpose == "audit")])
     accepted = [_span(cut, 0.0, "random") for cut in cuts if cut.decision == "accept" and not _covers(audited, cut)]
-    known = [replace(_heard(row), why=f"known: {row.method}") for row in verdicts if row.method in KNOWN]
+    known = [replace(_heard(row), why=f"known: {row.method}") for row in verdicts if row.method in GOLD_METHODS]
     gold_asked = {(task.recording_id, task.span_start_ms, task.span_end_ms) for task in asked if task.purpose == "gold"}
     known = [one for one in known if (one.recording_id, one.start_ms, one.end_ms) not in gold_asked]
     audits = _drawn(accepted, _share(routing.audit, len(ranked), len(accepted)), "audit", round)
@@ -111,22 +111,22 @@ def plan_round(
     return tasks
 
 
-def findings(corpus: Corpus) -> Mapping[str, list[Stretch]]:
+def findings(corpus: Corpus) -> Mapping[str, list[LabelledSegment]]:
     """What the detectors found in each recording."""
-    found: dict[str, list[Stretch]] = defaultdict(list)
+    found: dict[str, list[LabelledSegment]] = defaultdict(list)
     for event in corpus.table("events").rows(~pc.starts_with(pc.field("source"), ANNOTATOR)):
-        found[event.recording_id].append(Stretch(start=event.start, end=event.end, label=event.label))
+        found[event.recording_id].append(LabelledSegment(start=event.start, end=event.end, label=event.label))
     return found
 
 
-def inside(stretches: Iterable[Stretch], window: Heard) -> tuple[Stretch, ...]:
+def inside(stretches: Iterable[LabelledSegment], window: MsSpan) -> tuple[LabelledSegment, ...]:
     """The stretches as far as they lie in the window, on whole milliseconds, in order of time."""
     cut = set()
     for one in stretches:
         start, end = max(to_ms(one.start), window.start_ms), min(to_ms(one.end), window.end_ms)
         if start < end:
             cut.add((from_ms(start), from_ms(end), one.label))
-    return tuple(Stretch(start=start, end=end, label=label) for start, end, label in sorted(cut))
+    return tuple(LabelledSegment(start=start, end=end, label=label) for start, end, label in sorted(cut))
 
 
 def span_tasks(
@@ -175,7 +175,7 @@ def disagreement(scores: Mapping[str, FrameScores], recipe: Recipe, segment: Seg
         for lane, evidence in contaminant.evidence.items():
             detector, _, label = lane.partition(".")
             if detector in scores:
-                odds = logit(scores[detector].on_grid(label, HOP, end)[first:]) - logit(evidence.neutral)
+                odds = logit(scores[detector].on_grid(label, HOP, end)[first:]) - logit(evidence.bias)
                 lanes.append(1 / (1 + np.exp(-odds)))
         if len(lanes) > 1:
             spread = np.nan_to_num(np.max(lanes, axis=0) - np.min(lanes, axis=0))
@@ -187,7 +187,7 @@ def disagreement(scores: Mapping[str, FrameScores], recipe: Recipe, segment: Seg
 
 def nearness(risk: float, recipe: Recipe) -> float:
     """How near a risk lies to the nearest threshold of doubt: 1 on it, 1/e a log-odds of 1 away."""
-    near = (abs(float(logit(risk)) - float(logit(one.doubt))) for one in recipe.contaminants.values())
+    near = (abs(float(logit(risk)) - float(logit(one.review_threshold))) for one in recipe.contaminants.values())
     return math.exp(-min(near, default=math.inf))
 
 
@@ -217,7 +217,7 @@ def _informative(
     for cut in cuts:
         of[cut.recording_id].append(cut)
     for index, (recording_id, here) in enumerate(sorted(of.items())):
-        scores = load_scores(corpus, recording_id, recipe.hearing, setup)
+        scores = load_scores(corpus, recording_id, recipe.all_detectors, setup)
         for cut in here:
             differ, name = disagreement(scores, recipe, cut.segment)
             near = nearness(cut.risk, recipe)
@@ -238,7 +238,7 @@ def _heard(row: Verdict) -> Candidate:
     )
 
 
-def _key(span: Heard) -> str:
+def _key(span: MsSpan) -> str:
     return digest(span.recording_id, span.start_ms, span.end_ms)
 
 
@@ -256,7 +256,7 @@ def _drawn(spans: list[Candidate], share: float, purpose: str, round: int) -> li
     return sorted(lots, key=lambda one: (-one.priority, _key(one)))
 
 
-def _by_recording(rows: Iterable[Heard]) -> dict[str, Timeline]:
+def _by_recording(rows: Iterable[MsSpan]) -> dict[str, Timeline]:
     segments: dict[str, list[Segment]] = defaultdict(list)
     for row in rows:
         segments[row.recording_id].append(row.segment)

@@ -28,6 +28,6 @@ def task_key(recording_id: str, start_ms: int, end_ms: int, purpose: Purpose, ro
     return digest("task", recording_id, start_ms, end_ms, purpose, round, prelabelled)
 
 
-def predicted(tasks: Iterable[Task]) -> dict[str, int]:
+def prelabel_counts(tasks: Iterable[Task]) -> dict[str, int]:
     """How many regions each pre-labelled task was sent with, by its key."""
     return {task.task_key: len(task.prelabels) for task in tasks if task.prelabelled and task.purpose == "label"}

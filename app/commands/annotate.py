@@ -158,7 +158,7 @@ def agreement(corpus: CorpusOption) -> None:
     """
     with refusing_in_one_line():
         from annotation.agreement import agreement_table, measure_agreement
-        from annotation.tasks.windows import predicted
+        from annotation.tasks.windows import prelabel_counts
         from manifests.files import write_beside
         from manifests.parquet import write_parquet
         from manifests.store import Corpus
@@ -168,7 +168,7 @@ def agreement(corpus: CorpusOption) -> None:
         opened = Corpus.open(corpus)
         tasks = list(opened.table("tasks").rows())
         answers, verdicts = opened.table("annotations").rows(), opened.table("verdicts").rows()
-        measured = measure_agreement(tasks, answers, verdicts, predicted=predicted(tasks))
+        measured = measure_agreement(tasks, answers, verdicts, predicted=prelabel_counts(tasks))
         show_agreement(measured)
         path = corpus / "reports" / "agreement.parquet"
         with write_beside(path) as file:
@@ -196,14 +196,14 @@ def adjudicate(
     """
     with refusing_in_one_line():
         from annotation.adjudicate import adjudicate as run
-        from annotation.consensus import Settings, rule_named
+        from annotation.consensus import ConsensusSettings, rule_named
         from curation.pipeline.curate import default_workers
         from manifests.store import Corpus
 
         from ..terminal.progress import StepBars
         from ..terminal.tables import show_adjudicated
 
-        settings = Settings(rule=rule_named(rule), min_confidence=min_confidence)
+        settings = ConsensusSettings(rule=rule_named(rule), min_confidence=min_confidence)
         opened, server = (Corpus.open(corpus), None) if local else _opened(corpus, url, token)
         with StepBars() as bars:
             result = run(

@@ -13,13 +13,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from curation.detectors import BROUGHT, NAMES, ModelUnavailable, open_detector, spec
+from curation.detectors import NAMES, USER_WEIGHTS, ModelUnavailable, open_detector, spec
 from curation.detectors.score_store import setup_of
 from curation.pipeline.curate import default_workers
 from features.audio.mel import Mode
 from features.codec_fit import NAMES as FITTED
 from features.encoders import NAMES as ENCODERS
-from features.encoders import Setup
+from features.encoders import ModelSetup
 from features.encoders import spec as encoder_spec
 from manifests.recipe import Recipe, load_recipe, shipped_recipes
 from model.generation import bigvgan
@@ -43,7 +43,7 @@ def examine(recipe: Recipe) -> bool:
     console.print(", ".join(f"{name} {_version(name) or 'missing'}" for name in CORE), soft_wrap=True, highlight=False)
 
     # in torch, weights are loaded and nothing is converted
-    setup = replace(setup_of(None, recipe), runtimes=tuple((name, "torch") for name in BROUGHT))
+    setup = replace(setup_of(None, recipe), runtimes=tuple((name, "torch") for name in USER_WEIGHTS))
     table = _table("Detectors", "detector", "state", "version")
     ready: set[str] = set()
     for name in NAMES:
@@ -52,7 +52,7 @@ def examine(recipe: Recipe) -> bool:
             ready.add(name)
             table.add_row(name, "[green]ready[/green]", spec(name, setup).version)
         except ModelUnavailable as error:
-            colour = "red" if name in recipe.hearing else "yellow"
+            colour = "red" if name in recipe.all_detectors else "yellow"
             table.add_row(name, f"[{colour}]{escape(str(error))}[/{colour}]", "")
     console.print(table)
 
@@ -78,15 +78,15 @@ def examine(recipe: Recipe) -> bool:
     recipes = _table("Recipes", "recipe", "state", "what it is")
     for name in shipped_recipes():
         shipped = load_recipe(name)
-        missing = [model for model in (*shipped.hearing, *shipped.features.encoders) if model not in ready]
+        missing = [model for model in (*shipped.all_detectors, *shipped.features.encoders) if model not in ready]
         state = f"[yellow]needs {', '.join(missing)}[/yellow]" if missing else "[green]ready[/green]"
         recipes.add_row(name, state, shipped.description)
     console.print(recipes)
 
-    return all(name in ready for name in (*recipe.hearing, *recipe.features.encoders))
+    return all(name in ready for name in (*recipe.all_detectors, *recipe.features.encoders))
 
 
-def _training(setup: Setup) -> Iterator[tuple[str, str]]:
+def _training(setup: ModelSetup) -> Iterator[tuple[str, str]]:
     """What `lpse train` and `lpse generate` need beside the features."""
     missing = [name for name in ("accelerate", "matplotlib", "tensorboard") if _version(name) is None]
     yield "lpse train", "[yellow]pip install 'lpse\\[train]'[/yellow]" if missing else "[green]ready[/green]"

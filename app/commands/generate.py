@@ -80,7 +80,7 @@ def generate(
         from manifests.generated import sound_path, write_notes
         from manifests.recipe import load_recipe
         from manifests.store import Corpus
-        from model.generation import Sampling, Settings, clips_at_once
+        from model.generation import GenerationSettings, Sampling, clips_at_once
         from model.generation import generate as run
 
         from ..terminal.progress import StepBars
@@ -105,7 +105,7 @@ def generate(
                 adapters=adapters,
                 prompt=prompt,
                 recipe=load_recipe(recipe) if recipe else None,
-                settings=Settings(stitch, overlap, sampling, kind),
+                settings=GenerationSettings(stitch, overlap, sampling, kind),
                 device=where,
                 on_step=bars,
             )

@@ -14,8 +14,8 @@ from ..terminal.options import next_command, refusing_in_one_line
 
 if TYPE_CHECKING:
     from features.cache import FeatureCache
-    from features.encoders import Setup
-    from model.training import Outcome, Settings
+    from features.encoders import ModelSetup
+    from model.training import TrainingResult, TrainingSettings
 
 
 def train(
@@ -80,7 +80,7 @@ def _trained(base: Path | None, size: str | None, tune: bool) -> str | None:
     return "base" if size is not None else "both" if tune else None
 
 
-def _with_what_there_is(usual: Settings, cache: FeatureCache) -> Settings:
+def _with_what_there_is(usual: TrainingSettings, cache: FeatureCache) -> TrainingSettings:
     """The usual settings, without validation where nothing is kept for it, as in a corpus of a few cuts; says so."""
     from model.training.data import cuts_of
 
@@ -96,20 +96,20 @@ def _given(base: Path | None) -> Path:
     return base
 
 
-def _opened(source: Path) -> tuple[FeatureCache, Setup]:
+def _opened(source: Path) -> tuple[FeatureCache, ModelSetup]:
     """The features at `source`, and where their encoders are found."""
-    from curation.detectors.score_store import active_recipe, setup_of
+    from curation.detectors.score_store import setup_of
     from features.cache import FeatureCache
     from features.cache.of_corpus import caches
-    from features.encoders import ModelUnavailable, Setup
+    from features.encoders import ModelSetup, ModelUnavailable
     from features.extract import cache_name, cache_spec
     from manifests.schema import CorpusError
     from manifests.store import Corpus
 
     if not (source / "corpus.toml").exists():
-        return FeatureCache(source), Setup()
+        return FeatureCache(source), ModelSetup()
     corpus = Corpus.open(source)
-    recipe = active_recipe(corpus)
+    recipe = corpus.active_recipe()
     setup = setup_of(corpus, recipe)
     there = caches(corpus)
     if not there:
@@ -124,7 +124,7 @@ def _opened(source: Path) -> tuple[FeatureCache, Setup]:
     return FeatureCache(there[0]), setup
 
 
-def _show(done: Outcome, source: Path, base: Path | None) -> None:
+def _show(done: TrainingResult, source: Path, base: Path | None) -> None:
     tried = "".join(f", {name} {value:.4f}" for name, value in done.validation.items())
     loss = "" if done.loss is None else f": loss {done.loss:.4f}{tried}"
     typer.echo(f"{done.folder}: {done.steps} steps, {done.new} of them new{loss}")

@@ -168,4 +168,4 @@ def read_turns(rttm: str) -> Timeline:
     """The speaker turns of an RTTM text, over all speakers; pauses up to half a second belong to the talk."""
     fields = (line.split() for line in rttm.splitlines() if line.startswith("SPEAKER"))
     turns = ((float(start), float(length)) for _, _, _, start, length, *_ in fields)
-    return Timeline(Segment(start, start + length) for start, length in turns).bridge(0.5)
+    return Timeline(Segment(start, start + length) for start, length in turns).merge_gaps(0.5)

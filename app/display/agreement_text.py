@@ -29,7 +29,7 @@ def headline(agreement: Agreement) -> str:
     who = f"{numeral(people)} {'annotator' if people == 1 else 'annotators'} heard {plural(tasks, 'task')}"
     if not people:
         return "No annotation counts: all of them were skipped, deleted, or written by somebody else."
-    group = told_group(agreement)
+    group = group_name(agreement)
     if group is None:
         return f"{who}, none of them heard by two or more: how far annotators agree cannot be said."
     shared = agreement.count("shared", group)
@@ -44,7 +44,7 @@ def headline(agreement: Agreement) -> str:
 def sentences(agreement: Agreement) -> Iterator[str]:
     """What else has to be known before one believes the figures."""
     blind, shown = (agreement.find("alpha", "verdict", group=group) for group in GROUPS)
-    if told_group(agreement) == "prelabelled":
+    if group_name(agreement) == "prelabelled":
         yield (
             "No task was heard by two or more without pre-labels: this is partly agreement with the machine, "
             "which spoke first."
@@ -54,9 +54,9 @@ def sentences(agreement: Agreement) -> Iterator[str]:
             f"On the {plural(agreement.count('shared', 'prelabelled'), 'task')} that came with pre-labels alpha is "
             f"{with_interval(shown)}: partly agreement with the machine, which spoke first."
         )
-    forged = sum(1 for _ in agreement.select("forged"))
-    if forged:
-        yield f"{plural(forged, 'annotation')} written by somebody else than its annotator {_is(forged)} left out."
+    edited = sum(1 for _ in agreement.select("edited_by_other"))
+    if edited:
+        yield f"{plural(edited, 'annotation')} edited by another person than the annotator {_is(edited)} left out."
     unplanned = agreement.count("unplanned")
     if unplanned:
         yield f"{plural(unplanned, 'annotation')} {_is(unplanned)} of tasks that are not in this corpus: left out."
@@ -131,7 +131,7 @@ def share_text(figure: Figure | None) -> str:
     return "–" if figure is None or figure.value is None else f"{100 * figure.value:.0f} %"
 
 
-def told_group(agreement: Agreement) -> Group | None:
+def group_name(agreement: Agreement) -> Group | None:
     """The group that the headline speaks of: blind where there is any."""
     return next((group for group in GROUPS if agreement.count("shared", group)), None)
 

@@ -15,7 +15,7 @@ from manifests.time import Segment
 
 
 @dataclass(frozen=True, eq=False)
-class Lanes:
+class DisplayTracks:
     """Columns of `column_seconds` each, from 0; every array is float32 (columns,), NaN where unscored.
 
     `probabilities`: the largest of each contaminant in the column; `loudest`, `quietest`: the extremes of the
@@ -38,7 +38,7 @@ class Lanes:
         return min(max(middle, within.start), within.end)
 
 
-def lanes(scores: Mapping[str, FrameScores], recipe: Recipe, duration: float, columns: int) -> Lanes:
+def display_tracks(scores: Mapping[str, FrameScores], recipe: Recipe, duration: float, columns: int) -> DisplayTracks:
     """The lanes of a recording of `duration` seconds in at most `columns` columns.
 
     What a detector did not hear is shown as the least it can be. Raises KeyError without scores of `level`,
@@ -48,7 +48,7 @@ def lanes(scores: Mapping[str, FrameScores], recipe: Recipe, duration: float, co
         raise ValueError(f"a picture of {columns} columns shows nothing")
     fused = fuse(scores, recipe, duration)
     level = scores["level"].on_grid("rms_dbfs", HOP, fused.count)
-    return Lanes(
+    return DisplayTracks(
         column_seconds=HOP * fused.count / min(columns, fused.count),
         probabilities={name: pool_columns(lane, columns) for name, lane in fused.lower.items()},
         loudest=pool_columns(level, columns),

@@ -6,7 +6,7 @@ from pathlib import PurePath
 
 from manifests.uris import decode
 
-FATE_NAMES = {
+OUTCOME_NAMES = {
     "accept": "accepted",
     "review": "for review",
     "reject": "rejected",
@@ -58,7 +58,7 @@ def plural(count: int, word: str) -> str:
 
 def plain(code: str) -> str:
     """A reason or a fate as words."""
-    return FATE_NAMES.get(code, code.replace("_", " "))
+    return OUTCOME_NAMES.get(code, code.replace("_", " "))
 
 
 def visible(text: str) -> str:
@@ -66,7 +66,7 @@ def visible(text: str) -> str:
     return text.translate(_ESCAPES)
 
 
-def place(uri: str) -> str:
+def display_path(uri: str) -> str:
     """Where a recording is, below its root, as people write it; a URI of another kind stays as it is."""
     try:
         relative = str(decode(uri)[1])
@@ -78,4 +78,4 @@ def place(uri: str) -> str:
 
 def file_name(uri: str) -> str:
     """The last part of a URI, as people write it."""
-    return PurePath(place(uri)).name or uri
+    return PurePath(display_path(uri)).name or uri

@@ -116,7 +116,7 @@ class PersonRow:
     name: str
     tasks: int
     skipped: int
-    forged: int
+    edited_by_other: int
     time: str
     per_minute: str
     accuracy: Bar
@@ -130,7 +130,7 @@ class PersonRow:
 
 @dataclass(frozen=True)
 class AgreementView:
-    """The section; `problem` in place of figures that cannot be made here. `forged`: annotator, writer, task."""
+    """The section; `problem` replaces figures that cannot be made here. `edited_by_other`: annotator, writer, task."""
 
     headline: str
     sentences: Sequence[str] = ()
@@ -142,7 +142,7 @@ class AgreementView:
     people: Sequence[PersonRow] = ()
     against_gold: bool = False
     prelabelled: bool = False
-    forged: Sequence[tuple[str, str, str]] = ()
+    edited_by_other: Sequence[tuple[str, str, str]] = ()
     problem: str | None = None
 
 
@@ -178,7 +178,10 @@ def view_agreement(agreement: Agreement) -> AgreementView:
         people=people,
         against_gold=any(person.accuracy_of for person in people),
         prelabelled=any(person.fate for person in people),
-        forged=[(f.annotator or "", f.other or "an unknown person", f.name or "") for f in agreement.select("forged")],
+        edited_by_other=[
+            (f.annotator or "", f.other or "an unknown person", f.name or "")
+            for f in agreement.select("edited_by_other")
+        ],
     )
 
 
@@ -268,7 +271,7 @@ def _person(agreement: Agreement, name: str) -> PersonRow:
         name=name,
         tasks=agreement.count("tasks", annotator=name),
         skipped=agreement.count("skipped", annotator=name),
-        forged=agreement.count("forged", annotator=name),
+        edited_by_other=agreement.count("edited_by_other", annotator=name),
         time=quartiles(of("lead_time", "work")),
         per_minute=minutes(of("lead_time_per_minute", "work")),
         accuracy=replace(_bar(accuracy), text=share_text(accuracy)),

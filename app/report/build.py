@@ -11,7 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-from curation.catalog.accounting import DECISIONS, FATES
+from curation.catalog.accounting import DECISIONS, OUTCOMES
 from manifests.files import write_beside
 from manifests.labels import load_labels
 from manifests.store import Corpus
@@ -102,7 +102,7 @@ class _Page:
             "agreement": agreement,
             "labels": load_labels(),
             "decisions": DECISIONS,
-            "fates": FATES,
+            "fates": OUTCOMES,
             "style": "".join(map(_part, _STYLES)),
             "script": self._script,
             # only this script runs, whatever a name may smuggle in
@@ -112,7 +112,12 @@ class _Page:
                 "silence": view.recipe.silence.rms_dbfs,
                 # a list: lanes have an order, and the names beside them follow it
                 "contaminants": [
-                    {"name": name, "doubt": c.doubt, "onset": c.onset, "certain": c.certain}
+                    {
+                        "name": name,
+                        "review_threshold": c.review_threshold,
+                        "onset": c.onset,
+                        "reject_threshold": c.reject_threshold,
+                    }
                     for name, c in view.recipe.contaminants.items()
                 ],
                 "recordings": [shown.data() for shown in view.shown],

@@ -38,7 +38,7 @@ class Sound:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PreviewPlan:
     """What is worth encoding within a budget: the clips of each recording, and how good."""
 
     clips: Mapping[str, Timeline]
@@ -64,13 +64,13 @@ class Clip:
 class Previews:
     """Clips by recording; `problems`: why some cannot be played; `left_out`: recordings that did not fit."""
 
-    plan: Plan
+    plan: PreviewPlan
     clips: Mapping[str, Sequence[Clip]]
     problems: Mapping[str, str]
     left_out: int
 
 
-def make_plan(sounds: Sequence[Sound], budget_bytes: float) -> Plan:
+def make_plan(sounds: Sequence[Sound], budget_bytes: float) -> PreviewPlan:
     """The first that fits: all sound, all of it coarser, ever shorter excerpts, excerpts of the first few.
 
     `sounds` come with the most worth hearing first.
@@ -78,14 +78,14 @@ def make_plan(sounds: Sequence[Sound], budget_bytes: float) -> Plan:
     for excerpt, bitrate in _rungs():
         clips = {sound.recording_id: sound.clips(excerpt) for sound in sounds}
         if sum(_estimate(timeline, bitrate) for timeline in clips.values()) <= budget_bytes:
-            return Plan(clips, excerpt, bitrate)
+            return PreviewPlan(clips, excerpt, bitrate)
     left, fitting = budget_bytes, {}
     for name, timeline in clips.items():
         left -= _estimate(timeline, bitrate)
         if left < 0:
             break
         fitting[name] = timeline
-    return Plan(fitting, excerpt, bitrate)
+    return PreviewPlan(fitting, excerpt, bitrate)
 
 
 def encode_previews(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.detectors import ModelUnavailable, Setup
+from curation.detectors import ModelSetup, ModelUnavailable
 from curation.detectors.score_store import load_scores
 from manifests.recipe import Recipe
 from manifests.records import Cut, Drop, Event, Recording, Source
@@ -20,8 +20,8 @@ from manifests.store import Corpus
 from manifests.time import Segment
 from manifests.uris import resolve
 
-from ..display.lanes import Lanes, lanes
-from ..display.text import clock, file_name, place, plain
+from ..display.lanes import DisplayTracks, display_tracks
+from ..display.text import clock, display_path, file_name, plain
 
 COLUMNS = 2048  # of a lane: about the pixels of a wide screen
 FLOOR_DBFS = -100.0  # the lower edge of the level's lane
@@ -29,7 +29,7 @@ FLOOR_DBFS = -100.0  # the lower edge of the level's lane
 
 @dataclass(frozen=True)
 class RecordingView:
-    """One recording that was heard; without its scores `lanes` is None and `missing` says why."""
+    """One recording that was heard; without its scores `display_tracks` is None and `missing` says why."""
 
     recording: Recording
     title: str
@@ -39,7 +39,7 @@ class RecordingView:
     events: tuple[Event, ...] = field(repr=False)
     drops: tuple[Drop, ...]
     path: Path | None
-    lanes: Lanes | None = field(repr=False)
+    lanes: DisplayTracks | None = field(repr=False)
     missing: str | None
 
     @property
@@ -90,7 +90,7 @@ class RecordingView:
 def view_recording(
     corpus: Corpus,
     recipe: Recipe,
-    setup: Setup,
+    setup: ModelSetup,
     recording: Recording,
     *,
     sources: Sequence[Source],
@@ -105,7 +105,7 @@ def view_recording(
     return RecordingView(
         recording=recording,
         title=_title(recording, sources),
-        places=tuple(map(place, uris)),
+        places=tuple(map(display_path, uris)),
         fates=fates,
         cuts=tuple(cuts),
         events=tuple(events),
@@ -116,17 +116,19 @@ def view_recording(
     )
 
 
-def _lanes(corpus: Corpus, recording: Recording, recipe: Recipe, setup: Setup) -> tuple[Lanes | None, str | None]:
+def _lanes(
+    corpus: Corpus, recording: Recording, recipe: Recipe, setup: ModelSetup
+) -> tuple[DisplayTracks | None, str | None]:
     try:
-        scores = load_scores(corpus, recording.recording_id, recipe.hearing, setup)
+        scores = load_scores(corpus, recording.recording_id, recipe.all_detectors, setup)
         if all(name in scores for name in recipe.detectors):
-            return lanes(scores, recipe, recording.duration or 0.0, COLUMNS), None
+            return display_tracks(scores, recipe, recording.duration or 0.0, COLUMNS), None
         return None, "Its scores are not in the corpus, or another version of a detector made them."
     except (ModelUnavailable, CorpusError) as error:
         return None, f"Its scores cannot be read: {error}"
 
 
-def _packed(drawn: Lanes) -> dict[str, str]:
+def _packed(drawn: DisplayTracks) -> dict[str, str]:
     """Lanes as base64 of one byte a column: 0 is unscored, 1 to 255 is 0 to 1, or FLOOR_DBFS to 0 dBFS."""
     share = {"loudest": 1 - drawn.loudest / FLOOR_DBFS, "quietest": 1 - drawn.quietest / FLOOR_DBFS}
     return {name: _bytes(lane) for name, lane in {**drawn.probabilities, **share}.items()}

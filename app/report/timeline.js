@@ -134,7 +134,7 @@ class Timeline {
     for (let x = 0; x < this.w; x++) {
       if (!heights[x]) continue;
       const p = share(heights[x]);
-      ctx.globalAlpha = p >= limits.onset ? 1 : p >= limits.doubt ? 0.7 : 0.4;
+      ctx.globalAlpha = p >= limits.onset ? 1 : p >= limits.review_threshold ? 0.7 : 0.4;
       const h = Math.max(p * full, 0.75);
       ctx.fillRect(x, base - h, 1, h);
     }
@@ -143,7 +143,7 @@ class Timeline {
     for (let x = 0; x < this.w; x++) if (!heights[x] && Math.floor(x / (3 * ratio)) % 2) ctx.fillRect(x, top + 2, 1, base - top - 2);
     ctx.strokeStyle = tone("ink");
     ctx.lineWidth = 0.75;
-    const rules = [[limits.certain, [], 0.2], [limits.onset, [5 * ratio, 5 * ratio], 0.34], [limits.doubt, [1.5 * ratio, 3.5 * ratio], 0.45]];
+    const rules = [[limits.reject_threshold, [], 0.2], [limits.onset, [5 * ratio, 5 * ratio], 0.34], [limits.review_threshold, [1.5 * ratio, 3.5 * ratio], 0.45]];
     for (const [p, dash, alpha] of rules) {
       ctx.globalAlpha = alpha;
       ctx.setLineDash(dash);

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 
 from curation.catalog.accounting import CorpusAccount, corpus_account
-from curation.detectors import ModelUnavailable, Setup, spec
+from curation.detectors import ModelSetup, ModelUnavailable, spec
 from curation.detectors.score_store import setup_of
-from manifests.recipe import Recipe, RecipeError, parse_recipe
+from manifests.recipe import Recipe, RecipeError
 from manifests.records import Cut, Drop, Event, Recording, Source
 from manifests.schema import CorpusError
 from manifests.store import Corpus
 
 from ..display.histograms import Bars, cut_bars, quality_bars
-from ..display.text import file_name, place, plain
+from ..display.text import display_path, file_name, plain
 from .recording import RecordingView, view_recording
 
 LISTED_DROPS = 1_000
@@ -54,11 +54,10 @@ class View:
 
 def gather(corpus: Corpus, max_recordings: int) -> View:
     """The view of a corpus. Raises CorpusError for one that nothing was decided in."""
-    values = corpus.recipe
-    if values is None:
+    if corpus.recipe is None:
         raise CorpusError(f"{corpus.path}: nothing to report yet: run lpse curate first")
     try:
-        recipe = parse_recipe(values, "its recipe")
+        recipe = corpus.active_recipe()
     except RecipeError as error:  # recipes gain keys from version to version
         raise CorpusError(f"{corpus.path}: was decided by another version: run lpse replay first ({error})") from error
     setup = setup_of(corpus, recipe)
@@ -104,7 +103,7 @@ def gather(corpus: Corpus, max_recordings: int) -> View:
         name=corpus.path.name,
         recipe=recipe,
         recipe_hash=corpus.recipe_hash or recipe.hash,
-        detectors=[(name, _version(name, setup)) for name in recipe.hearing],
+        detectors=[(name, _version(name, setup)) for name in recipe.all_detectors],
         account=account,
         shown=shown,
         heard=len(heard),
@@ -145,7 +144,7 @@ def _dropped(
         rows.append(
             Dropped(
                 name=file_name(uri),
-                place=place(uri),
+                place=display_path(uri),
                 kind=drop.item_kind,
                 reason=plain(drop.reason),
                 detail=drop.detail or "",
@@ -156,7 +155,7 @@ def _dropped(
     return sorted(rows, key=lambda row: (row.place, row.reason))
 
 
-def _version(detector: str, setup: Setup) -> str:
+def _version(detector: str, setup: ModelSetup) -> str:
     try:
         return spec(detector, setup).version
     except ModelUnavailable:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from annotation.review import Outcome, Wish, ask_annotators, decide_span, undo
+from annotation.review import ReviewRequest, ReviewResult, decide_span, request_annotation, undo
 from manifests.records import Verdict
 from manifests.schema import CorpusError
 from manifests.store import Corpus
@@ -59,14 +59,14 @@ def read(payload: Mapping[str, Any]) -> Asked:
     )
 
 
-def carry_out(corpus: Corpus, asked: Asked, author: str, seen: frozenset[str]) -> Outcome:
+def carry_out(corpus: Corpus, asked: Asked, author: str, seen: frozenset[str]) -> ReviewResult:
     """Write what was asked for; raises what `annotation.review` raises."""
     if asked.action == "undo":
         return undo(corpus, asked.verdict_id, author, seen)
     comment = asked.comment.strip() or None
     if asked.action == "ask":
-        return ask_annotators(corpus, asked.recording_id, asked.start_ms, asked.end_ms, author, seen, comment)
-    wish = Wish(
+        return request_annotation(corpus, asked.recording_id, asked.start_ms, asked.end_ms, author, seen, comment)
+    wish = ReviewRequest(
         recording_id=asked.recording_id,
         start_ms=asked.start_ms,
         end_ms=asked.end_ms,
@@ -90,7 +90,7 @@ def done(asked: Asked, row: Verdict) -> str:
     return f"{_DONE[asked.action]} {where}"
 
 
-def told(row: Verdict) -> str:
+def describe(row: Verdict) -> str:
     """What a row says, in a line."""
     parts = [
         f"{row.made_at:%Y-%m-%d %H:%M:%S} UTC: {visible(row.author)}: {plain(row.decision)}, "

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from curation.catalog.catalog import Finder
+from curation.catalog.catalog import Catalog
 from curation.catalog.filters import MEASURES, UNKNOWN, BadFilter, Filter, from_query, to_query
 
 from ..display.text import plain, visible
@@ -75,7 +75,7 @@ def write_address(filter: Filter, **more: str) -> None:
         st.query_params.from_dict(wanted)
 
 
-def draw_panel(finder: Finder, filter: Filter) -> None:
+def draw_panel(finder: Catalog, filter: Filter) -> None:
     """The panel of filters in the sidebar; a change runs the script again with the new filter."""
     facets = finder.facets(filter)
     fields = [

@@ -22,7 +22,7 @@ from manifests.store import Corpus
 from manifests.time import from_ms, to_ms
 
 from ..display.spectrogram import BYTES
-from .places import Places, Sighted, Waiting
+from .places import MediaFiles, SpectrumColumns, Waiting
 from .player_data import lanes_as_bytes
 from .security import LOOPBACK_NAMES, BadRequest, guarded
 
@@ -36,7 +36,7 @@ def sound_url(recording_id: str, start: float, end: float) -> str:
 
 def routes(corpus: Corpus, hosts: Iterable[str] = LOOPBACK_NAMES) -> list[BaseRoute]:
     """The routes of a corpus, for requests that name one of `hosts`."""
-    places = Places(corpus)
+    places = MediaFiles(corpus)
     allowed = frozenset(host.lower() for host in hosts)
     answers = {"media": _media, "ready": _ready, "sight": _sight, "lanes": _lanes}
     return [
@@ -45,17 +45,17 @@ def routes(corpus: Corpus, hosts: Iterable[str] = LOOPBACK_NAMES) -> list[BaseRo
     ]
 
 
-def _media(places: Places, request: Request) -> Response:
+def _media(places: MediaFiles, request: Request) -> Response:
     path, kind = places.playable(request.path_params["recording_id"], "copy" in request.query_params)
     return FileResponse(path, media_type=kind)
 
 
-def _ready(places: Places, request: Request) -> Response:
+def _ready(places: MediaFiles, request: Request) -> Response:
     waiting = places.prepare(request.path_params["recording_id"], "copy" in request.query_params)
     return JSONResponse({"ready": waiting is None, "share": waiting.share if waiting else 1.0})
 
 
-def _sight(places: Places, request: Request) -> Response:
+def _sight(places: MediaFiles, request: Request) -> Response:
     start, end = (_number(request, name) for name in ("start_ms", "end_ms"))
     columns = _number(request, "columns")
     if not start < end or not 1 <= columns <= MAX_COLUMNS:
@@ -66,12 +66,12 @@ def _sight(places: Places, request: Request) -> Response:
     return _bytes(seen)
 
 
-def _bytes(seen: Sighted) -> Response:
+def _bytes(seen: SpectrumColumns) -> Response:
     headers = {"x-start": f"{seen.start:.6f}", "x-column-seconds": f"{seen.column_seconds:.9f}", "x-rows": str(BYTES)}
     return Response(seen.columns.tobytes(), media_type="application/octet-stream", headers=headers)
 
 
-def _lanes(places: Places, request: Request) -> Response:
+def _lanes(places: MediaFiles, request: Request) -> Response:
     recording = places.recording(request.path_params["recording_id"])
     return Response(lanes_as_bytes(places.corpus, recording), media_type="application/octet-stream")
 

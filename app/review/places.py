@@ -54,7 +54,7 @@ class Waiting:
 
 
 @dataclass(frozen=True)
-class Sighted:
+class SpectrumColumns:
     """Columns of sound from `start` seconds on, each `column_seconds` long."""
 
     start: float
@@ -102,7 +102,7 @@ class _Workshop:
                     self._failures[path] = failure
 
 
-class Places:
+class MediaFiles:
     """The media of a corpus by recording id. Every method raises NotHere for what cannot be shown."""
 
     def __init__(self, corpus: Corpus) -> None:
@@ -147,7 +147,7 @@ class Places:
 
         return self._copies.waiting(made, make)
 
-    def sight(self, recording_id: str, start: float, end: float, columns: int) -> Sighted | Waiting:
+    def sight(self, recording_id: str, start: float, end: float, columns: int) -> SpectrumColumns | Waiting:
         """Wave and spectrum of [start, end) seconds in at most `columns` columns."""
         recording, uris = self._row(recording_id)
         original = self._locate(recording, uris)
@@ -158,7 +158,7 @@ class Places:
             raise NotHere(f"{start:.3f} s is after its end at {recording.duration:.3f} s")
         step = (end - start) / columns
         if step < COLUMN_SECONDS:
-            return Sighted(start, step, fine_columns(original, start, end, columns))
+            return SpectrumColumns(start, step, fine_columns(original, start, end, columns))
         kept = self._kept(recording).with_suffix(".npy")
         duration = recording.duration
 
@@ -175,7 +175,7 @@ class Places:
         begin = int(start / COLUMN_SECONDS)
         seen = pooled_columns(whole, start, end, columns)
         covered = max(min(int(np.ceil(end / COLUMN_SECONDS)), len(whole)) - begin, 1) * COLUMN_SECONDS
-        return Sighted(begin * COLUMN_SECONDS, covered / max(len(seen), 1), seen)
+        return SpectrumColumns(begin * COLUMN_SECONDS, covered / max(len(seen), 1), seen)
 
     def _row(self, recording_id: str) -> tuple[Recording, tuple[str, ...]]:
         if not _ID.fullmatch(recording_id):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from curation.decision.fusion import HOP, fuse
 from curation.detectors import ModelUnavailable
-from curation.detectors.score_store import active_recipe, load_scores, setup_of
+from curation.detectors.score_store import load_scores, setup_of
 from manifests.files import stamp
 from manifests.labels import load_labels
 from manifests.recipe import Recipe, RecipeError
@@ -24,12 +24,12 @@ from manifests.store import Corpus
 from manifests.time import Timeline
 
 from ..display.lanes import pool_columns
-from ..display.text import place, plain, visible
+from ..display.text import display_path, plain, visible
 from .provenance import facts, history
 from .recordings import title
 
 if TYPE_CHECKING:
-    from annotation.review import Situation
+    from annotation.review import RecordingState
 
 COLUMNS = 250_000  # of a lane at most: beyond 2 h 46 min several cells of the grid share one
 FLOOR_DBFS = -100.0
@@ -38,7 +38,7 @@ MOMENTS = 500  # the likeliest, where there are more
 
 
 @dataclass(frozen=True, eq=False)
-class Heard:
+class DetectorTracks:
     """What the detectors heard of a recording, on the grid of HOP seconds; float32 (cells,), NaN where unscored.
 
     `fused` by contaminant, `detectors` by "detector.label", `level` RMS in dBFS; `tags` every `tag_hop` seconds, the
@@ -63,7 +63,7 @@ class Moment:
     probability: float
 
 
-def heard(corpus: Corpus, recording: Recording) -> Heard | None:
+def load_tracks(corpus: Corpus, recording: Recording) -> DetectorTracks | None:
     """What was heard of it, kept in memory for the next question; None where nobody heard it.
 
     Raises CorpusError for scores or a recipe that this version cannot read.
@@ -76,10 +76,10 @@ def heard(corpus: Corpus, recording: Recording) -> Heard | None:
 
 
 @lru_cache(4)
-def _heard(corpus: Corpus, recording: Recording, _recipe_hash: str, _stamp: object) -> Heard | None:
+def _heard(corpus: Corpus, recording: Recording, _recipe_hash: str, _stamp: object) -> DetectorTracks | None:
     try:
-        recipe = active_recipe(corpus)
-        scores = load_scores(corpus, recording.recording_id, recipe.hearing, setup_of(corpus, recipe))
+        recipe = corpus.active_recipe()
+        scores = load_scores(corpus, recording.recording_id, recipe.all_detectors, setup_of(corpus, recipe))
     except (RecipeError, ModelUnavailable, ValueError) as error:
         raise CorpusError(f"its scores cannot be read: {error}") from error
     if "level" not in scores:
@@ -91,9 +91,9 @@ def _heard(corpus: Corpus, recording: Recording, _recipe_hash: str, _stamp: obje
         for detector in scores
         if detector not in PHYSICAL and label in scores[detector].labels
     ]
-    tagged = next((name for name in reversed(recipe.hearing) if name in scores and scores[name].tags), None)
+    tagged = next((name for name in reversed(recipe.all_detectors) if name in scores and scores[name].tags), None)
     hop, tags = (0.0, []) if tagged is None else _tags(tagged, scores[tagged])
-    return Heard(
+    return DetectorTracks(
         fused=fused.lower,
         detectors={name: _lane(scores, name, fused.count) for name in names},
         level=scores["level"].on_grid("rms_dbfs", HOP, fused.count),
@@ -127,7 +127,7 @@ def lanes_as_bytes(corpus: Corpus, recording: Recording) -> bytes:
     One byte a column: 0 is unscored, 1 to 255 are 0 to 1, or FLOOR_DBFS to 0 dBFS. The header names the lanes in
     their order, and has `column` (seconds), `columns`, `tag_hop` and `tags`.
     """
-    known = heard(corpus, recording)
+    known = load_tracks(corpus, recording)
     lanes: dict[str, NDArray[np.float32]] = {}
     if known is not None:
         lanes = {**known.fused, **known.detectors, "level": 1 - known.level / FLOOR_DBFS}
@@ -151,12 +151,12 @@ def _bytes(lane: NDArray[np.float32]) -> bytes:
     return np.where(np.isnan(lane), 0, steps).astype(np.uint8).tobytes()
 
 
-def risky_moments(known: Heard, recipe: Recipe) -> list[Moment]:
+def risky_moments(known: DetectorTracks, recipe: Recipe) -> list[Moment]:
     """The moments in which a contaminant reaches the recipe's doubt, in time order: the likeliest MOMENTS of them."""
     found = []
     for label, contaminant in recipe.contaminants.items():
         lane = np.nan_to_num(known.fused[label], nan=-1.0)
-        for segment in Timeline.from_mask(lane >= contaminant.doubt, HOP).bridge(BRIDGE_SECONDS):
+        for segment in Timeline.from_mask(lane >= contaminant.review_threshold, HOP).merge_gaps(BRIDGE_SECONDS):
             first = round(segment.start / HOP)
             here = lane[first : max(round(segment.end / HOP), first + 1)]
             peak = int(np.argmax(here))
@@ -166,19 +166,19 @@ def risky_moments(known: Heard, recipe: Recipe) -> list[Moment]:
     return sorted(likeliest, key=lambda moment: (moment.at, moment.label))
 
 
-def player_data(corpus: Corpus, situation: Situation, author: str, at: float, visit: int) -> dict[str, Any]:
+def player_data(corpus: Corpus, situation: RecordingState, author: str, at: float, visit: int) -> dict[str, Any]:
     """All that the player shows of a situation, but for what it fetches; `at` seconds is where a new `visit` begins."""
     recording = situation.recording
     recipe, missing, moments = _moments(corpus, recording)
     labels = load_labels()
-    annotators = [row for row in situation.annotations if row.state == "submitted" and not row.forged]
+    annotators = [row for row in situation.annotations if row.state == "submitted" and not row.edited_by_other]
     return {
         "visit": visit,
         "at": at,
         "recording": {
             "id": recording.recording_id,
             "title": title(recording, situation.sources),
-            "place": visible(place(recording.uri)),
+            "place": visible(display_path(recording.uri)),
             "duration": recording.duration or 0.0,
             "video": recording.has_video,
             "sound": bool(recording.channels),
@@ -206,8 +206,8 @@ def player_data(corpus: Corpus, situation: Situation, author: str, at: float, vi
 
 def _moments(corpus: Corpus, recording: Recording) -> tuple[Recipe | None, str, list[Moment]]:
     try:
-        recipe = active_recipe(corpus)
-        known = heard(corpus, recording)
+        recipe = corpus.active_recipe()
+        known = load_tracks(corpus, recording)
     except (CorpusError, RecipeError) as error:
         return None, f"{error}", []
     if known is None:
@@ -219,7 +219,7 @@ def _limits(recipe: Recipe | None) -> dict[str, Any]:
     if recipe is None:
         return {"contaminants": {}, "silence": -65.0, "floor": FLOOR_DBFS, "min_duration": 0.0}
     return {
-        "contaminants": {name: [one.doubt, one.onset] for name, one in recipe.contaminants.items()},
+        "contaminants": {name: [one.review_threshold, one.onset] for name, one in recipe.contaminants.items()},
         "silence": recipe.silence.rms_dbfs,
         "floor": FLOOR_DBFS,
         "min_duration": recipe.spans.min_duration,

@@ -11,13 +11,13 @@ from manifests.records import Measured, Recording, Source
 from manifests.store import Corpus
 from manifests.verdicts import current
 
-from ..display.text import place, plain, visible
+from ..display.text import display_path, plain, visible
 
 if TYPE_CHECKING:
-    from annotation.review import Situation
+    from annotation.review import RecordingState
 
 
-def history(situation: Situation, author: str) -> list[dict[str, Any]]:
+def history(situation: RecordingState, author: str) -> list[dict[str, Any]]:
     """Every row of people's decisions about the recording, the latest first; `now`: nothing has taken its place."""
     standing = {row.verdict_id for row in current(situation.history)}
     rows = sorted(situation.history, key=lambda row: (row.made_at, row.verdict_id), reverse=True)
@@ -40,7 +40,7 @@ def history(situation: Situation, author: str) -> list[dict[str, Any]]:
     ]
 
 
-def facts(corpus: Corpus, situation: Situation, recipe: Recipe | None) -> list[dict[str, Any]]:
+def facts(corpus: Corpus, situation: RecordingState, recipe: Recipe | None) -> list[dict[str, Any]]:
     """Metadata and provenance in groups of (name, value) rows."""
     recording = situation.recording
     groups = [("Recording", _about(recording)), ("Signal quality", _measured(recording))]
@@ -62,7 +62,7 @@ def _about(row: Recording) -> list[tuple[str, str]]:
     picture += [f"{row.fps:.3g} fps"] if row.fps else []
     ends = [f"{name} {end:.3f} s" for name, end in (("sound", row.audio_end), ("picture", row.video_end)) if end]
     return [
-        ("file", place(row.uri)),
+        ("file", display_path(row.uri)),
         ("container", " · ".join(filter(None, [row.container or "", size]))),
         ("sound", " · ".join(filter(None, sound))),
         ("picture", " · ".join(filter(None, picture)) if row.has_video else "none"),
@@ -112,7 +112,7 @@ def _recipe(corpus: Corpus, recipe: Recipe | None) -> list[tuple[str, str]]:
     rows = [("recipe", recipe.name if recipe else ""), ("recipe hash", corpus.recipe_hash or "")]
     if recipe is not None:
         setup = setup_of(corpus, recipe)
-        for name in recipe.hearing:
+        for name in recipe.all_detectors:
             try:
                 rows.append((name, f"version {spec(name, setup).version}"))
             except ModelUnavailable:

@@ -11,7 +11,7 @@ from manifests.records import Recording, Source
 from manifests.store import Corpus
 from manifests.time import to_ms
 
-from ..display.text import file_name, place, visible
+from ..display.text import display_path, file_name, visible
 
 FOUND = 50  # recordings that a search shows
 
@@ -35,7 +35,7 @@ def find_recordings(corpus: Corpus, text: str) -> tuple[list[tuple[str, str]], i
         )
     rows = table.filter(matching).sort_by("uri")
     first = rows.slice(0, FOUND).to_pylist()
-    return [(row["recording_id"], visible(place(row["uri"]))) for row in first], rows.num_rows
+    return [(row["recording_id"], visible(display_path(row["uri"]))) for row in first], rows.num_rows
 
 
 def _holds(column: pa.ChunkedArray, text: str) -> pa.ChunkedArray:

@@ -201,12 +201,12 @@ def _own_names() -> set[str]:
 def _warm_up(corpus: Corpus) -> None:
     """Import what pages need and read the tables, so that no visitor waits for either."""
     try:
-        from curation.catalog.catalog import finder_of
+        from curation.catalog.catalog import catalog_of
         from curation.catalog.filters import Filter
 
         from .pages import browse, overview  # noqa: F401
 
-        finder_of(corpus).seconds_by_fate(Filter())
+        catalog_of(corpus).seconds_by_fate(Filter())
     except Exception as error:  # the page says what is wrong, to whom it concerns
         _log.debug("warm-up: %s", error)
 

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import streamlit as st
 
-from curation.catalog.catalog import Finder, finder_of
+from curation.catalog.catalog import Catalog, catalog_of
 from manifests.store import Corpus
 
 from .parts import name_keeper
@@ -41,9 +41,9 @@ class Shell:
     author: str
 
     @property
-    def finder(self) -> Finder:
+    def finder(self) -> Catalog:
         """What finds cuts and recordings in the corpus as it is now."""
-        return finder_of(self.corpus)
+        return catalog_of(self.corpus)
 
     def inspect(self, recording_id: str, start: float = 0.0) -> None:
         """Show a recording, its player at `start` seconds, on the next run of the script."""

@@ -88,7 +88,7 @@ def _regions(agreement: Agreement, group: Group) -> Table:
 
 
 def _people(agreement: Agreement) -> Table:
-    table = _table("Annotators", "name", "tasks", "time", "a minute", "right", "IoU", "forged")
+    table = _table("Annotators", "name", "tasks", "time", "a minute", "right", "IoU", "edited_by_other")
     for name in agreement.annotators:
         table.add_row(
             _name(name),
@@ -97,7 +97,7 @@ def _people(agreement: Agreement) -> Table:
             minutes(_of(agreement, "lead_time_per_minute", name)),
             share_text(_of(agreement, "accuracy", name)),
             number(_of(agreement, "gold_iou", name)),
-            str(agreement.count("forged", annotator=name) or ""),
+            str(agreement.count("edited_by_other", annotator=name) or ""),
         )
     return table
 
@@ -121,7 +121,7 @@ def _forged(agreement: Agreement) -> Table:
     table = Table(title="Forged, and left out", title_justify="left")
     for column in ("annotator", "written by", "task"):
         table.add_column(column)
-    for figure in agreement.select("forged"):
+    for figure in agreement.select("edited_by_other"):
         table.add_row(_name(figure.annotator), _name(figure.other or "an unknown person"), _name(figure.name))
     return table
 

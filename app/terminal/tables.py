@@ -110,7 +110,7 @@ def show_pulled(pulled: Pulled, console: Console | None = None) -> None:
         f"{pulled.new} new answers, {pulled.changed} changed, {pulled.deleted} deleted, {pulled.skipped} skipped "
         f"({pulled.tasks} tasks looked at)"
     )
-    for line in (*pulled.forged, *pulled.problems):
+    for line in (*pulled.edited_by_other, *pulled.problems):
         out.print(escape(line), style="yellow", soft_wrap=True)
 
 

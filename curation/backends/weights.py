@@ -17,7 +17,7 @@ class ModelUnavailable(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Setup:
+class ModelSetup:
     """What models need that comes inside no package: the user's weights, how they are run, where fits are kept.
 
     `weights`: pairs of model and file or hub id; a model that is not named looks for its released file in the

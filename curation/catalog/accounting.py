@@ -6,16 +6,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from manifests.records import Cut, Decision, Drop, Duplicate, Event, ItemKind, Recording
+from manifests.records import Cut, CutDecision, Drop, Duplicate, Event, ItemKind, Recording
 from manifests.time import Segment, Timeline
 
 from ..decision.decide import STAGE as DECIDE
 from ..decision.human_evidence import ANNOTATOR
 
-DECISIONS: tuple[Decision, ...] = ("accept", "review", "reject")
+DECISIONS: tuple[CutDecision, ...] = ("accept", "review", "reject")
 EXCLUDING = ("speech", "singing", "music", "artifact", "silence")
 DUPLICATE = "duplicate"
-FATES = (*DECISIONS, DUPLICATE, *EXCLUDING, "too_short", "unheard")
+OUTCOMES = (*DECISIONS, DUPLICATE, *EXCLUDING, "too_short", "unheard")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class CorpusAccount:
     recordings: int
     by_recording: Mapping[str, Mapping[str, float]]
     seconds: Mapping[str, float]
-    cuts: Mapping[Decision, CutTotal]
+    cuts: Mapping[CutDecision, CutTotal]
     drops: tuple[DropTotal, ...]
 
     @property
@@ -62,7 +62,7 @@ def account(
     What is left is "too_short": pure, but no piece of it is long enough for a cut, or it is in the guard around an
     event. All 0 without a duration.
     """
-    seconds = dict.fromkeys(FATES, 0.0)
+    seconds = dict.fromkeys(OUTCOMES, 0.0)
     if not recording.duration:
         return seconds
     claims: dict[str, list[Segment]] = defaultdict(list)
@@ -118,13 +118,13 @@ def corpus_account(
         if name in cuts_of or name in decided:
             by_recording[name] = account(recording, events_of[name], cuts_of[name], copies_of[name])
         else:
-            by_recording[name] = {**dict.fromkeys(FATES, 0.0), "unheard": recording.duration or 0.0}
+            by_recording[name] = {**dict.fromkeys(OUTCOMES, 0.0), "unheard": recording.duration or 0.0}
         if recording.duration:
             lengths["recording", name] = recording.duration
     return CorpusAccount(
         recordings=len(by_recording),
         by_recording=by_recording,
-        seconds={fate: sum(fates[fate] for fates in by_recording.values()) for fate in FATES},
+        seconds={fate: sum(fates[fate] for fates in by_recording.values()) for fate in OUTCOMES},
         cuts=cut_totals,
         drops=_drop_totals(dropped, lengths),
     )

@@ -1,6 +1,6 @@
 """Finding in a corpus: cuts and recordings with all that is known of them, filtered, searched, sorted and counted.
 
-A `Finder` is a snapshot in DuckDB, in memory: it answers in milliseconds at 100,000 cuts, and a new one is made when
+A `Catalog` is a snapshot in DuckDB, in memory: it answers in milliseconds at 100,000 cuts, and a new one is made when
 the tables on disk changed.
 """
 
@@ -18,7 +18,7 @@ import pyarrow as pa
 from manifests.recipe import MeasureName
 from manifests.store import Corpus
 
-from .accounting import DECISIONS, FATES, CutTotal, DropTotal
+from .accounting import DECISIONS, OUTCOMES, CutTotal, DropTotal
 from .filters import PEOPLE, Condition, Filter, cut_condition, recording_condition
 from .tables_sql import TABLES, fill
 
@@ -47,7 +47,7 @@ _ORDERED = {"decisions": DECISIONS, "people": PEOPLE}
 
 
 @dataclass(frozen=True)
-class Progress:
+class AnnotationProgress:
     """Tasks of one purpose: how many, how many of them everybody asked has heard, answers wanted and given."""
 
     purpose: str
@@ -57,19 +57,19 @@ class Progress:
     given: int
 
 
-class FinderUnavailable(ImportError):
+class CatalogUnavailable(ImportError):
     """DuckDB is not installed."""
 
 
-class Finder:
+class Catalog:
     """The corpus as it was when this was made; may be asked from several threads at once.
 
-    Raises FinderUnavailable without DuckDB, CorpusError for tables that cannot be read.
+    Raises CatalogUnavailable without DuckDB, CorpusError for tables that cannot be read.
     """
 
     def __init__(self, corpus: Corpus) -> None:
         if find_spec("duckdb") is None:
-            raise FinderUnavailable('finding needs DuckDB: pip install "lpse[app]"')
+            raise CatalogUnavailable('finding needs DuckDB: pip install "lpse[app]"')
         import duckdb
 
         self.stamp = corpus.stamp(*TABLES)
@@ -149,9 +149,9 @@ class Finder:
                 )
                 self._counted = True
         where, values = recording_condition(filter)
-        sums = ", ".join(f"coalesce(sum({fate}), 0.0)" for fate in FATES)
+        sums = ", ".join(f"coalesce(sum({fate}), 0.0)" for fate in OUTCOMES)
         query = f"SELECT {sums} FROM fates WHERE recording_id IN (SELECT recording_id FROM recordings WHERE {where})"
-        return dict(zip(FATES, self._ask(query, values).fetchall()[0], strict=True))
+        return dict(zip(OUTCOMES, self._ask(query, values).fetchall()[0], strict=True))
 
     def drops(self, filter: Filter) -> list[DropTotal]:
         """What did not make it, by kind and reason, the longest first; sources, of which nothing is known but their
@@ -231,14 +231,14 @@ class Finder:
             FROM cuts WHERE {where} AND {column} IS NOT NULL GROUP BY ALL ORDER BY bin, decision"""
         return self._table(query, values)
 
-    def progress(self, filter: Filter) -> list[Progress]:
+    def progress(self, filter: Filter) -> list[AnnotationProgress]:
         """How far annotators are with the tasks about the recordings that the filter shows, by purpose."""
         where, values = recording_condition(filter)
         query = f"""
             SELECT purpose, count(*), count(*) FILTER (WHERE heard >= wanted), sum(wanted), sum(least(heard, wanted))
             FROM asked WHERE recording_id IN (SELECT recording_id FROM recordings WHERE {where})
             GROUP BY purpose ORDER BY purpose"""
-        return [Progress(*map(_whole, row)) for row in self._ask(query, values).fetchall()]
+        return [AnnotationProgress(*map(_whole, row)) for row in self._ask(query, values).fetchall()]
 
     def _page(
         self,
@@ -282,14 +282,14 @@ def _known(columns: Iterable[str], among: tuple[str, ...]) -> list[str]:
     return [f'"{column}"' for column in names]
 
 
-_open: dict[Path, Finder] = {}
+_open: dict[Path, Catalog] = {}
 _opening = Lock()
 
 
-def finder_of(corpus: Corpus) -> Finder:
+def catalog_of(corpus: Corpus) -> Catalog:
     """The Finder of a corpus as it is now, made anew only after its tables changed."""
     with _opening:
         known = _open.get(corpus.path)
         if known is None or not known.is_fresh(corpus):
-            _open[corpus.path] = known = Finder(corpus)
+            _open[corpus.path] = known = Catalog(corpus)
         return known

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..decision.decide import STAGE as DECIDE
 from ..decision.human_evidence import ANNOTATOR
-from .accounting import DECISIONS, DUPLICATE, EXCLUDING, FATES
+from .accounting import DECISIONS, DUPLICATE, EXCLUDING, OUTCOMES
 
 _CLAIMS = (*DECISIONS, DUPLICATE, *EXCLUDING)  # the first one that claims a second has it
 _Places = NDArray[np.int64]
@@ -22,7 +22,9 @@ _Seconds = NDArray[np.float64]
 _Spans = tuple[_Places, _Seconds, _Seconds, _Places]
 
 
-def fates_of(recordings: pa.Table, events: pa.Table, cuts: pa.Table, drops: pa.Table, duplicates: pa.Table) -> pa.Table:
+def outcomes_of(
+    recordings: pa.Table, events: pa.Table, cuts: pa.Table, drops: pa.Table, duplicates: pa.Table
+) -> pa.Table:
     """A row a recording, in the order of `recordings`: `recording_id` and the seconds of each of FATES.
 
     Of each table only some columns are used: recording_id, duration; recording_id, start, end, label, source;
@@ -43,7 +45,7 @@ def fates_of(recordings: pa.Table, events: pa.Table, cuts: pa.Table, drops: pa.T
     columns = {fate: np.where(heard, seconds[:, place], 0.0) for place, fate in enumerate(_CLAIMS)}
     columns["too_short"] = np.where(heard, durations - seconds.sum(axis=1), 0.0).clip(min=0.0)
     columns["unheard"] = np.where(heard, 0.0, durations)
-    return pa.table({"recording_id": names, **{fate: columns[fate] for fate in FATES}})
+    return pa.table({"recording_id": names, **{fate: columns[fate] for fate in OUTCOMES}})
 
 
 def labels_inside(events: pa.Table, cuts: pa.Table, labels: Sequence[str]) -> pa.Array:

@@ -13,7 +13,7 @@ from manifests.schema import SCHEMAS
 from manifests.store import Corpus
 from manifests.uris import decode
 
-from .fates import fates_of, labels_inside
+from .fates import labels_inside, outcomes_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -31,7 +31,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     ),
     "tasks": ("task_key", "recording_id", "purpose", "annotators"),
     "annotations": (
-        "recording_id", "start_ms", "end_ms", "version_id", "annotation_id", "task_key", "annotator", "forged",
+        "recording_id", "start_ms", "end_ms", "version_id", "annotation_id", "task_key", "annotator", "edited_by_other",
         "state", "verdict", "updated_at", "pulled_at",
     ),
 }  # fmt: skip
@@ -53,7 +53,7 @@ _STEPS = (
         count(DISTINCT annotator) > 1 AND count(DISTINCT verdict) > 1 AS disputed
     FROM (SELECT * FROM annotations_read QUALIFY row_number() OVER
         (PARTITION BY annotation_id ORDER BY updated_at DESC, pulled_at DESC, version_id DESC) = 1)
-    WHERE state = 'submitted' AND NOT forged GROUP BY recording_id, start_ms, end_ms, task_key""",
+    WHERE state = 'submitted' AND NOT edited_by_other GROUP BY recording_id, start_ms, end_ms, task_key""",
     """CREATE TABLE asked AS SELECT task_key, tasks_read.recording_id, purpose, annotators AS wanted,
         coalesce(given.heard, 0) AS heard
     FROM tasks_read LEFT JOIN (SELECT task_key, max(heard) AS heard FROM answered GROUP BY task_key) given
@@ -105,7 +105,7 @@ def fill(connection: duckdb.DuckDBPyConnection, corpus: Corpus) -> Callable[[], 
         **{f"{name}_read": read[name] for name in ("sources", "drops", "verdicts", "tasks", "annotations")},
         "cuts_read": cuts,
         "files_read": read["recordings"].append_column(
-            "file", pa.array(list(map(place, read["recordings"]["uri"].to_pylist())), pa.string())
+            "file", pa.array(list(map(display_path, read["recordings"]["uri"].to_pylist())), pa.string())
         ),
     }
     for name, table in views.items():
@@ -115,7 +115,7 @@ def fill(connection: duckdb.DuckDBPyConnection, corpus: Corpus) -> Callable[[], 
     for name in views:
         connection.unregister(name)
     parts = [read[name] for name in ("recordings", "events", "cuts", "drops", "duplicates")]
-    return lambda: fates_of(*parts)
+    return lambda: outcomes_of(*parts)
 
 
 def _read(corpus: Corpus, name: str, columns: tuple[str, ...]) -> pa.Table:
@@ -129,7 +129,7 @@ def _read(corpus: Corpus, name: str, columns: tuple[str, ...]) -> pa.Table:
     raise AssertionError
 
 
-def place(uri: str) -> str:
+def display_path(uri: str) -> str:
     """Where a recording is, below its root; a URI of another kind, or one that is no text, stays as it is."""
     if "%" not in uri and "://" not in uri:
         return uri.partition(":")[2] or uri

@@ -12,23 +12,23 @@ from manifests.recipe import Recipe
 from manifests.scores import FrameScores
 from manifests.time import Segment, Timeline
 
-from .exclusions import NOTHING, weigh
-from .fusion import HOP, cell_count, fuse, untried
+from .exclusions import assess
+from .fusion import HOP, cell_count, fuse, pending_cells
 
 
-def unheard(
-    scores: Mapping[str, FrameScores], recipe: Recipe, duration: float, copied: Timeline = NOTHING
+def pending_time(
+    scores: Mapping[str, FrameScores], recipe: Recipe, duration: float, copied: Timeline = Timeline.EMPTY
 ) -> dict[str, Timeline]:
     """The seconds that each detector has to hear next, by detector; nothing when no more hearing can change a cut.
 
     First what could still become a cut, with as much around it as a recipe's smoothing, bridges and guards reach;
     then, where something at its border goes on into the unheard, twice as much around it, until it is settled.
     """
-    unknown = {name: untried(scores.get(name), cell_count(duration)) for name in weighed(recipe)}
+    unknown = {name: pending_cells(scores.get(name), cell_count(duration)) for name in weighed(recipe)}
     if not any(mask.any() for mask in unknown.values()):
         return {}  # the usual case without a cascade, and quick
     fused = fuse(scores, recipe, duration)
-    verdict = weigh(fused, scores["level"], recipe, duration, copied)
+    verdict = assess(fused, scores["level"], recipe, duration, copied)
     whole = Segment(0.0, duration)
     missing = {name: Timeline.from_mask(mask & ~fused.unscored, HOP) for name, mask in unknown.items()}
     around = reach(recipe)
@@ -43,23 +43,23 @@ def unheard(
 
 def weighed(recipe: Recipe) -> tuple[str, ...]:
     """The detectors whose lanes the recipe's contaminants use, in the recipe's order."""
-    lanes = {lane for one in recipe.contaminants.values() for lane in (*one.evidence, *one.explained_by)}
+    lanes = {lane for one in recipe.contaminants.values() for lane in (*one.evidence, *one.suppressed_by)}
     used = {lane.partition(".")[0] for lane in lanes}
-    return tuple(name for name in recipe.hearing if name in used)
+    return tuple(name for name in recipe.all_detectors if name in used)
 
 
 def reach(recipe: Recipe) -> float:
     """Seconds around a span within which what is heard can touch it directly."""
     return max(
-        (one.smoothing + one.guard + one.bridge + one.min_duration + one.doubt_guard)
+        (one.smoothing + one.padding + one.merge_gap + one.min_duration + one.review_padding)
         for one in recipe.contaminants.values()
     )
 
 
 def rejected_seconds(
-    scores: Mapping[str, FrameScores], recipe: Recipe, duration: float, copied: Timeline = NOTHING
+    scores: Mapping[str, FrameScores], recipe: Recipe, duration: float, copied: Timeline = Timeline.EMPTY
 ) -> float:
     """The seconds in no span that could become a cut, going by the detectors that hear everything."""
     first = {name: scores[name] for name in recipe.detectors if name in scores}
-    verdict = weigh(fuse(first, recipe, duration), first["level"], recipe, duration, copied)
+    verdict = assess(fuse(first, recipe, duration), first["level"], recipe, duration, copied)
     return duration - verdict.candidates.duration

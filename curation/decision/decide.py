@@ -12,19 +12,19 @@ import numpy as np
 
 from manifests.identity import cut_id
 from manifests.recipe import Recipe
-from manifests.records import Cut, Decision, Drop, Event, Measured, Recording
+from manifests.records import Cut, CutDecision, Drop, Event, Measured, Recording
 from manifests.scores import FrameScores
 from manifests.time import Segment, Timeline, from_ms, to_ms, to_ticks
 
-from .exclusions import NOTHING, UNSURE, Verdict, weigh
+from .exclusions import UNSURE, Assessment, assess
 from .fusion import HOP, Fused, fuse
-from .human_evidence import EDGE_SECONDS, NOBODY, Evidence
+from .human_evidence import EDGE_SECONDS, NO_EVIDENCE, HumanEvidence
 from .measures import measure
 from .quality import judge_quality
 from .spans import partition, pure_spans, split_at_quiet
 
 STAGE = "decide"
-RISK_SECONDS = 1.0  # risk is judged over a second: a single frame is no contamination
+RISK_SECONDS = 1.0  # risk is exclusions over a second: a single frame is no contamination
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ def decide(
     recording: Recording,
     scores: Mapping[str, FrameScores],
     recipe: Recipe,
-    copied: Timeline = NOTHING,
-    people: Evidence = NOBODY,
+    copied: Timeline = Timeline.EMPTY,
+    people: HumanEvidence = NO_EVIDENCE,
 ) -> Decided:
     """Events, cuts and drops of a recording under a recipe.
 
@@ -55,7 +55,7 @@ def decide(
     fused = fuse(scores, recipe, recording.duration)
     cuts, verdict = cuts_of(recording, fused, scores, recipe, copied, people)
     return Decided(
-        tuple(_events(recording.recording_id, verdict.judged.found, fused, people)),
+        tuple(_events(recording.recording_id, verdict.exclusions.found, fused, people)),
         tuple(cuts),
         tuple(_drops(recording, cuts, verdict, copied, people, recipe)),
         measure(scores, Segment(0.0, recording.duration)),
@@ -67,23 +67,23 @@ def cuts_of(
     fused: Fused,
     scores: Mapping[str, FrameScores],
     recipe: Recipe,
-    copied: Timeline = NOTHING,
-    people: Evidence = NOBODY,
-) -> tuple[list[Cut], Verdict]:
+    copied: Timeline = Timeline.EMPTY,
+    people: HumanEvidence = NO_EVIDENCE,
+) -> tuple[list[Cut], Assessment]:
     """The cuts of a recording whose scores are fused already, and the judgement they come from.
 
     Of `scores` only those of `level`, `signal` and `picture` are looked at.
     """
     assert recording.duration, f"recording {recording.recording_id} has no duration to decide over"
     whole = Segment(0.0, recording.duration)
-    verdict = weigh(fused, scores["level"], recipe, recording.duration, copied.crop(whole), people)
-    judged = verdict.judged
+    verdict = assess(fused, scores["level"], recipe, recording.duration, copied.crop(whole), people)
+    exclusions = verdict.exclusions
     loudness = scores["level"].on_grid("rms_dbfs", HOP, fused.count)
     limits = recipe.spans
     cuts: list[Cut] = []
-    for span in _pure(whole, judged.excluded, people, limits.min_duration):
-        for piece in partition(span, judged.doubts, limits.min_duration, limits.discard_weight):
-            if piece.fate == "discard":
+    for span in _pure(whole, exclusions.excluded, people, limits.min_duration):
+        for piece in partition(span, exclusions.uncertain_time, limits.min_duration, limits.discard_weight):
+            if piece.kind == "discard":
                 continue
             parts = split_at_quiet(
                 piece.segment,
@@ -92,15 +92,15 @@ def cuts_of(
                 min_duration=limits.min_duration,
                 max_duration=limits.max_duration,
             )
-            cuts += [_cut(recording, part, fused, judged.doubtful, scores, recipe, people) for part in parts]
+            cuts += [_cut(recording, part, fused, exclusions.uncertain, scores, recipe, people) for part in parts]
     for segment, reasons in people.rejected:
         for part in Timeline([segment]).crop(whole) - copied:
             if _whole_ms(part, recording):
-                cuts.append(_refused(recording, part, reasons, fused, scores, recipe, people))
+                cuts.append(_rejected_cut(recording, part, reasons, fused, scores, recipe, people))
     return cuts, verdict
 
 
-def _pure(whole: Segment, excluded: Timeline, people: Evidence, min_duration: float) -> list[Segment]:
+def _pure(whole: Segment, excluded: Timeline, people: HumanEvidence, min_duration: float) -> list[Segment]:
     """The pure spans in order; what a reviewer's trim left is one by itself, so that its cuts end where they said."""
     spans = list(pure_spans(whole, excluded | people.apart, min_duration))
     for trim in people.trims:
@@ -113,7 +113,7 @@ def _cells(segment: Segment, hop: float) -> slice:
     return slice(to_ticks(segment.start, 1 / hop), to_ticks(segment.end, 1 / hop))
 
 
-def _events(recording_id: str, found: Mapping[str, Timeline], fused: Fused, people: Evidence) -> list[Event]:
+def _events(recording_id: str, found: Mapping[str, Timeline], fused: Fused, people: HumanEvidence) -> list[Event]:
     """Event rows; a contaminant's score is its mean probability over the event, of the others there is none."""
     rows = []
     for label, timeline in found.items():
@@ -143,12 +143,12 @@ def _cut(
     recording: Recording,
     segment: Segment,
     fused: Fused,
-    doubtful: Mapping[str, Timeline],
+    uncertain: Mapping[str, Timeline],
     scores: Mapping[str, FrameScores],
     recipe: Recipe,
-    people: Evidence,
+    people: HumanEvidence,
 ) -> Cut:
-    """The cut over a piece: rejected for what it lacks, reviewed for what is doubtful, accepted else.
+    """The cut over a piece: rejected for what it lacks, reviewed for what is uncertain, accepted else.
 
     What a person kept is doubted for its quality no more.
     """
@@ -158,28 +158,28 @@ def _cut(
     rejected = (["no_video"] if recipe.decision.require_video and not recording.has_video else []) + faulty.rejected
     doubts = [
         "listener_unsure" if name == UNSURE else f"possible_{name}"
-        for name, timeline in doubtful.items()
+        for name, timeline in uncertain.items()
         if timeline.crop(whole)
     ]
     if not people.cleared.pad(EDGE_SECONDS).covers(whole):
         doubts += faulty.doubted
-    decision: Decision = "reject" if rejected else "review" if doubts else "accept"
-    return _made(recording, whole, decision, (*rejected, *doubts), fused, recipe, measures, people)
+    decision: CutDecision = "reject" if rejected else "review" if doubts else "accept"
+    return _cut_row(recording, whole, decision, (*rejected, *doubts), fused, recipe, measures, people)
 
 
-def _refused(
+def _rejected_cut(
     recording: Recording,
     span: Segment,
     given: tuple[str, ...],
     fused: Fused,
     scores: Mapping[str, FrameScores],
     recipe: Recipe,
-    people: Evidence,
+    people: HumanEvidence,
 ) -> Cut:
     """The rejected cut over a span that people turned down, for the reasons given."""
     whole = _on_ms(span, recording)
     reasons = tuple(f"listener_{reason}" for reason in dict.fromkeys(given)) or ("listener_reject",)
-    return _made(recording, whole, "reject", reasons, fused, recipe, measure(scores, whole), people)
+    return _cut_row(recording, whole, "reject", reasons, fused, recipe, measure(scores, whole), people)
 
 
 def _whole_ms(segment: Segment, recording: Recording) -> tuple[int, int] | None:
@@ -195,15 +195,15 @@ def _on_ms(segment: Segment, recording: Recording) -> Segment:
     return Segment(from_ms(found[0]), from_ms(found[1]))
 
 
-def _made(
+def _cut_row(
     recording: Recording,
     whole: Segment,
-    decision: Decision,
+    decision: CutDecision,
     reasons: tuple[str, ...],
     fused: Fused,
     recipe: Recipe,
     measures: Measured,
-    people: Evidence,
+    people: HumanEvidence,
 ) -> Cut:
     trim = people.trim_of(whole)
     parent = None if trim is None else cut_id(recording.recording_id, to_ms(trim.span.start), to_ms(trim.span.end))
@@ -232,7 +232,7 @@ def risk(fused: Fused, segment: Segment) -> float:
 
 
 def _drops(
-    recording: Recording, cuts: list[Cut], verdict: Verdict, copied: Timeline, people: Evidence, recipe: Recipe
+    recording: Recording, cuts: list[Cut], verdict: Assessment, copied: Timeline, people: HumanEvidence, recipe: Recipe
 ) -> list[Drop]:
     """A row for each rejected cut, and one for a recording of which nothing is left."""
     rejected = [cut for cut in cuts if cut.decision == "reject"]
@@ -250,14 +250,14 @@ def _drops(
         reason, detail = "too_short", f"lasts {duration:.1f} s, cuts need {minimum:g} s"
     else:
         found = {
-            **verdict.judged.found,
+            **verdict.exclusions.found,
             "duplicate": copied,
             "trimmed": people.trimmed,
             "unscored": verdict.unsettled,
         }
         shares = {label: timeline.duration / duration for label, timeline in found.items() if timeline}
         reason = max(shares, key=lambda label: shares[label], default="unscored")
-        pure = verdict.judged.excluded.gaps(Segment(0.0, duration))
+        pure = verdict.exclusions.excluded.gaps(Segment(0.0, duration))
         longest = max((span.duration for span in pure), default=0.0)
         listed = ", ".join(f"{label} {100 * share:.0f} %" for label, share in shares.items())
         detail = f"longest pure span {longest:.1f} s, cuts need {minimum:g} s ({listed or 'nothing scored'})"

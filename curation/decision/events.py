@@ -18,15 +18,15 @@ def hysteresis(
     onset: float,
     offset: float,
     min_duration: float = 0.0,
-    bridge: float = 0.0,
+    merge_gap: float = 0.0,
 ) -> Timeline:
     """Where `probability` (cells of HOP seconds) reaches `onset`, as far as it stays at `offset` or above.
 
-    Runs at most `bridge` seconds apart are joined, then those under `min_duration` seconds are dropped. NaN is below
+    Runs at most `merge_gap` seconds apart are joined, then those under `min_duration` seconds are dropped. NaN is below
     all.
     """
     lasting = Timeline.from_mask(_at_least(probability, offset), HOP)
-    return _reaching(lasting, probability, onset).bridge(bridge).at_least(min_duration)
+    return _reaching(lasting, probability, onset).merge_gaps(merge_gap).at_least(min_duration)
 
 
 def _at_least(probability: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]:
@@ -51,29 +51,29 @@ def contaminant_events(probability: NDArray[np.float32], contaminant: Contaminan
         onset=contaminant.onset,
         offset=contaminant.offset,
         min_duration=contaminant.min_duration,
-        bridge=contaminant.bridge,
+        merge_gap=contaminant.merge_gap,
     )
 
 
-def certain(probability: NDArray[np.float32], events: Timeline, contaminant: Contaminant) -> Timeline:
-    """Those of `events` whose probability reaches the recipe's `certain`."""
-    return _reaching(events, probability, contaminant.certain)
+def rejected_events(probability: NDArray[np.float32], events: Timeline, contaminant: Contaminant) -> Timeline:
+    """Those of `events` whose probability reaches the recipe's `rejected_events`."""
+    return _reaching(events, probability, contaminant.reject_threshold)
 
 
-def doubts(probability: NDArray[np.float32], contaminant: Contaminant) -> Timeline:
+def uncertain_time(probability: NDArray[np.float32], contaminant: Contaminant) -> Timeline:
     """What a person has to hear before it can be called free of the contaminant, guard included."""
-    return Timeline.from_mask(_at_least(probability, contaminant.doubt), HOP).pad(contaminant.doubt_guard)
+    return Timeline.from_mask(_at_least(probability, contaminant.review_threshold), HOP).pad(contaminant.review_padding)
 
 
 def silences(level: FrameScores, silence: Silence) -> Timeline:
     """Stretches quieter than the recipe allows, for as long as it says; and the time before a late first sound."""
-    quiet = Timeline.from_mask(level.lane("rms_dbfs") < silence.rms_dbfs, level.hop, level.start)
+    quiet = Timeline.from_mask(level.track("rms_dbfs") < silence.rms_dbfs, level.hop, level.start)
     return quiet.at_least(silence.min_duration) | Timeline(gap for gap in _lost(level) if gap.start == 0)
 
 
 def faults(level: FrameScores, artifacts: Artifacts) -> Timeline:
     """Sound that could not be decoded, and sound that breaks off and comes back: dropouts, from `dropout_min` on."""
-    inside = np.nan_to_num(level.lane("dropout"))
+    inside = np.nan_to_num(level.track("dropout"))
     until = np.concatenate([[0.0], np.cumsum(inside, dtype=np.float64)]) * level.hop
 
     def lost(hole: Segment) -> float:
@@ -88,4 +88,4 @@ def faults(level: FrameScores, artifacts: Artifacts) -> Timeline:
 
 def _lost(level: FrameScores) -> Timeline:
     """Where no sound was decoded."""
-    return Timeline.from_mask(level.lane("gap") > 0, level.hop, level.start)
+    return Timeline.from_mask(level.track("gap") > 0, level.hop, level.start)

@@ -83,7 +83,7 @@ def cell_count(duration: float) -> int:
     return int(np.ceil(duration / HOP - 1e-6))
 
 
-def untried(scores: FrameScores | None, count: int) -> NDArray[np.bool_]:
+def pending_cells(scores: FrameScores | None, count: int) -> NDArray[np.bool_]:
     """Cells that a detector could hear and has not yet, shape (count,): without scores, all of them."""
     if scores is None:
         return np.ones(count, bool)
@@ -92,12 +92,12 @@ def untried(scores: FrameScores | None, count: int) -> NDArray[np.bool_]:
     return np.asarray(within & np.isnan(scores.on_grid(scores.labels[0], HOP, count)))
 
 
-def heard_seconds(scores: FrameScores | None) -> float:
+def scored_seconds(scores: FrameScores | None) -> float:
     """Seconds of sound that a detector heard."""
     return 0.0 if scores is None else float(np.count_nonzero(~np.isnan(scores.values[:, 0]))) * scores.hop
 
 
-def lane_bounds(scores: Mapping[str, FrameScores], name: str, count: int) -> LowHigh:
+def track_bounds(scores: Mapping[str, FrameScores], name: str, count: int) -> LowHigh:
     """What the lane "detector.label" is at least and at most on the grid; the same array where it is known.
 
     Raises KeyError for a label that the detector has not.
@@ -106,7 +106,7 @@ def lane_bounds(scores: Mapping[str, FrameScores], name: str, count: int) -> Low
     if detector not in scores:
         return np.zeros(count, np.float32), np.ones(count, np.float32)
     lane = scores[detector].on_grid(label, HOP, count)
-    missing = untried(scores[detector], count)
+    missing = pending_cells(scores[detector], count)
     if not missing.any():
         return lane, lane
     return np.where(missing, np.float32(0), lane), np.where(missing, np.float32(1), lane)
@@ -118,15 +118,15 @@ def contaminant_bounds(scores: Mapping[str, FrameScores], contaminant: Contamina
     Every step from a score to the probability is monotone, so bounds of the scores give bounds of the probability.
     NaN where any of its evidence will never be scored.
     """
-    lanes = {name: lane_bounds(scores, name, count) for name in (*contaminant.evidence, *contaminant.explained_by)}
+    lanes = {name: track_bounds(scores, name, count) for name in (*contaminant.evidence, *contaminant.suppressed_by)}
 
     def probability(evidence_bound: int) -> NDArray[np.float32]:
         odds = np.zeros(count, np.float32)
         for name, evidence in contaminant.evidence.items():
-            odds += evidence.weight * (logit(lanes[name][evidence_bound]) - logit(evidence.neutral))
-        for name, other in contaminant.explained_by.items():
+            odds += evidence.weight * (logit(lanes[name][evidence_bound]) - logit(evidence.bias))
+        for name, other in contaminant.suppressed_by.items():
             # the more another source explains, the less is left: here the other bound counts
-            odds -= other.weight * np.maximum(logit(lanes[name][1 - evidence_bound]) - logit(other.above), 0)
+            odds -= other.weight * np.maximum(logit(lanes[name][1 - evidence_bound]) - logit(other.floor), 0)
         smooth = moving_mean(odds, round(contaminant.smoothing / HOP))
         return np.asarray(1 / (1 + np.exp(-smooth)), np.float32)
 

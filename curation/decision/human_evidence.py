@@ -32,7 +32,7 @@ class Trim:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class HumanEvidence:
     """What people said about one recording.
 
     `cleared`: heard and kept, but for `excised` (contaminants by label) and `trimmed` (cut away, though there is
@@ -67,10 +67,10 @@ class Evidence:
         return next((trim for trim in self.trims if trim.left.pad(EDGE_SECONDS).covers(segment)), None)
 
 
-NOBODY = Evidence()  # where nobody heard anything
+NO_EVIDENCE = HumanEvidence()  # where nobody heard anything
 
 
-def evidence(verdicts: Iterable[Verdict]) -> Evidence:
+def evidence_of(verdicts: Iterable[Verdict]) -> HumanEvidence:
     """The evidence of one recording's verdicts: where two overlap, the later one counts.
 
     An "open" row says nothing. What a trim left stays a cut of its own whatever is said of it later, but for another
@@ -100,7 +100,7 @@ def evidence(verdicts: Iterable[Verdict]) -> Evidence:
             rejected.append((row.segment, row.reasons))
         else:
             unsure |= here
-    return Evidence(
+    return HumanEvidence(
         cleared=cleared,
         excised={label: timeline for label, timeline in excised.items() if timeline},
         trimmed=trimmed,
@@ -110,21 +110,21 @@ def evidence(verdicts: Iterable[Verdict]) -> Evidence:
     )
 
 
-def load_evidence(corpus: Corpus) -> dict[str, Evidence]:
+def load_evidence(corpus: Corpus) -> dict[str, HumanEvidence]:
     """The evidence of every recording that has any."""
     rows: dict[str, list[Verdict]] = defaultdict(list)
     for row in corpus.table("verdicts").rows():
         rows[row.recording_id].append(row)
-    return {recording_id: evidence(here) for recording_id, here in rows.items()}
+    return {recording_id: evidence_of(here) for recording_id, here in rows.items()}
 
 
 def annotator_events(annotations: Iterable[Annotation]) -> list[Event]:
-    """The regions that annotators marked, as events: of each answer its latest version, forged ones left out."""
+    """The regions that annotators marked, as events: the latest version of each answer, the annotator's own."""
     vocabulary = set(load_labels().names)
     events = {
         (row.recording_id, region.start, region.end, region.label, row.annotator): None
         for row in latest_versions(annotations).values()
-        if row.state == "submitted" and not row.forged
+        if row.state == "submitted" and not row.edited_by_other
         for region in row.regions
         if region.label in vocabulary
     }

@@ -66,7 +66,7 @@ def _lane(scores: FrameScores | None, label: str, segment: Segment) -> NDArray[n
     first, end = (to_ticks(t - scores.start, 1 / scores.hop) for t in (segment.start, segment.end))
     part = slice(max(first, 0), max(end, first + 1, 0))
     unscored = np.isnan(scores.values[part]).all(axis=1)
-    return scores.lane(label)[part][~unscored]
+    return scores.track(label)[part][~unscored]
 
 
 def _blocks_inside(signal: FrameScores | None, segment: Segment) -> NDArray[np.float32]:
@@ -75,7 +75,7 @@ def _blocks_inside(signal: FrameScores | None, segment: Segment) -> NDArray[np.f
         return np.zeros(0, np.float32)
     first = int(np.ceil((segment.start - signal.start) / signal.hop - 1e-6))
     last = int(np.floor((segment.end - signal.window - signal.start) / signal.hop + 1e-6))
-    lane = signal.lane("loudness_lufs")[max(first, 0) : max(last + 1, 0)]
+    lane = signal.track("loudness_lufs")[max(first, 0) : max(last + 1, 0)]
     return np.asarray(lane[~np.isnan(lane)])
 
 
@@ -87,7 +87,7 @@ def _bandwidth(level: FrameScores | None, segment: Segment) -> float | None:
     bandwidth, edge = _lane(level, "bandwidth_khz", segment), _lane(level, "edge_khz", segment)
     if level is None or not len(bandwidth):
         return None
-    whole = float(np.nanmax(level.lane("bandwidth_khz")))  # of a second without a cliff; if each has one, it is one
+    whole = float(np.nanmax(level.track("bandwidth_khz")))  # of a second without a cliff; if each has one, it is one
     sounding = edge > 0
     cliffs = bandwidth[sounding & (bandwidth < whole)]
     if len(cliffs) < max(CLIFF_SHARE * np.count_nonzero(sounding), 1):

@@ -24,16 +24,16 @@ REASONS: Mapping[MeasureName, str] = {
 
 
 @dataclass(frozen=True)
-class Faults:
+class QualityReasons:
     """Reasons to reject a cut, and reasons for a person to hear it."""
 
     rejected: list[str] = field(default_factory=list)
     doubted: list[str] = field(default_factory=list)
 
 
-def judge_quality(measures: Measured, recording: Recording, quality: Mapping[MeasureName, Bounds]) -> Faults:
+def judge_quality(measures: Measured, recording: Recording, quality: Mapping[MeasureName, Bounds]) -> QualityReasons:
     """Which measures lie outside the bounds. What nobody measured is no fault."""
-    faults = Faults()
+    faults = QualityReasons()
     for name, bounds in quality.items():
         value = av_difference(recording) if name == "av_difference" else getattr(measures, name)
         if value is None or (name == "bandwidth_hz" and _honest(value, recording)):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from manifests.time import Segment, Timeline
 
-Fate = Literal["accept", "review", "discard"]
+PieceKind = Literal["accept", "review", "discard"]
 
 
 @dataclass(frozen=True, order=True)
@@ -24,7 +24,7 @@ class Piece:
     """A part of a pure span: free of doubt, for a person to hear, or given up."""
 
     segment: Segment
-    fate: Fate
+    kind: PieceKind
 
 
 def pure_spans(within: Segment, excluded: Timeline, min_duration: float) -> Timeline:
@@ -44,7 +44,7 @@ def partition(span: Segment, doubts: Timeline, min_duration: float, discard_weig
     last piece, one that costs no more and ends no later makes the other useless.
     """
     # an accepted piece between two doubts is at least min_duration long: nearer ones share their piece in any case
-    inside = list(doubts.crop(span).bridge(min_duration - 1e-6))
+    inside = list(doubts.crop(span).merge_gaps(min_duration - 1e-6))
     if not inside:
         return [Piece(span, "accept")]
     states: list[list[_State]] = []  # after each doubt, those that no other makes useless
@@ -73,7 +73,7 @@ class _State:
     pieces: tuple[Piece, ...]
 
     def then(self, piece: Piece, discard_weight: float) -> _State:
-        weight = discard_weight if piece.fate == "discard" else 1.0
+        weight = discard_weight if piece.kind == "discard" else 1.0
         return _State(self.cost + weight * piece.segment.duration, piece.segment.end, (*self.pieces, piece))
 
 
@@ -95,9 +95,9 @@ def _placements(after: float, need: Segment, span: Segment, min_duration: float,
 
 
 def _undominated(states: Sequence[_State]) -> list[_State]:
-    kept: dict[Fate, list[_State]] = {"review": [], "discard": []}
+    kept: dict[PieceKind, list[_State]] = {"review": [], "discard": []}
     for state in sorted(states):
-        rivals = kept[state.pieces[-1].fate]
+        rivals = kept[state.pieces[-1].kind]
         if all(state.end < other.end for other in rivals):
             rivals.append(state)
     return [*kept["review"], *kept["discard"]]
@@ -109,8 +109,8 @@ def _closed(state: _State, span: Segment, min_duration: float, discard_weight: f
     if rest <= 0 or rest >= min_duration:
         return state
     *before, last = state.pieces
-    stretched = Piece(Segment(last.segment.start, span.end), last.fate)
-    weight = discard_weight if last.fate == "discard" else 1.0
+    stretched = Piece(Segment(last.segment.start, span.end), last.kind)
+    weight = discard_weight if last.kind == "discard" else 1.0
     return _State(state.cost + weight * rest, span.end, (*before, stretched))
 
 

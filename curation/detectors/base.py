@@ -30,7 +30,7 @@ class DetectorSpec:
     """Everything that decides a detector's scores: the key of what is cached.
 
     `sample_rate` None means the recording's own rate and channels. `hop` and `window` are seconds, before pooling.
-    `apart`: each block can be scored by itself; False where a state goes from block to block.
+    `stateless`: each block can be scored by itself; False where a state goes from block to block.
     """
 
     name: str
@@ -40,7 +40,7 @@ class DetectorSpec:
     hop: float
     window: float
     plan: BlockPlan
-    apart: bool = True
+    stateless: bool = True
 
     def key(self, recording_id: str) -> str:
         """Content key of this detector's scores over one recording, 16 hex digits."""

@@ -35,7 +35,7 @@ LABELS = ("peak_dbfs", "rms_dbfs", "zero", "clipped", "bandwidth_khz", "edge_khz
 
 def spec() -> DetectorSpec:
     """The detector's identity; it needs no weights."""
-    return DetectorSpec("level", "2", None, LABELS, HOP, HOP, BlockPlan(core=0), apart=False)
+    return DetectorSpec("level", "2", None, LABELS, HOP, HOP, BlockPlan(core=0), stateless=False)
 
 
 def decibels(power: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -7,40 +7,32 @@ from dataclasses import replace
 from pathlib import Path
 
 from manifests.fits import fits_folder
-from manifests.recipe import Recipe, parse_recipe
-from manifests.schema import CorpusError
+from manifests.recipe import Recipe
 from manifests.scores import FrameScores, from_rows, merged, to_rows
 from manifests.store import Corpus, read_shard, shard_path, write_shard
 
-from . import Setup, spec
+from . import ModelSetup, spec
 
 
-def active_recipe(corpus: Corpus) -> Recipe:
-    """The recipe the corpus was decided by. Raises CorpusError before the first."""
-    if corpus.recipe is None:
-        raise CorpusError(f"{corpus.path}: nothing was curated yet")
-    return parse_recipe(corpus.recipe, str(corpus.path))
-
-
-def setup_of(corpus: Corpus | None, recipe: Recipe) -> Setup:
+def setup_of(corpus: Corpus | None, recipe: Recipe) -> ModelSetup:
     """What the recipe's detectors need from outside: the user's weights, and the fits in use in the corpus."""
-    setup = Setup(tuple(sorted(recipe.weights.items())), tuple(sorted(recipe.runtimes.items())))
+    setup = ModelSetup(tuple(sorted(recipe.weights.items())), tuple(sorted(recipe.runtimes.items())))
     if corpus is None:
         return setup
     active = tuple((name, hashes[-1]) for name, hashes in sorted(corpus.fits.items()) if hashes)
     return replace(setup, fits=fits_folder(corpus), active=active)
 
 
-def kept(corpus: Corpus, recording_id: str, detector: str, setup: Setup) -> Path:
+def scores_path(corpus: Corpus, recording_id: str, detector: str, setup: ModelSetup) -> Path:
     """Where a detector's scores of a recording are kept."""
     return shard_path(corpus, "scores", recording_id, detector, spec(detector, setup).key(recording_id))
 
 
-def keep_scores(
+def save_scores(
     corpus: Corpus,
     recording_id: str,
     detector: str,
-    setup: Setup,
+    setup: ModelSetup,
     scores: FrameScores,
     known: FrameScores | None = None,
 ) -> None:
@@ -51,7 +43,9 @@ def keep_scores(
     write_shard(corpus, "scores", rows, over=known is not None)
 
 
-def load_scores(corpus: Corpus, recording_id: str, detectors: Sequence[str], setup: Setup) -> dict[str, FrameScores]:
+def load_scores(
+    corpus: Corpus, recording_id: str, detectors: Sequence[str], setup: ModelSetup
+) -> dict[str, FrameScores]:
     """The kept scores of a recording, by detector; one that never heard it is left out."""
     found = {}
     for name in detectors:

@@ -14,13 +14,13 @@ from manifests.scores import FrameScores, concatenate, no_tags
 from manifests.time import Segment, Timeline, to_ticks
 
 from ..media import AudioBlock, audio_blocks
-from . import Block, Blocker, Detector, DetectorSpec, NativeDetector, Setup, open_detector
+from . import Block, Blocker, Detector, DetectorSpec, ModelSetup, NativeDetector, open_detector
 
 BLOCK_SECONDS = 5
 
 
 @dataclass(frozen=True, eq=False)
-class Heard:
+class ScoringResult:
     """The result of one pass: scores by detector, pooled to the stored rate.
 
     `damaged`: some of the audio could not be decoded.
@@ -46,7 +46,7 @@ class AudioConsumer(Protocol):
 class Scorer:
     """Detectors, each opened once, when it is first needed; `score` runs those asked for over one file in one pass."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: ModelSetup) -> None:
         self._setup = setup
         self._opened: dict[str, Any] = {}
 
@@ -64,14 +64,14 @@ class Scorer:
         only: Mapping[str, Timeline] | None = None,
         consumers: Sequence[AudioConsumer] = (),
         progress: Callable[[float], None] | None = None,
-    ) -> Heard:
+    ) -> ScoringResult:
         """The scores of the named detectors over a file.
 
         `only`: seconds that a detector is asked about; blocks that tell nothing about them are left out and stay NaN.
         `progress` is told the seconds done so far. Raises MediaError when nothing can be decoded.
         """
         self.open(names)
-        lanes: dict[str, Any] = {name: _lane(self._opened[name], (only or {}).get(name)) for name in names}
+        lanes: dict[str, Any] = {name: _feeder(self._opened[name], (only or {}).get(name)) for name in names}
         rates = {self._opened[name].spec.sample_rate for name in names} | {consumer.rate for consumer in consumers}
         damaged, silent_until = False, 0.0
         for block in audio_blocks(path, sorted(rate for rate in rates if rate), BLOCK_SECONDS):
@@ -88,10 +88,10 @@ class Scorer:
             if progress:
                 progress(block.start + block.native.shape[1] / block.native_rate)
         # one lane after the other is let go: a long recording would else be held twice over
-        return Heard({name: lanes.pop(name).finish() for name in list(lanes)}, damaged)
+        return ScoringResult({name: lanes.pop(name).finish() for name in list(lanes)}, damaged)
 
 
-class _BlockLane:
+class _BlockFeeder:
     """Feeds a detector that hears mono blocks of its own plan: all of them, or those that tell about `only`."""
 
     def __init__(self, detector: Detector, only: Timeline | None) -> None:
@@ -101,7 +101,7 @@ class _BlockLane:
         self._parts: list[FrameScores] = []
         spec = detector.spec
         # a moment is told by the frame whose centre is nearest, and that may begin in a neighbouring block
-        self._only = only.pad(spec.hop, spec.window + spec.hop) if only is not None and spec.apart else None
+        self._only = only.pad(spec.hop, spec.window + spec.hop) if only is not None and spec.stateless else None
 
     def push(self, block: AudioBlock) -> None:
         self._score(self._blocker.push(block.mono[self._rate]))
@@ -113,7 +113,7 @@ class _BlockLane:
     def _score(self, blocks: Iterator[Block]) -> None:
         # pooled block by block: a plan's core holds whole pooled frames, and the raw ones never add up
         for block in blocks:
-            scored = self._detector.scores(block) if self._wanted(block) else unheard_block(self._detector.spec, block)
+            scored = self._detector.scores(block) if self._wanted(block) else unscored_block(self._detector.spec, block)
             self._parts.append(scored.pooled())
 
     def _wanted(self, block: Block) -> bool:
@@ -123,7 +123,7 @@ class _BlockLane:
         return bool(self._only.overlapping(core))
 
 
-def unheard_block(spec: DetectorSpec, block: Block) -> FrameScores:
+def unscored_block(spec: DetectorSpec, block: Block) -> FrameScores:
     """The frames of a block's core for a detector that does not hear it: NaN."""
     rate = block.sample_rate
     frames = max(1, -(-block.core // max(1, to_ticks(spec.hop, rate))))
@@ -140,7 +140,7 @@ def _with_tags(parts: list[FrameScores]) -> list[FrameScores]:
     return [part if part.tags is not None else replace(part, tags=no_tags(len(part), width, hop)) for part in parts]
 
 
-class _NativeLane:
+class _NativeFeeder:
     """Feeds a detector that hears the recording's own samples, from its beginning to its end."""
 
     def __init__(self, detector: NativeDetector) -> None:
@@ -156,5 +156,5 @@ class _NativeLane:
         return found.pooled()
 
 
-def _lane(detector: Any, only: Timeline | None) -> _BlockLane | _NativeLane:
-    return _NativeLane(detector) if detector.spec.sample_rate is None else _BlockLane(detector, only)
+def _feeder(detector: Any, only: Timeline | None) -> _BlockFeeder | _NativeFeeder:
+    return _NativeFeeder(detector) if detector.spec.sample_rate is None else _BlockFeeder(detector, only)

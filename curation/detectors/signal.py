@@ -30,7 +30,7 @@ _LOW_FREQUENCY = {"2.1": 2, "3.1": 3, "4.1": 3, "5.1": 3, "5.1(side)": 3, "6.1":
 
 def spec() -> DetectorSpec:
     """The detector's identity; it needs no weights."""
-    return DetectorSpec("signal", "1", None, LABELS, HOP, WINDOW, BlockPlan(core=0), apart=False)
+    return DetectorSpec("signal", "1", None, LABELS, HOP, WINDOW, BlockPlan(core=0), stateless=False)
 
 
 class Signal:

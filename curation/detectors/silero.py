@@ -29,7 +29,7 @@ def spec() -> DetectorSpec:
     """The detector's identity; raises ModelUnavailable when the package is missing."""
     version = f"1-{weights_hash(packaged_file(*_weights()))}"
     plan = BlockPlan(core=FRAME * FRAMES_A_BLOCK, left=CONTEXT)
-    return DetectorSpec("silero", version, RATE, ("speech",), FRAME / RATE, FRAME / RATE, plan, apart=False)
+    return DetectorSpec("silero", version, RATE, ("speech",), FRAME / RATE, FRAME / RATE, plan, stateless=False)
 
 
 class Silero:

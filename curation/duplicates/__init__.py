@@ -5,12 +5,12 @@ findable on disk, `search.py` and `align.py` turn new ones into matches, `groups
 """
 
 from .align import BOUNDS, Bounds, Match
-from .audio import RATE, AudioPrinter
-from .fingerprint import Kind, Print, new_print, version
+from .audio import RATE, AudioFingerprinter
+from .fingerprint import Fingerprint, Kind, new_fingerprint, version
 from .groups import DuplicateRow, Rule, copied_time, duplicates
 from .index import Index, open_index, write_index
 from .merge import merge_indexes, to_merge
-from .picture import FPS, SIZE, PicturePrinter
+from .picture import FPS, SIZE, VideoFingerprinter
 from .search import find_matches
 
 __all__ = [
@@ -18,20 +18,20 @@ __all__ = [
     "FPS",
     "RATE",
     "SIZE",
-    "AudioPrinter",
+    "AudioFingerprinter",
     "Bounds",
     "DuplicateRow",
+    "Fingerprint",
     "Index",
     "Kind",
     "Match",
-    "PicturePrinter",
-    "Print",
     "Rule",
+    "VideoFingerprinter",
     "copied_time",
     "duplicates",
     "find_matches",
     "merge_indexes",
-    "new_print",
+    "new_fingerprint",
     "open_index",
     "to_merge",
     "version",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .fingerprint import SIGN_MASK, SIGNS, SPECS, Kind, Print
+from .fingerprint import SIGN_MASK, SIGNS, SPECS, Fingerprint, Kind
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ _TWICE, _MARGIN = 2.0, 0.08
 """What came before says the same where it makes at most twice the errors and a few more, and is itself a match."""
 
 
-def align(one: Print, other: Print, diagonal: int, bounds: Bounds) -> list[Match]:
+def align(one: Fingerprint, other: Fingerprint, diagonal: int, bounds: Bounds) -> list[Match]:
     """Matches along the best diagonal (index in `other` less index in `one`) near the given one, by time."""
     agreed = max(
         (_Diagonal(one, other, d) for d in range(diagonal - _SLACK, diagonal + _SLACK + 1)),
@@ -82,7 +82,7 @@ def align(one: Print, other: Print, diagonal: int, bounds: Bounds) -> list[Match
 class _Diagonal:
     """Words of two prints side by side: word i of `one` beside word i + number of `other`."""
 
-    def __init__(self, one: Print, other: Print, number: int) -> None:
+    def __init__(self, one: Fingerprint, other: Fingerprint, number: int) -> None:
         self.one, self.other, self.number = one, other, number
         self.first = max(0, -number)
         self.end = max(self.first, min(len(one.words), len(other.words) - number))

@@ -28,7 +28,7 @@ _REACH = 11
 """The half-band filter looks this many samples back and ahead."""
 
 
-class AudioPrinter:
+class AudioFingerprinter:
     """Words of a sound that arrives piece by piece; they do not depend on the pieces."""
 
     rate = RATE

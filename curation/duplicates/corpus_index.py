@@ -34,7 +34,7 @@ from . import (
     version,
     write_index,
 )
-from .fingerprint_store import load_print, print_items
+from .fingerprint_store import fingerprint_items, load_fingerprint
 
 
 @dataclass(frozen=True)
@@ -95,16 +95,16 @@ def update_index(corpus: Corpus, kind: Kind, recordings: Iterable[str]) -> list[
     # one that was deleted, or made of another version's words, is as none: what it held is new again
     parts = [part for part in corpus.fits.get(name, ()) if fit_version(fit_folder(corpus, name, part)) == version(kind)]
     known = set(chain.from_iterable(fit_items(fit_folder(corpus, name, part)) for part in parts))
-    new = [item for item in print_items(corpus, kind, recordings) if item not in known]
+    new = [item for item in fingerprint_items(corpus, kind, recordings) if item not in known]
     if new:
         hash = digest(name, version(kind), new, parts)
         with writing_fit(corpus, name, hash, items=new, made_of={"version": version(kind), "after": parts}) as folder:
             index = folder / "index"
             index.mkdir()
-            write_index(index, (load_print(corpus, item) for item in new))
+            write_index(index, (load_fingerprint(corpus, item) for item in new))
             indexes = [open_index(fit_folder(corpus, name, part) / "index") for part in parts]
-            prints = (load_print(corpus, item) for item in new)
-            found = find_matches(prints, [*indexes, open_index(index)], lambda item: load_print(corpus, item))
+            prints = (load_fingerprint(corpus, item) for item in new)
+            found = find_matches(prints, [*indexes, open_index(index)], lambda item: load_fingerprint(corpus, item))
             _write_matches(folder, found)
         parts.append(hash)
         parts = _merged(corpus, kind, parts)

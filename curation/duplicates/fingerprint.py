@@ -46,10 +46,10 @@ SPECS: dict[Kind, KindSpec] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Print:
+class Fingerprint:
     """The words of one stretch (`item`) of a recording, uint64 (count,): signs below, uncertain ones marked above.
 
-    `start`: seconds of word 0, which is half a window after the stretch begins (`new_print` adds it). A word 0 is
+    `start`: seconds of word 0, which is half a window after the stretch begins (`new_fingerprint` adds it). A word 0 is
     a moment without information: silence, a steady tone, a picture that does not move.
     """
 
@@ -87,10 +87,10 @@ def version(kind: Kind) -> str:
     return f"{kind}-{SPECS[kind].version}"
 
 
-def new_print(item: str, recording_id: str, kind: Kind, begin: float, words: NDArray[np.uint64]) -> Print:
+def new_fingerprint(item: str, recording_id: str, kind: Kind, begin: float, words: NDArray[np.uint64]) -> Fingerprint:
     """The print of a stretch that begins at `begin` seconds of the recording, with the words a printer gave."""
     spec = SPECS[kind]
-    return Print(item, recording_id, kind, begin + spec.lead, spec.hop, words)
+    return Fingerprint(item, recording_id, kind, begin + spec.lead, spec.hop, words)
 
 
 def pack(differences: NDArray[np.float32], floor: float) -> NDArray[np.uint64]:

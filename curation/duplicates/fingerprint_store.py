@@ -12,23 +12,23 @@ from manifests.identity import digest
 from manifests.store import Corpus, read_shard, shard_path, write_shard
 from manifests.time import to_ms
 
-from . import FPS, Kind, PicturePrinter, Print, new_print, version
+from . import FPS, Fingerprint, Kind, VideoFingerprinter, new_fingerprint, version
 from .fingerprint import SPECS
 
 
-class Stretches:
+class FingerprintSegments:
     """A watcher of pictures on an even clock; a jump in it begins another stretch."""
 
     def __init__(self) -> None:
         self._done: list[tuple[float, NDArray[np.uint64]]] = []
-        self._printer: PicturePrinter | None = None
+        self._printer: VideoFingerprinter | None = None
         self._begin = self._last = 0.0
 
     def push(self, time: float, image: NDArray[np.uint8]) -> None:
         """The picture (height, width, 3) on screen at `time` seconds."""
         if self._printer is None or time - self._last > 1.5 / FPS:
             self._close()
-            self._printer, self._begin = PicturePrinter(), time
+            self._printer, self._begin = VideoFingerprinter(), time
         self._printer.push(time, image)
         self._last = time
 
@@ -43,16 +43,16 @@ class Stretches:
             self._printer = None
 
 
-def print_key(recording_id: str, kind: Kind) -> str:
+def fingerprint_key(recording_id: str, kind: Kind) -> str:
     """Content key of a recording's fingerprint of one kind."""
     return digest("print", recording_id, version(kind))
 
 
-def keep_prints(
+def save_fingerprints(
     corpus: Corpus, recording_id: str, kind: Kind, stretches: Iterable[tuple[float, NDArray[np.uint64]]]
 ) -> None:
     """Keep the words of stretches, (begin in seconds, words); stretches kept before stay as they are."""
-    key = print_key(recording_id, kind)
+    key = fingerprint_key(recording_id, kind)
     path = shard_path(corpus, "prints", recording_id, kind, key)
     rows: dict[float, dict[str, object]] = {}
     for begin, words in stretches:
@@ -74,11 +74,11 @@ def keep_prints(
         write_shard(corpus, "prints", [rows[begin] for begin in sorted(rows)], over=True)
 
 
-def print_items(corpus: Corpus, kind: Kind, recordings: Iterable[str]) -> list[str]:
-    """The stretches of the recordings whose fingerprints are kept, as names that `load_print` takes, sorted."""
+def fingerprint_items(corpus: Corpus, kind: Kind, recordings: Iterable[str]) -> list[str]:
+    """The stretches of the recordings whose fingerprints are kept, as names that `load_fingerprint` takes, sorted."""
     items = []
     for recording_id in recordings:
-        key = print_key(recording_id, kind)
+        key = fingerprint_key(recording_id, kind)
         try:
             starts = read_shard(corpus, "prints", recording_id, kind, key, columns=["start"])["start"].to_pylist()
         except FileNotFoundError:
@@ -87,13 +87,13 @@ def print_items(corpus: Corpus, kind: Kind, recordings: Iterable[str]) -> list[s
     return sorted(items)
 
 
-def load_print(corpus: Corpus, item: str) -> Print:
+def load_fingerprint(corpus: Corpus, item: str) -> Fingerprint:
     """The fingerprint of a stretch. Raises FileNotFoundError or KeyError for one that is not kept any more."""
     recording_id, kind, key, start_ms = item.split("-")
     table = read_shard(corpus, "prints", recording_id, kind, key)
     for number, begin in enumerate(table["start"].to_pylist()):
         if to_ms(begin) == int(start_ms):
-            return new_print(item, recording_id, kind, begin, _words(table.slice(number, 1)))  # type: ignore[arg-type]
+            return new_fingerprint(item, recording_id, kind, begin, _words(table.slice(number, 1)))  # type: ignore[arg-type]
     raise KeyError(f"{item}: no stretch starts there")
 
 

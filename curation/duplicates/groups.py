@@ -192,13 +192,13 @@ def one_to_one(pieces: Iterable[_Piece], least: float) -> tuple[_Piece, ...]:
     while left:
         best = left.pop(0)
         chosen.append(best)
-        mine, theirs = _told(best, left, mine, theirs)
+        mine, theirs = _described(best, left, mine, theirs)
         rests = [rest for piece in left for rest in _without(piece, mine, theirs)]
         left = sorted((p for p in rests if p.seconds >= least - _NOISE_SECONDS), key=lambda p: (-p.seconds, p.start))
     return tuple(chosen)
 
 
-def _told(best: _Piece, others: list[_Piece], mine: Timeline, theirs: Timeline) -> tuple[Timeline, Timeline]:
+def _described(best: _Piece, others: list[_Piece], mine: Timeline, theirs: Timeline) -> tuple[Timeline, Timeline]:
     """The seconds of both sides that say what is counted now, with those that the other pieces tie to them."""
     mine |= Timeline([Segment(best.start, best.end)])
     theirs |= Timeline([Segment(best.start + best.offset, best.end + best.offset)])

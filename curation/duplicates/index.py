@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from manifests.files import write_beside
 
-from .fingerprint import KINDS, Kind, Print, short_hash, signs
+from .fingerprint import KINDS, Fingerprint, Kind, short_hash, signs
 
 FORMAT = 1
 SAMPLING = 4
@@ -43,7 +43,7 @@ class Postings:
 
 
 @dataclass(frozen=True, order=True)
-class Item:
+class IndexedSegment:
     """One stretch of a recording, as an index names it."""
 
     recording_id: str
@@ -81,13 +81,13 @@ class Index:
         """Postings held: the size that `to_merge` goes by."""
         return len(self.postings.keys)
 
-    def item(self, number: int) -> Item:
+    def item(self, number: int) -> IndexedSegment:
         """Its name. Raises IndexError where there is none."""
         if not 0 <= number < len(self.hashes):
             raise IndexError(f"{self.folder}: item {number} of {len(self.hashes)}")
         begin = int(self._name_ends[number - 1]) if number else 0
         item, recording_id, kind = json.loads(self._names[begin : int(self._name_ends[number])].tobytes())
-        return Item(recording_id, item, kind)
+        return IndexedSegment(recording_id, item, kind)
 
     def lookup(self, keys: NDArray[np.uint32], most: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """(index into `keys`, index of the posting), parallel, for the first `most` postings of each key."""
@@ -141,19 +141,19 @@ def check_signs(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return later
 
 
-def write_index(folder: Path, prints: Iterable[Print]) -> None:
+def write_index(folder: Path, prints: Iterable[Fingerprint]) -> None:
     """Write an index of the prints into the empty folder; the same prints in any order give the same bytes.
 
     Holds 16 bytes a posting in memory, about 0.25 MB an hour of sound: index a great corpus in parts, then merge
     them. Raises ValueError for a folder that is not empty and for two prints of one item.
     """
-    named: dict[int, Item] = {}
+    named: dict[int, IndexedSegment] = {}
     parts: list[tuple[int, Postings]] = []
     for one in prints:
         number = short_hash(one.item)
         if number in named:
             raise ValueError(f"{folder}: two prints of item {one.item}")
-        named[number] = Item(one.recording_id, one.item, one.kind)
+        named[number] = IndexedSegment(one.recording_id, one.item, one.kind)
         parts.append((number, postings_of(one)))
     ranks = {number: rank for rank, number in enumerate(sorted(named))}
     parts.sort(key=lambda part: part[0])
@@ -173,7 +173,7 @@ def open_index(folder: Path) -> Index:
     return Index(folder)
 
 
-def postings_of(one: Print) -> Postings:
+def postings_of(one: Fingerprint) -> Postings:
     """Of the sampled words of a print, by position; at most PER_ITEM of each, evenly spread."""
     keys = key_of(signs(one.words), one.kind)
     places = np.flatnonzero(sampled(keys) & (one.words != 0))
@@ -191,7 +191,7 @@ def spread(keys: NDArray[np.uint32]) -> NDArray[np.bool_]:
     return np.asarray(turn % np.maximum(step, 1) == 0)
 
 
-def save(folder: Path, items: Sequence[Item], count: int, pieces: Iterator[Postings]) -> None:
+def save(folder: Path, items: Sequence[IndexedSegment], count: int, pieces: Iterator[Postings]) -> None:
     """Write the index of these items, in the order of their hashes; `pieces` together are its sorted postings."""
     if any(folder.iterdir()):
         raise ValueError(f"{folder}: must be empty to write an index into")

@@ -25,7 +25,7 @@ _FLOOR = 1.0
 _TIME_SLACK = 0.01
 
 
-class PicturePrinter:
+class VideoFingerprinter:
     """Words of pictures pushed in turn, FPS a second."""
 
     def __init__(self) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .align import BOUNDS, Bounds, Match, align
-from .fingerprint import SIGNS, WEAK, Kind, Print, short_hash, signs, weak_signs
-from .index import Index, Item, check_signs, key_of, sampled, spread
+from .fingerprint import SIGNS, WEAK, Fingerprint, Kind, short_hash, signs, weak_signs
+from .index import Index, IndexedSegment, check_signs, key_of, sampled, spread
 
 MOST_POSTINGS = 64
 """A word that more stretches share is looked up in this many of them: a common hum costs no more than a rare one."""
@@ -30,9 +30,9 @@ _SAME_SECONDS = 1.0
 
 
 def find_matches(
-    new: Iterable[Print],
+    new: Iterable[Fingerprint],
     parts: Sequence[Index],
-    words_of: Callable[[str], Print],
+    words_of: Callable[[str], Fingerprint],
     bounds: Mapping[Kind, Bounds] = BOUNDS,
 ) -> list[Match]:
     """All matches of the new stretches with anything in `parts`, which hold the new ones already.
@@ -43,9 +43,9 @@ def find_matches(
     a pair is aligned the same way round whoever found it, but it is the newer one's uncertain signs that are
     tried both ways, so a pair just good enough to be found may be found from one side only.
     """
-    wanted: dict[tuple[Item, Item], set[int]] = defaultdict(set)
+    wanted: dict[tuple[IndexedSegment, IndexedSegment], set[int]] = defaultdict(set)
     for one in new:
-        mine = Item(one.recording_id, one.item, one.kind)
+        mine = IndexedSegment(one.recording_id, one.item, one.kind)
         for item, diagonal in candidates(one, parts):
             if mine < item:
                 wanted[mine, item].add(diagonal)
@@ -62,7 +62,7 @@ def find_matches(
     return list(_once(found))
 
 
-def candidates(one: Print, parts: Sequence[Index]) -> list[tuple[Item, int]]:
+def candidates(one: Fingerprint, parts: Sequence[Index]) -> list[tuple[IndexedSegment, int]]:
     """(item, diagonal) of what the print may match in other recordings, the likeliest.
 
     A diagonal is the index of a word there less that of its like here. Every hit counts by how far its check word is
@@ -100,7 +100,7 @@ def _apart(scored: list[tuple[int, int]]) -> list[int]:
     return kept[:_DIAGONALS]
 
 
-def _hits(one: Print, first: int, parts: Sequence[Index]) -> NDArray[np.int64]:
+def _hits(one: Fingerprint, first: int, parts: Sequence[Index]) -> NDArray[np.int64]:
     """(part, item number, place, diagonal, evidence) of each posting of a like word, int64 (5, n)."""
     words = one.words[first : first + _CHUNK]
     patterns, places = variants(words)

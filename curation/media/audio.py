@@ -126,12 +126,12 @@ def mixed_span(
     Gaps, ends and errors as in `audio_span`.
     """
     left = to_ticks(end - start, rate)
-    lanes: list[Lane] = []
+    lanes: list[ResampledStream] = []
     weights: NDArray[np.float32] | None = None
     for native_rate, piece in audio_span(path, start, end):
         if weights is None:
             weights = np.full((1, len(piece)), 1 / len(piece), np.float32) if matrix is None else matrix(len(piece))
-            lanes = [Lane(native_rate, rate) for _ in weights]
+            lanes = [ResampledStream(native_rate, rate) for _ in weights]
         for lane, row in zip(lanes, weights @ piece, strict=True):
             lane.feed(row)
         ready = min(lane.ready for lane in lanes)
@@ -166,7 +166,7 @@ def _silence(count: int, like: NDArray[np.float32]) -> Iterator[NDArray[np.float
         yield np.zeros((len(like), min(_SILENT_SAMPLES, count - begin)), np.float32)
 
 
-class Lane:
+class ResampledStream:
     """The mono signal at one rate: fed second by second, taken block by block."""
 
     def __init__(self, native_rate: int, rate: int) -> None:
@@ -201,7 +201,7 @@ class _Blocks:
         self._rate = rate
         self._seconds = block_seconds
         self._layout = layout
-        self._lanes = {lane: Lane(rate, lane) for lane in rates}
+        self._lanes = {lane: ResampledStream(rate, lane) for lane in rates}
         self._gaps: list[tuple[int, int]] = []  # in samples of the recording
         self._open = np.empty((channels, block_seconds * rate), np.float32)  # the block that is being filled
         self._filled = 0

@@ -14,9 +14,8 @@ from manifests.store import Corpus
 from manifests.time import Timeline
 
 from ..decision.decide import STAGE, Decided, decide
-from ..decision.exclusions import NOTHING
-from ..decision.human_evidence import NOBODY, Evidence, annotator_events, load_evidence
-from ..detectors import PICTURE, Setup
+from ..decision.human_evidence import NO_EVIDENCE, HumanEvidence, annotator_events, load_evidence
+from ..detectors import PICTURE, ModelSetup
 from ..detectors.score_store import load_scores
 from ..duplicates.corpus_index import Copies
 
@@ -35,7 +34,7 @@ class Entries:
 def commit(
     corpus: Corpus,
     recipe: Recipe,
-    setup: Setup,
+    setup: ModelSetup,
     entries: Entries,
     copies: Copies,
     on_seconds: Callable[[float], None],
@@ -44,7 +43,7 @@ def commit(
 
     `on_seconds` is told how many seconds of sound are decided on so far.
     """
-    drops = [*entries.drops, *_copies(entries), *replaced(entries)]
+    drops = [*entries.drops, *_copies(entries), *orphaned_recordings(entries)]
     gone = {row.item for row in drops if row.item_kind == "recording"}
     recordings: list[Recording] = []
     events, cuts = _Rows("events"), _Rows("cuts")
@@ -53,13 +52,13 @@ def commit(
     for recording in sorted(entries.recordings.values(), key=lambda row: row.recording_id):
         measured = recording
         if recording.recording_id not in gone:
-            copied = copies.cut_away.get(recording.recording_id, NOTHING)
-            people = heard.get(recording.recording_id, NOBODY)
-            decided = decided_over(corpus, recording, recipe, setup, copied, people)
+            copied = copies.cut_away.get(recording.recording_id, Timeline.EMPTY)
+            people = heard.get(recording.recording_id, NO_EVIDENCE)
+            decided = decide_recording(corpus, recording, recipe, setup, copied, people)
             measured = replace(recording, **asdict(decided.measures))
             events.add(decided.events)
             cuts.add(decided.cuts)
-            drops += [pointing(drop, copies, entries.recordings) for drop in decided.drops]
+            drops += [with_duplicate_source(drop, copies, entries.recordings) for drop in decided.drops]
         recordings.append(measured)
         seconds += recording.duration or 0.0
         on_seconds(seconds)
@@ -91,12 +90,12 @@ class _Rows:
         return pa.concat_tables([*self._tables, to_table(self._name, self._waiting)])
 
 
-def decided_over(
-    corpus: Corpus, recording: Recording, recipe: Recipe, setup: Setup, copied: Timeline, people: Evidence
+def decide_recording(
+    corpus: Corpus, recording: Recording, recipe: Recipe, setup: ModelSetup, copied: Timeline, people: HumanEvidence
 ) -> Decided:
     """The decision, or a drop where the scores it needs are not there."""
     try:
-        scores = load_scores(corpus, recording.recording_id, (*recipe.hearing, PICTURE), setup)
+        scores = load_scores(corpus, recording.recording_id, (*recipe.all_detectors, PICTURE), setup)
     except ValueError as error:
         return _undecided(recording, f"its scores cannot be read: {error}", recipe)
     deaf = [name for name in recipe.detectors if name not in scores]
@@ -117,7 +116,7 @@ def _undecided(recording: Recording, detail: str, recipe: Recipe) -> Decided:
     return Decided((), (), (drop,), Measured())
 
 
-def pointing(drop: Drop, copies: Copies, recordings: Mapping[str, Recording]) -> Drop:
+def with_duplicate_source(drop: Drop, copies: Copies, recordings: Mapping[str, Recording]) -> Drop:
     """The drop of a copy says of what it is one; `recordings` holds at least those it is a copy of."""
     rows = copies.of.get(drop.item, ())
     if drop.reason != "duplicate" or not rows:
@@ -143,7 +142,7 @@ def _copies(entries: Entries) -> list[Drop]:
     ]
 
 
-def replaced(entries: Entries) -> list[Drop]:
+def orphaned_recordings(entries: Entries) -> list[Drop]:
     """A row for every recording that no source leads to any more."""
     led_to = {source.recording_id for source in entries.sources.values()}
     return [

@@ -13,13 +13,12 @@ from manifests.store import Corpus
 from manifests.time import Timeline
 from manifests.uris import resolve
 
-from ..decision.cascade import rejected_seconds, unheard
-from ..decision.exclusions import NOTHING
-from ..decision.fusion import heard_seconds
-from ..detectors import Setup
-from ..detectors.score_store import kept, load_scores
+from ..decision.cascade import pending_time, rejected_seconds
+from ..decision.fusion import scored_seconds
+from ..detectors import ModelSetup
+from ..detectors.score_store import load_scores, scores_path
 from ..runner import Item
-from ..runner.ledgered import WorkLog
+from ..runner.ledgered import LedgeredRunner
 from ..runner.progress import StepCallback, teller
 from .commit import Entries
 from .stages import Deepen, Look, Score
@@ -73,8 +72,8 @@ class Hearing:
 
     corpus: Corpus
     recipe: Recipe
-    setup: Setup
-    log: WorkLog
+    setup: ModelSetup
+    log: LedgeredRunner
     on_step: StepCallback | None = None
     on_needs: NeedsCallback | None = None
 
@@ -103,14 +102,14 @@ class Hearing:
         recordings = self._undropped(entries)
         items, needs, duration, rejected = [], _Needs(), 0.0, 0.0
         for row, path in recordings:
-            time, lasts = copied.get(row.recording_id, NOTHING), row.duration or 0.0
+            time, lasts = copied.get(row.recording_id, Timeline.EMPTY), row.duration or 0.0
             scores = self._scores(row.recording_id)
             if any(name not in scores for name in self.recipe.detectors):
                 continue  # the decision says so
             if self.recipe.cascade:
                 duration += lasts
                 rejected += rejected_seconds(scores, self.recipe, lasts, time)
-            missing = unheard(scores, self.recipe, lasts, time)
+            missing = pending_time(scores, self.recipe, lasts, time)
             if missing and os.path.exists(path):
                 key = stage.key(row.recording_id, missing)
                 payload = (row.recording_id, path, lasts, time.ms_pairs())
@@ -125,18 +124,18 @@ class Hearing:
         for row, _ in recordings:
             scores = self._scores(row.recording_id)
             for name in self.recipe.cascade:
-                heard[name] += heard_seconds(scores.get(name))
+                heard[name] += scored_seconds(scores.get(name))
         return CascadeAccount(duration, rejected, heard)
 
     def look(self, entries: Entries, copied: Mapping[str, Timeline]) -> None:
         """Look at the picture where cuts survive, if the recipe says so."""
-        if not self.recipe.look:
+        if not self.recipe.video_analysis:
             return
         stage = Look(self.corpus.path, self.recipe, self.setup)
         items = []
         for row, path in self._undropped(entries):
             if row.has_video and os.path.exists(path) and self._heard(row.recording_id):
-                time = copied.get(row.recording_id, NOTHING)
+                time = copied.get(row.recording_id, Timeline.EMPTY)
                 key = stage.key(row.recording_id, time)
                 item = Item(key, (asdict(row), path, time.ms_pairs()), row.duration or 0.0)
                 items.append((key, row.recording_id, item))
@@ -149,12 +148,12 @@ class Hearing:
 
     def _scores(self, recording_id: str) -> Mapping[str, Any]:
         try:
-            return load_scores(self.corpus, recording_id, self.recipe.hearing, self.setup)
+            return load_scores(self.corpus, recording_id, self.recipe.all_detectors, self.setup)
         except ValueError:
             return {}  # the decision says so
 
     def _heard(self, recording_id: str) -> bool:
-        return kept(self.corpus, recording_id, "level", self.setup).exists()
+        return scores_path(self.corpus, recording_id, "level", self.setup).exists()
 
     def _tell(self, needs: _Needs) -> None:
         if self.on_needs and needs.totals:

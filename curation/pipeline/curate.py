@@ -20,14 +20,14 @@ from manifests.records import Drop, ItemKind, Recording, Source
 from manifests.store import Corpus
 from manifests.uris import resolve
 
-from ..detectors import ModelUnavailable, Setup, prepare, spec
+from ..detectors import ModelSetup, ModelUnavailable, prepare, spec
 from ..detectors.score_store import setup_of
 from ..duplicates.corpus_index import find_copies
 from ..ingest.folders import Found, discover
 from ..runner import Item
-from ..runner.ledgered import TRANSIENT, WorkLog, failed_problem
+from ..runner.ledgered import TRANSIENT, LedgeredRunner, failed_problem
 from ..runner.progress import Step, StepCallback, teller
-from .commit import Entries, commit, replaced
+from .commit import Entries, commit, orphaned_recordings
 from .coverage import STALL_SECONDS, CascadeAccount, Hearing, NeedsCallback, with_sound
 from .stages import Identify, Score
 
@@ -48,17 +48,17 @@ def check_detectors(recipe: Recipe, corpus: Corpus | None) -> None:
     cannot hear parts of a recording. Nothing is written.
     """
     setup = setup_of(corpus, recipe)
-    for name in recipe.hearing:
+    for name in recipe.all_detectors:
         one = spec(name, setup)
-        if name in recipe.cascade and not one.apart:
+        if name in recipe.cascade and not one.stateless:
             raise ModelUnavailable(f"{name} hears a recording from end to end: name it in detectors, not in cascade")
 
 
-def _prepared(corpus: Corpus, recipe: Recipe) -> Setup:
+def _prepared(corpus: Corpus, recipe: Recipe) -> ModelSetup:
     """What the recipe's detectors need, checked, and converted where it must be."""
     check_detectors(recipe, corpus)
     setup = setup_of(corpus, recipe)
-    for name in recipe.hearing:
+    for name in recipe.all_detectors:
         prepare(name, setup)
     return setup
 
@@ -81,7 +81,7 @@ def curate(
     with corpus.lock("curate"):
         setup = _prepared(corpus, recipe)
         found = list(discover(sources, corpus))
-        log = WorkLog(Ledger(corpus), workers, retry)
+        log = LedgeredRunner(Ledger(corpus), workers, retry)
         identified = _identify(found, log, on_step)
         entries = _entries(corpus, found, identified)
         entries = _score(corpus, entries, recipe, setup, log, on_step)
@@ -111,7 +111,7 @@ def replay(
             recordings={row.recording_id: row for row in corpus.table("recordings").rows()},
             drops=[row for row in corpus.table("drops").rows() if row.stage in BEFORE_DECIDING],
         )
-        log = WorkLog(Ledger(corpus), workers, retry=False)
+        log = LedgeredRunner(Ledger(corpus), workers, retry=False)
         hearing = Hearing(corpus, recipe, setup, log, on_step, on_needs)
         hearing.score_missing(entries)
         return _deepen_and_commit(hearing, entries)
@@ -126,7 +126,7 @@ def _deepen_and_commit(hearing: Hearing, entries: Entries) -> CascadeAccount | N
         if hearing.on_step:
             hearing.on_step(Step("decide", "seconds", done, total, len(entries.recordings)))
 
-    gone = {row.item for row in replaced(entries)}
+    gone = {row.item for row in orphaned_recordings(entries)}
     present = {key: row for key, row in entries.recordings.items() if key not in gone}
     by_sound = find_copies(corpus, present, recipe.duplicates, "audio")
     account = hearing.deepen(entries, by_sound.cut_away)
@@ -136,7 +136,7 @@ def _deepen_and_commit(hearing: Hearing, entries: Entries) -> CascadeAccount | N
     return account
 
 
-def _identify(found: Sequence[Found], log: WorkLog, on_step: StepCallback | None) -> dict[str, dict[str, Any]]:
+def _identify(found: Sequence[Found], log: LedgeredRunner, on_step: StepCallback | None) -> dict[str, dict[str, Any]]:
     """The identity of every file that could be met, by uri."""
     stage = Identify()
     files = [one for one in found if one.problem is None]
@@ -223,7 +223,12 @@ def _earlier_drops(corpus: Corpus, met: set[str], recordings: Iterable[str]) -> 
 
 
 def _score(
-    corpus: Corpus, entries: Entries, recipe: Recipe, setup: Setup, log: WorkLog, on_step: StepCallback | None
+    corpus: Corpus,
+    entries: Entries,
+    recipe: Recipe,
+    setup: ModelSetup,
+    log: LedgeredRunner,
+    on_step: StepCallback | None,
 ) -> Entries:
     """Score every recording that has sound; its status and drops say how that went."""
     stage = Score(corpus.path, recipe.detectors, setup)

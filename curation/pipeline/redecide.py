@@ -14,13 +14,12 @@ from manifests.store import Corpus
 from manifests.time import Timeline
 
 from ..decision.decide import STAGE, Decided
-from ..decision.exclusions import NOTHING
-from ..decision.human_evidence import annotator_events, evidence
-from ..detectors.score_store import active_recipe, setup_of
+from ..decision.human_evidence import annotator_events, evidence_of
+from ..detectors.score_store import setup_of
 from ..duplicates import DuplicateRow, Match, copied_time
 from ..duplicates.corpus_index import Copies, update_index
 from ..duplicates.fingerprint import KINDS
-from .commit import decided_over, pointing
+from .commit import decide_recording, with_duplicate_source
 
 
 def redecide(corpus: Corpus, recording_ids: Collection[str], recipe: Recipe | None = None) -> None:
@@ -30,7 +29,7 @@ def redecide(corpus: Corpus, recording_ids: Collection[str], recipe: Recipe | No
     one) would give, as long as no other recording changed. Scores that are not kept any more are not made anew. Raises
     CorpusError for a recording there is not.
     """
-    chosen = recipe or active_recipe(corpus)
+    chosen = recipe or corpus.active_recipe()
     setup = setup_of(corpus, chosen)
     ids = sorted(set(recording_ids))
     recordings: dict[str, Recording] = {row.recording_id: row for row in corpus.table("recordings").rows(_of(ids))}
@@ -49,10 +48,10 @@ def redecide(corpus: Corpus, recording_ids: Collection[str], recipe: Recipe | No
     new_drops: list[Drop] = []
     for name in ids:
         if name not in gone:
-            time = copies.cut_away.get(name, NOTHING)
-            result = decided_over(corpus, recordings[name], chosen, setup, time, evidence(verdicts[name]))
+            time = copies.cut_away.get(name, Timeline.EMPTY)
+            result = decide_recording(corpus, recordings[name], chosen, setup, time, evidence_of(verdicts[name]))
             results.append(result)
-            new_drops += [pointing(drop, copies, kept) for drop in result.drops]
+            new_drops += [with_duplicate_source(drop, copies, kept) for drop in result.drops]
     annotations: Iterable[Annotation] = corpus.table("annotations").rows(_of(ids))
     events = [*(row for result in results for row in result.events), *annotator_events(annotations)]
     cuts = corpus.table("cuts").to_arrow()
@@ -108,7 +107,7 @@ def known_copies(corpus: Corpus, recipe: Recipe, ids: Collection[str]) -> Copies
         for name, matches in near.items():
             here = {name, *(other for match in matches for other in (match.recording_id, match.other_id))}
             time = copied_time(name, [row_of[other] for other in sorted(here & row_of.keys())], matches)
-            cut_away[name] = cut_away.get(name, NOTHING) | time.to_ms()
+            cut_away[name] = cut_away.get(name, Timeline.EMPTY) | time.to_ms()
     return Copies(tuple(rows), cut_away)
 
 

@@ -13,14 +13,14 @@ from manifests.records import Recording
 from manifests.store import Corpus, shard_path
 from manifests.time import Timeline
 
-from ..decision.cascade import unheard
+from ..decision.cascade import pending_time
 from ..decision.decide import decide
-from ..detectors import PICTURE, Setup, spec
-from ..detectors.picture.detector import look, seen
-from ..detectors.score_store import keep_scores, kept, load_scores
+from ..detectors import PICTURE, ModelSetup, spec
+from ..detectors.picture.detector import analyze_video, analyzed_time
+from ..detectors.score_store import load_scores, save_scores, scores_path
 from ..detectors.scorer import Scorer
-from ..duplicates import AudioPrinter
-from ..duplicates.fingerprint_store import Stretches, keep_prints, print_key
+from ..duplicates import AudioFingerprinter
+from ..duplicates.fingerprint_store import FingerprintSegments, fingerprint_key, save_fingerprints
 from ..media import MediaError, identify
 from ..runner import Item
 
@@ -87,13 +87,13 @@ class Score:
 
     corpus: Path
     detectors: tuple[str, ...]
-    setup: Setup
+    setup: ModelSetup
     name: str = "score"
 
     def key(self, recording_id: str) -> str:
         """Content key over the recording and every detector that hears it."""
         keys = [spec(name, self.setup).key(recording_id) for name in self.detectors]
-        return digest(self.name, recording_id, keys, print_key(recording_id, "audio"))
+        return digest(self.name, recording_id, keys, fingerprint_key(recording_id, "audio"))
 
     def item(self, recording: Recording, path: str) -> Item:
         """The recording, to be heard at `path`."""
@@ -103,11 +103,15 @@ class Score:
     def missing(self, recording_id: str) -> tuple[str, ...]:
         """The detectors that have not heard the recording."""
         corpus = Corpus(self.corpus)
-        return tuple(name for name in self.detectors if not kept(corpus, recording_id, name, self.setup).exists())
+        return tuple(
+            name for name in self.detectors if not scores_path(corpus, recording_id, name, self.setup).exists()
+        )
 
     def complete(self, recording_id: str) -> bool:
         """Whether every detector's scores of the recording are kept already, and its fingerprint."""
-        printed = shard_path(Corpus(self.corpus), "prints", recording_id, "audio", print_key(recording_id, "audio"))
+        printed = shard_path(
+            Corpus(self.corpus), "prints", recording_id, "audio", fingerprint_key(recording_id, "audio")
+        )
         return not self.missing(recording_id) and printed.exists()
 
     def open(self) -> None:
@@ -118,7 +122,7 @@ class Score:
         """(recording_id, path, duration) -> {"damaged": whether sound was lost, "problem": [reason, detail] | None}."""
         recording_id, path, duration = payload
         scorer: Scorer = self._scorer  # type: ignore[attr-defined]
-        printer = AudioPrinter()
+        printer = AudioFingerprinter()
         try:
             heard = scorer.score(
                 Path(path), self.missing(recording_id), consumers=[printer], progress=_share(progress, duration)
@@ -127,8 +131,8 @@ class Score:
             return {"damaged": False, "problem": [error.reason, error.detail]}
         corpus = Corpus(self.corpus)
         for name, frames in heard.scores.items():
-            keep_scores(corpus, recording_id, name, self.setup, frames)
-        keep_prints(corpus, recording_id, "audio", [(0.0, printer.finish())])
+            save_scores(corpus, recording_id, name, self.setup, frames)
+        save_fingerprints(corpus, recording_id, "audio", [(0.0, printer.finish())])
         return {"damaged": heard.damaged, "problem": None}
 
 
@@ -138,12 +142,12 @@ class Deepen:
 
     corpus: Path
     recipe: Recipe
-    setup: Setup
+    setup: ModelSetup
     name: str = "deepen"
 
     def key(self, recording_id: str, needs: Mapping[str, Timeline]) -> str:
         """Content key over the recording, the recipe and what has to be heard first."""
-        keys = [spec(name, self.setup).key(recording_id) for name in self.recipe.hearing]
+        keys = [spec(name, self.setup).key(recording_id) for name in self.recipe.all_detectors]
         return digest(self.name, recording_id, keys, self.recipe.hash, {n: t.ms_pairs() for n, t in needs.items()})
 
     def open(self) -> None:
@@ -159,8 +163,8 @@ class Deepen:
         corpus = Corpus(self.corpus)
         before: dict[str, Timeline] = {}
         while True:
-            scores = load_scores(corpus, recording_id, self.recipe.hearing, self.setup)
-            needs = unheard(scores, self.recipe, duration, Timeline.from_ms_pairs(copied))
+            scores = load_scores(corpus, recording_id, self.recipe.all_detectors, self.setup)
+            needs = pending_time(scores, self.recipe, duration, Timeline.from_ms_pairs(copied))
             if not needs:
                 return {"problem": None}
             if needs == before:
@@ -171,7 +175,7 @@ class Deepen:
             except MediaError as error:
                 return {"problem": [error.reason, error.detail]}
             for name, frames in heard.scores.items():
-                keep_scores(corpus, recording_id, name, self.setup, frames, scores.get(name))
+                save_scores(corpus, recording_id, name, self.setup, frames, scores.get(name))
 
 
 @dataclass(frozen=True)
@@ -180,18 +184,18 @@ class Look:
 
     corpus: Path
     recipe: Recipe
-    setup: Setup
+    setup: ModelSetup
     name: str = "look"
 
     def key(self, recording_id: str, copied: Timeline) -> str:
         """Content key over everything that decides where to look, and over what looks."""
-        keys = [spec(name, self.setup).key(recording_id) for name in (*self.recipe.hearing, PICTURE)]
-        printed = print_key(recording_id, "picture")
+        keys = [spec(name, self.setup).key(recording_id) for name in (*self.recipe.all_detectors, PICTURE)]
+        printed = fingerprint_key(recording_id, "picture")
         return digest(self.name, recording_id, keys, printed, self.recipe.hash, copied.ms_pairs())
 
     def complete(self, recording_id: str) -> bool:
         """Whether somebody looked at the recording before."""
-        return kept(Corpus(self.corpus), recording_id, PICTURE, self.setup).exists()
+        return scores_path(Corpus(self.corpus), recording_id, PICTURE, self.setup).exists()
 
     def open(self) -> None:
         """Nothing to load."""
@@ -203,14 +207,14 @@ class Look:
         columns, path, copied = payload
         recording = Recording(**columns)
         corpus, recording_id, duration = Corpus(self.corpus), recording.recording_id, recording.duration or 0.0
-        scores = load_scores(corpus, recording_id, (*self.recipe.hearing, PICTURE), self.setup)
+        scores = load_scores(corpus, recording_id, (*self.recipe.all_detectors, PICTURE), self.setup)
         decided = decide(recording, scores, self.recipe, Timeline.from_ms_pairs(copied))
         survived = Timeline(cut.segment for cut in decided.cuts if cut.decision != "reject")
         known = scores.get(PICTURE)
-        spans = survived - seen(known) if known else survived
-        printer = Stretches()
+        spans = survived - analyzed_time(known) if known else survived
+        printer = FingerprintSegments()
         try:
-            frames = look(
+            frames = analyze_video(
                 Path(path),
                 spans,
                 duration,
@@ -219,12 +223,12 @@ class Look:
             )
         except MediaError as error:
             return {"seconds": 0.0, "problem": [error.reason, error.detail]}
-        keep_scores(corpus, recording_id, PICTURE, self.setup, frames, known)
-        keep_prints(corpus, recording_id, "picture", printer.finish())
+        save_scores(corpus, recording_id, PICTURE, self.setup, frames, known)
+        save_fingerprints(corpus, recording_id, "picture", printer.finish())
         return {"seconds": spans.duration, "problem": None}
 
 
-def _opened(setup: Setup, detectors: tuple[str, ...]) -> Scorer:
+def _opened(setup: ModelSetup, detectors: tuple[str, ...]) -> Scorer:
     scorer = Scorer(setup)
     scorer.open(detectors)
     return scorer

@@ -4,6 +4,6 @@
 """
 
 from .pool import run_local
-from .stage import CannotStart, Item, Outcome, Progress, Stage
+from .stage import CannotStart, Item, ItemResult, Progress, Stage
 
-__all__ = ["CannotStart", "Item", "Outcome", "Progress", "Stage", "run_local"]
+__all__ = ["CannotStart", "Item", "ItemResult", "Progress", "Stage", "run_local"]

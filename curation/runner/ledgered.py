@@ -11,7 +11,7 @@ from typing import Any
 from manifests.ledger import Ledger
 from manifests.records import LedgerRow
 
-from . import Item, Outcome, Progress, Stage, run_local
+from . import Item, ItemResult, Progress, Stage, run_local
 
 FLUSH_ROWS, FLUSH_SECONDS = 64, 5.0
 # problems of the moment: the next run tries the item again
@@ -26,7 +26,7 @@ def failed_problem(reason: str) -> bool:
     return reason in (CRASHED, RAISED)
 
 
-class WorkLog:
+class LedgeredRunner:
     """Runs stages over keyed items and remembers in the ledger how each ended."""
 
     def __init__(self, ledger: Ledger, workers: int, retry: bool) -> None:
@@ -93,7 +93,7 @@ class WorkLog:
         return not problem or problem[0] not in TRANSIENT
 
 
-def _result(outcome: Outcome) -> dict[str, Any]:
+def _result(outcome: ItemResult) -> dict[str, Any]:
     if outcome.status == "done":
         result: dict[str, Any] = outcome.result
         return result
@@ -101,7 +101,7 @@ def _result(outcome: Outcome) -> dict[str, Any]:
     return {"recording": None, "damaged": False, "problem": [reason, outcome.error or outcome.status]}
 
 
-def _row(stage: str, item: str, outcome: Outcome, result: dict[str, Any]) -> LedgerRow:
+def _row(stage: str, item: str, outcome: ItemResult, result: dict[str, Any]) -> LedgerRow:
     ended = "failed" if outcome.status != "done" else "dropped" if result.get("problem") else "done"
     return LedgerRow(
         stage=stage,

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .process import Death, Worker, wait_for_any
-from .stage import CannotStart, Item, Outcome, Progress, Stage, Status
+from .stage import CannotStart, Item, ItemResult, Progress, Stage, Status
 from .worker import STOP, one_line
 
 logger = logging.getLogger(__name__)
@@ -41,8 +41,8 @@ def run_local(
     workers: int,
     stall_seconds: float = 600.0,
     on_progress: Callable[[Progress], None] | None = None,
-) -> Generator[Outcome, None, None]:
-    """Process `items` in up to `workers` child processes; yield one `Outcome` each, in the order they end.
+) -> Generator[ItemResult, None, None]:
+    """Process `items` in up to `workers` child processes; yield one `ItemResult` each, in the order they end.
 
     `items` is read as workers become free, never more than 2 x `workers` ahead of what was yielded. An item
     is "raised" when the stage raised, at the first attempt. It is "crashed" when its worker died, or showed
@@ -104,7 +104,7 @@ class _Pool:
         self._exhausted = False
         self._waiting: deque[_Task] = deque()  # have a worker that is starting, or one to be started
         self._suspects: deque[_Task] = deque()
-        self._ended: deque[tuple[_Task, Outcome]] = deque()
+        self._ended: deque[tuple[_Task, ItemResult]] = deque()
         self._workers: list[Worker] = []
         self._tasks: dict[Worker, _Task] = {}
         self._done_weight = 0.0
@@ -115,7 +115,7 @@ class _Pool:
         self._clock = 0.0
         self._looked = time.monotonic()
 
-    def run(self) -> Generator[Outcome, None, None]:
+    def run(self) -> Generator[ItemResult, None, None]:
         kill = True
         try:
             while True:
@@ -264,7 +264,7 @@ class _Pool:
         error: str | None = None,
     ) -> None:
         key = task.item.key
-        outcome = Outcome(key, status, result, error, task.attempts, worker.name, task.started_at, seconds)
+        outcome = ItemResult(key, status, result, error, task.attempts, worker.name, task.started_at, seconds)
         self._ended.append((task, outcome))
 
     def _report(self, force: bool = False) -> None:

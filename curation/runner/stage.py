@@ -46,7 +46,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ItemResult:
     """How an item ended: `result` when "done", otherwise `error`, one line that is the same in every run.
 
     `attempt` counts from 1; `started_at` (UTC) and `seconds` are those of the last attempt.

@@ -17,18 +17,17 @@ from numpy.typing import NDArray
 
 from manifests.identity import digest
 from manifests.recipe import Contaminant, ContaminantName, Recipe
-from manifests.records import Cut, Decision, Recording
+from manifests.records import Cut, CutDecision, Recording
 from manifests.scores import FrameScores
 from manifests.store import Corpus
-from manifests.time import Segment
+from manifests.time import Segment, Timeline
 
 from ..catalog.accounting import DECISIONS, CutTotal
 from ..decision.decide import STAGE, cuts_of
-from ..decision.exclusions import NOTHING
 from ..decision.fusion import Fused, fuse
-from ..decision.human_evidence import NOBODY, Evidence, load_evidence
-from ..detectors import PICTURE, Setup
-from ..detectors.score_store import active_recipe, load_scores, setup_of
+from ..decision.human_evidence import NO_EVIDENCE, HumanEvidence, load_evidence
+from ..detectors import PICTURE, ModelSetup
+from ..detectors.score_store import load_scores, setup_of
 from ..duplicates.corpus_index import Copies
 from ..pipeline.redecide import known_copies
 
@@ -37,7 +36,7 @@ CACHE_BYTES = 2**30
 CURVE_POINTS = 200
 NOWHERE = "no cut"
 # what a slider may change of a contaminant: nothing of it goes into the fused probabilities
-THRESHOLDS = ("doubt", "offset", "onset", "certain")
+THRESHOLDS = ("review_threshold", "offset", "onset", "reject_threshold")
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class RiskPoint:
 
 
 @dataclass(frozen=True)
-class Moved:
+class ChangedCut:
     """A cut accepted on one side only; `other`: what most of its time is on the other, a decision or NOWHERE."""
 
     cut: Cut
@@ -62,7 +61,7 @@ class Moved:
 class Side:
     """One of the two sides: its cuts by decision, yield against risk, and the point that the recipe chose on it."""
 
-    totals: Mapping[Decision, CutTotal]
+    totals: Mapping[CutDecision, CutTotal]
     curve: tuple[RiskPoint, ...] = field(repr=False)
     chosen: RiskPoint
 
@@ -77,8 +76,8 @@ class Comparison:
 
     before: Side
     after: Side
-    gained: tuple[Moved, ...]
-    lost: tuple[Moved, ...]
+    gained: tuple[ChangedCut, ...]
+    lost: tuple[ChangedCut, ...]
     kept: int
     recordings: int
     of: int
@@ -138,7 +137,7 @@ class _State:
     stamp: tuple[object, ...]
     recordings: Sequence[Recording]
     of: int
-    evidence: Mapping[str, Evidence]
+    evidence: Mapping[str, HumanEvidence]
     copies: Copies
     before: Mapping[str, Sequence[Cut]]
 
@@ -176,8 +175,8 @@ class WhatIf:
                 if ready is None:
                     unscored += 1
                 else:
-                    copied = state.copies.cut_away.get(name, NOTHING)
-                    people = state.evidence.get(name, NOBODY)
+                    copied = state.copies.cut_away.get(name, Timeline.EMPTY)
+                    people = state.evidence.get(name, NO_EVIDENCE)
                     after[name] = cuts_of(recording, ready.fused, ready.scores, recipe, copied, people)[0]
                 if on_progress:
                     on_progress(number / len(state.recordings))
@@ -200,7 +199,7 @@ class WhatIf:
             self._state = _read(self.corpus, self._max_seconds, stamp)
         return self._state
 
-    def _prepared(self, recording: Recording, recipe: Recipe, setup: Setup, key: str) -> _Ready | None:
+    def _prepared(self, recording: Recording, recipe: Recipe, setup: ModelSetup, key: str) -> _Ready | None:
         """The recording's probabilities, from memory where they are; None without the scores they need."""
         name = (recording.recording_id, key)
         if name in self._ready:
@@ -215,9 +214,9 @@ class WhatIf:
         return found
 
 
-def _load(corpus: Corpus, recording: Recording, recipe: Recipe, setup: Setup) -> _Ready | None:
+def _load(corpus: Corpus, recording: Recording, recipe: Recipe, setup: ModelSetup) -> _Ready | None:
     try:
-        scores = load_scores(corpus, recording.recording_id, (*recipe.hearing, PICTURE), setup)
+        scores = load_scores(corpus, recording.recording_id, (*recipe.all_detectors, PICTURE), setup)
     except ValueError:
         return None  # a run says what is wrong with them
     if any(name not in scores for name in recipe.detectors):
@@ -226,13 +225,13 @@ def _load(corpus: Corpus, recording: Recording, recipe: Recipe, setup: Setup) ->
     return _Ready(fused, {name: replace(scores[name], tags=None) for name in MEASURING if name in scores})
 
 
-def _fusion_key(recipe: Recipe, setup: Setup) -> str:
+def _fusion_key(recipe: Recipe, setup: ModelSetup) -> str:
     """What the fused probabilities depend on."""
     parts = {
-        name: [one.smoothing, _plain(one.evidence), _plain(one.explained_by)]
+        name: [one.smoothing, _plain(one.evidence), _plain(one.suppressed_by)]
         for name, one in recipe.contaminants.items()
     }
-    return digest(recipe.hearing, parts, setup.weights, setup.runtimes, setup.active)
+    return digest(recipe.all_detectors, parts, setup.weights, setup.runtimes, setup.active)
 
 
 def _plain(lanes: Mapping[str, Any]) -> dict[str, Any]:
@@ -240,7 +239,7 @@ def _plain(lanes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read(corpus: Corpus, max_seconds: float | None, stamp: tuple[object, ...]) -> _State:
-    recipe = active_recipe(corpus)
+    recipe = corpus.active_recipe()
     filter = (pc.field("item_kind") == "recording") & (pc.field("stage") != STAGE)
     gone = set(corpus.table("drops").to_arrow(["item"], filter)["item"].to_pylist())
     rows: Iterable[Recording] = corpus.table("recordings").rows()
@@ -261,7 +260,7 @@ def _drawn(recordings: Sequence[Recording], max_seconds: float | None) -> list[R
     return lots[:count]
 
 
-def _moved(here: Mapping[str, Sequence[Cut]], there: Mapping[str, Sequence[Cut]]) -> tuple[tuple[Moved, ...], int]:
+def _moved(here: Mapping[str, Sequence[Cut]], there: Mapping[str, Sequence[Cut]]) -> tuple[tuple[ChangedCut, ...], int]:
     """The accepted cuts that are so `here` alone, the longest first, and how many are on both sides."""
     moved, shared = [], 0
     for name, cuts in here.items():
@@ -271,7 +270,7 @@ def _moved(here: Mapping[str, Sequence[Cut]], there: Mapping[str, Sequence[Cut]]
             if cut.decision == "accept" and cut.cut_id in accepted:
                 shared += 1
             elif cut.decision == "accept":
-                moved.append(Moved(cut, _mostly(cut.segment, others)))
+                moved.append(ChangedCut(cut, _mostly(cut.segment, others)))
     return tuple(sorted(moved, key=lambda one: (-one.cut.segment.duration, one.cut.cut_id))), shared
 
 
@@ -287,7 +286,7 @@ def _mostly(segment: Segment, cuts: Iterable[Cut]) -> str:
 
 def _side(cuts_by_recording: Mapping[str, Sequence[Cut]]) -> Side:
     cuts = [cut for cuts in cuts_by_recording.values() for cut in cuts]
-    totals: dict[Decision, CutTotal] = {}
+    totals: dict[CutDecision, CutTotal] = {}
     for decision in DECISIONS:
         lengths = [cut.segment.duration for cut in cuts if cut.decision == decision]
         totals[decision] = CutTotal(len(lengths), math.fsum(lengths))

@@ -41,7 +41,7 @@ class IndexRow:
 
 
 @dataclass(frozen=True)
-class Place:
+class StoredAt:
     """Where a stored cut is: its number of part, its first row of clips, its row of cuts, and what they hold."""
 
     part: int
@@ -132,9 +132,9 @@ def read_index(path: Path) -> pa.Table:
         raise CacheError(f"{name}: unreadable: {error}") from error
 
 
-def find_cuts(path: Path) -> dict[str, Place]:
+def find_cuts(path: Path) -> dict[str, StoredAt]:
     """Every stored cut. Raises CacheError where a part's clips and cuts do not go together."""
-    places: dict[str, Place] = {}
+    places: dict[str, StoredAt] = {}
     for clips_part, cuts_part in pairs(path):
         part = part_number(cuts_part)
         starts = read_columns(clips_part, ["start"])["start"].to_pylist()
@@ -144,7 +144,7 @@ def find_cuts(path: Path) -> dict[str, Place]:
             cut_id, end = cut.pop("cut_id"), row + cut["clips"]
             if cut_id in places:
                 raise CacheError(f"{cuts_part}: row {cut_row}, cut {cut_id} is stored twice")
-            places[cut_id] = Place(part=part, row=row, cut_row=cut_row, starts=tuple(starts[row:end]), **cut)
+            places[cut_id] = StoredAt(part=part, row=row, cut_row=cut_row, starts=tuple(starts[row:end]), **cut)
             row = end
         if row != len(starts):
             raise CacheError(f"{clips_part}: {len(starts)} clips, its cuts have {row}")
@@ -166,7 +166,7 @@ def part_number(part: Path) -> int:
 
 
 def _check_present(
-    row: IndexRow, spec: CacheSpec, place: Place | None, text: tuple[int, int] | None, where: str
+    row: IndexRow, spec: CacheSpec, place: StoredAt | None, text: tuple[int, int] | None, where: str
 ) -> None:
     if place is None:
         raise CacheError(f"{where} is not stored")

@@ -1,7 +1,7 @@
 """Encoders: each turns pictures, sound or a caption into vectors; none knows where these are kept.
 
 `spec` identifies one without loading its weights, `open_encoder` loads it, once per worker. What comes inside no
-package (the user's weights, a corpus's fits) is in the `Setup`; the large networks also run in bfloat16.
+package (the user's weights, a corpus's fits) is in the `ModelSetup`; the large networks also run in bfloat16.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from curation.backends.weights import ModelUnavailable, Setup
+from curation.backends.weights import ModelSetup, ModelUnavailable
 
-from .base import CLIP_SECONDS, AudioEncoder, EncoderSpec, PictureEncoder, Pictures, Stream, TextEncoder
+from .base import CLIP_SECONDS, AudioEncoder, EncoderSpec, FrameLayout, Stream, TextEncoder, VideoEncoder
 from .precision import Precision
 
 
@@ -45,19 +45,19 @@ __all__ = [
     "NAMES",
     "AudioEncoder",
     "EncoderSpec",
+    "FrameLayout",
+    "ModelSetup",
     "ModelUnavailable",
-    "PictureEncoder",
-    "Pictures",
     "Precision",
-    "Setup",
     "Stream",
     "TextEncoder",
+    "VideoEncoder",
     "open_encoder",
     "spec",
 ]
 
 
-def spec(name: str, setup: Setup, precision: Precision = "float32") -> EncoderSpec:
+def spec(name: str, setup: ModelSetup, precision: Precision = "float32") -> EncoderSpec:
     """What the encoder is. Raises ModelUnavailable, with how to get it, when it cannot run here."""
     entry, module = _found(name)
     describe = getattr(module, entry.described)
@@ -65,7 +65,7 @@ def spec(name: str, setup: Setup, precision: Precision = "float32") -> EncoderSp
     return described
 
 
-def open_encoder(name: str, setup: Setup, device: str = "cpu", precision: Precision = "float32") -> Any:
+def open_encoder(name: str, setup: ModelSetup, device: str = "cpu", precision: Precision = "float32") -> Any:
     """The encoder, ready on `device` ("cpu", "cuda", …); small ones always run in float32."""
     entry, module = _found(name)
     make = getattr(module, entry.opened)

@@ -19,7 +19,7 @@ CLIP_SECONDS = 8
 
 
 @dataclass(frozen=True)
-class Pictures:
+class FrameLayout:
     """The pictures that an encoder sees: `fps` of them a second, RGB, `side` x `side` pixels.
 
     `fit`: "stretch" takes the whole picture, whatever its shape; "crop" brings its short side to `side` and takes the
@@ -53,12 +53,12 @@ class EncoderSpec:
     rate: float | None
     dimension: int
     length: int
-    pictures: Pictures | None = None
+    pictures: FrameLayout | None = None
     sample_rate: int | None = None
     samples: int | None = None
 
 
-class PictureEncoder(Protocol):
+class VideoEncoder(Protocol):
     """Of pictures: "visual" (what is seen) or "sync" (what moves, and when)."""
 
     @property
@@ -97,7 +97,7 @@ class TextEncoder(Protocol):
         ...
 
 
-def check_pictures(name: str, frames: Tensor, side: int) -> None:
+def check_frames(name: str, frames: Tensor, side: int) -> None:
     """Raises ValueError where `frames` are not uint8 (F, 3, side, side)."""
     if str(frames.dtype) != "torch.uint8" or frames.ndim != 4 or tuple(frames.shape[1:]) != (3, side, side):
         given = f"{frames.dtype} {tuple(frames.shape)}"

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from curation.backends.weights import Setup
+from curation.backends.weights import ModelSetup
 
-from .base import CLIP_SECONDS, EncoderSpec, Pictures, weights_version
+from .base import CLIP_SECONDS, EncoderSpec, FrameLayout, weights_version
 from .networks.clip import VISION, load_vision, weights_file
 from .precision import Precision, in_precision, place
 
@@ -25,10 +25,10 @@ DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 PICTURES_A_BATCH = {"cpu": 4, "cuda": 64}
 
 
-def spec(setup: Setup, precision: Precision = "float32") -> EncoderSpec:
+def spec(setup: ModelSetup, precision: Precision = "float32") -> EncoderSpec:
     """The encoder's identity; raises ModelUnavailable when `transformers` or the weights are missing."""
     version = weights_version(weights_file(setup, NAME), CODE)
-    pictures = Pictures(FPS, VISION.side, "stretch")
+    pictures = FrameLayout(FPS, VISION.side, "stretch")
     return in_precision(
         EncoderSpec(NAME, version, "visual", FPS, VISION.embedding, pictures.length(FPS * CLIP_SECONDS), pictures),
         precision,
@@ -38,7 +38,7 @@ def spec(setup: Setup, precision: Precision = "float32") -> EncoderSpec:
 class Clip:
     """One unit vector a picture; in bfloat16 it differs by 1.4 % (L2 norm of the difference, random weights)."""
 
-    def __init__(self, setup: Setup, device: torch.device | str = "cpu", precision: Precision = "float32") -> None:
+    def __init__(self, setup: ModelSetup, device: torch.device | str = "cpu", precision: Precision = "float32") -> None:
         self.spec = spec(setup, precision)
         self.precision = precision
         self.device = torch.device(device)

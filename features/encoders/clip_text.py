@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from curation.backends.weights import Setup
+from curation.backends.weights import ModelSetup
 
 from .base import EncoderSpec, weights_version
 from .networks.clip import SOURCE, TEXT, load_text, weights_file
@@ -22,11 +22,11 @@ NAME = "clip_text"
 CODE = 1
 
 
-def _tokens(setup: Setup) -> CaptionTokens:
+def _tokens(setup: ModelSetup) -> CaptionTokens:
     return CaptionTokens(weights_file(setup, NAME).parent, TEXT.vocabulary, TEXT.tokens, SOURCE)
 
 
-def spec(setup: Setup, precision: Precision = "float32") -> EncoderSpec:
+def spec(setup: ModelSetup, precision: Precision = "float32") -> EncoderSpec:
     """The encoder's identity; raises ModelUnavailable where `transformers`, weights or vocabulary are missing."""
     _tokens(setup)
     version = weights_version(weights_file(setup, NAME), CODE)
@@ -39,7 +39,7 @@ class ClipText:
     In bfloat16 they differ by 1.3 % (relative L2 norm, random weights).
     """
 
-    def __init__(self, setup: Setup, device: torch.device | str = "cpu", precision: Precision = "float32") -> None:
+    def __init__(self, setup: ModelSetup, device: torch.device | str = "cpu", precision: Precision = "float32") -> None:
         self.spec = spec(setup, precision)
         self.precision = precision
         self.tokens = _tokens(setup)

@@ -16,13 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from curation.backends.weights import Setup, packaged_file
+from curation.backends.weights import ModelSetup, packaged_file
 
-from .base import EncoderSpec, Pictures, check_pictures, weights_version
+from .base import EncoderSpec, FrameLayout, check_frames, weights_version
 
 CODE = 1
 DIMENSION, CLASSES = 1280, 1000
-PICTURES = Pictures(fps=8, side=224, fit="stretch")
+PICTURES = FrameLayout(fps=8, side=224, fit="stretch")
 MEAN, DEVIATION = 127.0, 128.0  # of 8-bit values, one for all channels: efficientnet_lite_builder.py
 EPSILON = 1e-3  # of batch normalization
 STEM = 32
@@ -165,7 +165,7 @@ def load() -> EfficientNetLite0:
     return network.eval()
 
 
-def spec(setup: Setup) -> EncoderSpec:
+def spec(setup: ModelSetup) -> EncoderSpec:
     """The encoder's identity; raises ModelUnavailable when the package is missing."""
     version = weights_version(_weights(), CODE)
     return EncoderSpec("efficientnet", version, "visual", PICTURES.fps, DIMENSION, 64, PICTURES)
@@ -174,7 +174,7 @@ def spec(setup: Setup) -> EncoderSpec:
 class EfficientNet:
     """Vectors of pictures, each seen alone: the same to 1e-5 in whatever batches they come."""
 
-    def __init__(self, setup: Setup, device: torch.device | str = "cpu") -> None:
+    def __init__(self, setup: ModelSetup, device: torch.device | str = "cpu") -> None:
         self.spec = spec(setup)
         self.device = torch.device(device)
         # with normalizations fused and channels last, twice the pace of the network as released
@@ -187,7 +187,7 @@ class EfficientNet:
     @torch.no_grad()
     def encode(self, frames: Tensor) -> Tensor:
         """uint8 (F, 3, 224, 224) RGB -> float32 (F, 1280), never negative. Raises ValueError for other pictures."""
-        check_pictures("efficientnet", frames, PICTURES.side)
+        check_frames("efficientnet", frames, PICTURES.side)
         found = torch.empty((len(frames), DIMENSION), device=self.device)
         for begin in range(0, len(frames), self._batch):
             batch = normalized(frames[begin : begin + self._batch].to(self.device))

@@ -15,7 +15,7 @@ from torch.nn.functional import interpolate
 
 from curation.media import frames_reaching
 
-from .base import Pictures
+from .base import FrameLayout
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Run:
+class FrameRun:
     """Pictures in a row for one encoder: `count` of them from `start` seconds on, as `pictures` says."""
 
-    pictures: Pictures
+    pictures: FrameLayout
     start: float
     count: int
 
@@ -36,7 +36,7 @@ class Run:
         return [self.start + k / self.pictures.fps for k in range(self.count)]
 
 
-def pictures_of(path: str | os.PathLike[str], runs: Mapping[str, Run]) -> Iterator[tuple[str, Tensor, int]]:
+def frames_of(path: str | os.PathLike[str], runs: Mapping[str, FrameRun]) -> Iterator[tuple[str, Tensor, int]]:
     """(run, its next picture as uint8 (3, side, side), how often in a row it takes that one), run by run in order.
 
     Each picture of the file is decoded once and resized once for every size that is asked for; what is held does not
@@ -54,7 +54,7 @@ def pictures_of(path: str | os.PathLike[str], runs: Mapping[str, Run]) -> Iterat
             yield name, sizes[size], sum(1 for _ in group)
 
 
-def resized(image: NDArray[np.uint8], wanted: Pictures) -> Tensor:
+def resized(image: NDArray[np.uint8], wanted: FrameLayout) -> Tensor:
     """uint8 (height, width, 3) RGB -> uint8 (3, side, side), as `wanted.fit` says.
 
     Bicubic with antialiasing, on 8-bit values: the same in floating point may differ by 20 levels on noise. The short
@@ -64,7 +64,7 @@ def resized(image: NDArray[np.uint8], wanted: Pictures) -> Tensor:
     return fitted(torch.from_numpy(image).permute(2, 0, 1)[None], wanted)[0]
 
 
-def fitted(images: Tensor, wanted: Pictures) -> Tensor:
+def fitted(images: Tensor, wanted: FrameLayout) -> Tensor:
     """As `resized`, of uint8 (n, 3, height, width)."""
     height, width, side = images.shape[2], images.shape[3], wanted.side
     if wanted.fit == "stretch":
@@ -82,13 +82,13 @@ def _bicubic(images: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 @dataclass(eq=False)
-class Chunks:
+class FrameBuffer:
     """Pictures of one run on their way to an encoder: held until a chunk is full, whatever their number in all.
 
     A chunk is as many pictures as give `windows` windows; what the next window needs of it stays.
     """
 
-    pictures: Pictures
+    pictures: FrameLayout
     windows: int
 
     def __post_init__(self) -> None:

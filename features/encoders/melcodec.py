@@ -17,7 +17,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from curation.backends.weights import ModelUnavailable, Setup
+from curation.backends.weights import ModelSetup, ModelUnavailable
 from manifests.files import write_beside
 
 from ..audio.griffin_lim import waveform as sound_of
@@ -177,7 +177,7 @@ def _loaded(path: Path) -> Codec:
     return Codec(mode, **tensors, explained=float(facts["explained"]), count=int(facts["count"]))
 
 
-def _active(setup: Setup, mode: Mode) -> tuple[Path, str]:
+def _active(setup: ModelSetup, mode: Mode) -> tuple[Path, str]:
     """The fit in use: its folder and its hash."""
     name = f"melcodec_{mode}"
     hash = dict(setup.active).get(name)
@@ -189,16 +189,16 @@ def _active(setup: Setup, mode: Mode) -> tuple[Path, str]:
     return folder, hash
 
 
-def _spec(setup: Setup, mode: Mode) -> EncoderSpec:
+def _spec(setup: ModelSetup, mode: Mode) -> EncoderSpec:
     return latent_spec(f"melcodec_{mode}", f"{CODE}-{_active(setup, mode)[1]}", mode, LATENTS[mode])
 
 
-def spec_16k(setup: Setup) -> EncoderSpec:
+def spec_16k(setup: ModelSetup) -> EncoderSpec:
     """The 16 kHz codec's identity; raises ModelUnavailable where it has not been fitted."""
     return _spec(setup, "16k")
 
 
-def spec_44k(setup: Setup) -> EncoderSpec:
+def spec_44k(setup: ModelSetup) -> EncoderSpec:
     """The 44.1 kHz codec's identity; raises ModelUnavailable where it has not been fitted."""
     return _spec(setup, "44k")
 
@@ -208,7 +208,7 @@ class _MelCodec:
 
     mode: Mode
 
-    def __init__(self, setup: Setup, device: torch.device | str = "cpu") -> None:
+    def __init__(self, setup: ModelSetup, device: torch.device | str = "cpu") -> None:
         self.spec = _spec(setup, self.mode)
         self.device = torch.device(device)
         folder, _ = _active(setup, self.mode)

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from curation.backends.weights import ModelUnavailable, Setup, packaged_file
+from curation.backends.weights import ModelSetup, ModelUnavailable, packaged_file
 
 from .base import EncoderSpec, weights_version
 
@@ -117,7 +117,7 @@ def tokenizer() -> Tokenizer:
     return found
 
 
-def spec(setup: Setup) -> EncoderSpec:
+def spec(setup: ModelSetup) -> EncoderSpec:
     """The encoder's identity; raises ModelUnavailable when the package is missing."""
     _packaged("tokenizer.json")
     version = weights_version(_packaged("model.safetensors"), CODE)
@@ -127,7 +127,7 @@ def spec(setup: Setup) -> EncoderSpec:
 class MiniLm:
     """Vectors of captions, one caption at a time."""
 
-    def __init__(self, setup: Setup, device: torch.device | str = "cpu") -> None:
+    def __init__(self, setup: ModelSetup, device: torch.device | str = "cpu") -> None:
         self.spec = spec(setup)
         self.device = torch.device(device)
         self._tokenizer = tokenizer()

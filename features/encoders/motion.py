@@ -39,15 +39,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from curation.backends.weights import Setup
+from curation.backends.weights import ModelSetup
 
-from .base import EncoderSpec, Pictures, check_pictures
+from .base import EncoderSpec, FrameLayout, check_frames
 
 VERSION = "1"
 GRID = 4
 CELLS = GRID * GRID
 DIMENSION = 96
-PICTURES = Pictures(fps=25, side=96, fit="stretch", window=16, stride=8, vectors=8)
+PICTURES = FrameLayout(fps=25, side=96, fit="stretch", window=16, stride=8, vectors=8)
 RIDGE = 1e-4  # luma per pixel, squared: below such gradients a cell is flat, and its displacement goes to zero
 REACH = 6.0  # pixels at each level: what is estimated beyond has left the neighbourhood where gradients tell
 REFINEMENTS = 2  # per level
@@ -187,7 +187,7 @@ def vectors(found: dict[str, Tensor], windows: int) -> Tensor:
     return torch.cat(parts, dim=1)
 
 
-def spec(setup: Setup) -> EncoderSpec:
+def spec(setup: ModelSetup) -> EncoderSpec:
     """The encoder's identity; it needs nothing from outside."""
     vectors_a_second = PICTURES.fps * PICTURES.vectors / PICTURES.stride
     return EncoderSpec("motion", VERSION, "sync", vectors_a_second, DIMENSION, 192, PICTURES)
@@ -196,7 +196,7 @@ def spec(setup: Setup) -> EncoderSpec:
 class Motion:
     """Vectors of windows, bit for bit the same on a CPU whatever comes before and after a window."""
 
-    def __init__(self, setup: Setup, device: torch.device | str = "cpu") -> None:
+    def __init__(self, setup: ModelSetup, device: torch.device | str = "cpu") -> None:
         self.spec = spec(setup)
         self.device = torch.device(device)
 
@@ -206,7 +206,7 @@ class Motion:
 
         Raises ValueError for pictures of another shape or type.
         """
-        check_pictures("motion", frames, PICTURES.side)
+        check_frames("motion", frames, PICTURES.side)
         windows = PICTURES.length(len(frames)) // PICTURES.vectors
         if not windows:
             return torch.empty((0, DIMENSION), device=self.device)

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from curation.backends.weights import Setup
+from curation.backends.weights import ModelSetup
 
-from .base import CLIP_SECONDS, EncoderSpec, Pictures, weights_version
+from .base import CLIP_SECONDS, EncoderSpec, FrameLayout, weights_version
 from .networks.synchformer import SIDE, STEPS, STRIDE, WINDOW, load_synchformer
 from .precision import Precision, in_precision, place
 
@@ -22,14 +22,14 @@ FPS = 25
 WINDOWS_A_BATCH = {"cpu": 2, "cuda": 40}
 
 
-def weights_file(setup: Setup) -> Path:
+def weights_file(setup: ModelSetup) -> Path:
     """The released file; raises ModelUnavailable."""
     return setup.weights_file(NAME, FILE, SOURCE)
 
 
-def spec(setup: Setup, precision: Precision = "float32") -> EncoderSpec:
+def spec(setup: ModelSetup, precision: Precision = "float32") -> EncoderSpec:
     """The encoder's identity; raises ModelUnavailable when the weights are missing."""
-    pictures = Pictures(FPS, SIDE, "crop", WINDOW, STRIDE, STEPS)
+    pictures = FrameLayout(FPS, SIDE, "crop", WINDOW, STRIDE, STEPS)
     return in_precision(
         EncoderSpec(
             NAME,
@@ -51,7 +51,7 @@ class SynchformerEncoder:
     those in float32 by 0.8 % (relative L2 norm, random weights).
     """
 
-    def __init__(self, setup: Setup, device: torch.device | str = "cpu", precision: Precision = "float32") -> None:
+    def __init__(self, setup: ModelSetup, device: torch.device | str = "cpu", precision: Precision = "float32") -> None:
         self.spec = spec(setup, precision)
         self.precision = precision
         self.network = load_synchformer(weights_file(setup))

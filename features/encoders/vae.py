@@ -9,7 +9,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from curation.backends.weights import Setup
+from curation.backends.weights import ModelSetup
 
 from ..audio.mel import Mode, mel_spectrogram
 from .base import EncoderSpec, weights_version
@@ -40,22 +40,22 @@ RELEASES: MappingProxyType[Mode, Release] = MappingProxyType(
 )
 
 
-def weights_file(setup: Setup, mode: Mode) -> Path:
+def weights_file(setup: ModelSetup, mode: Mode) -> Path:
     """The released file; raises ModelUnavailable."""
     release = RELEASES[mode]
     return setup.weights_file(f"vae_{mode}", release.file, release.source)
 
 
-def _spec(setup: Setup, mode: Mode) -> EncoderSpec:
+def _spec(setup: ModelSetup, mode: Mode) -> EncoderSpec:
     return latent_spec(f"vae_{mode}", weights_version(weights_file(setup, mode), CODE), mode, SHAPES[mode].latent)
 
 
-def spec_16k(setup: Setup) -> EncoderSpec:
+def spec_16k(setup: ModelSetup) -> EncoderSpec:
     """The 16 kHz encoder's identity; raises ModelUnavailable when the weights are missing."""
     return _spec(setup, "16k")
 
 
-def spec_44k(setup: Setup) -> EncoderSpec:
+def spec_44k(setup: ModelSetup) -> EncoderSpec:
     """The 44.1 kHz encoder's identity; raises ModelUnavailable when the weights are missing."""
     return _spec(setup, "44k")
 
@@ -65,7 +65,7 @@ class _Vae:
 
     mode: Mode
 
-    def __init__(self, setup: Setup, device: torch.device | str = "cpu") -> None:
+    def __init__(self, setup: ModelSetup, device: torch.device | str = "cpu") -> None:
         self.spec = _spec(setup, self.mode)
         self.device = torch.device(device)
         self.network = load_vae(weights_file(setup, self.mode), self.mode).to(self.device)

@@ -2,17 +2,17 @@
 
 from .config import AdapterConfig
 from .files import adapter_notes, load_adapters, save_adapters
-from .network import Adapters, Keep
-from .pooling import Globals, Whole, globals_of
+from .network import Adapters, ConditionMask
+from .pooling import AdapterInputs, VideoFeatures, adapter_inputs
 
 __all__ = [
     "AdapterConfig",
+    "AdapterInputs",
     "Adapters",
-    "Globals",
-    "Keep",
-    "Whole",
+    "ConditionMask",
+    "VideoFeatures",
+    "adapter_inputs",
     "adapter_notes",
-    "globals_of",
     "load_adapters",
     "save_adapters",
 ]

@@ -15,11 +15,11 @@ from ..mmaudio.config import HEAD, BaseConfig, swiglu_width
 from ..mmaudio.layers import Convolution, ConvSwiGlu, SwiGlu
 from ..mmaudio.network import Conditions
 from .config import AdapterConfig
-from .pooling import MARGIN, Globals
+from .pooling import MARGIN, AdapterInputs
 
 
 @dataclass(frozen=True)
-class Keep:
+class ConditionMask:
     """Which conditions of each clip are there, (B,) bool: where one was replaced by the empty one, nothing is added."""
 
     visual: Tensor
@@ -39,7 +39,7 @@ class Attention(nn.MultiheadAttention):
         return found
 
 
-class Standard(nn.Module):
+class Standardize(nn.Module):
     """Vectors (..., C) less their mean over the videos trained on, divided by their deviation; at first as they are."""
 
     mean: Tensor
@@ -66,14 +66,14 @@ class SyncAdapter(nn.Module):
     def __init__(self, base: BaseConfig, config: AdapterConfig) -> None:
         super().__init__()
         d = base.hidden
-        self.standard = Standard(base.sync_dim) if config.standardize else None
+        self.standard = Standardize(base.sync_dim) if config.standardize else None
         self.conv = Convolution(base.sync_dim, d, 7)
         self.act = nn.SELU() if base.version == 1 else nn.SiLU()
         self.mlp = ConvSwiGlu(d, 3, swiglu_width(d, config.width_mult))
         self.attention = Attention(d) if config.sync_pool == "clip_attn" else None
         nn.init.zeros_(self.mlp.w2.weight)
 
-    def forward(self, found: Globals, own: Tensor, sync_pos_emb: Tensor) -> Tensor:
+    def forward(self, found: AdapterInputs, own: Tensor, sync_pos_emb: Tensor) -> Tensor:
         """The video's sync vectors -> (B, S, D), or (B, 1, D) of a mean; `own` (B, S, D) are the clips' conditions."""
         assert found.sync is not None and found.phases is not None
         kind = self.conv.weight.dtype
@@ -89,7 +89,7 @@ class SyncAdapter(nn.Module):
         run: Tensor = self.mlp(self.act(self.conv(x * there)) * there, there)
         return run[:, MARGIN:-MARGIN]
 
-    def _attended(self, attention: Attention, x: Tensor, found: Globals, own: Tensor) -> Tensor:
+    def _attended(self, attention: Attention, x: Tensor, found: AdapterInputs, own: Tensor) -> Tensor:
         assert found.sync_mask is not None
         videos, clips, length = x.shape[:3]
         hidden = self.act(self.conv(x.flatten(0, 1)))
@@ -107,7 +107,7 @@ class StreamAdapter(nn.Module):
     def __init__(self, base: BaseConfig, config: AdapterConfig, inputs: int, standardize: bool) -> None:
         super().__init__()
         d = base.hidden
-        self.standard = Standard(inputs) if standardize else None
+        self.standard = Standardize(inputs) if standardize else None
         self.linear = nn.Linear(inputs, d)
         self.act = nn.Identity() if base.version == 1 else nn.SiLU()
         self.mlp = SwiGlu(d, swiglu_width(d, config.width_mult))
@@ -146,7 +146,7 @@ class Adapters(nn.Module):
                     _fresh(adapter.mlp)
 
     def forward(
-        self, conditions: Conditions, found: Globals, sync_pos_emb: Tensor, keep: Keep | None = None
+        self, conditions: Conditions, found: AdapterInputs, sync_pos_emb: Tensor, keep: ConditionMask | None = None
     ) -> Conditions:
         """A batch's conditions with what its videos say added; `sync_pos_emb` is the base's.
 
@@ -195,5 +195,5 @@ def _fused(fusion: nn.Linear | None, condition: Tensor, added: Tensor) -> Tensor
     return both
 
 
-def _where(keep: Keep | None, stream: str, values: Tensor) -> Tensor:
+def _where(keep: ConditionMask | None, stream: str, values: Tensor) -> Tensor:
     return values if keep is None else torch.where(getattr(keep, stream)[:, None, None], values, 0.0)

@@ -21,7 +21,7 @@ SYNC_RATE = 25.0
 
 
 @dataclass(frozen=True)
-class Whole:
+class VideoFeatures:
     """The features of one whole video; what a configuration does not need may be None (`AdapterConfig.needs`).
 
     "means": `visual_mean` (Dv), over all pictures, `sync_mean` (S, Ds), over clips. "whole": `visual_all` (T, Dv),
@@ -37,7 +37,7 @@ class Whole:
 
 
 @dataclass(frozen=True)
-class Globals:
+class AdapterInputs:
     """What adapters take: of G videos, and for a batch of B clips which video each is of, `video` (B,).
 
     `sync` (G, R, Ds), for a "window" one for each clip, for "clip_attn" (G, K, S, Ds); `sync_mask` (G, R) or (G, K),
@@ -54,16 +54,16 @@ class Globals:
     visual_mask: Tensor | None
     text: Tensor | None
 
-    def each(self, change: Callable[[Tensor], Tensor]) -> Globals:
+    def each(self, change: Callable[[Tensor], Tensor]) -> AdapterInputs:
         """The same change to all that is there."""
         return replace(self, **{name: change(value) for name, value in vars(self).items() if value is not None})
 
-    def to(self, device: torch.device | str) -> Globals:
+    def to(self, device: torch.device | str) -> AdapterInputs:
         """The same on a device."""
         return self.each(lambda value: value.to(device, non_blocking=True))
 
     @staticmethod
-    def join(parts: Sequence[Globals]) -> Globals:
+    def join(parts: Sequence[AdapterInputs]) -> AdapterInputs:
         """One batch of several videos' clips, in order; what is shorter is filled up and masked."""
         first = parts[0]
         offsets = [0]
@@ -99,7 +99,9 @@ def _stacked(values: Sequence[Tensor], masks: Sequence[Tensor | None]) -> tuple[
     return torch.cat(filled), torch.cat(marked)
 
 
-def globals_of(config: AdapterConfig, whole: Whole, offsets: Sequence[float], length: int = 192) -> Globals:
+def adapter_inputs(
+    config: AdapterConfig, whole: VideoFeatures, offsets: Sequence[float], length: int = 192
+) -> AdapterInputs:
     """What `config`'s adapters see of a video, for clips of `length` sync vectors that begin at `offsets`.
 
     Offsets are in seconds from the video's first picture. Sync vectors come in windows of pictures: a clip that begins
@@ -117,7 +119,7 @@ def globals_of(config: AdapterConfig, whole: Whole, offsets: Sequence[float], le
         if config.use_text:
             text = whole.text[None] if config.global_pool == "attn" else whole.text.mean(0)[None, None]
     video = torch.arange(1).expand(len(offsets))
-    found = Globals(video, sync, phases, sync_mask, visual, visual_mask, text)
+    found = AdapterInputs(video, sync, phases, sync_mask, visual, visual_mask, text)
     return found.each(lambda value: value.float() if value.is_floating_point() else value)
 
 
@@ -128,7 +130,7 @@ def _needed(value: Tensor | None, name: str) -> Tensor:
 
 
 def _sync(
-    config: AdapterConfig, whole: Whole, offsets: Sequence[float], length: int
+    config: AdapterConfig, whole: VideoFeatures, offsets: Sequence[float], length: int
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     tiled = torch.eye(WINDOW).repeat(1, length // WINDOW, 1)
     if config.sync_pool == "clip_mean":

@@ -114,7 +114,7 @@ def rate(
 
 
 @dataclass(frozen=True)
-class Standing:
+class SystemScore:
     """A system in the ears of all listeners.
 
     `score`: mean over cuts of each cut's mean score, with its 95 % interval (percentile bootstrap over cuts; None
@@ -130,7 +130,7 @@ class Standing:
     won_interval: tuple[float, float]
 
 
-def standings(ratings: Iterable[Rating], question: Question) -> list[Standing]:
+def system_scores(ratings: Iterable[Rating], question: Question) -> list[SystemScore]:
     """Every system that was rated, the best first."""
     scores: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     wins: Counter[str] = Counter()
@@ -141,11 +141,11 @@ def standings(ratings: Iterable[Rating], question: Question) -> list[Standing]:
     return sorted((_standing(name, by_cut, wins[name]) for name, by_cut in scores.items()), key=lambda s: -s.score)
 
 
-def _standing(system: str, by_cut: Mapping[str, Sequence[int]], wins: int) -> Standing:
+def _standing(system: str, by_cut: Mapping[str, Sequence[int]], wins: int) -> SystemScore:
     means = np.array([np.mean(scores) for scores in by_cut.values()])
     count = sum(map(len, by_cut.values()))
     interval = _bootstrap(means) if len(means) > 1 else None
-    return Standing(system, count, len(means), float(means.mean()), interval, wins / count, wilson(wins, count))
+    return SystemScore(system, count, len(means), float(means.mean()), interval, wins / count, wilson(wins, count))
 
 
 def _bootstrap(means: NDArray[np.float64]) -> tuple[float, float]:

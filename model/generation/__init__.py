@@ -1,8 +1,8 @@
 """Long-form generation: a film of any length is looked at once, made clip by clip, and joined, in constant memory."""
 
 from .clips import ClipSampler, Sampling, check_fit
-from .generate import Generated, Settings, clips_at_once, generate, sound_of
-from .plan import STITCHES, CannotGenerate, Clip, Plan, Stitch, plan_of
+from .generate import Generated, GenerationSettings, clips_at_once, generate, sound_of
+from .plan import STITCHES, CannotGenerate, Clip, ClipPlan, Stitch, plan_clips
 from .stitch import joined, joined_latents
 from .vocoder import Vocoder, open_vocoder
 
@@ -10,11 +10,11 @@ __all__ = [
     "STITCHES",
     "CannotGenerate",
     "Clip",
+    "ClipPlan",
     "ClipSampler",
     "Generated",
-    "Plan",
+    "GenerationSettings",
     "Sampling",
-    "Settings",
     "Stitch",
     "Vocoder",
     "check_fit",
@@ -23,6 +23,6 @@ __all__ = [
     "joined",
     "joined_latents",
     "open_vocoder",
-    "plan_of",
+    "plan_clips",
     "sound_of",
 ]

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from curation.backends.weights import ModelUnavailable, Setup
+from curation.backends.weights import ModelSetup, ModelUnavailable
 from features.audio.mel import MODES, Mode
 
 INSTALL = "pip install --no-deps bigvgan==2.4.1"
@@ -65,7 +65,7 @@ RELEASES: Mapping[Mode, Release] = MappingProxyType(
 )
 
 
-def weights_file(setup: Setup, mode: Mode) -> Path:
+def weights_file(setup: ModelSetup, mode: Mode) -> Path:
     """The released file, "bigvgan_16k" or "bigvgan_44k" of the recipe's weights; raises ModelUnavailable."""
     release = RELEASES[mode]
     return setup.weights_file(f"bigvgan_{mode}", release.file, release.source)

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from features.cache import FeatureCache
 
-from ..adapters import Whole
-from .plan import Plan
+from ..adapters import VideoFeatures
+from .plan import ClipPlan
 
 _SAME_SECONDS = 0.0015  # cuts lie on whole milliseconds
 
@@ -24,7 +24,7 @@ class CachedCut:
         start = cache.cuts["start"][cache.cuts["cut_id"].to_pylist().index(cut_id)].as_py()
         self.starts = cache.take(self._clips, []).pop("start").numpy() - start
 
-    def holds(self, plan: Plan) -> bool:
+    def holds(self, plan: ClipPlan) -> bool:
         """Whether the clips of a plan are those that are kept."""
         wanted = np.array([clip.start for clip in plan.clips])
         return wanted.shape == self.starts.shape and bool(np.all(np.abs(wanted - self.starts) < _SAME_SECONDS))
@@ -38,12 +38,12 @@ class CachedCut:
         """The vectors of the cut's caption, (L, Dt)."""
         return self._cache.take([self._clips[0]], ["text"])["text"][0].float()
 
-    def whole(self, text: Tensor, needs: frozenset[str]) -> Whole:
+    def whole(self, text: Tensor, needs: frozenset[str]) -> VideoFeatures:
         """See `looking.Looked`."""
         means = self._cache.take([self._clips[0]], ["visual_mean", "sync_mean"]) if "means" in needs else {}
         sequences = self._cache.whole(self._cut) if "whole" in needs else {}
         clips = self._cache.take(self._clips, ["sync"])["sync"].float() if "clips" in needs else None
-        return Whole(
+        return VideoFeatures(
             text,
             visual_mean=means["visual_mean"][0].float() if means else None,
             sync_mean=means["sync_mean"][0].float() if means else None,

@@ -12,15 +12,15 @@ from torch import Tensor
 from features.encoders import EncoderSpec, Precision
 from features.encoders.precision import TYPES
 
-from ..adapters import Adapters, Keep, Whole, globals_of
+from ..adapters import Adapters, ConditionMask, VideoFeatures, adapter_inputs
 from ..errors import ModelError
 from ..mmaudio import Conditions, MMAudio
 from ..sampling import GUIDANCE, STEPS, Flow, fast_flow, no_conditions, sample
 from .noise import clip_noises
-from .plan import Clip, Plan
-from .video_features import Looked
+from .plan import Clip, ClipPlan
+from .video_features import VideoFeatureSource
 
-Told = Callable[[float], None]
+ProgressCallback = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,12 @@ class ClipSampler:
         return frozenset() if self.adapters is None else self.adapters.config.needs
 
     def latents(
-        self, looked: Looked, text: Tensor | None, plan: Plan, sampling: Sampling, tell: Told = lambda seconds: None
+        self,
+        looked: VideoFeatureSource,
+        text: Tensor | None,
+        plan: ClipPlan,
+        sampling: Sampling,
+        tell: ProgressCallback = lambda seconds: None,
     ) -> Iterator[tuple[Clip, Tensor]]:
         """The codec's latents (L, C) of each clip in order, float32 on the device; one batch of them is held.
 
@@ -103,8 +108,8 @@ class ClipSampler:
     @torch.no_grad()
     def _sampled(
         self,
-        looked: Looked,
-        whole: Whole,
+        looked: VideoFeatureSource,
+        whole: VideoFeatures,
         spoken: bool,
         batch: list[Clip],
         noise: Tensor,
@@ -131,7 +136,9 @@ class ClipSampler:
         )
         return made[:count].float() * self._deviation + self._mean
 
-    def _conditions(self, looked: Looked, whole: Whole, spoken: bool, batch: list[Clip]) -> Conditions:
+    def _conditions(
+        self, looked: VideoFeatureSource, whole: VideoFeatures, spoken: bool, batch: list[Clip]
+    ) -> Conditions:
         """Of a batch: each clip's own, and on top what the adapters say of the whole."""
         visual, sync = looked.local([clip.number for clip in batch])
         text = whole.text.expand(len(batch), -1, -1)
@@ -139,10 +146,10 @@ class ClipSampler:
         if self.adapters is None:
             return conditions
         config = self.adapters.config
-        found = globals_of(config, whole, [clip.start for clip in batch], self.network.lengths[2])
+        found = adapter_inputs(config, whole, [clip.start for clip in batch], self.network.lengths[2])
         there = torch.ones(len(batch), dtype=torch.bool, device=self.device)
         # where there is no caption nothing is said about it, as in training
-        keep = Keep(there, there, there if spoken else ~there)
+        keep = ConditionMask(there, there, there if spoken else ~there)
         added: Conditions = self.adapters(conditions, found.to(self.device), self.network.sync_pos_emb, keep)
         return added
 

@@ -14,7 +14,7 @@ from ..errors import ModelError
 _BYTES = 4
 
 
-class Spool:
+class FeatureFile:
     """A file of float32 vectors (T, `dimension`), added to until `close`."""
 
     def __init__(self, path: Path, dimension: int) -> None:

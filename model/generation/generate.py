@@ -19,7 +19,7 @@ from curation.runner.progress import Step, StepCallback
 from features.cache import FeatureCache
 from features.cache.of_corpus import FOLDER
 from features.encode import CPU_WINDOWS, GPU_WINDOWS
-from features.encoders import EncoderSpec, Precision, Setup, open_encoder, spec
+from features.encoders import EncoderSpec, ModelSetup, Precision, open_encoder, spec
 from features.extract import agreed_recipe, cache_name, cache_spec
 from manifests.recipe import Recipe
 from manifests.store import Corpus
@@ -28,10 +28,10 @@ from ..adapters import load_adapters
 from ..mmaudio import load_base
 from .cached import CachedCut
 from .clips import ClipSampler, Sampling, check_fit
-from .plan import CannotGenerate, Plan, Stitch, plan_of
-from .source import Film, find_film
+from .plan import CannotGenerate, ClipPlan, Stitch, plan_clips
+from .source import VideoSource, find_video
 from .stitch import joined, joined_latents
-from .video_features import Looked, look
+from .video_features import VideoFeatureSource, encode_video
 from .vocoder import Vocoder, open_vocoder
 from .wav import write_wav
 
@@ -44,7 +44,7 @@ OTHERWISE_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
-class Settings:
+class GenerationSettings:
     """How a film's sound is made: `overlap_seconds` that neighbouring clips share, except in hard joins; `sampling`.
 
     `precision`: what the base computes in.
@@ -64,7 +64,7 @@ class Generated:
     """
 
     out: Path
-    film: Film
+    film: VideoSource
     seconds: float
     clips: int
     joins: tuple[float, ...]
@@ -81,7 +81,7 @@ def generate(
     adapters: Path | None = None,
     prompt: str | None = None,
     recipe: Recipe | None = None,
-    settings: Settings | None = None,
+    settings: GenerationSettings | None = None,
     device: str = "cpu",
     on_step: StepCallback | None = None,
 ) -> Generated:
@@ -94,15 +94,15 @@ def generate(
     Raises CannotGenerate, ModelError, ModelUnavailable or CorpusError, in one line, as good as always before anything
     long is begun.
     """
-    settings = settings or Settings()
+    settings = settings or GenerationSettings()
     recipe = agreed_recipe(corpus, recipe)
     setup, features = setup_of(corpus, recipe), recipe.features
-    film = find_film(corpus, what)
+    film = find_video(corpus, what)
     _check_out(film, out)
     specs: list[EncoderSpec] = [spec(name, setup, features.precision) for name in features.encoders]
     visual, sync, audio, text = specs
     try:
-        plan = plan_of(film.seconds, audio, visual, sync, settings.stitch, settings.overlap_seconds)
+        plan = plan_clips(film.seconds, audio, visual, sync, settings.stitch, settings.overlap_seconds)
     except CannotGenerate as error:
         raise CannotGenerate(f"{film.name}: {error}") from error
     network = load_base(base)
@@ -114,12 +114,12 @@ def generate(
     kept = _kept(corpus, recipe, setup, film)
     with ExitStack() as stack:
         if kept is not None and kept.holds(plan):
-            looked: Looked = kept
+            looked: VideoFeatureSource = kept
         else:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lpse-")))
             looked = _look(film, plan, recipe, setup, device, folder, bool(sampler.needs), on_step)
         said = _text(prompt, kept, recipe, setup, device)
-        told = _told("sample", plan, film, on_step)
+        told = _described("sample", plan, film, on_step)
         sound = sound_of(sampler, looked, said, plan, vocoder, settings.sampling, told)
         _write(out, film, sound, plan, vocoder.sample_rate)
     return Generated(out, film, plan.seconds, len(plan.clips), plan.joins, vocoder.sample_rate, looked is kept)
@@ -127,9 +127,9 @@ def generate(
 
 def sound_of(
     sampler: ClipSampler,
-    looked: Looked,
+    looked: VideoFeatureSource,
     text: Tensor | None,
-    plan: Plan,
+    plan: ClipPlan,
     vocoder: Vocoder,
     sampling: Sampling,
     tell: Callable[[float], None] = lambda seconds: None,
@@ -150,7 +150,7 @@ def clips_at_once(device: str) -> int:
     return CLIPS_AT_ONCE.get(torch.device(device).type, OTHERWISE_AT_ONCE)
 
 
-def _check_out(film: Film, out: Path) -> None:
+def _check_out(film: VideoSource, out: Path) -> None:
     """Raises what is wrong with the place and the name before hours of work are spent on it."""
     if not out.absolute().parent.is_dir():
         raise CannotGenerate(f"{out}: there is no folder {out.absolute().parent}")
@@ -170,7 +170,7 @@ def _check_out(film: Film, out: Path) -> None:
         raise CannotGenerate(f"{film.path}: {error.detail}") from error
 
 
-def _kept(corpus: Corpus, recipe: Recipe, setup: Setup, film: Film) -> CachedCut | None:
+def _kept(corpus: Corpus, recipe: Recipe, setup: ModelSetup, film: VideoSource) -> CachedCut | None:
     """The cut's features, if the corpus's cache shows them."""
     if film.cut_id is None:
         return None
@@ -181,7 +181,7 @@ def _kept(corpus: Corpus, recipe: Recipe, setup: Setup, film: Film) -> CachedCut
     return CachedCut(cache, film.cut_id) if film.cut_id in cache.cuts["cut_id"].to_pylist() else None
 
 
-def _text(prompt: str | None, kept: CachedCut | None, recipe: Recipe, setup: Setup, device: str) -> Tensor | None:
+def _text(prompt: str | None, kept: CachedCut | None, recipe: Recipe, setup: ModelSetup, device: str) -> Tensor | None:
     """The vectors of the caption, (L, D); None without one."""
     if prompt is None:
         return None if kept is None else kept.text()
@@ -191,24 +191,24 @@ def _text(prompt: str | None, kept: CachedCut | None, recipe: Recipe, setup: Set
 
 
 def _look(
-    film: Film,
-    plan: Plan,
+    film: VideoSource,
+    plan: ClipPlan,
     recipe: Recipe,
-    setup: Setup,
+    setup: ModelSetup,
     device: str,
     folder: Path,
     whole: bool,
     on_step: StepCallback | None,
-) -> Looked:
+) -> VideoFeatureSource:
     features = recipe.features
     encoders = {
         stream: open_encoder(name, setup, device, features.precision)
         for stream, name in (("visual", features.visual), ("sync", features.sync))
     }
     windows = CPU_WINDOWS if torch.device(device).type == "cpu" else GPU_WINDOWS
-    tell = _told("look", plan, film, on_step)
+    tell = _described("look", plan, film, on_step)
     try:
-        return look(film.path, film.start, plan, encoders, folder, windows=windows, whole=whole, tell=tell)
+        return encode_video(film.path, film.start, plan, encoders, folder, windows=windows, whole=whole, tell=tell)
     except MediaError as error:
         raise CannotGenerate(f"{film.name}: {error.detail}") from error
     finally:
@@ -216,7 +216,7 @@ def _look(
         gc.collect()  # the encoders' memory is wanted for sampling
 
 
-def _told(phase: str, plan: Plan, film: Film, on_step: StepCallback | None) -> Callable[[float], None]:
+def _described(phase: str, plan: ClipPlan, film: VideoSource, on_step: StepCallback | None) -> Callable[[float], None]:
     def tell(seconds: float) -> None:
         if on_step is not None:
             on_step(Step(phase, "seconds", min(seconds, plan.seconds), plan.seconds, len(plan.clips), (film.name,)))
@@ -224,7 +224,9 @@ def _told(phase: str, plan: Plan, film: Film, on_step: StepCallback | None) -> C
     return tell
 
 
-def _write(out: Path, film: Film, sound: Iterator[NDArray[np.float32]], plan: Plan, sample_rate: int) -> None:
+def _write(
+    out: Path, film: VideoSource, sound: Iterator[NDArray[np.float32]], plan: ClipPlan, sample_rate: int
+) -> None:
     if out.suffix.lower() == ".wav":
         write_wav(out, sound, sample_rate, plan.samples)
         return

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from .plan import Plan
+from .plan import ClipPlan
 
 
-def clip_noises(plan: Plan, channels: int, seed: int, *, shared: bool = False) -> Iterator[Tensor]:
+def clip_noises(plan: ClipPlan, channels: int, seed: int, *, shared: bool = False) -> Iterator[Tensor]:
     """float32 (L, channels) of every clip: clip i's is drawn from `seed` + i on the CPU.
 
     `shared`: all clips begin with that of clip 0. In latent stitching a clip takes the noise of the one before where

@@ -42,7 +42,7 @@ class Clip:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ClipPlan:
     """The clips of a film of `milliseconds`, in order.
 
     `samples` of sound in all, `clip_samples` of each clip, of which the last `fade_samples` are shared with the next
@@ -70,14 +70,14 @@ class Plan:
         return tuple((clip.sample + self.clip_samples - self.fade_samples / 2) / rate for clip in self.clips[:-1])
 
 
-def plan_of(
+def plan_clips(
     seconds: float,
     audio: EncoderSpec,
     visual: EncoderSpec,
     sync: EncoderSpec,
     stitch: Stitch = "hard",
     overlap_seconds: float = 1.0,
-) -> Plan:
+) -> ClipPlan:
     """The clips of [0, `seconds`), whole milliseconds of it.
 
     Hard joins: one every 8 s, the last shifted back to end with the film. The other two: neighbours share
@@ -95,24 +95,24 @@ def plan_of(
         lengths = Lengths(
             -(-milliseconds * rate // (1000 * a_latent)), _of(visual, milliseconds), _of(sync, milliseconds)
         )
-        return Plan(milliseconds, stitch, total, total, 0, 0, lengths, (Clip(0, 0.0, 0, 0),))
+        return ClipPlan(milliseconds, stitch, total, total, 0, 0, lengths, (Clip(0, 0.0, 0, 0),))
     lengths = Lengths(audio.length, visual.length, sync.length)
     if stitch == "hard":
         clips = tuple(_on_clock(milliseconds, CLIP_SECONDS * 1000, rate))
-        return Plan(milliseconds, stitch, total, CLIP_SECONDS * rate, 0, 0, lengths, clips)
+        return ClipPlan(milliseconds, stitch, total, CLIP_SECONDS * rate, 0, 0, lengths, clips)
     if not 0 < overlap_seconds <= LONGEST_OVERLAP:
         raise CannotGenerate(f"overlap {overlap_seconds} s: must be more than 0 and at most {LONGEST_OVERLAP:g} s")
     if stitch == "crossfade":
         overlap = max(1, to_ms(overlap_seconds))
         clips = tuple(_on_clock(milliseconds, CLIP_SECONDS * 1000 - overlap, rate))
         fade = overlap * rate // 1000  # never more than clips share, whose beginnings are rounded to a sample
-        return Plan(milliseconds, stitch, total, CLIP_SECONDS * rate, fade, 0, lengths, clips)
+        return ClipPlan(milliseconds, stitch, total, CLIP_SECONDS * rate, fade, 0, lengths, clips)
     shared = max(1, to_ticks(overlap_seconds, rate / a_latent))
     clips = tuple(
         Clip(number, first * a_latent / rate, first * a_latent, first)
         for number, first in enumerate(_firsts(-(-total // a_latent), audio.length, audio.length - shared))
     )
-    return Plan(milliseconds, stitch, total, audio.length * a_latent, shared * a_latent, shared, lengths, clips)
+    return ClipPlan(milliseconds, stitch, total, audio.length * a_latent, shared * a_latent, shared, lengths, clips)
 
 
 def _on_clock(milliseconds: int, step: int, rate: int) -> Iterator[Clip]:

@@ -15,7 +15,7 @@ from .plan import CannotGenerate
 
 
 @dataclass(frozen=True)
-class Film:
+class VideoSource:
     """`seconds` of pictures from `start` on in the file at `path`; `cut_id`: the cut of the corpus that this is."""
 
     path: Path
@@ -34,14 +34,14 @@ class Film:
         return None if self.cut_id is None else self.start + self.seconds
 
 
-def find_film(corpus: Corpus, what: str) -> Film:
+def find_video(corpus: Corpus, what: str) -> VideoSource:
     """The film that `what` names, a path or a cut's id. Raises CannotGenerate where it has no pictures."""
     path = Path(what)
     if path.exists():
         try:
             if probe(path).video is None:
                 raise CannotGenerate(f"{path}: has no pictures to make a sound for")
-            return Film(path, 0.0, seconds_shown(path))
+            return VideoSource(path, 0.0, seconds_shown(path))
         except MediaError as error:
             raise CannotGenerate(f"{path}: {error.detail}") from error
     cut = next(iter(corpus.table("cuts").rows(pc.field("cut_id") == what)), None)
@@ -54,4 +54,4 @@ def find_film(corpus: Corpus, what: str) -> Film:
         found = Path(resolve(recording.uri, corpus.roots))
     except ValueError as error:
         raise CannotGenerate(f"cut {what}: {error}") from error
-    return Film(found, cut.start, cut.segment.duration, cut.cut_id)
+    return VideoSource(found, cut.start, cut.segment.duration, cut.cut_id)

@@ -13,16 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .plan import Clip, Plan
+from .plan import Clip, ClipPlan
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Law = Literal["power", "amplitude"]
+FadeCurve = Literal["power", "amplitude"]
 """How a crossfade's gains add up: their squares to 1, for sounds that know nothing of each other, or themselves."""
 
 
-def joined_latents(clips: Iterable[tuple[Clip, Tensor]], plan: Plan) -> Iterator[tuple[Clip, Tensor]]:
+def joined_latents(clips: Iterable[tuple[Clip, Tensor]], plan: ClipPlan) -> Iterator[tuple[Clip, Tensor]]:
     """Latents (L, C) of overlapping clips, in order -> the same, equal wherever two clips share time.
 
     A linear crossfade over the last `fade_latents` of the earlier clip. Averaging at every step of the solver instead
@@ -48,7 +48,7 @@ def joined_latents(clips: Iterable[tuple[Clip, Tensor]], plan: Plan) -> Iterator
 
 
 def joined(
-    clips: Iterable[tuple[Clip, NDArray[np.float32]]], plan: Plan, law: Law = "power"
+    clips: Iterable[tuple[Clip, NDArray[np.float32]]], plan: ClipPlan, law: FadeCurve = "power"
 ) -> Iterator[NDArray[np.float32]]:
     """Waveforms of the clips, in order, -> the sound, `plan.samples` of it, in pieces of a clip at most.
 
@@ -80,7 +80,7 @@ def joined(
         yield held[: plan.samples - position]
 
 
-def fade_gains(count: int, law: Law) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def fade_gains(count: int, law: FadeCurve) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Gains (count,) of what comes and of what goes; neither 0 nor 1 is among them."""
     share = (np.arange(count) + 1) / (count + 1)
     if law == "amplitude":

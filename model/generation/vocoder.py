@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from curation.backends.weights import ModelUnavailable, Setup
+from curation.backends.weights import ModelSetup, ModelUnavailable
 from features.audio.mel import Mode
 from features.encoders import EncoderSpec, open_encoder
 
 from ..errors import ModelError
-from .stitch import Law
+from .stitch import FadeCurve
 
 _MODES: dict[str, Mode] = {"vae_16k": "16k", "vae_44k": "44k"}
 
@@ -27,7 +27,7 @@ class Vocoder:
     """
 
     spec: EncoderSpec
-    law: Law
+    law: FadeCurve
     waveform: Callable[[Tensor], Tensor]
 
     @property
@@ -46,7 +46,7 @@ class Vocoder:
             return self.waveform(latents).detach().float().cpu()
 
 
-def open_vocoder(name: str, setup: Setup, device: str = "cpu") -> Vocoder:
+def open_vocoder(name: str, setup: ModelSetup, device: str = "cpu") -> Vocoder:
     """The way back from the codec `name`; the autoencoders' is theirs and BigVGAN.
 
     Raises ModelUnavailable, with how to get it, for what is missing here.

@@ -2,12 +2,12 @@
 
 from .frechet import Moments, frechet_distance, moments_of
 from .loudness import loudness
-from .seams import SeamMeter, Seams, clip_joins, control_times, energies, file_energies, rms_difference
+from .seams import SeamMeter, SeamMetrics, clip_joins, control_times, energies, file_energies, rms_difference
 
 __all__ = [
     "Moments",
     "SeamMeter",
-    "Seams",
+    "SeamMetrics",
     "clip_joins",
     "control_times",
     "energies",

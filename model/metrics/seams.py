@@ -36,7 +36,7 @@ Energies = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Seams:
+class SeamMetrics:
     """Means over `count` joins; NaN without any."""
 
     rel: float
@@ -45,7 +45,7 @@ class Seams:
     count: int
 
     @classmethod
-    def of(cls, energies: Energies) -> Seams:
+    def of(cls, energies: Energies) -> SeamMetrics:
         """Of mean squares (n, 2)."""
         if not len(energies):
             return cls(np.nan, np.nan, np.nan, 0)

@@ -4,9 +4,19 @@ Every step is a function of the settings, the features and its number, so a trai
 same weights, and several processes come to what one would.
 """
 
-from .initial import Begun, fresh, from_file
-from .loop import Outcome, train
-from .settings import Settings, load_settings, parse_settings
-from .validate import Seams
+from .initial import InitialBase, fresh, from_file
+from .loop import TrainingResult, train
+from .settings import TrainingSettings, load_settings, parse_settings
+from .validate import SeamValidator
 
-__all__ = ["Begun", "Outcome", "Seams", "Settings", "fresh", "from_file", "load_settings", "parse_settings", "train"]
+__all__ = [
+    "InitialBase",
+    "SeamValidator",
+    "TrainingResult",
+    "TrainingSettings",
+    "fresh",
+    "from_file",
+    "load_settings",
+    "parse_settings",
+    "train",
+]

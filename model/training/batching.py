@@ -13,7 +13,7 @@ from ..errors import ModelError
 
 
 @dataclass(frozen=True)
-class Plan:
+class StepPlan:
     """What one process takes in one step: `clips` of a cache, by number, and what each weighs in the loss.
 
     The weights make the mean over all processes' sums the mean over the step's clips: processes x 1 / clips of the
@@ -26,12 +26,12 @@ class Plan:
     weights: tuple[float, ...]
 
 
-def shared(clips: Sequence[int], step: int, epoch: int, rank: int, world: int) -> Plan:
+def shared(clips: Sequence[int], step: int, epoch: int, rank: int, world: int) -> StepPlan:
     """The share of process `rank` of `world` in a step's clips: neighbours stay together."""
     mine = np.array_split(np.asarray(clips, np.int64), world)[rank].tolist()
     if not mine:
-        return Plan(step, epoch, (int(clips[0]),), (0.0,))
-    return Plan(step, epoch, tuple(mine), (world / len(clips),) * len(mine))
+        return StepPlan(step, epoch, (int(clips[0]),), (0.0,))
+    return StepPlan(step, epoch, tuple(mine), (world / len(clips),) * len(mine))
 
 
 class BatchOrder:
@@ -61,7 +61,7 @@ class BatchOrder:
         """How many batches an epoch has."""
         return -(-self.clips // self._batch)
 
-    def at(self, step: int) -> Plan:
+    def at(self, step: int) -> StepPlan:
         """What this process takes in `step`, from 0."""
         epoch, batch = divmod(step, self.steps_an_epoch)
         clips = self._shuffled(epoch)[batch * self._batch : (batch + 1) * self._batch]
@@ -80,7 +80,7 @@ class BatchOrder:
         return self._epoch[1]
 
 
-class Steps(Sampler[Plan]):
+class Steps(Sampler[StepPlan]):
     """The plans of steps first, first + 1 … last - 1, for a DataLoader."""
 
     def __init__(self, order: BatchOrder, first: int, last: int) -> None:
@@ -89,5 +89,5 @@ class Steps(Sampler[Plan]):
     def __len__(self) -> int:
         return max(0, self._last - self._first)
 
-    def __iter__(self) -> Iterator[Plan]:
+    def __iter__(self) -> Iterator[StepPlan]:
         return (self._order.at(step) for step in range(self._first, self._last))

@@ -19,10 +19,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from features.cache import FeatureCache
 from manifests.identity import digest
 
-from ..adapters import AdapterConfig, Globals, Keep, Whole, globals_of
+from ..adapters import AdapterConfig, AdapterInputs, ConditionMask, VideoFeatures, adapter_inputs
 from ..flow import sample_times
-from .batching import Plan
-from .condition_dropout import draw_keep
+from .batching import StepPlan
+from .condition_dropout import draw_mask
 from .settings import Times
 
 VALIDATION = -1
@@ -34,10 +34,10 @@ class Batch:
     """What a step computes on, B clips: `data`, `noise` (B, N, C) and times `t` (B,); `clip` (B, V, Dv), `sync`
     (B, S, Ds), `text` (B, L, Dt) as the cache has them; what the cuts as wholes say, None without adapters.
 
-    `data` are the codec's latents, drawn from their distribution, not normalised yet. `weight` (B,): see `Plan`.
+    `data` are the codec's latents, drawn from their distribution, not normalised yet. `weight` (B,): see `StepPlan`.
     """
 
-    plan: Plan
+    plan: StepPlan
     data: Tensor
     noise: Tensor
     t: Tensor
@@ -45,8 +45,8 @@ class Batch:
     sync: Tensor
     text: Tensor
     weight: Tensor
-    keep: Keep
-    found: Globals | None
+    keep: ConditionMask
+    found: AdapterInputs | None
 
     def pin_memory(self) -> Batch:
         """In memory that a GPU reads by itself; DataLoader calls this."""
@@ -59,7 +59,7 @@ class Batch:
     def each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """The same change to every tensor."""
         found: dict[str, Any] = {name: change(value) for name, value in vars(self).items() if isinstance(value, Tensor)}
-        keep = Keep(change(self.keep.visual), change(self.keep.sync), change(self.keep.text))
+        keep = ConditionMask(change(self.keep.visual), change(self.keep.sync), change(self.keep.text))
         return replace(self, **found, keep=keep, found=None if self.found is None else self.found.each(change))
 
 
@@ -69,7 +69,7 @@ def noise_seed(seed: int, epoch: int, clip: int) -> int:
 
 
 class TrainingClips(Dataset[Batch]):
-    """Batches out of a cache, by plan. `version` of the base and `null`: see `draw_keep`; `adapters` None: none."""
+    """Batches out of a cache, by plan. `version` of the base and `null`: see `draw_mask`; `adapters` None: none."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class TrainingClips(Dataset[Batch]):
         self._starts = [cut["start"] for cut in cuts]
         self._has_video = [cut["has_video"] for cut in cuts]
 
-    def __getitem__(self, plan: Plan) -> Batch:
+    def __getitem__(self, plan: StepPlan) -> Batch:
         held = self._cache.take(plan.clips)
         times = Times() if plan.epoch == VALIDATION else self._times
         size, shape = len(plan.clips), tuple(held["mean"].shape[1:])
@@ -109,20 +109,20 @@ class TrainingClips(Dataset[Batch]):
             sync=held["sync"],
             text=held["text"],
             weight=torch.tensor(plan.weights),
-            keep=draw_keep(torch.stack(uniform), null, self._version, held["has_video"]),
+            keep=draw_mask(torch.stack(uniform), null, self._version, held["has_video"]),
             found=None if self._adapters is None else self._globals(self._adapters, held),
         )
 
-    def _globals(self, config: AdapterConfig, held: dict[str, Tensor]) -> Globals:
+    def _globals(self, config: AdapterConfig, held: dict[str, Tensor]) -> AdapterInputs:
         """A row a clip. Clips of a cut that stand together are looked up together."""
         cuts, starts = held["cut"].tolist(), held["start"].tolist()
         parts = []
         for first, last in _runs(cuts):
             offsets = [start - self._starts[cuts[first]] for start in starts[first:last]]
-            parts.append(globals_of(config, self._whole(config, held, first), offsets, held["sync"].shape[1]))
-        return Globals.join(parts)
+            parts.append(adapter_inputs(config, self._whole(config, held, first), offsets, held["sync"].shape[1]))
+        return AdapterInputs.join(parts)
 
-    def _whole(self, config: AdapterConfig, held: dict[str, Tensor], row: int) -> Whole:
+    def _whole(self, config: AdapterConfig, held: dict[str, Tensor], row: int) -> VideoFeatures:
         cut = int(held["cut"][row])
         whole: dict[str, Tensor] = {}
         if "whole" in config.needs:
@@ -136,7 +136,7 @@ class TrainingClips(Dataset[Batch]):
         clips_sync = None
         if "clips" in config.needs:
             clips_sync = self._cache.take(self._cache.clips_of(cut), ["sync"])["sync"].float()
-        return Whole(
+        return VideoFeatures(
             visual_mean=held["visual_mean"][row].float(),
             sync_mean=held["sync_mean"][row].float(),
             text=held["text"][row].float(),
@@ -162,7 +162,7 @@ def cuts_of(cache: FeatureCache, split: str, require_video: bool) -> list[range]
     ]
 
 
-def batches(clips: TrainingClips, plans: Sampler[Plan], workers: int, pinned: bool) -> Iterator[Batch]:
+def batches(clips: TrainingClips, plans: Sampler[StepPlan], workers: int, pinned: bool) -> Iterator[Batch]:
     """The batches of the plans, in their order; `workers` processes read ahead, without them nobody does."""
     return iter(
         DataLoader(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from features.cache import CacheSpec, FeatureCache, StreamSpec
-from features.encoders import ModelUnavailable, Setup, open_encoder
+from features.encoders import ModelSetup, ModelUnavailable, open_encoder
 from features.encoders import spec as encoder_spec
 
 from ..adapters import Adapters
@@ -34,21 +34,21 @@ _CHUNK = 256  # clips whose latents are in memory at once
 
 
 @dataclass(frozen=True)
-class Begun:
+class InitialBase:
     """A base on the CPU, and what names it: the hash of its weights, or the size of a fresh one."""
 
     base: MMAudio
     name: str
 
 
-def from_file(path: Path, cache: FeatureCache, size: str | None = None) -> Begun:
+def from_file(path: Path, cache: FeatureCache, size: str | None = None) -> InitialBase:
     """The base in a file. Raises ModelError where the cache's streams are not those it was made for."""
     base = load_base(path, size)
     check_fit(cache, base.config, trained_on(path, base.config), str(path))
-    return Begun(base, base_hash(base))
+    return InitialBase(base, base_hash(base))
 
 
-def fresh(size: str, cache: FeatureCache, seed: int) -> Begun:
+def fresh(size: str, cache: FeatureCache, seed: int) -> InitialBase:
     """A base of a size with fresh weights drawn from `seed`, its lengths and dimensions those of the cache."""
     streams = _streams(cache)
     audio, visual, sync, text = (streams[name] for name in STREAMS)
@@ -67,10 +67,10 @@ def fresh(size: str, cache: FeatureCache, seed: int) -> Begun:
             text_length=text.length,
             text_dim=text.dimension,
         )
-    return Begun(base, f"fresh {size}")
+    return InitialBase(base, f"fresh {size}")
 
 
-def measure(base: MMAudio, cache: FeatureCache, clips: Sequence[int], setup: Setup) -> None:
+def measure(base: MMAudio, cache: FeatureCache, clips: Sequence[int], setup: ModelSetup) -> None:
     """Give a fresh base what it takes from its features: mean and deviation of latents, the vectors of no text."""
     mean, deviation = latent_statistics(cache, clips)
     base.latent_mean.data.copy_(mean)
@@ -119,7 +119,7 @@ def statistics(cache: FeatureCache, clips: Sequence[int], stream: str) -> tuple[
     return (mean + shift).float(), deviation.float()
 
 
-def empty_text(cache: FeatureCache, setup: Setup) -> Tensor:
+def empty_text(cache: FeatureCache, setup: ModelSetup) -> Tensor:
     """What the cache's text encoder makes of no text, (L, Dt); zeros where that encoder cannot be opened here."""
     stream = _streams(cache)["text"]
     try:

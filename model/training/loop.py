@@ -16,7 +16,7 @@ from torch import Tensor
 
 from curation.runner.progress import Step, StepCallback
 from features.cache import FeatureCache
-from features.encoders import Setup
+from features.encoders import ModelSetup
 from manifests.lock import exclusive
 
 from ..adapters import Adapters, save_adapters
@@ -29,20 +29,20 @@ from .checkpoint import State, averaged_weights
 from .curves import draw_curves
 from .data import Batch, TrainingClips, batches, cuts_of
 from .ema import WeightAverage
-from .initial import ENCODERS, Begun, encoders_of, measure, measure_adapters
-from .nonfinite import bad_batch, clips_in, naming_memory
+from .initial import ENCODERS, InitialBase, encoders_of, measure, measure_adapters
+from .nonfinite import bad_batch, clips_in, explain_oom
 from .objective import Objective, trainable, weighted
 from .optimizer import adamw, set_rates
 from .schedule import factor
-from .settings import Settings
+from .settings import TrainingSettings
 from .stopping import Stopping
-from .validate import Seams, ValidationLoss
+from .validate import SeamValidator, ValidationLoss
 
 _NEEDED = ("accelerate", "tensorboard", "matplotlib")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingResult:
     """What a training came to: `steps` done, `new` of them by this call, and the last lines of its log."""
 
     folder: Path
@@ -55,14 +55,14 @@ class Outcome:
 def train(
     cache: FeatureCache,
     out: Path,
-    settings: Settings,
-    begun: Begun,
-    setup: Setup | None = None,
+    settings: TrainingSettings,
+    begun: InitialBase,
+    setup: ModelSetup | None = None,
     *,
     device: str = "cpu",
-    validate_seams: Seams | None = None,
+    validate_seams: SeamValidator | None = None,
     on_step: StepCallback | None = None,
-) -> Outcome:
+) -> TrainingResult:
     """Train in the folder `out`, from where it stands there to `settings.steps`.
 
     Started by `accelerate launch` or `torchrun`, this process is one of several. `setup`: where the encoder of no text
@@ -76,7 +76,7 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     try:
         with exclusive(out / "run.lock", "training") if main else nullcontext():
-            training = _Training(cache, out, settings, begun, setup or Setup(), accelerator, validate_seams)
+            training = _Training(cache, out, settings, begun, setup or ModelSetup(), accelerator, validate_seams)
             accelerator.wait_for_everyone()  # all have checked what is there before it is written
             if main:
                 folder.begin(out, settings, facts)
@@ -106,11 +106,11 @@ class _Training:
         self,
         cache: FeatureCache,
         out: Path,
-        settings: Settings,
-        begun: Begun,
-        setup: Setup,
+        settings: TrainingSettings,
+        begun: InitialBase,
+        setup: ModelSetup,
         accelerator: Any,
-        seams: Seams | None,
+        seams: SeamValidator | None,
     ) -> None:
         self._cache, self._out, self._settings, self._accelerator = cache, out, settings, accelerator
         self._base_name, self._seams = begun.name, seams
@@ -142,7 +142,7 @@ class _Training:
         self._state = State(model, self._optimizer, WeightAverage(trainable(model), settings.ema), settings.trains_base)
         checkpoint.load(out / folder.CHECKPOINTS, self._state)
 
-    def run(self, on_step: StepCallback | None) -> Outcome:
+    def run(self, on_step: StepCallback | None) -> TrainingResult:
         """All steps that are missing."""
         settings, state, first = self._settings, self._state, self._state.step
         if first < settings.steps:
@@ -156,7 +156,7 @@ class _Training:
         losses = [record["loss"] for record in records if "loss" in record]
         tried = [record for record in records if "validation_loss" in record]
         found = {name: value for name, value in tried[-1].items() if name != "step"} if tried else {}
-        return Outcome(self._out, state.step, state.step - first, losses[-1] if losses else None, found)
+        return TrainingResult(self._out, state.step, state.step - first, losses[-1] if losses else None, found)
 
     def _steps(self, on_step: StepCallback | None) -> None:
         settings, state = self._settings, self._state
@@ -188,7 +188,7 @@ class _Training:
         """One step; returns whether any process was asked to stop, and the loss."""
         settings, state, accelerator = self._settings, self._state, self._accelerator
         self._rate = set_rates(self._optimizer, factor(settings.schedule, state.step, settings.steps))
-        with naming_memory(settings, state.step):
+        with explain_oom(settings, state.step):
             batch = batch.to(self._device)
             losses = self._model(batch)
             part = weighted(losses, batch.weight)
@@ -275,7 +275,7 @@ class _Training:
         checkpoint.save(self._out / folder.CHECKPOINTS, self._state, self._main)
 
 
-def _cuts(cache: FeatureCache, settings: Settings, splits: tuple[str, ...]) -> list[range]:
+def _cuts(cache: FeatureCache, settings: TrainingSettings, splits: tuple[str, ...]) -> list[range]:
     """The clips of the splits' cuts. Raises ModelError for a split without any."""
     cuts = []
     for split in dict.fromkeys(splits):

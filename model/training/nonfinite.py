@@ -14,16 +14,16 @@ from features.cache import FeatureCache
 from manifests.files import write_beside
 
 from ..errors import ModelError
-from .batching import Plan
+from .batching import StepPlan
 from .data import noise_seed
 from .run_folder import BAD_BATCH
-from .settings import Settings
+from .settings import TrainingSettings
 
 # what a GPU, the CPU's allocator and oneDNN say, which all are RuntimeErrors
 _NO_MEMORY = ("out of memory", "can't allocate memory", "could not create a primitive")
 
 
-def clips_in(cache: FeatureCache, plan: Plan, losses: Tensor, seed: int) -> list[dict[str, Any]]:
+def clips_in(cache: FeatureCache, plan: StepPlan, losses: Tensor, seed: int) -> list[dict[str, Any]]:
     """The clips of a plan by cut and number, their losses (as text: JSON has no NaN) and what seeds their noise."""
     held = cache.take(plan.clips, [])
     names = cache.cuts["cut_id"]
@@ -40,7 +40,7 @@ def clips_in(cache: FeatureCache, plan: Plan, losses: Tensor, seed: int) -> list
     ]
 
 
-def bad_batch(folder: Path, plan: Plan, seed: int, loss: float, norm: float, clips: list[dict[str, Any]]) -> str:
+def bad_batch(folder: Path, plan: StepPlan, seed: int, loss: float, norm: float, clips: list[dict[str, Any]]) -> str:
     """Write down the batch that a training stops at; returns the line that says so."""
     content = {"step": plan.step, "epoch": plan.epoch, "seed": seed, "loss": str(loss), "norm": str(norm)}
     with write_beside(folder / BAD_BATCH) as file:
@@ -52,7 +52,7 @@ def bad_batch(folder: Path, plan: Plan, seed: int, loss: float, norm: float, cli
 
 
 @contextmanager
-def naming_memory(settings: Settings, step: int) -> Iterator[None]:
+def explain_oom(settings: TrainingSettings, step: int) -> Iterator[None]:
     """Where memory does not suffice: ModelError with the setting to lower."""
     try:
         yield

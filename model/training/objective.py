@@ -10,7 +10,7 @@ from features.encoders import Precision
 from ..adapters import Adapters
 from ..flow import interpolate, target
 from ..mmaudio import MMAudio
-from .condition_dropout import instead
+from .condition_dropout import apply_mask
 from .data import Batch
 from .settings import Ends
 
@@ -51,9 +51,9 @@ class Objective(nn.Module):
             data = base.normalize(batch.data)
             clip, sync, text = base.empty(len(data))
             conditions = base.conditions(
-                instead(batch.clip.to(data.dtype), keep.visual, clip),
-                instead(batch.sync.to(data.dtype), keep.sync, sync),
-                instead(batch.text.to(data.dtype), keep.text, text),
+                apply_mask(batch.clip.to(data.dtype), keep.visual, clip),
+                apply_mask(batch.sync.to(data.dtype), keep.sync, sync),
+                apply_mask(batch.text.to(data.dtype), keep.text, text),
             )
             if self.adapters is not None and batch.found is not None:
                 conditions = self.adapters(conditions, batch.found, base.sync_pos_emb, keep)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from .settings import Settings
+from .settings import TrainingSettings
 
 AUTOCAST_EPSILON = 1e-6
 
 
-def adamw(objective: nn.Module, settings: Settings) -> torch.optim.AdamW:
+def adamw(objective: nn.Module, settings: TrainingSettings) -> torch.optim.AdamW:
     """The optimiser; each group's `rate` is what `factor` of the schedule multiplies.
 
     One kernel for all weights, where their device has it.

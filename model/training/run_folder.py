@@ -27,7 +27,7 @@ from manifests.identity import digest
 
 from ..errors import ModelError
 from .initial import encoders_of
-from .settings import Settings, first_difference, load_settings, to_toml
+from .settings import TrainingSettings, first_difference, load_settings, to_toml
 
 SETTINGS, RUN, LOG, EVENTS = "settings.toml", "run.json", "log.jsonl", "events"
 CHECKPOINTS, BAD_BATCH, CURVES = "checkpoints", "bad_batch.json", "curves.png"
@@ -42,7 +42,7 @@ def facts_of(cache: FeatureCache, base: str) -> dict[str, Any]:
     return {"base": base, "encoders": encoders_of(cache.spec), "cuts": digest("cuts", cuts)}
 
 
-def check_begun(path: Path, settings: Settings, facts: Mapping[str, Any]) -> None:
+def check_begun(path: Path, settings: TrainingSettings, facts: Mapping[str, Any]) -> None:
     """Raises ModelError where the folder holds another training; one that holds none is fine."""
     if not (path / RUN).exists():
         return
@@ -58,7 +58,7 @@ def check_begun(path: Path, settings: Settings, facts: Mapping[str, Any]) -> Non
             raise ModelError(f"{path}: was begun with {name} {begun.get(name)}, not {now}; train into another folder")
 
 
-def begin(path: Path, settings: Settings, facts: Mapping[str, Any]) -> None:
+def begin(path: Path, settings: TrainingSettings, facts: Mapping[str, Any]) -> None:
     """Write down what the run is of; a run that goes on keeps what it was begun with, but for what may change."""
     with write_beside(path / SETTINGS) as file:
         file.write(to_toml(settings).encode())

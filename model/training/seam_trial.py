@@ -7,14 +7,14 @@ from functools import partial
 
 import numpy as np
 
-from curation.backends.weights import ModelUnavailable, Setup
+from curation.backends.weights import ModelSetup, ModelUnavailable
 from features.cache import FeatureCache
 from features.encoders import CLIP_SECONDS, EncoderSpec, spec
 
 from ..adapters import Adapters
-from ..generation import ClipSampler, Plan, Sampling, Vocoder, open_vocoder, plan_of, sound_of
+from ..generation import ClipPlan, ClipSampler, Sampling, Vocoder, open_vocoder, plan_clips, sound_of
 from ..generation.cached import CachedCut
-from ..metrics import Seams, clip_joins, control_times, energies
+from ..metrics import SeamMetrics, clip_joins, control_times, energies
 from ..mmaudio import MMAudio
 
 CUTS, CLIPS, STEPS = 4, 4, 10
@@ -34,10 +34,10 @@ class SeamTrial:
         visual, sync, audio = encoders
         self._open_on, self._vocoder = open_on, open_on("cpu")  # at once, so that what is missing is said at once
         self._at = "cpu"
-        self._wanted: list[tuple[CachedCut, Plan]] = []
+        self._wanted: list[tuple[CachedCut, ClipPlan]] = []
         for cut in cuts:
             seconds = CLIP_SECONDS * min(CLIPS, len(cache.clips_of(cut)) - 1)
-            self._wanted.append((CachedCut(cache, cut), plan_of(float(seconds), audio, visual, sync)))
+            self._wanted.append((CachedCut(cache, cut), plan_clips(float(seconds), audio, visual, sync)))
 
     def __call__(self, network: MMAudio, adapters: Adapters | None) -> Mapping[str, float]:
         """What the networks as they are make of the cuts."""
@@ -54,10 +54,10 @@ class SeamTrial:
             at_joins.append(energies(sound, self._vocoder.sample_rate, joins))
             elsewhere.append(energies(sound, self._vocoder.sample_rate, others))
         joined, free = np.concatenate(at_joins), np.concatenate(elsewhere)
-        return {"seam_rel": Seams.of(joined).rel, "seam_control": Seams.of(free).rel}
+        return {"seam_rel": SeamMetrics.of(joined).rel, "seam_control": SeamMetrics.of(free).rel}
 
 
-def seam_trial(cache: FeatureCache, setup: Setup, split: str) -> SeamTrial | None:
+def seam_trial(cache: FeatureCache, setup: ModelSetup, split: str) -> SeamTrial | None:
     """The trial on cuts of a split, None where it has none of two whole clips, or the codec cannot be opened here."""
     rows = cache.cuts.select(["cut_id", "split", "has_video", "clips"]).to_pylist()
     fitting = [row["cut_id"] for row in rows if row["split"] == split and row["has_video"] and row["clips"] > 2]

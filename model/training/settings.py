@@ -101,7 +101,7 @@ class Validation:
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainingSettings:
     """Everything that decides a training but the features and the weights it begins with.
 
     `trained`: adapters on a frozen base, both, or the base alone. `batch` clips a step, over all processes together,
@@ -150,7 +150,7 @@ class Settings:
         return plain
 
 
-def load_settings(path: Path | None, **changed: Any) -> Settings:
+def load_settings(path: Path | None, **changed: Any) -> TrainingSettings:
     """The settings in a TOML file, or the usual ones; `changed` values that are not None come before the file's.
 
     Raises ModelError, naming file and key, for what is no setting or out of range.
@@ -166,7 +166,7 @@ def load_settings(path: Path | None, **changed: Any) -> Settings:
     return parse_settings(values, "settings" if path is None else str(path))
 
 
-def parse_settings(values: Mapping[str, Any], source: str) -> Settings:
+def parse_settings(values: Mapping[str, Any], source: str) -> TrainingSettings:
     """Settings from plain values, checked; `source` is named in errors."""
     from pydantic import TypeAdapter, ValidationError
 
@@ -175,7 +175,7 @@ def parse_settings(values: Mapping[str, Any], source: str) -> Settings:
     if isinstance(adapters, Mapping) and (unknown := sorted(adapters.keys() - known)):
         raise ModelError(f"{source}: adapters.{unknown[0]}: there are {', '.join(sorted(known))}")
     try:
-        return TypeAdapter(Settings).validate_python(dict(values))
+        return TypeAdapter(TrainingSettings).validate_python(dict(values))
     except (ValidationError, ModelError) as error:
         if isinstance(error, ModelError):
             raise ModelError(f"{source}: adapters: {error}") from error
@@ -183,7 +183,7 @@ def parse_settings(values: Mapping[str, Any], source: str) -> Settings:
         raise ModelError(f"{source}: {'; '.join(faults)}") from error
 
 
-def to_toml(settings: Settings) -> str:
+def to_toml(settings: TrainingSettings) -> str:
     """Every setting, as a file that `load_settings` takes."""
     import tomli_w
 
@@ -194,7 +194,7 @@ def to_toml(settings: Settings) -> str:
 _FREE = {"workers", "checkpoint_every"}
 
 
-def first_difference(begun: Settings, asked: Settings) -> str | None:
+def first_difference(begun: TrainingSettings, asked: TrainingSettings) -> str | None:
     """The first setting in which two trainings differ and must not, as "name old, not new"; None where one is none."""
     free = _FREE | ({"steps"} if begun.schedule.kind == "constant" else set())
     for name, before, now in _pairs(begun, asked):

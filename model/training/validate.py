@@ -11,11 +11,11 @@ from torch.utils.data import Sampler
 
 from ..adapters import Adapters
 from ..mmaudio import MMAudio
-from .batching import Plan, shared
+from .batching import StepPlan, shared
 from .data import VALIDATION, TrainingClips, batches
 from .objective import weighted
 
-Seams = Callable[[MMAudio, Adapters | None], Mapping[str, float]]
+SeamValidator = Callable[[MMAudio, Adapters | None], Mapping[str, float]]
 """Measures joins that the averaged weights make; every process calls it, at the same time."""
 
 
@@ -45,12 +45,12 @@ class ValidationLoss:
         return total / self._count
 
 
-class _Listed(Sampler[Plan]):
-    def __init__(self, plans: Sequence[Plan]) -> None:
+class _Listed(Sampler[StepPlan]):
+    def __init__(self, plans: Sequence[StepPlan]) -> None:
         self._plans = plans
 
     def __len__(self) -> int:
         return len(self._plans)
 
-    def __iter__(self) -> Iterator[Plan]:
+    def __iter__(self) -> Iterator[StepPlan]:
         return iter(self._plans)

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pytest
 
 from annotation.adjudicate import adjudicate
-from annotation.consensus import Settings
+from annotation.consensus import ConsensusSettings
 from annotation.labelstudio.client import Server
 from annotation.labelstudio.projects import our_projects
 from annotation.pull import pull
@@ -229,7 +229,7 @@ def test_an_annotator_listens_changes_a_region_rejects_and_all_of_it_comes_back(
             page.run("new Promise(done => setTimeout(done, 100))")
     (answer,) = answers
     pulled = pull(corpus, server)
-    assert (pulled.new, pulled.forged, pulled.problems) == (1, (), ())
+    assert (pulled.new, pulled.edited_by_other, pulled.problems) == (1, (), ())
     (row,) = rows(corpus)
     assert json.loads(row.result) == sorted_keys(answer["result"])
     assert (row.annotator, row.verdict, row.reasons, row.av_sync) == (listener.email, "reject", ("speech",), 4)
@@ -246,7 +246,7 @@ def test_an_annotator_listens_changes_a_region_rejects_and_all_of_it_comes_back(
 
 def test_what_was_marked_is_cut_out_and_the_rest_is_accepted(corpus: Corpus, server: Server) -> None:
     """Depends on the answer of the test before: its author rejects the span for speech and says where that is."""
-    result = adjudicate(corpus, Settings())
+    result = adjudicate(corpus, ConsensusSettings())
     (verdict,) = result.verdicts
     assert (verdict.decision, verdict.method) == ("keep", "single")
     (speech,) = verdict.excised
@@ -258,7 +258,7 @@ def test_what_was_marked_is_cut_out_and_the_rest_is_accepted(corpus: Corpus, ser
     assert all(cut.end <= speech.start or cut.start >= speech.end for cut in cuts)
     others = [row for row in corpus.table("cuts").rows() if row.recording_id != recording]
     assert {row.decision for row in others} == {"review"}
-    assert adjudicate(corpus, Settings()).verdicts == ()
+    assert adjudicate(corpus, ConsensusSettings()).verdicts == ()
     assert validate(corpus) == []
 
 
@@ -312,7 +312,7 @@ def test_two_who_differ_are_settled_by_an_adjudicator_who_sees_what_they_said(
     if heard:  # somebody kept it in an earlier test
         answer(label_studio, number, people[2], "reject", "other")
     pull(corpus, server)
-    result = adjudicate(corpus, Settings(), server, workers=2)
+    result = adjudicate(corpus, ConsensusSettings(), server, workers=2)
     (conflict,) = result.conflicts
     assert (conflict.window.recording_id, conflict.window.start_ms) == (task.recording_id, task.start_ms)
     assert not [row for row in result.verdicts if row.recording_id == task.recording_id]
@@ -321,12 +321,12 @@ def test_two_who_differ_are_settled_by_an_adjudicator_who_sees_what_they_said(
     there = on_server(server, corpus)[asked.task_key][1]
     assert "Listener 1: keep" in there["data"]["votes"]
     assert not any(person.email in there["data"]["votes"] for person in people)
-    again = adjudicate(corpus, Settings(), server, workers=2)
+    again = adjudicate(corpus, ConsensusSettings(), server, workers=2)
     assert again.delivery is not None and sum(again.delivery.sent.values()) == 0
     adjudicator = label_studio.annotator("adjudicator")
     answer(label_studio, there["id"], adjudicator, "reject", "other")
     pull(corpus, server)
-    settled = adjudicate(corpus, Settings(), server, workers=2)
+    settled = adjudicate(corpus, ConsensusSettings(), server, workers=2)
     (verdict,) = [row for row in settled.verdicts if row.recording_id == task.recording_id]
     assert (verdict.decision, verdict.method, verdict.author) == ("reject", "adjudicator", adjudicator.email)
     assert settled.conflicts == ()

@@ -1,4 +1,4 @@
-"""Answers as the real server keeps them: every version comes back, and what is forged or gone is noticed."""
+"""Answers as the real server keeps them: every version comes back, and what is edited_by_other or gone is noticed."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_everything_an_answer_holds_comes_back_on_the_recordings_clock(work: Wor
     caption = {"from_name": "caption", "to_name": "audio", "type": "textarea", "value": {"text": ["rain", "a door"]}}
     work.answer(ann, 0, [region(1.25, 2.5), *beside, verdict("keep"), caption], lead_time=12.5)
     pulled = work.pull()
-    assert (pulled.new, pulled.changed, pulled.deleted, pulled.forged, pulled.problems) == (1, 0, 0, (), ())
+    assert (pulled.new, pulled.changed, pulled.deleted, pulled.edited_by_other, pulled.problems) == (1, 0, 0, (), ())
     (row,) = work.rows()
     assert (row.annotator, row.verdict, row.caption, row.lead_time) == (ann.email, "keep", "rain\na door", 12.5)
     (one,) = row.regions
@@ -186,10 +186,10 @@ def test_an_answer_written_by_somebody_else_is_forged(work: Work, ann: Annotator
     number = work.answer(ann, 0, [region(1, 2), verdict("keep")])
     work.change(None, number, result=[verdict("reject")])
     pulled = work.pull()
-    (line,) = pulled.forged
+    (line,) = pulled.edited_by_other
     assert ann.email in line and work.studio.email in line
     (row,) = work.rows()
-    assert row.forged and row.updated_by == work.studio.email
+    assert row.edited_by_other and row.updated_by == work.studio.email
     assert list(work.corpus.table("events").rows()) == []
 
 

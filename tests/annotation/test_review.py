@@ -17,9 +17,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import annotation.review as review
-from annotation.review import ChangedMeanwhile, Outcome, Wish, ask_annotators, decide_span, situation, undo
-from curation.decision.human_evidence import evidence
-from curation.detectors.score_store import active_recipe
+from annotation.review import (
+    ConflictError,
+    ReviewRequest,
+    ReviewResult,
+    decide_span,
+    recording_state,
+    request_annotation,
+    undo,
+)
+from curation.decision.human_evidence import evidence_of
 from curation.pipeline.curate import replay
 from curation.pipeline.redecide import redecide
 from manifests.identity import cut_id
@@ -63,8 +70,10 @@ def corpus(heard_once: Path) -> Iterator[Corpus]:
         yield made
 
 
-def wish(corpus: Corpus, start: float, end: float, decision: Any = "keep", **columns: Any) -> Wish:
-    made = Wish(IDS[0], round(start * 1000), round(end * 1000), decision, "ann", situation(corpus, IDS[0]).seen)
+def wish(corpus: Corpus, start: float, end: float, decision: Any = "keep", **columns: Any) -> ReviewRequest:
+    made = ReviewRequest(
+        IDS[0], round(start * 1000), round(end * 1000), decision, "ann", recording_state(corpus, IDS[0]).seen
+    )
     return replace(made, **columns)
 
 
@@ -83,12 +92,12 @@ def files(corpus: Corpus) -> dict[str, bytes]:
 
 def assert_as_replayed(corpus: Corpus) -> None:
     before = tables(corpus)
-    replay(corpus, active_recipe(corpus))
+    replay(corpus, corpus.active_recipe())
     for name, table in tables(corpus).items():
         assert before[name].equals(table), f"{name}: a replay gives other rows"
 
 
-def refused(corpus: Corpus, asked: Wish, match: str, error: type[Exception] = CorpusError) -> None:
+def refused(corpus: Corpus, asked: ReviewRequest, match: str, error: type[Exception] = CorpusError) -> None:
     before = files(corpus)
     with pytest.raises(error, match=match):
         decide_span(corpus, asked)
@@ -96,7 +105,7 @@ def refused(corpus: Corpus, asked: Wish, match: str, error: type[Exception] = Co
 
 
 def test_the_situation_is_all_that_is_known_of_the_recording_and_nothing_else(corpus: Corpus) -> None:
-    now = situation(corpus, IDS[0])
+    now = recording_state(corpus, IDS[0])
     assert now.recording.recording_id == IDS[0]
     assert [row.source_id for row in now.sources] == [IDS[0]]
     assert {row.recording_id for row in now.cuts} == {row.recording_id for row in now.events} == {IDS[0]}
@@ -109,7 +118,7 @@ def test_the_situation_is_all_that_is_known_of_the_recording_and_nothing_else(co
     (gone,) = [drop for drop in now.drops if drop.item_kind == "cut"]
     assert gone.reason == "listener_music"
     with pytest.raises(CorpusError, match="no recording 'nowhere'"):
-        situation(corpus, "nowhere")
+        recording_state(corpus, "nowhere")
 
 
 def test_a_decision_is_a_row_with_author_and_time_and_the_cuts_follow(corpus: Corpus) -> None:
@@ -120,7 +129,7 @@ def test_a_decision_is_a_row_with_author_and_time_and_the_cuts_follow(corpus: Co
     assert (row.author, row.method, row.comment, row.supersedes) == ("ann", "reviewer", "a radio", None)
     assert earlier <= row.made_at <= datetime.now(UTC)
     assert (160.0, 260.0, "reject") in spans(done.cuts)
-    assert done.cuts == situation(corpus, IDS[0]).cuts
+    assert done.cuts == recording_state(corpus, IDS[0]).cuts
     assert_as_replayed(corpus)
     again = decide_span(corpus, wish(corpus, *SPAN))
     assert again.verdict.supersedes == row.verdict_id
@@ -135,9 +144,9 @@ def test_two_rejected_spans_side_by_side_stay_two_cuts_with_their_own_reasons(co
 
 
 def test_a_trim_is_a_new_cut_that_ends_where_the_reviewer_said_and_names_its_parent(corpus: Corpus) -> None:
-    (parent,) = [cut for cut in situation(corpus, IDS[0]).cuts if cut.start < 170 < cut.end]
+    (parent,) = [cut for cut in recording_state(corpus, IDS[0]).cuts if cut.start < 170 < cut.end]
     start, end = round(parent.start * 1000), round(parent.end * 1000)
-    others = [cut for cut in situation(corpus, IDS[0]).cuts if cut != parent]
+    others = [cut for cut in recording_state(corpus, IDS[0]).cuts if cut != parent]
     asked = wish(corpus, parent.start, parent.end, keep=(start + 1234, end - 5_000))
     done = decide_span(corpus, asked)
     (trimmed,) = [cut for cut in done.cuts if cut.parent_cut_id]
@@ -185,7 +194,9 @@ def test_a_comment_decides_nothing_and_takes_the_place_of_nothing(corpus: Corpus
 
 
 def test_what_annotators_are_asked_waits_for_review(corpus: Corpus) -> None:
-    done = ask_annotators(corpus, IDS[0], 160_000, 260_000, "ann", situation(corpus, IDS[0]).seen, "is it a radio?")
+    done = request_annotation(
+        corpus, IDS[0], 160_000, 260_000, "ann", recording_state(corpus, IDS[0]).seen, "is it a radio?"
+    )
     assert (done.verdict.decision, done.verdict.reasons) == ("unsure", ("asked",))
     assert done.verdict.comment == "is it a radio?"
     assert any(cut.decision == "review" and cut.start <= 160 and cut.end >= 260 for cut in done.cuts)
@@ -215,16 +226,16 @@ def test_a_wish_that_cannot_be_is_refused_in_one_line(corpus: Corpus) -> None:
 def test_the_second_reviewer_is_shown_what_changed_and_nothing_is_written(corpus: Corpus) -> None:
     second = wish(corpus, 200, 300, author="bob")
     first = decide_span(corpus, wish(corpus, 160, 220, "reject"))
-    refused(corpus, second, r"ann decided reject over 160.0 to 220.0 s at .* UTC: look at it", ChangedMeanwhile)
-    with pytest.raises(ChangedMeanwhile) as raised:
+    refused(corpus, second, r"ann decided reject over 160.0 to 220.0 s at .* UTC: look at it", ConflictError)
+    with pytest.raises(ConflictError) as raised:
         decide_span(corpus, second)
     assert raised.value.rows == (first.verdict,)
     decide_span(corpus, replace(second, start_ms=220_000))  # side by side is not over each other
     decide_span(corpus, replace(second, decision="open", comment="and I keep it"))  # a comment overwrites nothing
-    now = situation(corpus, IDS[0]).seen
+    now = recording_state(corpus, IDS[0]).seen
     decide_span(corpus, replace(second, seen=now))
     before = files(corpus)
-    with pytest.raises(ChangedMeanwhile):
+    with pytest.raises(ConflictError):
         undo(corpus, first.verdict.verdict_id, "ann", first.situation.seen)
     assert files(corpus) == before
 
@@ -232,13 +243,13 @@ def test_the_second_reviewer_is_shown_what_changed_and_nothing_is_written(corpus
 def test_of_two_at_the_same_instant_one_is_shown_the_others_row(corpus: Corpus) -> None:
     asked = [wish(corpus, *SPAN, decision, author=name) for decision, name in (("keep", "ann"), ("reject", "bob"))]
     start = Barrier(2)
-    outcomes: list[Outcome | ChangedMeanwhile] = []
+    outcomes: list[ReviewResult | ConflictError] = []
 
-    def one(wanted: Wish) -> None:
+    def one(wanted: ReviewRequest) -> None:
         start.wait()
         try:
             outcomes.append(decide_span(corpus, wanted))
-        except ChangedMeanwhile as error:
+        except ConflictError as error:
             outcomes.append(error)
 
     threads = [Thread(target=one, args=(wanted,)) for wanted in asked]
@@ -246,8 +257,8 @@ def test_of_two_at_the_same_instant_one_is_shown_the_others_row(corpus: Corpus) 
         thread.start()
     for thread in threads:
         thread.join()
-    (done,) = [one for one in outcomes if isinstance(one, Outcome)]
-    (told,) = [one for one in outcomes if isinstance(one, ChangedMeanwhile)]
+    (done,) = [one for one in outcomes if isinstance(one, ReviewResult)]
+    (told,) = [one for one in outcomes if isinstance(one, ConflictError)]
     assert told.rows == (done.verdict,)
     assert list(corpus.table("verdicts").rows()) == [done.verdict]
 
@@ -260,7 +271,7 @@ def test_whoever_meets_a_long_writer_is_told_who_writes(corpus: Corpus, monkeypa
 
 
 def test_undo_goes_back_row_by_row_and_only_from_the_end(corpus: Corpus) -> None:
-    none = situation(corpus, IDS[0])
+    none = recording_state(corpus, IDS[0])
     kept = decide_span(corpus, wish(corpus, 80, 149, comment="clean"))
     turned = decide_span(corpus, wish(corpus, 80, 149, "reject", reasons=("other",)))
     seen = turned.situation.seen
@@ -291,11 +302,11 @@ def test_a_reviewer_undoes_what_annotators_decided(corpus: Corpus) -> None:
         verdict_id="v", recording_id=IDS[0], start_ms=160_000, end_ms=260_000, decision="reject", method="majority",
         confidence=0.8, author="consensus of a, b", made_at=NOON,
     )  # fmt: skip
-    before = situation(corpus, IDS[0])
+    before = recording_state(corpus, IDS[0])
     corpus.append("verdicts", [row])
     with corpus.lock("test"):
         redecide(corpus, IDS[:1])
-    assert (160.0, 260.0, "reject") in spans(situation(corpus, IDS[0]).cuts)
+    assert (160.0, 260.0, "reject") in spans(recording_state(corpus, IDS[0]).cuts)
     done = undo(corpus, "v", "ann", frozenset({"v"}))
     assert (done.verdict.decision, done.verdict.confidence, done.verdict.supersedes) == ("open", None, "v")
     assert done.cuts == before.cuts
@@ -315,8 +326,8 @@ def test_deciding_anew_leaves_all_other_rows_alone(corpus: Corpus) -> None:
     region = Region(region_id="r", start=5, end=7, label="speech", origin="manual")
     answer = Annotation(
         version_id="v", annotation_id="a", task_key="t", recording_id=IDS[0], start_ms=0, end_ms=60_000,
-        annotator="ann", forged=False, state="submitted", ground_truth=False, regions=(region,), created_at=NOON,
-        updated_at=NOON, pulled_at=NOON, result="[]",
+        annotator="ann", edited_by_other=False, state="submitted", ground_truth=False, regions=(region,),
+        created_at=NOON, updated_at=NOON, pulled_at=NOON, result="[]",
     )  # fmt: skip
     corpus.append("annotations", [answer, replace(answer, version_id="w", annotation_id="b", recording_id=IDS[1])])
     replay(corpus, RECIPE)
@@ -354,11 +365,11 @@ Step = tuple[int, int, str, int]
 calm = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-def act(corpus: Corpus, step: Step, author: str, seen: frozenset[str] | None = None) -> Outcome | None:
+def act(corpus: Corpus, step: Step, author: str, seen: frozenset[str] | None = None) -> ReviewResult | None:
     """One thing that a reviewer does who saw `seen` (None: everything); None where it is refused for what it is."""
     one, other, what, number = step
     start, end = min(one, other), max(one, other)
-    now = situation(corpus, IDS[0])
+    now = recording_state(corpus, IDS[0])
     seen = now.seen if seen is None else seen
     try:
         if what == "undo":
@@ -366,8 +377,8 @@ def act(corpus: Corpus, step: Step, author: str, seen: frozenset[str] | None = N
             return undo(corpus, rows[number % len(rows)].verdict_id, author, seen) if rows else None
         decision: Any = "keep" if what == "trim" else what
         keep = (start + 1000, end - 500) if what == "trim" else None
-        return decide_span(corpus, Wish(IDS[0], start, end, decision, author, seen, comment="so", keep=keep))
-    except (ChangedMeanwhile, StaleVerdict):
+        return decide_span(corpus, ReviewRequest(IDS[0], start, end, decision, author, seen, comment="so", keep=keep))
+    except (ConflictError, StaleVerdict):
         raise
     except CorpusError:
         return None
@@ -392,16 +403,16 @@ def test_undo_of_the_last_decision_restores_and_undoing_that_brings_it_back(
         *earlier, last = doings
         for step in earlier:
             act(corpus, step, "ann")
-        before = situation(corpus, IDS[0])
+        before = recording_state(corpus, IDS[0])
         done = act(corpus, last, "ann")
         if done is None:
             return
         taken = undo(corpus, done.verdict.verdict_id, "bob", done.situation.seen)
         assert taken.cuts == before.cuts
-        assert evidence(taken.situation.history) == evidence(before.history)
+        assert evidence_of(taken.situation.history) == evidence_of(before.history)
         again = undo(corpus, taken.verdict.verdict_id, "ann", taken.situation.seen)
         assert again.cuts == done.cuts
-        assert evidence(again.situation.history) == evidence(done.situation.history)
+        assert evidence_of(again.situation.history) == evidence_of(done.situation.history)
 
 
 @calm
@@ -413,16 +424,16 @@ def test_two_reviewers_never_overwrite_each_other(heard_once: Path, turns: list[
         seen: dict[str, frozenset[str]] = {"ann": frozenset(), "bob": frozenset()}
         for author, looks_first, step in turns:
             if looks_first:
-                seen[author] = situation(corpus, IDS[0]).seen
-            before = situation(corpus, IDS[0]).history
+                seen[author] = recording_state(corpus, IDS[0]).seen
+            before = recording_state(corpus, IDS[0]).history
             unseen = [row for row in before if row.verdict_id not in seen[author]]
             try:
                 done = act(corpus, step, author, seen[author])
-            except (ChangedMeanwhile, StaleVerdict) as error:
-                assert situation(corpus, IDS[0]).history == before
+            except (ConflictError, StaleVerdict) as error:
+                assert recording_state(corpus, IDS[0]).history == before
                 assert isinstance(error, StaleVerdict) or error.rows
                 continue
-            after = situation(corpus, IDS[0]).history
+            after = recording_state(corpus, IDS[0]).history
             assert set(before) <= set(after), "no row is ever changed or lost"
             if done is not None and done.verdict not in before:
                 row = done.verdict
@@ -431,21 +442,23 @@ def test_two_reviewers_never_overwrite_each_other(heard_once: Path, turns: list[
                 hidden = [one for one in unseen if one.start_ms < row.end_ms and row.start_ms < one.end_ms]
                 assert comment or not hidden, "nobody decides over what they have not seen"
                 seen[author] |= {row.verdict_id}
-        assert len(current(situation(corpus, IDS[0]).history)) == len(situation(corpus, IDS[0]).verdicts)
+        assert len(current(recording_state(corpus, IDS[0]).history)) == len(recording_state(corpus, IDS[0]).verdicts)
 
 
 def test_on_real_recordings_trim_reject_and_undo_leave_exactly_that_in_the_parquet(review_corpus: Corpus) -> None:
     cut = max(review_corpus.table("cuts").rows(), key=lambda one: one.end - one.start)
-    now = situation(review_corpus, cut.recording_id)
+    now = recording_state(review_corpus, cut.recording_id)
     start, end = round(cut.start * 1000), round(cut.end * 1000)
     left = (end - 61_000, end - 1000)
-    trimmed = decide_span(review_corpus, Wish(cut.recording_id, start, end, "keep", "ann", now.seen, keep=left))
+    trimmed = decide_span(
+        review_corpus, ReviewRequest(cut.recording_id, start, end, "keep", "ann", now.seen, keep=left)
+    )
     assert_as_replayed(review_corpus)
     (child,) = [one for one in trimmed.cuts if one.parent_cut_id == cut.cut_id]
     assert (child.start, child.end) == (left[0] / 1000, left[1] / 1000)
     turned = decide_span(
         review_corpus,
-        Wish(cut.recording_id, *left, "reject", "bob", trimmed.situation.seen, reasons=("noise_or_clipping",)),
+        ReviewRequest(cut.recording_id, *left, "reject", "bob", trimmed.situation.seen, reasons=("noise_or_clipping",)),
     )
     assert_as_replayed(review_corpus)
     back = undo(review_corpus, turned.verdict.verdict_id, "bob", turned.situation.seen)

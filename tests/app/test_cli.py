@@ -194,8 +194,8 @@ def test_a_recipe_that_extends_differs_only_where_it_says(tmp_path: Path, recipe
     assert changed.hash != default.hash
     assert changed.contaminants["speech"].evidence["silero.speech"].weight == 1.0
     assert (
-        changed.contaminants["speech"].evidence["silero.speech"].neutral
-        == default.contaminants["speech"].evidence["silero.speech"].neutral
+        changed.contaminants["speech"].evidence["silero.speech"].bias
+        == default.contaminants["speech"].evidence["silero.speech"].bias
     )
     assert changed.contaminants["music"] == default.contaminants["music"]
     with pytest.raises(RecipeError, match="no such recipe file"):

@@ -18,7 +18,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from model.adapters import Adapters, Globals, Whole, globals_of
+from model.adapters import AdapterInputs, Adapters, VideoFeatures, adapter_inputs
 from model.flow import interpolate, target
 from model.mmaudio import BASES, Conditions, MMAudio, build_base
 from model.mmaudio.network import nearest_rows
@@ -76,9 +76,9 @@ class Batch:
         self.t = torch.rand(count, device=device)
         self.x = interpolate(self.noise, self.data, self.t)
         self.goal = target(self.noise, self.data)
-        whole = Whole(made["text"][0].cpu(), made["clip"][0].mean(0).cpu(), made["sync"][0].cpu())
+        whole = VideoFeatures(made["text"][0].cpu(), made["clip"][0].mean(0).cpu(), made["sync"][0].cpu())
         adapters = Adapters(config)
-        self.video: Globals = globals_of(adapters.config, whole, [0.0] * count).to(device)
+        self.video: AdapterInputs = adapter_inputs(adapters.config, whole, [0.0] * count).to(device)
 
 
 def lively(size: str) -> MMAudio:

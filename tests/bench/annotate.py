@@ -23,7 +23,7 @@ from annotation.pull import pull
 from annotation.push import remove_doubles, send
 from annotation.server import Access, serving
 from annotation.tasks.windows import task_key
-from manifests.records import Stretch, Task
+from manifests.records import LabelledSegment, Task
 from manifests.store import Corpus
 
 REGIONS = 6  # pre-labels of a task
@@ -31,7 +31,7 @@ REGIONS = 6  # pre-labels of a task
 
 def made_up(count: int) -> list[Task]:
     """Tasks of a minute each, `REGIONS` pre-labels in every one."""
-    marks = tuple(Stretch(start=8.0 * i + 1, end=8.0 * i + 3.5, label="speech") for i in range(REGIONS))
+    marks = tuple(LabelledSegment(start=8.0 * i + 1, end=8.0 * i + 3.5, label="speech") for i in range(REGIONS))
     return [
         Task(
             task_key=task_key(f"{i:016x}", 0, 60_000, "label", 1, True),

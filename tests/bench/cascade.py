@@ -67,12 +67,12 @@ class Run:
 
 def compare(title: str, recipe: Recipe, media: Path, base: Path) -> None:
     cheap = replace(
-        recipe, cascade=(), contaminants=without(recipe, recipe.cascade), weights={}, runtimes={}, look=False
+        recipe, cascade=(), contaminants=without(recipe, recipe.cascade), weights={}, runtimes={}, video_analysis=False
     )
     curate(Corpus.create(base / "cheap"), [media], cheap, workers=default_workers())
-    everything = replace(recipe, detectors=recipe.hearing, cascade=(), look=False)
+    everything = replace(recipe, detectors=recipe.all_detectors, cascade=(), video_analysis=False)
     # both load and convert the same models first, so that neither pays for it alone
-    some = decided(base, "cascade", replace(recipe, look=False))
+    some = decided(base, "cascade", replace(recipe, video_analysis=False))
     full = decided(base, "everything", everything)
     account = some.account
     assert account is not None

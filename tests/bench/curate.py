@@ -24,9 +24,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.detectors import Setup
+from curation.detectors import ModelSetup
 from curation.detectors.scorer import Scorer
-from curation.duplicates import AudioPrinter
+from curation.duplicates import AudioFingerprinter
 from curation.runner.process import ONE_THREAD
 from tests.bench.naive_wav import wav
 
@@ -155,7 +155,7 @@ def speed(paths: list[Path]) -> None:
     """CPU time of one pass through all detectors against the naive way, on the same files, in turns."""
     one_thread()
     naive, ours = Clock(), Clock()
-    scorer, rival = timed_stages(Scorer(Setup()), ours), Naive(naive)
+    scorer, rival = timed_stages(Scorer(ModelSetup()), ours), Naive(naive)
     scorer.score(paths[0], COMPARED)
     rival.score(paths[0])
     worst = dict.fromkeys(COMPARED, 0.0)
@@ -194,7 +194,7 @@ def speed(paths: list[Path]) -> None:
 
 def extra_cost(paths: list[Path]) -> float:
     """CPU seconds that `signal` and the fingerprint add to a pass over the files, the least of ROUNDS."""
-    scorer = Scorer(Setup())
+    scorer = Scorer(ModelSetup())
     scorer.open(("level", "signal"))
     differences = []
     for _ in range(ROUNDS):
@@ -202,7 +202,7 @@ def extra_cost(paths: list[Path]) -> float:
         for names, fingerprint in ((("level",), False), (("level", "signal"), True)):
             began = time.process_time()
             for path in paths:
-                printer = AudioPrinter()
+                printer = AudioFingerprinter()
                 scorer.score(path, names, consumers=[printer] if fingerprint else [])
                 printer.finish()
             spent.append(time.process_time() - began)
@@ -315,7 +315,7 @@ class Naive:
             scores = level.finish()
             assert scores is not None
         lanes = np.full((len(scores), len(scores.labels)), np.nan, np.float32)
-        lanes[:, scores.labels.index("rms_dbfs")] = scores.lane("rms_dbfs")
+        lanes[:, scores.labels.index("rms_dbfs")] = scores.track("rms_dbfs")
         return lanes
 
 
@@ -389,7 +389,7 @@ def peak_of(path: Path) -> float:
     with tempfile.TemporaryDirectory() as folder:
         corpus = Corpus.create(Path(folder, "corpus"))
         found = Identify().process((str(path.name), str(path)), lambda _: None)["recording"]
-        stage = Score(corpus.path, load_recipe("default").detectors, Setup())
+        stage = Score(corpus.path, load_recipe("default").detectors, ModelSetup())
         stage.open()
         stage.process((found["recording_id"], str(path), found["duration"]), lambda _: None)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

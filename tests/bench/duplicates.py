@@ -29,14 +29,14 @@ from curation.duplicates import (
     FPS,
     RATE,
     SIZE,
-    AudioPrinter,
+    AudioFingerprinter,
+    Fingerprint,
     Match,
-    PicturePrinter,
-    Print,
+    VideoFingerprinter,
     duplicates,
     find_matches,
     merge_indexes,
-    new_print,
+    new_fingerprint,
     open_index,
     write_index,
 )
@@ -125,7 +125,7 @@ def right_offset(match: Match, one: Clip, other: Clip) -> bool:
 def judge(
     title: str,
     clips: Mapping[str, Clip],
-    prints: Mapping[str, Print],
+    prints: Mapping[str, Fingerprint],
     folder: Path,
     same_sample: Callable[[Match], bool],
 ) -> None:
@@ -227,10 +227,10 @@ def sound_of(sounds: Mapping[str, Sound], source: str, start: float, end: float)
     return sounds[source][round(start * RATE) : round(end * RATE)]
 
 
-def audio_print(name: str, samples: Sound) -> Print:
-    printer = AudioPrinter()
+def audio_print(name: str, samples: Sound) -> Fingerprint:
+    printer = AudioFingerprinter()
     printer.push(samples)
-    return new_print(name, name, "audio", 0.0, printer.finish())
+    return new_fingerprint(name, name, "audio", 0.0, printer.finish())
 
 
 def audio(sounds: Mapping[str, Sound], media: Path, folder: Path) -> None:
@@ -380,7 +380,7 @@ def picture(media: Path, folder: Path) -> None:
             films[name], paths[name] = np.stack(images), path
     lengths = {name: len(images) / FPS for name, images in films.items()}
     clips: dict[str, Clip] = {}
-    prints: dict[str, Print] = {}
+    prints: dict[str, Fingerprint] = {}
 
     def add(clip: Clip, images: Iterable[Pictures]) -> None:
         clips[clip.name], prints[clip.name] = clip, picture_print(clip.name, images)
@@ -435,11 +435,11 @@ def picture(media: Path, folder: Path) -> None:
     judge("Picture", clips, prints, folder / "picture", lambda _: False)
 
 
-def picture_print(name: str, images: Iterable[Pictures]) -> Print:
-    printer = PicturePrinter()
+def picture_print(name: str, images: Iterable[Pictures]) -> Fingerprint:
+    printer = VideoFingerprinter()
     for index, image in enumerate(images):
         printer.push(index / FPS, image)
-    return new_print(name, name, "picture", 0.0, printer.finish())
+    return new_fingerprint(name, name, "picture", 0.0, printer.finish())
 
 
 # cost
@@ -488,7 +488,7 @@ def cost(sounds: Mapping[str, Sound], folder: Path) -> None:
     figures = {}
     known = {one.item: one for one in new}
 
-    def words_of(item: str) -> Print:
+    def words_of(item: str) -> Fingerprint:
         if item not in known:  # made once, before the clock runs: a corpus has them on disk
             known.update((one.item, one) for one in entries(real, int(item[1:]), 1))
         return known[item]
@@ -504,7 +504,7 @@ def cost(sounds: Mapping[str, Sound], folder: Path) -> None:
     row(f"{ENTRIES[2]} against {ENTRIES[0]}", f"{figures[ENTRIES[2]] / figures[ENTRIES[0]]:.2f}x", "asked flat")
 
 
-def entries(real: NDArray[np.uint64], first: int, count: int) -> Iterator[Print]:
+def entries(real: NDArray[np.uint64], first: int, count: int) -> Iterator[Fingerprint]:
     """Recordings of a minute: seconds of real words in random order, every sign turned with a chance of 1 in 4.
 
     So words keep the shape of real ones (some are far likelier than others) without being copies.
@@ -515,7 +515,7 @@ def entries(real: NDArray[np.uint64], first: int, count: int) -> Iterator[Print]
         starts = rng.integers(0, len(real) - second, -(-length // second))
         words = real[(starts[:, None] + np.arange(second)).ravel()[:length]]
         turned = rng.integers(0, 1 << 32, (2, length), np.uint64)
-        yield new_print(f"e{number}", f"e{number}", "audio", 0.0, words ^ (turned[0] & turned[1]))
+        yield new_fingerprint(f"e{number}", f"e{number}", "audio", 0.0, words ^ (turned[0] & turned[1]))
 
 
 def timed(call: Callable[[], object]) -> float:

@@ -27,11 +27,11 @@ from numpy.typing import NDArray
 
 from curation.media import frames_reaching, write_media
 from curation.runner.process import ONE_THREAD
-from features.encoders import Pictures
-from features.encoders.frames import Run, fitted, pictures_of
+from features.encoders import FrameLayout
+from features.encoders.frames import FrameRun, fitted, frames_of
 
 HERE = Path(__file__).resolve()
-SEEN, MOVING = Pictures(8, 384, "stretch"), Pictures(25, 224, "crop", 16, 8, 8)
+SEEN, MOVING = FrameLayout(8, 384, "stretch"), FrameLayout(25, 224, "crop", 16, 8, 8)
 WAYS = ("each as it comes", "one pass, stacked", "two passes, stacked")
 ASKED, ASKED_MB = {"one pass, stacked": 1.5, "two passes, stacked": 2.2}, 300
 
@@ -105,14 +105,14 @@ def apart(way: str, video: Path, seconds: int) -> tuple[float, float, str]:
 def measured(way: str, video: Path, seconds: int) -> tuple[float, float, str]:
     """What `apart` asks for, measured here."""
     torch.set_num_threads(1)
-    runs = {"visual": Run(SEEN, 0.0, 8 * seconds), "sync": Run(MOVING, 0.0, 25 * seconds)}
+    runs = {"visual": FrameRun(SEEN, 0.0, 8 * seconds), "sync": FrameRun(MOVING, 0.0, 25 * seconds)}
     video.read_bytes()
     Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
     held = peak_megabytes()
     began = time.process_time()
     digests = {name: hashlib.sha256() for name in runs}
     if way == "each as it comes":
-        for name, picture, times in pictures_of(video, runs):
+        for name, picture, times in frames_of(video, runs):
             for _ in range(times):
                 digests[name].update(picture.numpy().tobytes())
     elif way == "one pass, stacked":
@@ -137,7 +137,7 @@ def peak_megabytes() -> float:
     return float(next(line.split()[1] for line in lines if line.startswith("VmHWM:"))) / 1e3
 
 
-def resized_stack(images: list[NDArray[np.uint8]], wanted: Pictures) -> bytes:
+def resized_stack(images: list[NDArray[np.uint8]], wanted: FrameLayout) -> bytes:
     """As torch is usually given pictures: stacked, channels first."""
     stack = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
     images.clear()

@@ -16,12 +16,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from curation.detectors.score_store import active_recipe, setup_of
+from curation.detectors.score_store import setup_of
 from features.cache import FeatureCache
 from features.cache.of_corpus import FOLDER
 from features.extract import cache_name, cache_spec
 from manifests.store import Corpus
-from model.adapters import Adapters, Whole, globals_of, load_adapters
+from model.adapters import Adapters, VideoFeatures, adapter_inputs, load_adapters
 from model.mmaudio import Conditions, MMAudio, load_base
 from model.sampling import no_conditions, sample
 
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, default=1.5)
     options = parser.parse_args()
     corpus = Corpus.open(options.corpus)
-    recipe = active_recipe(corpus)
+    recipe = corpus.active_recipe()
     cache = FeatureCache(corpus.path / FOLDER / cache_name(recipe, cache_spec(recipe, setup_of(corpus, recipe))))
     network = load_base(options.base)
     systems: dict[str, Adapters | None] = {"pictures": None, "sync": None, "pooled": None, "all": None}
@@ -73,7 +73,7 @@ def heard(
     visual, sync, text = (taken[stream].float() for stream in ("visual", "sync", "text"))
     conditions = network.conditions(visual, sync, text)
     if adapters is not None:
-        whole = Whole(
+        whole = VideoFeatures(
             text[0],
             taken["visual_mean"][0].float(),
             taken["sync_mean"][0].float(),
@@ -83,7 +83,7 @@ def heard(
         first = float(taken["start"][0])
         offsets = [float(start) - first for start in taken["start"]]
         with_adapters: Conditions = adapters(
-            conditions, globals_of(adapters.config, whole, offsets), network.sync_pos_emb
+            conditions, adapter_inputs(adapters.config, whole, offsets), network.sync_pos_emb
         )
         return with_adapters
     fields = {"pictures": "clip", "sync": "sync", "pooled": "pooled"}

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.detectors import Blocker, Setup
+from curation.detectors import Blocker, ModelSetup
 from curation.detectors.panns import Report, calibrate, clip, frame, graph, library, runtime
 from curation.media import MediaError, audio_blocks
 from curation.runner.process import ONE_THREAD
@@ -125,7 +125,7 @@ def others(media: Path) -> Iterator[Array]:
             yield whole[begin : begin + FITTED_SECONDS * RATE]
 
 
-def made(network: runtime.Network, sounds: list[Array], folder: Path) -> tuple[Setup, Report]:
+def made(network: runtime.Network, sounds: list[Array], folder: Path) -> tuple[ModelSetup, Report]:
     """Random weights, their export and their calibration, as a corpus would hold them."""
     import torch
 
@@ -133,7 +133,7 @@ def made(network: runtime.Network, sounds: list[Array], folder: Path) -> tuple[S
     weights = folder / "weights.pth"
     torch.save({"model": files.lively(network, heard).state_dict()}, weights)
     name = f"{network.detector}-int8"
-    setup = Setup(weights=((network.detector, str(weights)),), fits=folder / "fits", active=((name, "bench"),))
+    setup = ModelSetup(weights=((network.detector, str(weights)),), fits=folder / "fits", active=((name, "bench"),))
     module: Any = clip if network.clip else frame
     module.prepare(setup)
     place = folder / "fits" / f"{name}-bench"
@@ -141,7 +141,7 @@ def made(network: runtime.Network, sounds: list[Array], folder: Path) -> tuple[S
     return setup, calibrate(network.detector, setup, sounds, place)
 
 
-def rare(network: runtime.Network, setup: Setup, sounds: list[Array], folder: Path) -> Report:
+def rare(network: runtime.Network, setup: ModelSetup, sounds: list[Array], folder: Path) -> Report:
     """The report of a calibration after the classes' biases were made those of rare classes."""
     import torch
 
@@ -158,7 +158,7 @@ def rare(network: runtime.Network, setup: Setup, sounds: list[Array], folder: Pa
     return calibrate(network.detector, replace(setup, weights=((network.detector, str(changed)),)), sounds, place)
 
 
-def median_logit(network: runtime.Network, setup: Setup, sound: Array) -> Array:
+def median_logit(network: runtime.Network, setup: ModelSetup, sound: Array) -> Array:
     """Each class's usual log-odds, (527,)."""
     pieces = clip.windows(sound) if network.clip else sound[None]
     found = runtime.Runtime(network, setup).open()(pieces).reshape(-1, library.CLASSES).clip(1e-6, 1 - 1e-6)

@@ -23,8 +23,8 @@ import soxr
 from numpy.typing import NDArray
 
 from curation.decision.measures import measure
-from curation.detectors import Setup
-from curation.detectors.picture.detector import look
+from curation.detectors import ModelSetup
+from curation.detectors.picture.detector import analyze_video
 from curation.detectors.scorer import Scorer
 from curation.media import MediaError, audio_blocks, frames, identify, write_media
 from curation.runner.process import ONE_THREAD
@@ -63,7 +63,7 @@ def main() -> None:
     paths = sorted(path for path in options.media.iterdir() if path.suffix in (".mp4", ".mkv", ".webm", ".wav"))
     if not paths:
         parser.error(f"{options.media}: no recordings; name the folder with --media or LPSE_MEDIA")
-    scorer = Scorer(Setup())
+    scorer = Scorer(ModelSetup())
     heard = [path for path in untouched(paths, scorer) if path.stat().st_size]
     planted(heard, scorer)
     pictures([path for path in heard if identify(path).video_end])
@@ -120,7 +120,7 @@ def measured(path: Path, scorer: Scorer, picture: bool = True) -> Values | None:
     scores = dict(scorer.score(path, ["level", "signal"]).scores)
     whole = Segment(0.0, identity.duration)
     if picture and identity.video_end:
-        scores["picture"] = look(path, Timeline([whole]), whole.duration)
+        scores["picture"] = analyze_video(path, Timeline([whole]), whole.duration)
     ends = identity.audio_end, identity.video_end
     difference = None if ends[0] is None or ends[1] is None else ends[0] - ends[1]
     return {**asdict(measure(scores, whole)), "av_difference": difference}
@@ -252,7 +252,7 @@ def pictures(paths: list[Path]) -> None:
             values = []
             for number in range(len(scenes)):
                 write_media(target, frames=turns(number, each, moving), fps=8, video_options={"crf": "30", "g": "24"})
-                scores = look(target, Timeline([Segment(0.0, 24.0)]), 24.0)
+                scores = analyze_video(target, Timeline([Segment(0.0, 24.0)]), 24.0)
                 values.append(asdict(measure({"picture": scores}, Segment(0.0, 24.0)))[label])
             found = sum(abs(value - expected) <= max(0.1 * expected, 0.05) for value in values)
             spread = f"{np.median(values):.4g} ({min(values):.4g} to {max(values):.4g})"
@@ -277,7 +277,7 @@ def cost(paths: list[Path], scorer: Scorer) -> None:
                 best[name] = min(best[name], taken - decode)
         whole = Timeline([Segment(0.0, minutes * 60)])
         try:
-            best["look"] = timed(lambda path=path, whole=whole, m=minutes: look(path, whole, m * 60))  # type: ignore[misc]
+            best["look"] = timed(lambda path=path, whole=whole, m=minutes: analyze_video(path, whole, m * 60))  # type: ignore[misc]
         except MediaError:
             best["look"] = float("nan")
         for name, seconds in best.items():

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from model.adapters import Adapters, Whole, globals_of
+from model.adapters import Adapters, VideoFeatures, adapter_inputs
 from model.mmaudio import BASES, MMAudio, build_base
 from model.sampling import fast_flow, no_conditions, sample
 
@@ -54,8 +54,8 @@ def run(options: argparse.Namespace, device: torch.device, kind: torch.dtype) ->
     sync = torch.randn(count, config.sync_length, config.sync_dim, device=device)
     text = torch.randn(count, config.text_length, config.text_dim, device=device)
     noise = torch.randn(count, config.latent_length, config.latent_channels, device=device)
-    whole = Whole(text[0].cpu(), clip.mean((0, 1)).cpu(), sync.mean(0).cpu())
-    video = globals_of(adapters.config, whole, [8.0 * k for k in range(count)]).to(device)
+    whole = VideoFeatures(text[0].cpu(), clip.mean((0, 1)).cpu(), sync.mean(0).cpu())
+    video = adapter_inputs(adapters.config, whole, [8.0 * k for k in range(count)]).to(device)
     flow = network.flow if options.eager else fast_flow(network)
 
     def ours(adapted: bool) -> Tensor:

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from curation.backends.weights import ModelUnavailable
-from curation.detectors.score_store import active_recipe, setup_of
+from curation.detectors.score_store import setup_of
 from features.cache import FeatureCache
 from features.cache.of_corpus import FOLDER
 from features.encoders import CLIP_SECONDS, spec
@@ -45,19 +45,19 @@ from manifests.time import to_ticks
 from model.adapters import load_adapters
 from model.errors import ModelError
 from model.generation import (
+    ClipPlan,
     ClipSampler,
-    Plan,
     Sampling,
     Vocoder,
     check_fit,
     clips_at_once,
     joined,
     open_vocoder,
-    plan_of,
+    plan_clips,
     sound_of,
 )
 from model.generation.cached import CachedCut
-from model.metrics import Moments, Seams, clip_joins, control_times, energies, frechet_distance, loudness
+from model.metrics import Moments, SeamMetrics, clip_joins, control_times, energies, frechet_distance, loudness
 from model.metrics.embeddings import DIMENSION, SfxEmbedding
 from model.metrics.seams import WINDOW_SECONDS
 from model.mmaudio import base_hash, load_base
@@ -78,7 +78,7 @@ class Wanted:
 
     cut_id: str
     looked: CachedCut
-    plan: Plan
+    plan: ClipPlan
     joins: list[float]
     others: list[float]
 
@@ -87,8 +87,8 @@ class Wanted:
 class Heard:
     """What was measured of one sound of one cut; `about` (joins, frames): mean squares of 10 ms frames about joins."""
 
-    seams: Seams
-    control: Seams
+    seams: SeamMetrics
+    control: SeamMetrics
     lufs: float
     about: Float
 
@@ -142,14 +142,14 @@ def run(options: argparse.Namespace) -> None:
     if options.seeds < 2:
         raise ValueError(f"--seeds {options.seeds}: an interval takes at least 2")
     corpus = Corpus.open(options.corpus)
-    recipe = active_recipe(corpus)
+    recipe = corpus.active_recipe()
     setup, features = setup_of(corpus, recipe), recipe.features
     cache = FeatureCache(corpus.path / FOLDER / cache_name(recipe, cache_spec(recipe, setup)))
     visual, sync, audio, text = (spec(name, setup, features.precision) for name in features.encoders)
     network = load_base(options.base)
     check_fit(network, visual, sync, audio, text)
     systems = {BASE: None} | {str(path): load_adapters(path, network) for path in options.adapters}
-    wanted = [laid_out(cache, cut, plan_of(seconds, audio, visual, sync)) for cut, seconds in chosen(cache, options)]
+    wanted = [laid_out(cache, cut, plan_clips(seconds, audio, visual, sync)) for cut, seconds in chosen(cache, options)]
     vocoder = open_vocoder(features.audio, setup, options.device)
     ear = Ear(vocoder.sample_rate, SfxEmbedding(options.device))
     joins, seeds = sum(len(one.joins) for one in wanted), options.seeds
@@ -207,7 +207,7 @@ def chosen(cache: FeatureCache, options: argparse.Namespace) -> Iterator[tuple[s
     yield from ((cut, seconds[cut]) for cut in found)
 
 
-def laid_out(cache: FeatureCache, cut: str, plan: Plan) -> Wanted:
+def laid_out(cache: FeatureCache, cut: str, plan: ClipPlan) -> Wanted:
     """Raises ValueError where the cache has other clips than the plan asks for."""
     looked = CachedCut(cache, cut)
     if not looked.holds(plan):
@@ -231,7 +231,7 @@ class Ear:
 
     def hear(self, one: Wanted, sound: Float, into: Made) -> None:
         """Measure the sound of a cut, and note it in `into`."""
-        seams, control = (Seams.of(energies(sound, self.rate, times)) for times in (one.joins, one.others))
+        seams, control = (SeamMetrics.of(energies(sound, self.rate, times)) for times in (one.joins, one.others))
         lufs = loudness(sound, self.rate)
         assert lufs is not None
         into.heard[one.cut_id] = Heard(seams, control, lufs, self._about(sound, one.joins))

@@ -25,7 +25,7 @@ from features.cache import FeatureCache, check
 from features.cache.index import read_index
 from features.cache.of_corpus import cache_faults
 from features.codec_fit import refit
-from features.encoders import PictureEncoder, open_encoder
+from features.encoders import VideoEncoder, open_encoder
 from features.encoders.frames import resized
 from features.extract import Extraction, extract
 from manifests.fits import fit_items
@@ -96,7 +96,7 @@ def test_a_clips_pictures_are_those_of_its_own_seconds(
     corpus, done = extracted
     cache = FeatureCache(done.folder)
     features = load_recipe("default").features
-    encoder: PictureEncoder = open_encoder(getattr(features, stream), setup_of(corpus, load_recipe("default")))
+    encoder: VideoEncoder = open_encoder(getattr(features, stream), setup_of(corpus, load_recipe("default")))
     pictures = encoder.spec.pictures
     assert pictures is not None
     for index in range(len(cache)):

@@ -16,7 +16,7 @@ from curation.detectors import audioset, yamnet
 from curation.detectors.score_store import setup_of
 from curation.release.splits import family, split_of
 from features.captions import caption, top_tags
-from features.plan import wanted_cuts
+from features.plan import planned_cuts
 from manifests.recipe import load_recipe
 from manifests.records import Annotation, Duplicate, Source
 from manifests.scores import NO_TAG, FrameScores, Tags
@@ -148,8 +148,8 @@ def test_the_second_of_two_that_are_the_same_is_left_out(tmp_path: Path) -> None
     def problems(offset: float, end: float) -> list[tuple[float, str | None]]:
         shared = replace(copy(rows["b.wav"], rows["a.wav"]), offset=offset, end=end, method="picture")
         corpus.replace("duplicates", [shared])
-        wanted = [one for one in wanted_cuts(corpus, recipe, setup) if one.recording.recording_id == rows["b.wav"]]
-        assert len({one.split for one in wanted_cuts(corpus, recipe, setup)}) == 1
+        wanted = [one for one in planned_cuts(corpus, recipe, setup) if one.recording.recording_id == rows["b.wav"]]
+        assert len({one.split for one in planned_cuts(corpus, recipe, setup)}) == 1
         return [(one.cut.start, one.problem and one.problem[0]) for one in wanted]
 
     assert problems(10.0, 30.0) == [(0.0, "duplicate"), (12.0, None)]  # 10 to 20, and 22 to 34: only 20 are accepted

@@ -83,7 +83,7 @@ def test_the_grid_reads_the_nearest_frame_and_knows_where_nobody_listened() -> N
     lane = scores.on_grid("speech", 0.25, 10)
     np.testing.assert_array_equal(lane, [np.nan] * 4 + [0.25, 0.25, 0.75, 0.75] + [np.nan] * 2)
     with pytest.raises(KeyError, match="no lane 'laughter' among speech"):
-        scores.lane("laughter")
+        scores.track("laughter")
 
 
 def test_parts_that_do_not_meet_are_refused() -> None:

@@ -165,7 +165,7 @@ def test_lengths(timeline: Timeline, seconds: int) -> None:
     assert timeline.extent == (Segment(model[0][0], model[-1][1]) if model else None)
     gaps = runs(set(range(model[0][0], model[-1][1])) - covered(timeline)) if model else []
     closed = {cell for gap in gaps if gap[1] - gap[0] <= seconds for cell in range(*gap)}
-    assert pairs(timeline.bridge(seconds)) == runs(covered(timeline) | closed)
+    assert pairs(timeline.merge_gaps(seconds)) == runs(covered(timeline) | closed)
 
 
 # Timeline with any floats: ends are copied, never computed, so the laws hold exactly
@@ -185,9 +185,9 @@ def test_algebra(a: Timeline, b: Timeline, c: Timeline) -> None:
 def test_thresholds_do_not_turn_on_float_noise() -> None:
     # 183.456 - 123.456 is 59.99999999999999 and 0.8 - 0.5 is 0.30000000000000004.
     assert Timeline([Segment(123.456, 183.456)]).at_least(60)
-    assert len(Timeline([Segment(0, 0.5), Segment(0.8, 1)]).bridge(0.3)) == 1
+    assert len(Timeline([Segment(0, 0.5), Segment(0.8, 1)]).merge_gaps(0.3)) == 1
     assert not Timeline([Segment(0, 59.999)]).at_least(60)
-    assert len(Timeline([Segment(0, 0.5), Segment(0.801, 1)]).bridge(0.3)) == 2
+    assert len(Timeline([Segment(0, 0.5), Segment(0.801, 1)]).merge_gaps(0.3)) == 2
 
 
 def test_thousands_of_segments_take_no_time() -> None:

@@ -17,7 +17,7 @@ from manifests.identity import cut_id, source_id
 from manifests.ledger import Ledger
 from manifests.records import (
     Cut,
-    Decision,
+    CutDecision,
     Drop,
     Event,
     LedgerRow,
@@ -46,7 +46,7 @@ def event(name: str, start: float, end: float, label: str = "sfx") -> Event:
     return Event(recording_id=name, start=start, end=end, label=label, source="yamnet")
 
 
-def cut(name: str, start: float, end: float, decision: Decision = "accept", made_of: str | None = None) -> Cut:
+def cut(name: str, start: float, end: float, decision: CutDecision = "accept", made_of: str | None = None) -> Cut:
     made = made_of or cut_id(name, round(start * 1000), round(end * 1000))
     return Cut(cut_id=made, recording_id=name, start=start, end=end, decision=decision, risk=0.125, recipe_hash="h")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from curation.detectors.score_store import keep_scores, setup_of
+from curation.detectors.score_store import save_scores, setup_of
 from curation.pipeline.curate import replay
 from manifests.recipe import Recipe
 from manifests.records import Source
@@ -26,7 +26,7 @@ def heard_corpus(folder: Path, recipe: Recipe, seconds: float, said: Mapping[str
             say(scores, what, start, end, value)
         scores["signal"] = lanes(SIGNAL, seconds, 0.1, 0.4, loudness_lufs=-20, dc=0, dead=0, copied=0, mono_loss_db=0)
         for detector, frames in scores.items():
-            keep_scores(corpus, name, detector, setup, frames)
+            save_scores(corpus, name, detector, setup, frames)
     corpus.replace("recordings", [recording(seconds, recording_id=name, uri=f"m:{name}.mp4") for name in said])
     corpus.replace(
         "sources", [Source(source_id=name, uri=f"m:{name}.mp4", recording_id=name, origin="folder") for name in said]

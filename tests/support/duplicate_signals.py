@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from curation.duplicates import (
     FPS,
     RATE,
-    AudioPrinter,
+    AudioFingerprinter,
+    Fingerprint,
     Match,
-    PicturePrinter,
-    Print,
+    VideoFingerprinter,
     find_matches,
-    new_print,
+    new_fingerprint,
     open_index,
     write_index,
 )
@@ -92,24 +92,24 @@ def film(seconds: float, seed: int = 0, size: tuple[int, int] = (160, 90), fps: 
     return images
 
 
-def sound_print(name: str, samples: Sound) -> Print:
+def sound_print(name: str, samples: Sound) -> Fingerprint:
     """Of a recording that is one item of the same name."""
-    printer = AudioPrinter()
+    printer = AudioFingerprinter()
     printer.push(samples)
-    return new_print(f"{name}/audio", name, "audio", 0.0, printer.finish())
+    return new_fingerprint(f"{name}/audio", name, "audio", 0.0, printer.finish())
 
 
-def film_print(name: str, images: Iterable[Film], begin: float = 0.0) -> Print:
+def film_print(name: str, images: Iterable[Film], begin: float = 0.0) -> Fingerprint:
     """As `sound_print`, of pictures FPS a second from `begin` seconds on."""
-    printer = PicturePrinter()
+    printer = VideoFingerprinter()
     for index, image in enumerate(images):
         printer.push(begin + index / FPS, image)
-    return new_print(f"{name}/picture@{begin:g}", name, "picture", begin, printer.finish())
+    return new_fingerprint(f"{name}/picture@{begin:g}", name, "picture", begin, printer.finish())
 
 
-def matches_among(prints: Iterable[Print], new: Iterable[Print] | None = None) -> list[Match]:
+def matches_among(prints: Iterable[Fingerprint], new: Iterable[Fingerprint] | None = None) -> list[Match]:
     """All matches of the new ones (by default of all) in one index of all."""
-    known: Mapping[str, Print] = {one.item: one for one in prints}
+    known: Mapping[str, Fingerprint] = {one.item: one for one in prints}
     with tempfile.TemporaryDirectory() as folder:
         write_index(Path(folder), known.values())
         return find_matches(known.values() if new is None else new, [open_index(Path(folder))], known.__getitem__)

@@ -10,7 +10,7 @@ from typing import get_args
 
 import numpy as np
 
-from manifests.records import Annotation, Judgement, Origin, Purpose, Region, Stretch, Task, Verdict
+from manifests.records import Annotation, Judgement, LabelledSegment, Origin, Purpose, Region, Task, Verdict
 from manifests.time import from_ms
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -126,7 +126,7 @@ def an_answer(
         end_ms=task.end_ms,
         annotator=annotator,
         updated_by=annotator,
-        forged=False,
+        edited_by_other=False,
         state="submitted",
         ground_truth=False,
         verdict=verdict,
@@ -143,7 +143,7 @@ def an_answer(
 
 def a_verdict(task: Task, truth: Truth) -> Verdict:
     """An expert's verdict over the task's window."""
-    found = [Stretch(start=r.start, end=r.end, label=r.label) for r in truth.regions if r.label in CONTAMINANTS]
+    found = [LabelledSegment(start=r.start, end=r.end, label=r.label) for r in truth.regions if r.label in CONTAMINANTS]
     return Verdict(
         verdict_id=f"gold-{task.task_key}",
         recording_id=task.recording_id,

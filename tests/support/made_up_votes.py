@@ -59,7 +59,7 @@ def an_answer(
     minutes: float = 0,
     pulled: float | None = None,
     state: AnnotationState = "submitted",
-    forged: bool = False,
+    edited_by_other: bool = False,
     answer_id: str | None = None,
 ) -> Annotation:
     """Changed `minutes` after noon, pulled `pulled` minutes after it; `marked` in seconds of the recording."""
@@ -73,8 +73,8 @@ def an_answer(
         start_ms=task.start_ms,
         end_ms=task.end_ms,
         annotator=annotator,
-        updated_by="somebody else" if forged else annotator,
-        forged=forged,
+        updated_by="somebody else" if edited_by_other else annotator,
+        edited_by_other=edited_by_other,
         state=state,
         ground_truth=False,
         verdict=verdict,

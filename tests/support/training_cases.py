@@ -25,7 +25,7 @@ from features.cache import (
     write_index,
 )
 from model.mmaudio import build_base, save_base
-from model.training import Settings, parse_settings
+from model.training import TrainingSettings, parse_settings
 from tests.support import ROOT
 
 SPEC = CacheSpec(
@@ -109,7 +109,7 @@ def base_at(path: Path, **changed: Any) -> Path:
     return path
 
 
-def settings(**changed: Any) -> Settings:
+def settings(**changed: Any) -> TrainingSettings:
     """Short and frequent everything."""
     values: dict[str, Any] = {
         "steps": 12,
@@ -193,7 +193,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
 
 
-def asked(cache: FeatureCache, out: Path, chosen: Settings, base: Path | None, **more: Any) -> str:
+def asked(cache: FeatureCache, out: Path, chosen: TrainingSettings, base: Path | None, **more: Any) -> str:
     """The argument of PROGRAM."""
     place = None if base is None else str(base)
     return json.dumps({"cache": str(cache.path), "out": str(out), "settings": chosen.values(), "base": place, **more})

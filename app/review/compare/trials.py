@@ -23,7 +23,7 @@ from manifests.generated import GeneratedSound
 from manifests.records import REFERENCE, Cut, Recording
 from manifests.store import Corpus
 
-from ..places import NotHere, Places
+from ..places import MediaFiles, NotHere
 from ..security import guarded
 
 LONGEST_SECONDS = 120.0  # of a cut: who hears more than that twice remembers the first no more
@@ -42,11 +42,11 @@ class Trial:
     seconds: float
 
 
-class Trials:
+class BlindTrials:
     """The trials that are open, in this process; none of it is kept on disk."""
 
     def __init__(self, corpus: Corpus) -> None:
-        self._places = Places(corpus)
+        self._places = MediaFiles(corpus)
         self._lock = Lock()
         self._open: OrderedDict[str, tuple[Trial, tuple[Path | None, Path | None], int]] = OrderedDict()
 
@@ -91,7 +91,7 @@ class Trials:
         return file.getvalue()
 
 
-def trial_routes(trials: Trials, hosts: Iterable[str]) -> list[BaseRoute]:
+def trial_routes(trials: BlindTrials, hosts: Iterable[str]) -> list[BaseRoute]:
     """/lpse/trial/TOKEN/a and b: the sounds of a trial, for requests that name one of `hosts`."""
 
     allowed = frozenset(host.lower() for host in hosts)
@@ -116,9 +116,9 @@ def _reason(error: MediaError | OSError) -> str:
     return error.detail if isinstance(error, MediaError) else error.strerror or type(error).__name__
 
 
-_trials: dict[Path, Trials] = {}
+_trials: dict[Path, BlindTrials] = {}
 
 
-def trials_of(corpus: Corpus) -> Trials:
+def trials_of(corpus: Corpus) -> BlindTrials:
     """The open trials of a corpus in this process, which pages and routes share."""
-    return _trials.setdefault(corpus.path, Trials(corpus))
+    return _trials.setdefault(corpus.path, BlindTrials(corpus))

@@ -15,7 +15,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import streamlit as st
 
-from curation.catalog.catalog import Finder
+from curation.catalog.catalog import Catalog
 from curation.catalog.filters import Filter
 
 from ...display.text import clock, long_clock, plain, plural, visible
@@ -225,7 +225,7 @@ def _nothing_found(filter: Filter) -> None:
         st.info("Nothing fits all of these filters. Take one away in the panel, or clear them all.")
 
 
-def _downloads(finder: Finder, filter: Filter, kind: str, sort: str, descending: bool, total: int) -> None:
+def _downloads(finder: Catalog, filter: Filter, kind: str, sort: str, descending: bool, total: int) -> None:
     """All rows that the filter shows, made when somebody asks for them."""
     ask = finder.cuts if kind == "cuts" else finder.recordings
 

@@ -12,7 +12,7 @@ from manifests.generated import GeneratedSound, generated_sounds
 from manifests.lock import Locked
 from manifests.records import REFERENCE, Cut, Question, Rating, Recording
 from manifests.schema import CorpusError
-from model.evaluation.listening import Standing, next_pair, rate, standings
+from model.evaluation.listening import SystemScore, next_pair, rate, system_scores
 
 from ...display.text import visible
 from ..compare import Trial, compare, trials_of
@@ -41,7 +41,7 @@ def show(shell: Shell) -> None:
         )
     else:
         _trial(shell, sounds, ratings, question, only)
-    _standings(standings(ratings, question), question)
+    _standings(system_scores(ratings, question), question)
 
 
 def _nothing_yet(shell: Shell) -> None:
@@ -178,7 +178,7 @@ def _forget() -> None:
     st.session_state["compare_trial"] = ""
 
 
-def _standings(rows: list[Standing], question: Question) -> None:
+def _standings(rows: list[SystemScore], question: Question) -> None:
     st.subheader(f"{QUESTIONS[question][0]} so far", divider="gray")
     if not rows:
         st.caption("Nobody rated anything yet.")

@@ -7,12 +7,12 @@ from typing import Any
 
 import streamlit as st
 
-from annotation.review import ChangedMeanwhile, situation
+from annotation.review import ConflictError, recording_state
 from manifests.lock import Locked
 from manifests.recipe import RecipeError
 from manifests.schema import CorpusError
 
-from ..actions import Asked, carry_out, done, read, told
+from ..actions import Asked, carry_out, describe, done, read
 from ..player import play
 from ..player_data import player_data
 from ..recordings import FOUND, find_recordings, next_cut
@@ -33,7 +33,7 @@ def show(shell: Shell) -> None:
         st.info("Nothing to inspect yet: this corpus holds no recording. Fill it with `lpse curate`, then come back.")
         return
     try:
-        now = situation(shell.corpus, recording_id)
+        now = recording_state(shell.corpus, recording_id)
     except CorpusError:
         st.error("That recording is not in this corpus (any more). Choose another one above, or find one on Browse.")
         return
@@ -154,11 +154,11 @@ def _carry_out(shell: Shell, asked: Asked, seen: frozenset[str]) -> None:
         raise CorpusError("give your name under Reviewer first: it goes into every decision")
     try:
         outcome = carry_out(shell.corpus, asked, shell.author, seen)
-    except ChangedMeanwhile as error:
+    except ConflictError as error:
         # whoever decides so all the same has seen these rows, and no others that may come until then
         st.session_state["inspect_clash"] = (asked, seen | {row.verdict_id for row in error.rows})
         text = "Nothing was written: somebody decided here since you opened it. What you see now includes it."
-        _say("clash", text, tuple(told(row) for row in error.rows))
+        _say("clash", text, tuple(describe(row) for row in error.rows))
         return
     undo = outcome.verdict.verdict_id if asked.action != "undo" else ""
     _say("done", done(asked, outcome.verdict), undo=undo)

@@ -10,9 +10,8 @@ import streamlit as st
 
 from annotation.agreement import AgreementUnavailable, measure_agreement
 from curation.catalog.accounting import DUPLICATE, EXCLUDING
-from curation.catalog.catalog import Finder
+from curation.catalog.catalog import Catalog
 from curation.catalog.filters import MEASURES, Filter
-from curation.detectors.score_store import active_recipe
 from manifests.recipe import Recipe, RecipeError
 from manifests.store import Corpus
 
@@ -73,12 +72,12 @@ def hours(seconds: float) -> str:
 
 def _recipe(corpus: Corpus) -> Recipe | None:
     try:
-        return active_recipe(corpus)
+        return corpus.active_recipe()
     except RecipeError:  # recipes gain keys from version to version: a replay brings them
         return None
 
 
-def _fates(seconds: Mapping[str, float], finder: Finder, filter: Filter) -> Chart:
+def _fates(seconds: Mapping[str, float], finder: Catalog, filter: Filter) -> Chart:
     whole = sum(seconds.values()) or 1.0
     totals = finder.totals(filter)
     rows = [
@@ -97,7 +96,7 @@ def _fates(seconds: Mapping[str, float], finder: Finder, filter: Filter) -> Char
     return {"kind": "fates", "title": "Where the hours went", "note": note, "rows": rows, "wide": True}
 
 
-def _yield(finder: Finder, filter: Filter) -> Chart:
+def _yield(finder: Catalog, filter: Filter) -> Chart:
     curve = finder.yield_curve(filter)
     points = list(zip(curve["risk"].to_pylist(), curve["seconds"].to_pylist(), strict=True))
     most = points[-1][1] if points else 1.0
@@ -119,7 +118,7 @@ def _yield(finder: Finder, filter: Filter) -> Chart:
     }
 
 
-def _reasons(finder: Finder, filter: Filter) -> Iterator[Chart]:
+def _reasons(finder: Catalog, filter: Filter) -> Iterator[Chart]:
     dropped = finder.drops(filter)
     if dropped:
         longest = max((one.seconds or 0.0 for one in dropped), default=0.0) or 1.0
@@ -153,7 +152,7 @@ def _more(count: int) -> str | None:
     return f"The {_LISTED} longest of {count}." if count > _LISTED else None
 
 
-def _progress(finder: Finder, filter: Filter) -> Iterator[Chart]:
+def _progress(finder: Catalog, filter: Filter) -> Iterator[Chart]:
     rows = [
         {
             "said": plain(one.purpose).capitalize(),
@@ -173,7 +172,7 @@ def _progress(finder: Finder, filter: Filter) -> Iterator[Chart]:
         }
 
 
-def _measures(finder: Finder, filter: Filter, recipe: Recipe | None) -> Iterator[Chart]:
+def _measures(finder: Catalog, filter: Filter, recipe: Recipe | None) -> Iterator[Chart]:
     for name in MEASURES:
         title, form = MEASURE_FORMS[name]
         bounds = [] if recipe is None or name not in recipe.quality else recipe.quality[name].accept
@@ -219,7 +218,7 @@ def _bounds_said(form: str, bounds: Any) -> str:
     return f"The recipe accepts {' '.join(filter(None, [least, most])) or form.format(low)}."
 
 
-def _agreement(corpus: Corpus, finder: Finder) -> None:
+def _agreement(corpus: Corpus, finder: Catalog) -> None:
     """How far annotators agree: of the whole corpus, whatever the filters ask for."""
     if not corpus.table("annotations").count():
         return

@@ -10,8 +10,7 @@ from typing import Any
 
 import streamlit as st
 
-from curation.detectors.score_store import active_recipe
-from curation.trust.whatif import THRESHOLDS, Comparison, Moved, WhatIf, adjusted, as_toml
+from curation.trust.whatif import THRESHOLDS, ChangedCut, Comparison, WhatIf, adjusted, as_toml
 from manifests.recipe import ContaminantName, Recipe
 from manifests.store import Corpus
 
@@ -24,10 +23,10 @@ HOURS: dict[str, float | None] = {"2 h": 2.0, "10 h": 10.0, "50 h": 50.0, "every
 ROWS = 500
 BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#7F7F7F"  # Okabe and Ito's, and a grey that both themes show
 SAYS = {
-    "doubt": "From here on a person has to hear it.",
+    "review_threshold": "From here on a person has to hear it.",
     "offset": "An event lasts while the probability is at least this.",
     "onset": "An event begins where the probability reaches this.",
-    "certain": "An event that reaches this is cut away without anybody hearing it.",
+    "reject_threshold": "An event that reaches this is cut away without anybody hearing it.",
 }
 
 
@@ -41,7 +40,7 @@ def show(shell: Shell) -> None:
     """Draw the page."""
     st.title("What if")
     st.caption("Move a threshold: the corpus is decided again from cached scores. Nothing is written.")
-    recipe = active_recipe(shell.corpus)
+    recipe = shell.corpus.active_recipe()
     with st.sidebar:  # beside what they change, which is seen while they move
         changed = _sliders(recipe)
     if changed is None:
@@ -268,7 +267,7 @@ def _moving(shell: Shell, comparison: Comparison) -> None:
         listen(one.cut.recording_id, one.cut.start, one.cut.end, key=f"whatif-{one.cut.cut_id}")
 
 
-def _rows(shell: Shell, moved: Sequence[tuple[str, Moved]]) -> Any:
+def _rows(shell: Shell, moved: Sequence[tuple[str, ChangedCut]]) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -11,7 +11,7 @@ import streamlit as st
 from app.display.text import visible
 from app.review.shell import Shell, ask_reviewer, current_shell
 from app.review.theme import ICON, STYLE
-from curation.catalog.catalog import FinderUnavailable
+from curation.catalog.catalog import CatalogUnavailable
 from manifests.schema import CorpusError
 
 PAGES = {
@@ -52,7 +52,7 @@ def _show(name: str, shell_of: Callable[[], Shell]) -> None:
             return
         # only the page that is shown: the first one need not wait for the others
         import_module(f"app.review.pages.{name}").show(shell)
-    except (CorpusError, FinderUnavailable, OSError) as error:
+    except (CorpusError, CatalogUnavailable, OSError) as error:
         st.error(f"This page cannot be shown: {_plain(str(error))}", icon=":material/error:")
         st.button("Try again", icon=":material/refresh:")
 

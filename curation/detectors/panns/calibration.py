@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from manifests.files import write_beside
 
 from ...backends.onnx import open_session
-from ...backends.weights import ModelUnavailable, Setup
+from ...backends.weights import ModelSetup, ModelUnavailable
 from .. import audioset
 from .clip import windows
 from .frame import SHORTEST
@@ -59,7 +59,7 @@ class Report:
         )
 
 
-def calibrate(detector: str, setup: Setup, sounds: Iterable[Array], folder: Path) -> Report:
+def calibrate(detector: str, setup: ModelSetup, sounds: Iterable[Array], folder: Path) -> Report:
     """Write `model.onnx` and `report.json` into the empty `folder`; `sounds` are mono at 32 kHz, each a recording's.
 
     Every fourth sound is held out for the report; of a single sound, its second half. Raises ModelUnavailable

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from manifests.scores import FrameScores
 
-from ...backends.weights import Setup
+from ...backends.weights import ModelSetup
 from .. import audioset
 from ..base import Block, BlockPlan, DetectorSpec
 from .library import RATE
@@ -17,14 +17,14 @@ HOP_SAMPLES, WINDOW_SAMPLES = RATE, 2 * RATE
 WINDOWS_A_BLOCK = 16
 
 
-def spec(setup: Setup) -> DetectorSpec:
+def spec(setup: ModelSetup) -> DetectorSpec:
     """The detector's identity; raises ModelUnavailable when the package, the weights or a fit are missing."""
     plan = BlockPlan(core=WINDOWS_A_BLOCK * HOP_SAMPLES, right=WINDOW_SAMPLES - HOP_SAMPLES)
     hop, window = HOP_SAMPLES / RATE, WINDOW_SAMPLES / RATE
     return DetectorSpec("panns_clip", Runtime(CLIP, setup).version, RATE, tuple(audioset.GROUPS), hop, window, plan)
 
 
-def prepare(setup: Setup) -> None:
+def prepare(setup: ModelSetup) -> None:
     """Make once what workers open. Raises ModelUnavailable."""
     Runtime(CLIP, setup).prepare()
 
@@ -44,7 +44,7 @@ def windows(samples: NDArray[np.float32], last: bool = True) -> NDArray[np.float
 class PannsClip:
     """Windows of 2 s every 1 s; lanes are the maxima of class groups, tags the five strongest classes."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: ModelSetup) -> None:
         self.spec = spec(setup)
         self.probabilities = Runtime(CLIP, setup).open()
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from manifests.scores import FrameScores
 
-from ...backends.weights import Setup
+from ...backends.weights import ModelSetup
 from .. import audioset
 from ..base import Block, BlockPlan, DetectorSpec
 from .library import HOP, RATE
@@ -22,7 +22,7 @@ CORE_FRAMES = 96 * SEGMENT  # 30.72 s, so that the context adds a tenth to the w
 SHORTEST = (SEGMENT - 1) * HOP  # the network has no answer to less than one segment
 
 
-def spec(setup: Setup) -> DetectorSpec:
+def spec(setup: ModelSetup) -> DetectorSpec:
     """The detector's identity; raises ModelUnavailable when the package, the weights or a fit are missing."""
     context = CONTEXT_FRAMES * HOP
     plan = BlockPlan(core=CORE_FRAMES * HOP, left=context, right=context)
@@ -30,7 +30,7 @@ def spec(setup: Setup) -> DetectorSpec:
     return DetectorSpec("panns_frame", Runtime(FRAME, setup).version, RATE, tuple(audioset.GROUPS), hop, hop, plan)
 
 
-def prepare(setup: Setup) -> None:
+def prepare(setup: ModelSetup) -> None:
     """Make once what workers open. Raises ModelUnavailable."""
     Runtime(FRAME, setup).prepare()
 
@@ -38,7 +38,7 @@ def prepare(setup: Setup) -> None:
 class PannsFrame:
     """Frames of 10 ms; lanes are the maxima of class groups."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: ModelSetup) -> None:
         self.spec = spec(setup)
         self.probabilities = Runtime(FRAME, setup).open()
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from manifests.files import write_beside
 
 from ...backends.onnx import open_session
-from ...backends.weights import ModelUnavailable, Setup, weights_hash
+from ...backends.weights import ModelSetup, ModelUnavailable, weights_hash
 from .frontend import log_mel
 from .graph import layers_of, model
 from .library import SOURCE, folder, load
@@ -49,7 +49,7 @@ class Runtime:
     """A network in a setup. Raises ModelUnavailable, one line, wherever something is missing."""
 
     network: Network
-    setup: Setup
+    setup: ModelSetup
 
     @property
     def kind(self) -> str:

@@ -35,7 +35,7 @@ MAX_CUTS = FPS  # in a second
 SCENE_SECONDS = 0.5  # the shortest scene
 
 
-class Watcher(Protocol):
+class FrameConsumer(Protocol):
     """Whoever wants the pictures, too."""
 
     def push(self, time: float, image: NDArray[np.uint8]) -> None:
@@ -58,11 +58,11 @@ def _library() -> str:
     raise ModelUnavailable("PySceneDetect is not installed: pip install scenedetect-headless")
 
 
-def look(
+def analyze_video(
     path: str | os.PathLike[str],
     spans: Timeline,
     duration: float,
-    watchers: Sequence[Watcher] = (),
+    watchers: Sequence[FrameConsumer] = (),
     progress: Callable[[float], None] | None = None,
 ) -> FrameScores:
     """The lanes of a recording of `duration` seconds, a frame a second, NaN outside `spans` (widened to whole seconds).
@@ -76,7 +76,7 @@ def look(
     values = np.full((count, len(LABELS)), np.nan, np.float16)
     done = 0.0
     for span in _whole_seconds(spans, count):
-        watched = _Watched(span)
+        watched = _SpanAnalysis(span)
         for shown in frames(path, FPS, size=SIZE, start=span.start, end=span.end):
             for watcher in watchers:
                 watcher.push(shown.time, shown.image)
@@ -88,7 +88,7 @@ def look(
     return FrameScores(0.0, HOP, HOP, LABELS, values)
 
 
-def seen(scores: FrameScores) -> Timeline:
+def analyzed_time(scores: FrameScores) -> Timeline:
     """The seconds that somebody looked at."""
     return Timeline.from_mask(np.asarray(~np.isnan(scores.values).any(axis=1)), scores.hop, scores.start)
 
@@ -98,7 +98,7 @@ def _whole_seconds(spans: Timeline, count: int) -> Timeline:
     return Timeline(Segment(max(0, a), min(b, count)) for a, b in whole if max(0, a) < min(b, count))
 
 
-class _Watched:
+class _SpanAnalysis:
     """Gathers what the lanes need while the pictures of one span go by."""
 
     def __init__(self, span: Segment) -> None:

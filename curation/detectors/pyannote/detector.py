@@ -27,7 +27,7 @@ from manifests.scores import MAX_RATE, FrameScores
 
 from ...backends.checkpoint import Checkpoint
 from ...backends.torch_threads import one_thread
-from ...backends.weights import ModelUnavailable, Setup, weights_hash
+from ...backends.weights import ModelSetup, ModelUnavailable, weights_hash
 from ..base import Block, BlockPlan, DetectorSpec
 from .network import RATE, Segmentation, block_plan, build, checked, describe, library
 
@@ -42,7 +42,7 @@ _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _FILES = (".bin", ".ckpt", ".pt", ".pth", ".safetensors")
 
 
-def spec(setup: Setup) -> DetectorSpec:
+def spec(setup: ModelSetup) -> DetectorSpec:
     """The detector's identity; raises ModelUnavailable without the package, or without a checkpoint of speech."""
     if not _installed():
         raise ModelUnavailable("pyannote.audio is not installed: pip install 'lpse[pyannote]'")
@@ -54,7 +54,7 @@ def spec(setup: Setup) -> DetectorSpec:
     return DetectorSpec("pyannote", version, RATE, LABELS, hop, window, BlockPlan(core, left, right))
 
 
-def prepare(setup: Setup) -> None:
+def prepare(setup: ModelSetup) -> None:
     """Bring the checkpoint here, where a hub id was named, and read all of it. Raises ModelUnavailable."""
     spec(setup)
     path = _weights(setup)
@@ -67,7 +67,7 @@ def prepare(setup: Setup) -> None:
 class Pyannote:
     """Frames of 62 ms every 16.875 ms, one label `speech`."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: ModelSetup) -> None:
         self.spec = spec(setup)
         path = _weights(setup)
         self._network = _network(path)
@@ -136,7 +136,7 @@ def _installed() -> bool:
         return False
 
 
-def _weights(setup: Setup) -> Path:
+def _weights(setup: ModelSetup) -> Path:
     """The checkpoint's file. Raises ModelUnavailable."""
     named = setup.named("pyannote")
     if named and Path(named).is_dir() and Path(named, RELEASED).is_file():

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from curation.backends.torchaudio_stub import ensure_torchaudio
-from curation.backends.weights import WEIGHTS_FOLDER, ModelUnavailable, Setup
+from curation.backends.weights import WEIGHTS_FOLDER, ModelSetup, ModelUnavailable
 
 from .released import fill, layout_of, read_tensors
 
@@ -207,7 +207,7 @@ def load_text(path: Path, tower: TextTower) -> CLIPTextModel:
     return network
 
 
-def weights_file(setup: Setup, model: str) -> Path:
+def weights_file(setup: ModelSetup, model: str) -> Path:
     """The released file: what the user named as weights.clip, else in the folder LPSE_WEIGHTS.
 
     There it may lie in a folder named after its repository, and may be the .safetensors file. Raises ModelUnavailable

@@ -20,7 +20,7 @@ from annotation.agreement.alpha import NO_PAIR
 from annotation.agreement.effort import UNKNOWN
 from annotation.agreement.figures import SCHEMA, About, Figure, Group, Measure
 from annotation.agreement.gold import exact_interval
-from manifests.records import Annotation, Judgement, Stretch, Task, Verdict
+from manifests.records import Annotation, Judgement, LabelledSegment, Task, Verdict
 from manifests.schema import SchemaError
 
 pytest.importorskip("sklearn", reason="the extra `labelstudio` is not installed")
@@ -86,26 +86,26 @@ def test_the_later_of_two_answers_of_one_person_counts() -> None:
 
 def test_a_forged_answer_is_listed_and_does_not_count() -> None:
     ann, bo, two, last = four()
-    forged = replace(
-        last, version_id="f", verdict="keep", forged=True, updated_by="Mallory", updated_at=NOON + timedelta(1)
+    edited_by_other = replace(
+        last, version_id="f", verdict="keep", edited_by_other=True, updated_by="Mallory", updated_at=NOON + timedelta(1)
     )
-    found = measure([ann, bo, two, last, forged])
+    found = measure([ann, bo, two, last, edited_by_other])
     assert found.count("shared", "blind") == 1
-    (row,) = found.select("forged")
+    (row,) = found.select("edited_by_other")
     assert (row.name, row.annotator, row.other, row.note) == (
         "two",
         "Bo",
         "Mallory",
         f"annotation {last.annotation_id}",
     )
-    assert [found.count("forged", annotator=name) for name in ("Ann", "Bo")] == [0, 1]
+    assert [found.count("edited_by_other", annotator=name) for name in ("Ann", "Bo")] == [0, 1]
 
 
 def test_a_forgery_is_no_proof_of_another() -> None:
     ann, bo, two, last = four()
-    first = replace(last, forged=True, verdict="keep", updated_by="Mallory")
+    first = replace(last, edited_by_other=True, verdict="keep", updated_by="Mallory")
     again = replace(first, version_id="f2", updated_at=NOON + timedelta(1))
-    assert len(list(measure([ann, bo, two, first, again]).select("forged"))) == 1
+    assert len(list(measure([ann, bo, two, first, again]).select("edited_by_other"))) == 1
 
 
 def test_a_known_answer_that_is_unsure_is_none() -> None:
@@ -118,16 +118,16 @@ def test_marking_an_answer_does_not_forge_it() -> None:
     """Whoever stars an answer as the known one is noted as its last writer; what it says stays the annotator's."""
     ann, bo, two, last = four()
     starred = replace(
-        ann, version_id="s", forged=True, updated_by="boss", ground_truth=True, updated_at=NOON + timedelta(1)
+        ann, version_id="s", edited_by_other=True, updated_by="boss", ground_truth=True, updated_at=NOON + timedelta(1)
     )
     found = measure([ann, bo, two, last, starred])
-    assert not list(found.select("forged"))
+    assert not list(found.select("edited_by_other"))
     accuracy = the(found, "accuracy", "verdict", group="all", annotator="Bo")
     assert (accuracy.value, accuracy.units) == (1.0, 1)
     assert [figure.annotator for figure in found.select("accuracy")] == ["Bo"]  # nobody is measured by themselves
     assert found.count("shared", "blind") == 1  # and the known answer agrees with nobody
     unseen = measure([bo, two, last, starred])
-    assert len(list(unseen.select("forged"))) == 1 and not list(unseen.select("accuracy"))
+    assert len(list(unseen.select("edited_by_other"))) == 1 and not list(unseen.select("accuracy"))
 
 
 def test_answers_to_unknown_tasks_are_counted() -> None:
@@ -289,7 +289,10 @@ def test_reasons_and_contaminants_against_the_known_answer() -> None:
         known(
             task,
             reasons=("speech", "music"),
-            excised=(Stretch(start=40, end=50, label="speech"), Stretch(start=60, end=70, label="music")),
+            excised=(
+                LabelledSegment(start=40, end=50, label="speech"),
+                LabelledSegment(start=60, end=70, label="music"),
+            ),
         ),
         known(plain, "reject", reasons=("speech",)),  # where the speech is, this one does not say
     ]
@@ -395,7 +398,7 @@ def test_rows_in_any_order_give_the_same_figures(everything: Any, measured: Agre
 
 
 def test_every_measure_is_there_with_a_value_or_a_reason(measured: Agreement) -> None:
-    assert {figure.measure for figure in measured.figures} == {*get_args(Measure)} - {"forged"}
+    assert {figure.measure for figure in measured.figures} == {*get_args(Measure)} - {"edited_by_other"}
     assert {figure.about for figure in measured.figures} == {*get_args(About)}
     assert {figure.group for figure in measured.figures} == {*get_args(Group)}
     for figure in measured.figures:

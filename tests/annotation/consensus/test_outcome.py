@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tests.support.made_up_votes as made_up
-from annotation.consensus import Conflict, Outcome, Settings, collect_votes, decide, window_of
-from manifests.records import Annotation, Stretch, Task
+from annotation.consensus import Conflict, ConsensusResult, ConsensusSettings, collect_votes, decide, window_of
+from manifests.records import Annotation, LabelledSegment, Task
 
 a_task, an_answer, at = made_up.a_task, made_up.an_answer, made_up.at
 
@@ -21,15 +21,15 @@ WINDOW = window_of(TASK)
 SPEECH = (12.3, 14.0, "speech")
 
 
-def result(*answers: Annotation, gold: Any = None, **options: Any) -> Outcome | Conflict:
-    results = decide(collect_votes([TASK, ADJUDICATION], answers), Settings(**options), gold)
+def result(*answers: Annotation, gold: Any = None, **options: Any) -> ConsensusResult | Conflict:
+    results = decide(collect_votes([TASK, ADJUDICATION], answers), ConsensusSettings(**options), gold)
     assert list(results) == [WINDOW]
     return results[WINDOW]
 
 
-def outcome(*answers: Annotation, **options: Any) -> Outcome:
+def outcome(*answers: Annotation, **options: Any) -> ConsensusResult:
     found = result(*answers, **options)
-    assert isinstance(found, Outcome), found
+    assert isinstance(found, ConsensusResult), found
     return found
 
 
@@ -44,8 +44,8 @@ def by(name: str, verdict: str = "keep", reasons: Any = (), *marked: Any, minute
     return answer
 
 
-def stretch(start: float, end: float, label: str = "speech") -> Stretch:
-    return Stretch(start=start, end=end, label=label)
+def stretch(start: float, end: float, label: str = "speech") -> LabelledSegment:
+    return LabelledSegment(start=start, end=end, label=label)
 
 
 # one voter
@@ -53,7 +53,7 @@ def stretch(start: float, end: float, label: str = "speech") -> Stretch:
 
 @pytest.mark.parametrize("rule", ["majority", "weighted", "dawid_skene"])
 def test_one_voter_decides_alone(rule: Any) -> None:
-    assert result(by("ann", "reject", ["av_mismatch"], minutes=3), rule=rule) == Outcome(
+    assert result(by("ann", "reject", ["av_mismatch"], minutes=3), rule=rule) == ConsensusResult(
         window=WINDOW,
         decision="reject",
         reasons=("av_mismatch",),
@@ -106,7 +106,7 @@ def test_a_reject_says_what_was_marked_all_the_same() -> None:
 
 def test_a_majority() -> None:
     found = outcome(by("cat", minutes=5), by("ann", minutes=7), by("bob", "reject", ["av_mismatch"], minutes=9))
-    assert found == Outcome(
+    assert found == ConsensusResult(
         window=WINDOW,
         decision="keep",
         reasons=(),
@@ -250,7 +250,7 @@ def settled(name: str, verdict: str, reasons: Any = (), *marked: Any, minutes: f
 
 def test_an_adjudicator_settles_a_conflict() -> None:
     votes = by("ann", minutes=1), by("bob", "reject", ["other"], minutes=2)
-    assert result(*votes, settled("zoe", "reject", ["speech"], SPEECH, minutes=5)) == Outcome(
+    assert result(*votes, settled("zoe", "reject", ["speech"], SPEECH, minutes=5)) == ConsensusResult(
         window=WINDOW,
         decision="keep",
         reasons=("speech",),
@@ -319,14 +319,14 @@ def test_every_window_gets_an_outcome_or_a_conflict_whatever_the_order(
         for number, (name, verdict, reasons, marked, minutes) in enumerate(rows)
     ]
     votes = collect_votes(tasks, given_answers)
-    results = decide(votes, Settings(rule=rule))
+    results = decide(votes, ConsensusSettings(rule=rule))
     assert set(results) == {*votes.by_window, *votes.adjudicated}
     turned = [*given_answers]
     rng.shuffle(turned)
-    assert decide(collect_votes(tasks, turned), Settings(rule=rule)) == results
+    assert decide(collect_votes(tasks, turned), ConsensusSettings(rule=rule)) == results
     for window, one in results.items():
         assert one.window == window
-        if isinstance(one, Outcome):
+        if isinstance(one, ConsensusResult):
             assert (one.confidence is None) == (one.method in ("single", "adjudicator"))
             assert all(0 <= cut.start < cut.end <= 60 for cut in one.excised)
             if len(one.voters) > 1:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annotation.consensus import weigh_marks
-from annotation.consensus.regions import Contested, Weighed, merged, sweep, without
+from annotation.consensus.regions import Contested, WeighedMarks, merged, sweep, without
 from annotation.consensus.votes import Marks, Span
 
 LENGTH = 60
@@ -30,7 +30,7 @@ def runs(covered: set[int]) -> tuple[Span, ...]:
     return tuple(zip(starts, ends, strict=True))
 
 
-def counted(marks: dict[str, Marks], weights: dict[str, float], slack_ms: int) -> Weighed:
+def counted(marks: dict[str, Marks], weights: dict[str, float], slack_ms: int) -> WeighedMarks:
     """The same, millisecond by millisecond."""
     labels = sorted({label for own in marks.values() for label in own})
     total = sum(weights.values())
@@ -51,7 +51,7 @@ def counted(marks: dict[str, Marks], weights: dict[str, float], slack_ms: int) -
         for label in labels
         for start, end in runs({at for at, names in by[label].items() if names} - agreed[label] - near)
     ]
-    return Weighed(
+    return WeighedMarks(
         {label: runs(here) for label, here in agreed.items() if here},
         tuple(sorted(contested, key=lambda one: (one.start_ms, one.end_ms, one.label))),
     )
@@ -115,18 +115,18 @@ def speech(*marked: Span) -> Marks:
 
 
 def test_a_tie_counts_as_present() -> None:
-    assert weigh_marks({"a": speech((100, 200)), "b": {}}) == Weighed({"speech": ((100, 200),)}, ())
+    assert weigh_marks({"a": speech((100, 200)), "b": {}}) == WeighedMarks({"speech": ((100, 200),)}, ())
 
 
 def test_one_of_three_is_contested() -> None:
     heard = weigh_marks({"a": speech((12_300, 14_000)), "b": {}, "c": {}})
-    assert heard == Weighed({}, (Contested("speech", 12_300, 14_000, 1),))
+    assert heard == WeighedMarks({}, (Contested("speech", 12_300, 14_000, 1),))
 
 
 def test_edges_within_the_slack_are_not_contested() -> None:
     both = speech((5_000, 6_000))
     heard = weigh_marks({"a": both, "b": both, "c": speech((4_000, 7_000))})
-    assert heard == Weighed({"speech": ((5_000, 6_000),)}, ())
+    assert heard == WeighedMarks({"speech": ((5_000, 6_000),)}, ())
     longer = weigh_marks({"a": both, "b": both, "c": speech((3_999, 7_002))})
     assert longer.contested == (Contested("speech", 3_999, 4_000, 1), Contested("speech", 7_000, 7_002, 1))
 
@@ -143,7 +143,7 @@ def test_the_slack_is_around_all_that_is_agreed() -> None:
 def test_time_that_goes_for_another_label_is_not_contested() -> None:
     sung = {"singing": ((1_000, 9_000),)}
     heard = weigh_marks({"a": sung, "b": sung, "c": {"music": ((1_000, 9_000),)}})
-    assert heard == Weighed({"singing": ((1_000, 9_000),)}, ())
+    assert heard == WeighedMarks({"singing": ((1_000, 9_000),)}, ())
 
 
 def test_weights_decide_and_all_zero_is_even() -> None:

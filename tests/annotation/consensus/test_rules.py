@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotation.consensus import Decision, Window, dawid_skene, gold_weight, majority, weighted
+from annotation.consensus import VoteResult, Window, dawid_skene, gold_weight, majority, weighted
 from manifests.records import Judgement
 
 W = Window("r", 0, 1000)
@@ -23,9 +23,9 @@ def ballot(letters: str) -> dict[Window, dict[str, Judgement]]:
 
 
 def assert_decides(
-    decisions: Mapping[Window, Decision], judgement: Judgement | None, confidence: float, by: str
+    decisions: Mapping[Window, VoteResult], judgement: Judgement | None, confidence: float, by: str
 ) -> None:
-    assert decisions == {W: Decision(judgement, decisions[W].confidence, tuple(by))}
+    assert decisions == {W: VoteResult(judgement, decisions[W].confidence, tuple(by))}
     assert decisions[W].confidence == pytest.approx(confidence)
 
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 import tests.support.made_up_votes as made_up
 from annotation.consensus import (
     Conflict,
-    Outcome,
-    Settings,
+    ConsensusResult,
+    ConsensusSettings,
     Spans,
     Window,
     collect_votes,
@@ -26,7 +26,7 @@ from annotation.consensus import (
 )
 from annotation.consensus.spans import PERSONAL
 from manifests.identity import digest
-from manifests.records import Annotation, Stretch, Task, Verdict, VerdictMethod
+from manifests.records import Annotation, LabelledSegment, Task, Verdict, VerdictMethod
 from manifests.schema import to_records, to_table
 from manifests.verdicts import ASKED
 
@@ -55,8 +55,8 @@ def extents(rows: Sequence[Verdict]) -> list[tuple[int, int]]:
     return [(row.start_ms, row.end_ms) for row in rows]
 
 
-def stretch(start: float, end: float, label: str = "speech") -> Stretch:
-    return Stretch(start=float(start), end=float(end), label=label)
+def stretch(start: float, end: float, label: str = "speech") -> LabelledSegment:
+    return LabelledSegment(start=float(start), end=float(end), label=label)
 
 
 def a_row(extent: Window = WHOLE, method: VerdictMethod = "expert", minutes: float = 5, **options: Any) -> Verdict:
@@ -375,7 +375,7 @@ def test_a_table_that_grows_keeps_its_laws(steps: Any, outside: Any, rng: random
     answers: list[Annotation] = []
     for minutes, step in enumerate(steps):
         answers += [an_answer(task, name, verdict, why, minutes=minutes) for task, name, verdict, why in step]
-        results = decide(collect_votes(tasks, answers), Settings())
+        results = decide(collect_votes(tasks, answers), ConsensusSettings())
         spans = group_spans(tasks, results)
         before = {row.verdict_id: row for row in table}
         gone = {row.supersedes for row in table}
@@ -400,7 +400,7 @@ def test_a_table_that_grows_keeps_its_laws(steps: Any, outside: Any, rng: random
         for span in spans.complete:
             covered = [(one.window.start_ms, one.window.end_ms) for one in spans.complete[span]]
             assert min(covered)[0] <= span.start_ms and max(end for _, end in covered) >= span.end_ms
-        assert all(isinstance(one, Outcome | Conflict) for one in results.values())
+        assert all(isinstance(one, ConsensusResult | Conflict) for one in results.values())
 
 
 # what reviewers said in the app

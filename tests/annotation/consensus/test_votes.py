@@ -55,17 +55,19 @@ def test_what_was_taken_back_is_no_vote(state: Any) -> None:
 
 def test_a_forged_answer_is_no_vote_and_is_listed() -> None:
     own = an_answer(TASK, "ann", "keep", minutes=1)
-    forged = an_answer(TASK, "ann", "reject", minutes=2, forged=True)
-    votes = votes_of(own, forged)
+    edited_by_other = an_answer(TASK, "ann", "reject", minutes=2, edited_by_other=True)
+    votes = votes_of(own, edited_by_other)
     assert votes.by_window == {}
-    assert votes.forged == (forged,)
-    again = an_answer(TASK, "ann", "reject", minutes=3, forged=True)
-    assert votes_of(forged, again).forged == (again,)
+    assert votes.edited_by_other == (edited_by_other,)
+    again = an_answer(TASK, "ann", "reject", minutes=3, edited_by_other=True)
+    assert votes_of(edited_by_other, again).edited_by_other == (again,)
 
 
 def test_marking_an_answer_as_the_known_one_forges_nothing() -> None:
     own = an_answer(TASK, "ann", "keep", minutes=1)
-    starred = replace(own, version_id="v2", updated_by="boss", forged=True, ground_truth=True, updated_at=made_up.at(2))
+    starred = replace(
+        own, version_id="v2", updated_by="boss", edited_by_other=True, ground_truth=True, updated_at=made_up.at(2)
+    )
     assert said(votes_of(own, starred)) == {"ann": "keep"}
     changed = replace(starred, regions=made_up.regions([(1.0, 2.0, "speech")]))
     assert said(votes_of(own, changed)) == {}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from annotation.server import ServerError, install, server_folder
-from annotation.server.install import REQUIREMENT, VERSION, run_told, server_python
+from annotation.server.install import REQUIREMENT, VERSION, run_logged, server_python
 from manifests.lock import exclusive
 
 
@@ -88,7 +88,7 @@ def test_the_error_is_told_and_not_what_is_said_after_it() -> None:
     talk = "print('Collecting a'); print('ERROR: no space left'); print('hint: see above'); raise SystemExit(1)"
     lines: list[str] = []
     with pytest.raises(ServerError, match=r"could not install Label Studio: no space left$"):
-        run_told([sys.executable, "-c", talk], os.environ, lines.append)
+        run_logged([sys.executable, "-c", talk], os.environ, lines.append)
     assert lines == ["Collecting a", "ERROR: no space left", "hint: see above"]
 
 

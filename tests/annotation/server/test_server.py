@@ -76,7 +76,7 @@ def busy_port() -> Iterator[int]:
 def restored(label_studio: LabelStudio, folder: Path) -> Corpus:
     """A corpus restored from a backup of the shared server's: it starts in seconds, all its data are there."""
     corpus = Corpus.create(folder / "corpus")
-    old, new = run.places(label_studio.corpus), run.places(corpus)
+    old, new = run.server_paths(label_studio.corpus), run.server_paths(corpus)
     new.data.mkdir(parents=True)
     name = "label_studio.sqlite3"
     with closing(sqlite3.connect(old.data / name)) as source, closing(sqlite3.connect(new.data / name)) as target:
@@ -119,7 +119,7 @@ def test_pages_are_for_this_machine_and_report_to_nobody(label_studio: LabelStud
 
 
 def test_secrets_are_for_their_owner_only(label_studio: LabelStudio) -> None:
-    own = run.places(label_studio.corpus)
+    own = run.server_paths(label_studio.corpus)
     modes = {path.name: path.stat().st_mode & 0o777 for path in (own.credentials, own.log, own.data)}
     assert modes == {"server.toml": 0o600, "label-studio.log": 0o600, "label-studio": 0o700}
     arguments = Path(f"/proc/{label_studio.running.pid}/cmdline").read_text()
@@ -241,7 +241,7 @@ def test_the_log_tells_no_secrets(label_studio: LabelStudio) -> None:
     """Requests that fail are logged; these carry every secret that there is."""
     ann = label_studio.annotator("log")
     invite = invite_link(label_studio.access).rsplit("=", 1)[1]
-    own = run.places(label_studio.corpus)
+    own = run.server_paths(label_studio.corpus)
     with login(label_studio.url, label_studio.email, label_studio.password) as browser:
         cookies = [browser.cookies["sessionid"], browser.cookies["csrftoken"]]
         tokens = {"token": label_studio.token, "auth_token": ann.token, "invite": f"token={invite}"}
@@ -382,7 +382,7 @@ def test_a_free_port_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_secrets_that_others_may_read_are_refused(tmp_path: Path) -> None:
     corpus = Corpus.create(tmp_path / "a corpus")
-    path = run.places(corpus).credentials
+    path = run.server_paths(corpus).credentials
     path.parent.mkdir()
     mask = os.umask(0)
     try:
@@ -393,7 +393,7 @@ def test_secrets_that_others_may_read_are_refused(tmp_path: Path) -> None:
     assert load_or_make(path) == made
     path.chmod(0o640)
     assert_not_served(corpus, r"0640.*; type: chmod 600 '.*a corpus/annotation/server.toml'$")
-    assert not run.places(corpus).log.exists()
+    assert not run.server_paths(corpus).log.exists()
 
 
 def test_secrets_are_private_from_the_first_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -449,7 +449,7 @@ def test_a_killed_parent_leaves_no_server_and_all_data(
     parent.kill()
     parent.communicate()
     assert wait_until_silent(url, 5.0), f"process {pid} goes on serving"
-    assert run.places(corpus).address.exists()
+    assert run.server_paths(corpus).address.exists()
     with pytest.raises(ServerError, match=r"^no Label Studio server: start one with lpse annotate serve --corpus "):
         access(corpus)
 
@@ -481,7 +481,7 @@ def test_a_killed_parent_leaves_no_server_and_all_data(
         with pytest.raises(ServerError, match=r"^Label Studio ended \(signal 9\): "):
             running.wait(10)
     assert any(line.startswith("starting Label Studio at http://127.0.0.1:") for line in lines)
-    assert not run.places(corpus).address.exists()
+    assert not run.server_paths(corpus).address.exists()
     assert not (tmp_path / "elsewhere").exists()
 
 
@@ -489,7 +489,7 @@ def test_failed_starts_are_told_in_one_line(
     label_studio: LabelStudio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corpus = restored(label_studio, tmp_path)
-    own = run.places(corpus)
+    own = run.server_paths(corpus)
 
     # somebody takes the port after we looked: the server must not move to the next one
     with monkeypatch.context() as patch, busy_port() as port:

@@ -18,12 +18,12 @@ from annotation.labelstudio.page import Variant, guide, labelling_page
 from annotation.labelstudio.payload import BadPrelabel, check_prelabels, payload
 from annotation.labelstudio.projects import check_page
 from annotation.tasks.routing import Routing, disagreement, nearness, plan_round
-from annotation.tasks.windows import MAX_MS, OVERLAP_MS, predicted, windows
-from curation.detectors.score_store import keep_scores, setup_of
+from annotation.tasks.windows import MAX_MS, OVERLAP_MS, prelabel_counts, windows
+from curation.detectors.score_store import save_scores, setup_of
 from manifests.identity import cut_id
 from manifests.labels import load_labels
 from manifests.recipe import load_recipe
-from manifests.records import Cut, Event, Recording, Stretch, Task, Verdict
+from manifests.records import Cut, Event, LabelledSegment, Recording, Task, Verdict
 from manifests.store import Corpus
 from manifests.time import Segment
 from manifests.verdicts import ASKED
@@ -92,7 +92,7 @@ def of(tasks: list[Task], purpose: str) -> list[Task]:
 
 
 def test_risk_near_a_threshold_comes_first_and_the_number_is_kept(tmp_path: Path) -> None:
-    doubt = RECIPE.contaminants["speech"].doubt
+    doubt = RECIPE.contaminants["speech"].review_threshold
     risks = [0.99, doubt, 0.02, 0.6]
     corpus = corpus_of(tmp_path, [cut(i, "review", risk) for i, risk in enumerate(risks)])
     tasks = plan(corpus, agreement=0.0, cuts=3)
@@ -114,9 +114,9 @@ def test_detectors_that_differ_make_a_cut_more_informative(tmp_path: Path) -> No
     corpus = corpus_of(tmp_path, [cut(1, "review", 0.5), cut(2, "review", 0.5)])
     setup = setup_of(corpus, RECIPE)
     for detector, scores in apart.items():
-        keep_scores(corpus, f"{2:016x}", detector, setup, scores)
+        save_scores(corpus, f"{2:016x}", detector, setup, scores)
     for detector, scores in alike.items():
-        keep_scores(corpus, f"{1:016x}", detector, setup, scores)
+        save_scores(corpus, f"{1:016x}", detector, setup, scores)
     first, second = plan(corpus, agreement=0.0)
     assert int(first.recording_id, 16) == 2
     assert first.why.endswith("detectors differ on speech")
@@ -139,9 +139,9 @@ def test_each_purpose_gets_its_share_its_listeners_and_no_more_pre_labels_than_i
     }
     assert {task.annotators for task in of(tasks, "agreement") + of(tasks, "gold")} == {4}
     assert {task.annotators for task in of(tasks, "label") + of(tasks, "audit")} == {1}
-    assert all(task.prelabels == (Stretch(start=10, end=12, label="speech"),) for task in of(tasks, "label"))
+    assert all(task.prelabels == (LabelledSegment(start=10, end=12, label="speech"),) for task in of(tasks, "label"))
     assert not any(task.prelabels or task.prelabelled for task in tasks if task.purpose != "label")
-    assert predicted(tasks) == {task.task_key: 1 for task in of(tasks, "label")}
+    assert prelabel_counts(tasks) == {task.task_key: 1 for task in of(tasks, "label")}
     assert [int(task.recording_id, 16) for task in of(tasks, "gold")] == [500]
     again = plan(corpus, agreement=0.2, annotators=4, audit=0.1, gold=0.05)
     assert [task.task_key for task in again] == [task.task_key for task in tasks]
@@ -205,7 +205,7 @@ def test_impossible_routing_is_refused(field: str, value: float) -> None:
 
 def labelled(*marks: tuple[float, float, str]) -> Task:
     name = "ab" * 8
-    stretches = tuple(Stretch(start=start, end=end, label=label) for start, end, label in marks)
+    stretches = tuple(LabelledSegment(start=start, end=end, label=label) for start, end, label in marks)
     return Task(
         task_key="k", recording_id=name, start_ms=10_000, end_ms=70_000, span_start_ms=10_000, span_end_ms=70_000,
         purpose="label", round=1, prelabelled=True, has_picture=True, annotators=1, priority=0, why="",

@@ -9,14 +9,14 @@ import pytest
 from app.demo.findings import Finding, findings
 from app.demo.material import Planted
 from manifests.identity import cut_id
-from manifests.records import Cut, Decision, Drop, Event, Source
+from manifests.records import Cut, CutDecision, Drop, Event, Source
 from manifests.store import Corpus
 from manifests.time import Segment, Timeline
 
 YARD, NOTES = "root:videos/the yard.mp4", "root:notes.mp4"
 
 
-def a_cut(recording: str, start: int, end: int, decision: Decision) -> Cut:
+def a_cut(recording: str, start: int, end: int, decision: CutDecision) -> Cut:
     return Cut(
         cut_id=cut_id(recording, 1000 * start, 1000 * end),
         recording_id=recording,

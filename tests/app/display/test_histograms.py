@@ -9,13 +9,13 @@ import pytest
 
 from app.display.histograms import MEASURES, NOTHING, quality_bars
 from manifests.recipe import MeasureName, load_recipe
-from manifests.records import Cut, Decision, Recording
+from manifests.records import Cut, CutDecision, Recording
 
 RECIPE = load_recipe("default")
 HONEST = Recording(recording_id="r", uri="m:a", duration=60, sample_rate=48_000, has_video=True, status="ok")
 
 
-def cut(number: int, decision: Decision, **measures: float) -> Cut:
+def cut(number: int, decision: CutDecision, **measures: float) -> Cut:
     return Cut(
         cut_id=f"c{number}",
         recording_id="r",

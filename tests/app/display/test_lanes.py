@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.display.lanes import Lanes, lanes, pool_columns
+from app.display.lanes import DisplayTracks, display_tracks, pool_columns
 from curation.decision.fusion import HOP, fuse
 from curation.detectors import spec
 from manifests.recipe import Recipe, load_recipe
@@ -61,7 +61,7 @@ def test_a_short_burst_in_a_long_recording_is_seen() -> None:
         scores[name].values[begin : begin + 25, speech] = 1.0
     scores["level"].values[round(20.0 / HOP), scores["level"].labels.index("rms_dbfs")] = -90
 
-    seen = lanes(scores, recipe, DURATION, 64)
+    seen = display_tracks(scores, recipe, DURATION, 64)
     exact = fuse(scores, recipe, DURATION).lower["speech"].max()
     assert exact > 0.9
     assert seen.probabilities["speech"].shape == seen.loudest.shape == (64,)
@@ -76,18 +76,18 @@ def test_a_short_burst_in_a_long_recording_is_seen() -> None:
 
 def test_a_recording_shorter_than_the_picture_keeps_its_cells() -> None:
     recipe = load_recipe("default")
-    seen = lanes(flat_scores(recipe, 4.0), recipe, 4.0, 4096)
+    seen = display_tracks(flat_scores(recipe, 4.0), recipe, 4.0, 4096)
     assert seen.loudest.shape == (100,)
     assert seen.column_seconds == pytest.approx(HOP)
 
 
 def test_the_middle_stands_for_a_peak_nobody_knows() -> None:
     nothing = np.full(10, np.nan, np.float32)
-    unknown = Lanes(1.0, {"speech": nothing}, nothing, nothing)
+    unknown = DisplayTracks(1.0, {"speech": nothing}, nothing, nothing)
     assert unknown.peak(Segment(2.0, 8.0)) == 5.0
 
 
 def test_no_columns_is_an_error() -> None:
     recipe = load_recipe("default")
     with pytest.raises(ValueError, match="0 columns"):
-        lanes(flat_scores(recipe, 4.0), recipe, 4.0, 0)
+        display_tracks(flat_scores(recipe, 4.0), recipe, 4.0, 0)

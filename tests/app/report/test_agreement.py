@@ -43,14 +43,14 @@ PEOPLE = (
 
 @pytest.fixture(scope="module")
 def material() -> Any:
-    """Three people on 24 blind, 14 pre-labelled and 12 gold tasks, one answer of the last of them forged."""
+    """Three people on 24 blind, 14 pre-labelled and 12 gold tasks, one answer of the last of them edited_by_other."""
     made = make_up(PEOPLE, blind=24, prelabelled=14, gold=12, seed=4)
     answer = next(a for a in made.annotations if a.annotator == ODD)
     later = answer.updated_at + timedelta(days=1)
-    forged = replace(
-        answer, version_id="f", forged=True, verdict="unsure", updated_by="<b>mallory</b>", updated_at=later
+    edited_by_other = replace(
+        answer, version_id="f", edited_by_other=True, verdict="unsure", updated_by="<b>mallory</b>", updated_at=later
     )
-    return replace(made, annotations=(*made.annotations, forged))
+    return replace(made, annotations=(*made.annotations, edited_by_other))
 
 
 @pytest.fixture(scope="module")

@@ -121,7 +121,7 @@ def test_shares(part: float, whole: float, said: str) -> None:
     ],
 )
 def test_places_and_names(uri: str, place: str, name: str) -> None:
-    assert (words.place(uri), words.file_name(uri)) == (place, name)
+    assert (words.display_path(uri), words.file_name(uri)) == (place, name)
 
 
 def test_what_cannot_be_seen_is_written_out() -> None:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from app.review.pages.browse import _csv, _parquet
-from curation.catalog.catalog import Finder
+from curation.catalog.catalog import Catalog
 from curation.catalog.filters import Filter
 from manifests.store import Corpus
 from tests.support.browser import Page
@@ -61,7 +61,7 @@ def test_filters_stay_from_page_to_page(review_corpus: Corpus, served: Served, p
 
 
 def test_words_and_numbers_are_searched_for(review_corpus: Corpus, served: Served, page: Page) -> None:
-    finder = Finder(review_corpus)
+    finder = Catalog(review_corpus)
     open_page(page, served(review_corpus), "browse")
     wait_rows(page, finder.cuts(Filter()).num_rows)
     found = finder.cuts(Filter(text="POND"))["cut_id"].to_pylist()
@@ -191,7 +191,7 @@ def test_a_decision_elsewhere_is_seen_without_a_restart(review_corpus: Corpus, s
 
 
 def test_downloads_hold_the_rows_that_the_filters_show(review_corpus: Corpus) -> None:
-    shown = Finder(review_corpus).cuts(Filter(decisions=("review",)))
+    shown = Catalog(review_corpus).cuts(Filter(decisions=("review",)))
     assert pq.read_table(io.BytesIO(_parquet(shown))).equals(shown)
     read = list(csv.DictReader(io.StringIO(_csv(shown).decode())))
     assert [row["cut_id"] for row in read] == shown["cut_id"].to_pylist()
@@ -202,5 +202,5 @@ def test_downloads_hold_the_rows_that_the_filters_show(review_corpus: Corpus) ->
 def test_no_spreadsheet_runs_a_title(review_corpus: Corpus, text: str, written: str) -> None:
     sources = [replace(one, title=text) for one in review_corpus.table("sources").rows()]
     review_corpus.replace("sources", sources)
-    shown = Finder(review_corpus).cuts(Filter())
+    shown = Catalog(review_corpus).cuts(Filter())
     assert {row["title"] for row in csv.DictReader(io.StringIO(_csv(shown).decode()))} == {written}

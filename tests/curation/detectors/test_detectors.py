@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from curation.backends.weights import packaged_file
 from curation.detectors import (
-    BROUGHT,
     NAMES,
+    USER_WEIGHTS,
     Blocker,
     ModelUnavailable,
     open_detector,
@@ -56,7 +56,7 @@ def test_silero_equals_the_library_frame_by_frame() -> None:
     expected = model.audio_forward(samples)
     ours = run("silero", samples)
     assert ours.values.shape == (len(expected), 1)
-    np.testing.assert_allclose(ours.lane("speech"), expected, atol=6e-4)  # float16 storage
+    np.testing.assert_allclose(ours.track("speech"), expected, atol=6e-4)  # float16 storage
     assert expected.max() - expected.min() > 0.05  # a flat line would compare nothing
 
 
@@ -127,9 +127,9 @@ def test_yamnet_front_end_equals_librosa() -> None:
 def test_yamnet_knows_silence_noise_and_music() -> None:
     rng = np.random.default_rng(0)
     scores = run("yamnet", np.zeros(RATE * 4, np.float32))
-    assert scores.lane("silence").min() > 0.9
+    assert scores.track("silence").min() > 0.9
     white = run("yamnet", (0.1 * rng.standard_normal(RATE * 4)).astype(np.float32))
-    assert white.lane("music").max() < 0.2 and white.lane("speech").max() < 0.2
+    assert white.track("music").max() < 0.2 and white.track("speech").max() < 0.2
     assert white.tags is not None and white.tags.ids.shape == (len(white), 5)
     assert np.all(np.diff(white.tags.scores.astype(np.float32), axis=1) <= 0)
     assert len(yamnet.class_names()) == 521 and yamnet.class_names()[132] == "Music"
@@ -179,7 +179,7 @@ def test_yamnet_blocks_equal_the_whole_file() -> None:
     scores = yamnet.Yamnet().class_scores(patches)
     assert len(patches) > 3 * yamnet.PATCHES_A_BLOCK
     speech = np.maximum(scores[:, 0:6].max(axis=1), scores[:, 12])
-    np.testing.assert_allclose(ours.lane("speech")[: len(scores)], speech, atol=6e-4)
+    np.testing.assert_allclose(ours.track("speech")[: len(scores)], speech, atol=6e-4)
 
 
 def test_a_missing_package_says_what_to_install() -> None:
@@ -190,7 +190,7 @@ def test_a_missing_package_says_what_to_install() -> None:
 
 
 def test_versions_hold_the_weights_hash_and_keys_differ() -> None:
-    packaged = [name for name in NAMES if name not in BROUGHT]
+    packaged = [name for name in NAMES if name not in USER_WEIGHTS]
     keys = {spec(name).key("a" * 16) for name in packaged} | {spec("level").key("b" * 16)}
     assert len(keys) == len(packaged) + 1
     assert all(len(spec(name).version.split("-")[1]) == 12 for name in packaged if name not in ("level", "signal"))

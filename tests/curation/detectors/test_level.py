@@ -28,24 +28,24 @@ def level_of(samples: NDArray[np.floating], rate: int = RATE, **options: Any) ->
 def test_level_of_a_full_scale_sine() -> None:
     scores = level_of(sounds.sine(1000, 2))
     assert len(scores) == 50
-    np.testing.assert_allclose(scores.lane("rms_dbfs"), -3.01, atol=0.05)
-    np.testing.assert_allclose(scores.lane("peak_dbfs"), 0.0, atol=0.05)
-    assert scores.lane("clipped").max() == 0 and scores.lane("zero").max() < 0.03
+    np.testing.assert_allclose(scores.track("rms_dbfs"), -3.01, atol=0.05)
+    np.testing.assert_allclose(scores.track("peak_dbfs"), 0.0, atol=0.05)
+    assert scores.track("clipped").max() == 0 and scores.track("zero").max() < 0.03
 
 
 def test_the_peak_may_be_a_negative_one() -> None:
     samples = np.full(RATE, 0.1)
     samples[1000] = -0.5
-    assert level_of(samples).lane("peak_dbfs")[0] == pytest.approx(-6.02, abs=0.01)
+    assert level_of(samples).track("peak_dbfs")[0] == pytest.approx(-6.02, abs=0.01)
 
 
 def test_silence_counts_as_zero_and_a_dead_channel_does_not() -> None:
     tone = sounds.sine(440, 1, 0.1)
     half = np.where(np.arange(RATE) < RATE // 2, tone, 0)
     scores = level_of(np.stack([half, half]))
-    assert scores.lane("zero")[:12].max() < 0.05 and scores.lane("zero")[13:].min() == 1
-    assert scores.lane("rms_dbfs")[-1] == level.FLOOR_DBFS
-    assert level_of(np.stack([tone, np.zeros_like(tone)])).lane("zero").max() < 0.05
+    assert scores.track("zero")[:12].max() < 0.05 and scores.track("zero")[13:].min() == 1
+    assert scores.track("rms_dbfs")[-1] == level.FLOOR_DBFS
+    assert level_of(np.stack([tone, np.zeros_like(tone)])).track("zero").max() < 0.05
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 44_100, 192_000])
@@ -56,7 +56,7 @@ def test_frames_meet_at_every_rate(rate: int) -> None:
 
 def test_gaps_are_marked_where_they_are() -> None:
     scores = level_of(np.full(RATE * 7, 0.1), gaps=[(0.4, 0.8), (4.6, 5.4)])
-    lost = scores.lane("gap")
+    lost = scores.track("gap")
     expected = np.zeros(175)
     expected[10:20] = expected[115:135] = 1
     np.testing.assert_array_equal(lost, expected)
@@ -70,7 +70,7 @@ def test_scores_do_not_depend_on_the_blocks(rate: int) -> None:
         samples[int(time * rate) : int((time + 0.3) * rate)] = 0
     samples = np.stack([samples, samples * 0.5])
     one, five, all_ = (level_of(samples, rate, block_seconds=n) for n in (1, 5, 20))
-    assert one.lane("dropout").max() == 1 and one.lane("clipped").max() > 0
+    assert one.track("dropout").max() == 1 and one.track("clipped").max() > 0
     np.testing.assert_array_equal(one.values, all_.values)
     np.testing.assert_array_equal(five.values, all_.values)
 
@@ -83,7 +83,7 @@ def test_scores_do_not_depend_on_the_blocks(rate: int) -> None:
 def test_flat_tops_are_clipping_wherever_they_are(top: float, hertz: float) -> None:
     loud = np.clip(1.3 * sounds.sine(hertz, 2), -1, 1) * top
     share = 2 * np.arccos(1 / 1.3) / np.pi
-    assert level_of(sounds.sixteen_bits(loud)).lane("clipped").mean() == pytest.approx(share, abs=0.02)
+    assert level_of(sounds.sixteen_bits(loud)).track("clipped").mean() == pytest.approx(share, abs=0.02)
 
 
 @given(st.floats(0.001, 0.3), st.floats(0.08, 1.0), st.integers(0, 1000))
@@ -96,11 +96,11 @@ def test_the_ratio_of_clipped_samples_errs_to_the_low_side(share: float, gain: f
     wave = sounds.falling(2, 300, 12, seed=seed)
     limit = np.quantile(np.abs(wave), 1 - share)
     clipped = sounds.sixteen_bits(np.clip(wave, -limit, limit) / limit * gain)
-    found = float(level_of(clipped).lane("clipped").mean(dtype=np.float64))
+    found = float(level_of(clipped).track("clipped").mean(dtype=np.float64))
     assert found <= share * 1.01 + 2e-4
     assert found >= share * (0.7 if share >= 0.01 else 0.4)
     whole = sounds.sixteen_bits(wave / np.abs(wave).max() * gain)
-    assert level_of(whole).lane("clipped").max() < 0.004  # one such top, of a second
+    assert level_of(whole).track("clipped").max() < 0.004  # one such top, of a second
 
 
 def test_a_soft_clipper_clips_where_it_is_flat() -> None:
@@ -108,21 +108,21 @@ def test_a_soft_clipper_clips_where_it_is_flat() -> None:
     soft = np.where(np.abs(driven) < 1.5, driven - 4 / 27 * driven**3, np.sign(driven))  # flat from 1.5 on
     flat = float(np.mean(np.abs(driven) >= 1.5))
     assert 0.05 < flat < 0.5
-    assert level_of(sounds.sixteen_bits(0.9 * soft)).lane("clipped").mean() == pytest.approx(flat, rel=0.1)
+    assert level_of(sounds.sixteen_bits(0.9 * soft)).track("clipped").mean() == pytest.approx(flat, rel=0.1)
 
 
 def test_a_channel_that_clips_counts_for_itself() -> None:
     loud = np.clip(2 * sounds.sine(100, 1), -1, 1)
     one, both = level_of(np.stack([loud, sounds.sine(100, 1, 0.5)])), level_of(np.stack([loud, loud]))
-    assert both.lane("clipped").mean() == pytest.approx(2 / 3, abs=0.02)
-    assert one.lane("clipped").mean() == pytest.approx(1 / 3, abs=0.02)
+    assert both.track("clipped").mean() == pytest.approx(2 / 3, abs=0.02)
+    assert one.track("clipped").mean() == pytest.approx(1 / 3, abs=0.02)
 
 
 def test_two_samples_at_the_top_are_no_clipping() -> None:
     pairs = np.tile(np.array([0.9, 0.9, -0.9, -0.9]), 12_000)
-    assert level_of(pairs).lane("clipped").max() == 0
+    assert level_of(pairs).track("clipped").max() == 0
     triples = np.tile(np.array([0.9, 0.9, 0.9, -0.2]), 12_000)
-    assert level_of(triples).lane("clipped").min() == pytest.approx(0.75, abs=0.01)
+    assert level_of(triples).track("clipped").min() == pytest.approx(0.75, abs=0.01)
 
 
 def honest_loud_sounds() -> dict[str, tuple[NDArray[np.float64], int]]:
@@ -151,14 +151,14 @@ def honest_loud_sounds() -> dict[str, tuple[NDArray[np.float64], int]]:
 @pytest.mark.parametrize("name", honest_loud_sounds())
 def test_loud_but_honest_sound_is_not_clipped(name: str) -> None:
     samples, rate = honest_loud_sounds()[name]
-    assert level_of(samples, rate).lane("clipped").mean() < 1e-3
+    assert level_of(samples, rate).track("clipped").mean() < 1e-3
 
 
 # bandwidth
 
 
 def bandwidth_of(samples: NDArray[np.floating], rate: int = RATE) -> float:
-    return float(np.median(level_of(samples, rate).lane("bandwidth_khz"))) * 1000
+    return float(np.median(level_of(samples, rate).track("bandwidth_khz"))) * 1000
 
 
 def coded(tmp_path: Path, mono: NDArray[np.floating], rate: int, codec: str) -> NDArray[np.float32]:
@@ -217,7 +217,7 @@ def test_a_lone_whistle_is_no_cliff(hertz: float) -> None:
 def test_full_noise_and_silence_have_the_full_band() -> None:
     assert bandwidth_of(sounds.noise(3)) == RATE / 2
     quiet = level_of(np.zeros(RATE * 2))
-    assert quiet.lane("bandwidth_khz").min() == 24 and quiet.lane("edge_khz").max() == 0
+    assert quiet.track("bandwidth_khz").min() == 24 and quiet.track("edge_khz").max() == 0
 
 
 @pytest.mark.parametrize("cutoff", [3_500, 8_000, 16_000])
@@ -225,8 +225,8 @@ def test_bandwidth_finds_the_cliff(cutoff: int) -> None:
     spectrum_ = np.fft.rfft(sounds.noise(3, 1.0, 3))
     spectrum_[np.fft.rfftfreq(RATE * 3, 1 / RATE) > cutoff] = 0
     scores = level_of(0.05 * np.fft.irfft(spectrum_))
-    assert np.median(scores.lane("bandwidth_khz")) * 1000 == pytest.approx(cutoff, abs=350)
-    assert np.median(scores.lane("edge_khz")) * 1000 == pytest.approx(cutoff, abs=350)
+    assert np.median(scores.track("bandwidth_khz")) * 1000 == pytest.approx(cutoff, abs=350)
+    assert np.median(scores.track("edge_khz")) * 1000 == pytest.approx(cutoff, abs=350)
 
 
 def test_an_encoders_low_pass_reads_as_what_it_is(tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ def test_the_edge_is_the_highest_frequency_heard() -> None:
 
 def dropouts_in(samples: NDArray[np.floating], rate: int = RATE) -> list[tuple[float, float]]:
     """Runs of frames with a dropout in them: (start of the first, seconds inside)."""
-    lane = level_of(samples, rate).lane("dropout")
+    lane = level_of(samples, rate).track("dropout")
     edges = np.flatnonzero(np.diff(lane > 0, prepend=False, append=False))
     return [
         (a * 0.04, float(lane[a:b].sum()) * 0.04)

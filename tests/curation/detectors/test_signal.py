@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from curation.decision.measures import integrated_loudness
-from curation.detectors import Setup, signal
+from curation.detectors import ModelSetup, signal
 from curation.detectors.scorer import Scorer
 from curation.media import MomentaryLoudness, audio_blocks, write_media
 from manifests.scores import FrameScores
@@ -33,7 +33,7 @@ def signal_of(samples: Float, rate: int = RATE, layout: str = "", **options: Any
 
 
 def integrated(samples: Float, rate: int = RATE, layout: str = "") -> float:
-    lane = signal_of(samples, rate, layout).lane("loudness_lufs")
+    lane = signal_of(samples, rate, layout).track("loudness_lufs")
     found = integrated_loudness(lane[~np.isnan(lane)])
     assert found is not None
     return found
@@ -90,7 +90,7 @@ def test_loudness_agrees_with_another_meter(rate: int, seed: int) -> None:
 def test_a_frame_hears_the_next_400_ms() -> None:
     samples = np.zeros((2, 4 * RATE))
     samples[:, 2 * RATE : round(2.4 * RATE)] = tone((-23.0, 0.4))
-    lane = signal_of(samples).lane("loudness_lufs")
+    lane = signal_of(samples).track("loudness_lufs")
     assert len(lane) == 40 and np.isnan(lane).tolist() == [False] * 37 + [True] * 3
     assert lane[20] == pytest.approx(-23.0, abs=0.2) and np.nanargmax(lane) == 20
     assert lane[16] == signal.FLOOR_LUFS and lane[17] > -40
@@ -100,7 +100,7 @@ def test_a_frame_hears_the_next_400_ms() -> None:
 def test_the_clock_holds_where_100_ms_are_no_whole_number_of_samples() -> None:
     samples = np.zeros((1, 601 * 11_025))
     samples[:, 600 * 11_025 :] = 0.2 * sounds.sine(1000, 1, rate=11_025)
-    lane = signal_of(samples, 11_025).lane("loudness_lufs")
+    lane = signal_of(samples, 11_025).track("loudness_lufs")
     assert len(lane) == 6010 and not np.isnan(lane[:6006]).any()
     assert lane[5995] < -100 and lane[6000] == pytest.approx(-17.0, abs=0.5)
 
@@ -126,8 +126,8 @@ def test_a_file_is_measured_with_its_own_layout(tmp_path: Path) -> None:
     six[0] = sounds.sine(1000, 3, 10 ** (-23 / 20))
     write_media(path, audio=[six], sample_rate=RATE, audio_codec="flac")
     assert next(audio_blocks(path)).layout == "5.1"
-    scores = Scorer(Setup()).score(path, ["level", "signal"]).scores["signal"]
-    assert np.nanmedian(scores.lane("loudness_lufs")) == pytest.approx(-26.0, abs=0.1)
+    scores = Scorer(ModelSetup()).score(path, ["level", "signal"]).scores["signal"]
+    assert np.nanmedian(scores.track("loudness_lufs")) == pytest.approx(-26.0, abs=0.1)
 
 
 # channels
@@ -135,7 +135,7 @@ def test_a_file_is_measured_with_its_own_layout(tmp_path: Path) -> None:
 
 def channels(*waves: Float, layout: str = "") -> dict[str, float]:
     scores = signal_of(np.stack(waves), layout=layout)
-    return {label: float(np.median(scores.lane(label)[:10])) for label in scores.labels[1:]}
+    return {label: float(np.median(scores.track(label)[:10])) for label in scores.labels[1:]}
 
 
 def one(seed: int = 1) -> Float:

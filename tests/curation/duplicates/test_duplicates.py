@@ -15,12 +15,12 @@ import tests.support.duplicate_signals as make
 from curation.duplicates import (
     FPS,
     RATE,
-    AudioPrinter,
+    AudioFingerprinter,
+    Fingerprint,
     Match,
-    PicturePrinter,
-    Print,
+    VideoFingerprinter,
     find_matches,
-    new_print,
+    new_fingerprint,
     open_index,
     version,
     write_index,
@@ -59,7 +59,7 @@ def check(match: Match, start: float, end: float, offset: float) -> None:
 @given(sizes=st.lists(st.integers(0, 60_000), max_size=12))
 def test_words_do_not_depend_on_the_pieces(sizes: list[int]) -> None:
     sound = make.chirps(20)
-    printer = AudioPrinter()
+    printer = AudioFingerprinter()
     for size in sizes:
         printer.push(sound[:size])
         sound = sound[size:]
@@ -117,15 +117,15 @@ def test_a_word_holds_the_signs_and_the_six_weakest() -> None:
 
 def test_wrong_input_is_refused_with_what_it_should_be() -> None:
     with pytest.raises(ValueError, match=r"shape \(2, 100\), must be \(n,\)"):
-        AudioPrinter().push(np.zeros((2, 100), np.float32))
+        AudioFingerprinter().push(np.zeros((2, 100), np.float32))
     with pytest.raises(ValueError, match="must be RGB of uint8"):
-        PicturePrinter().push(0.0, np.zeros((90, 160), np.uint8))
-    printer = PicturePrinter()
+        VideoFingerprinter().push(0.0, np.zeros((90, 160), np.uint8))
+    printer = VideoFingerprinter()
     printer.push(5.0, np.zeros((90, 160, 3), np.uint8))
     with pytest.raises(ValueError, match=r"image at 5\.250 s, expected one at 5\.125 s"):
         printer.push(5.25, np.zeros((90, 160, 3), np.uint8))
     with pytest.raises(ValueError, match=r"hop is 0\.125 s, of kind audio 0\.064 s"):
-        Print("a", "a", "audio", 0.0, 0.125, np.zeros(3, np.uint64))
+        Fingerprint("a", "a", "audio", 0.0, 0.125, np.zeros(3, np.uint64))
     assert version("audio") != version("picture")
 
 
@@ -272,7 +272,7 @@ def test_other_films_do_not_match() -> None:
 # the search as a whole
 
 
-def several() -> list[Print]:
+def several() -> list[Fingerprint]:
     """Two pairs of copies, a stranger, and two items of one recording with the same sound."""
     rain, birds = make.noise(30, 1), make.chirps(40, 2)
     again = make.sound_print("rain", rain)
@@ -282,7 +282,7 @@ def several() -> list[Print]:
         make.sound_print("birds", birds),
         make.sound_print("copy of birds", 0.5 * birds[: 25 * RATE]),
         make.sound_print("stranger", make.clicks(30, 3)),
-        new_print("rain/again", "rain", "audio", 0.0, again.words),
+        new_fingerprint("rain/again", "rain", "audio", 0.0, again.words),
     ]
 
 
@@ -316,18 +316,18 @@ def test_how_items_are_spread_over_parts_does_not_matter(cuts: list[int], tmp_pa
 
 def test_a_kind_never_matches_the_other() -> None:
     sound = make.sound_print("a", make.noise(30))
-    assert make.matches_among([sound, new_print("b", "b", "picture", 0.0, sound.words)]) == []
+    assert make.matches_among([sound, new_fingerprint("b", "b", "picture", 0.0, sound.words)]) == []
     # words whose keys are those of the sound
     keys = {kind: key_of(np.zeros(1, np.uint32), kind)[0] for kind in ("audio", "picture")}
     assert keys["audio"] != keys["picture"]
     apart = np.uint64(0x9E3779B9 ^ (2 * 0x9E3779B9 & 0xFFFFFFFF))
-    film = new_print("b", "b", "picture", 0.0, sound.words ^ apart)
+    film = new_fingerprint("b", "b", "picture", 0.0, sound.words ^ apart)
     assert np.array_equal(key_of(signs(film.words), "picture"), key_of(signs(sound.words), "audio"))
     assert make.matches_among([sound, film]) == []
 
 
 def test_nothing_matches_nothing() -> None:
-    nothing: dict[str, Print] = {}
+    nothing: dict[str, Fingerprint] = {}
     assert find_matches([], [], nothing.__getitem__) == []
     assert make.matches_among([make.sound_print("a", make.noise(0.1)), make.sound_print("b", make.noise(30))]) == []
 
@@ -336,8 +336,8 @@ def test_only_items_that_may_match_are_loaded(tmp_path: Path) -> None:
     prints = several()
     loaded = []
 
-    class Words(dict[str, Print]):
-        def __getitem__(self, item: str) -> Print:
+    class Words(dict[str, Fingerprint]):
+        def __getitem__(self, item: str) -> Fingerprint:
             loaded.append(item)
             return super().__getitem__(item)
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from curation.duplicates import Print, merge_indexes, new_print, open_index, to_merge, write_index
+from curation.duplicates import Fingerprint, merge_indexes, new_fingerprint, open_index, to_merge, write_index
 from curation.duplicates.fingerprint import WEAK, signs, weak_signs
 from curation.duplicates.index import (
     CHECK_WORDS,
@@ -26,16 +26,16 @@ from curation.duplicates.index import (
 from curation.duplicates.search import MOST_CANDIDATES, MOST_POSTINGS, _hits, candidates, variants
 
 
-def random_print(number: int, count: int = 400, different: int | None = None) -> Print:
+def random_print(number: int, count: int = 400, different: int | None = None) -> Fingerprint:
     """Words by chance, or of the `different` first that all such prints share, each with its lowest signs weak."""
     rng = np.random.default_rng(number)
     low = rng.integers(0, 1 << 32, count, np.uint64)
     if different is not None:
         low = np.random.default_rng(0).integers(0, 1 << 32, different, np.uint64)[rng.integers(0, different, count)]
-    return new_print(f"item {number}", f"recording {number}", "audio", 0.0, low | np.uint64(0b111111 << 32))
+    return new_fingerprint(f"item {number}", f"recording {number}", "audio", 0.0, low | np.uint64(0b111111 << 32))
 
 
-def written(folder: Path, prints: list[Print]) -> Index:
+def written(folder: Path, prints: list[Fingerprint]) -> Index:
     folder.mkdir()
     write_index(folder, prints)
     return open_index(folder)
@@ -122,7 +122,7 @@ def test_what_is_no_index_is_refused(tmp_path: Path) -> None:
 
 def test_items_come_back_with_their_names(tmp_path: Path) -> None:
     prints = [random_print(number) for number in range(5)]
-    odd = new_print("ünï\n\"'", "r", "picture", 0.0, random_print(9).words)
+    odd = new_fingerprint("ünï\n\"'", "r", "picture", 0.0, random_print(9).words)
     index = written(tmp_path / "a", [*prints, odd])
     named = [index.item(number) for number in range(6)]
     assert {(i.item, i.recording_id, i.kind) for i in named} == {
@@ -141,12 +141,12 @@ def test_items_come_back_with_their_names(tmp_path: Path) -> None:
 def test_a_lookup_finds_the_first_postings_of_every_key(
     keys: list[int], asked: list[int], most: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    from curation.duplicates.index import Item, Postings, save
+    from curation.duplicates.index import IndexedSegment, Postings, save
 
     held = np.sort(np.array(keys, np.uint32))
     zeros = np.zeros(len(held), np.uint32)
     folder = tmp_path_factory.mktemp("index")
-    save(folder, [Item("r", "i", "audio")], len(held), iter([Postings(held, zeros, zeros, zeros)]))
+    save(folder, [IndexedSegment("r", "i", "audio")], len(held), iter([Postings(held, zeros, zeros, zeros)]))
     which, at = open_index(folder).lookup(np.array(sorted(asked), np.uint32), most)
     found = [(sorted(asked)[w], int(p)) for w, p in zip(which, at, strict=True)]
     expected = [(key, int(p)) for key in sorted(asked) for p in np.flatnonzero(held == key)[:most]]
@@ -182,7 +182,7 @@ def test_postings_say_where_and_what_comes_later() -> None:
 def test_words_without_information_are_not_held() -> None:
     words = random_print(1).words
     words[100:] = 0
-    assert postings_of(new_print("a", "a", "audio", 0.0, words)).positions.max() < 100
+    assert postings_of(new_fingerprint("a", "a", "audio", 0.0, words)).positions.max() < 100
 
 
 def test_a_word_that_comes_again_and_again_is_held_a_few_times_spread_over_the_item() -> None:
@@ -207,7 +207,7 @@ def test_all_choices_of_the_weak_signs_are_tried() -> None:
 # cost
 
 
-def looked_at(one: Print, index: Index, monkeypatch: pytest.MonkeyPatch) -> int:
+def looked_at(one: Fingerprint, index: Index, monkeypatch: pytest.MonkeyPatch) -> int:
     """Postings that a search reads."""
     read = []
     plain = Index.lookup
@@ -223,10 +223,10 @@ def looked_at(one: Print, index: Index, monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 def test_a_hum_that_everyone_shares_costs_no_more_among_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def humming(number: int) -> Print:
+    def humming(number: int) -> Fingerprint:
         words = random_print(number, 300).words
         words[::2] = random_print(0, 300, different=8).words[::2]
-        return new_print(f"item {number}", f"recording {number}", "audio", 0.0, words)
+        return new_fingerprint(f"item {number}", f"recording {number}", "audio", 0.0, words)
 
     few = written(tmp_path / "few", [humming(n) for n in range(1, 100)])
     many = written(tmp_path / "many", [humming(n) for n in range(1, 2000)])
@@ -240,26 +240,26 @@ def test_a_hum_that_everyone_shares_costs_no_more_among_more(tmp_path: Path, mon
 
 def test_a_recording_that_has_hundreds_of_copies_still_finds_some(tmp_path: Path) -> None:
     words = random_print(1).words
-    index = written(tmp_path / "a", [new_print(f"{n}", f"{n}", "audio", 0.0, words) for n in range(300)])
-    found = candidates(new_print("new", "new", "audio", 0.0, words), [index])
+    index = written(tmp_path / "a", [new_fingerprint(f"{n}", f"{n}", "audio", 0.0, words) for n in range(300)])
+    found = candidates(new_fingerprint("new", "new", "audio", 0.0, words), [index])
     assert 10 <= len(found) <= MOST_CANDIDATES
     assert all(abs(diagonal) <= 2 for _, diagonal in found)
 
 
 def test_of_very_many_copies_the_same_are_taken_however_they_are_spread_over_parts(tmp_path: Path) -> None:
     words = random_print(1).words
-    copies = [new_print(f"{n}", f"{n}", "audio", 0.0, words) for n in range(300)]
+    copies = [new_fingerprint(f"{n}", f"{n}", "audio", 0.0, words) for n in range(300)]
     whole = written(tmp_path / "whole", copies)
     parts = [written(tmp_path / f"part{n}", copies[n::3]) for n in range(3)]
-    new = new_print("new", "new", "audio", 0.0, words)
+    new = new_fingerprint("new", "new", "audio", 0.0, words)
     assert sorted(candidates(new, parts)) == sorted(candidates(new, [whole]))
 
 
 def test_no_more_others_are_aligned_than_the_likeliest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = random_print(1).words
-    others = [new_print(f"{n}", f"{n}", "audio", 0.0, words[2 * n : 2 * n + 60 + n]) for n in range(100)]
+    others = [new_fingerprint(f"{n}", f"{n}", "audio", 0.0, words[2 * n : 2 * n + 60 + n]) for n in range(100)]
     index = written(tmp_path / "a", others)
-    new = new_print("new", "new", "audio", 0.0, words)
+    new = new_fingerprint("new", "new", "audio", 0.0, words)
     assert len(candidates(new, [index])) > 64 - 5
     monkeypatch.setattr("curation.duplicates.search.MOST_CANDIDATES", 10)
     found = candidates(new, [index])
@@ -269,8 +269,8 @@ def test_no_more_others_are_aligned_than_the_likeliest(tmp_path: Path, monkeypat
 
 def test_a_word_said_all_day_is_asked_for_a_few_times(tmp_path: Path) -> None:
     words = random_print(1, 4000, different=4).words
-    index = written(tmp_path / "a", [new_print(f"{n}", f"{n}", "audio", 0.0, words) for n in range(30)])
-    hits = _hits(new_print("new", "new", "audio", 0.0, words), 0, [index])
+    index = written(tmp_path / "a", [new_fingerprint(f"{n}", f"{n}", "audio", 0.0, words) for n in range(30)])
+    hits = _hits(new_fingerprint("new", "new", "audio", 0.0, words), 0, [index])
     assert 0 < hits.shape[1] <= 4 * PER_ITEM * MOST_POSTINGS
 
 
@@ -289,8 +289,8 @@ def planted(tmp_path: Path, plan: list[tuple[int, int, int]]) -> list[tuple[str,
         # the six lowest signs are uncertain and do not count
         flipped = np.uint64(((1 << wrong) - 1) << 6)
         other[place + diagonal + CHECK_WORDS] = one[place + CHECK_WORDS] ^ flipped
-    index = written(tmp_path / "index", [new_print("other", "other", "audio", 0.0, other | weak)])
-    found = candidates(new_print("one", "one", "audio", 0.0, one | weak), [index])
+    index = written(tmp_path / "index", [new_fingerprint("other", "other", "audio", 0.0, other | weak)])
+    found = candidates(new_fingerprint("one", "one", "audio", 0.0, one | weak), [index])
     return [(item.item, diagonal) for item, diagonal in found]
 
 
@@ -323,8 +323,8 @@ def test_a_place_counts_once_for_a_diagonal(tmp_path: Path) -> None:
     one, other = (rng.integers(0, 1 << 32, 300, np.uint64) for _ in range(2))
     one[50], other[80], other[81] = word, word, word ^ np.uint64(1)
     other[80 + CHECK_WORDS] = other[81 + CHECK_WORDS] = one[50 + CHECK_WORDS] ^ np.uint64(0b1111 << 6)
-    index = written(tmp_path / "index", [new_print("other", "other", "audio", 0.0, other | weak)])
-    new = new_print("one", "one", "audio", 0.0, one | weak)
+    index = written(tmp_path / "index", [new_fingerprint("other", "other", "audio", 0.0, other | weak)])
+    new = new_fingerprint("one", "one", "audio", 0.0, one | weak)
     assert (_hits(new, 0, [index])[2:4] == [[50, 50], [30, 31]]).all()
     assert candidates(new, [index]) == []
 

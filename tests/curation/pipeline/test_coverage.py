@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from curation.decision.fusion import HOP, heard_seconds, untried
+from curation.decision.fusion import HOP, pending_cells, scored_seconds
 from curation.detectors import ModelUnavailable
 from curation.detectors.score_store import load_scores, setup_of
 from curation.media import write_media
@@ -72,7 +72,7 @@ def cuts(corpus: Corpus) -> list[tuple[object, ...]]:
 
 def heard(corpus: Corpus, recipe: Recipe) -> dict[str, FrameScores]:
     (recording,) = corpus.table("recordings").rows()
-    return load_scores(corpus, recording.recording_id, recipe.hearing, setup_of(corpus, recipe))
+    return load_scores(corpus, recording.recording_id, recipe.all_detectors, setup_of(corpus, recipe))
 
 
 def test_the_rejected_seconds_are_not_heard_and_the_cuts_are_the_same(
@@ -95,7 +95,7 @@ def test_the_rejected_seconds_are_not_heard_and_the_cuts_are_the_same(
         known = ~np.isnan(partly[name].values[:, 0])
         assert 0 < known.sum() < len(known) == len(fully[name])
         np.testing.assert_array_equal(partly[name].values[known], fully[name].values[known])
-    assert not untried(fully["yamnet"], round(LENGTH / HOP)).any()
+    assert not pending_cells(fully["yamnet"], round(LENGTH / HOP)).any()
 
 
 def test_a_looser_recipe_lists_what_is_missing_and_hears_only_that(
@@ -107,10 +107,10 @@ def test_a_looser_recipe_lists_what_is_missing_and_hears_only_that(
     after = heard(corpus, LOOSE)
     (needs,) = told
     for name in CASCADE.cascade:
-        missing = LENGTH - heard_seconds(before[name])
+        missing = LENGTH - scored_seconds(before[name])
         assert needs[name].recordings == 1
         assert needs[name].seconds == pytest.approx(missing, abs=2.0)
-        assert heard_seconds(after[name]) == pytest.approx(LENGTH, abs=1.0)
+        assert scored_seconds(after[name]) == pytest.approx(LENGTH, abs=1.0)
         known = ~np.isnan(before[name].values[:, 0])
         np.testing.assert_array_equal(after[name].values[known], before[name].values[known])
     assert account is not None and account.rejected < 1.0
@@ -131,7 +131,7 @@ def test_what_a_cascade_left_out_is_heard_for_a_recipe_without_one(
     (needs,) = told
     assert needs.keys() == set(CASCADE.cascade)
     for name in CASCADE.cascade:
-        assert needs[name].seconds == pytest.approx(LENGTH - heard_seconds(before[name]), abs=2.0)
+        assert needs[name].seconds == pytest.approx(LENGTH - scored_seconds(before[name]), abs=2.0)
     told.clear()
     assert replay(corpus, LOOSE_EVERYTHING, workers=1, on_needs=told.append) is None
     assert told == [] and cuts(corpus) == loose_cuts
@@ -142,7 +142,7 @@ def test_without_the_media_what_was_not_heard_is_never_kept(corpus: Corpus, medi
     settings.write_text(settings.read_text().replace(str(media), str(media.parent / "gone")))
     replay(corpus, LOOSE, workers=1)
     scores = heard(corpus, LOOSE)
-    missing = untried(scores["yamnet"], round(LENGTH / HOP))
+    missing = pending_cells(scores["yamnet"], round(LENGTH / HOP))
     assert missing.any()
     for start, end, *_ in cuts(corpus):
         assert isinstance(start, float) and isinstance(end, float)

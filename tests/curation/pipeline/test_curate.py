@@ -146,7 +146,7 @@ def test_a_file_that_cannot_be_read_for_a_while_keeps_what_was_made_of_it(finish
 def test_replay_needs_no_media_and_equals_a_run_under_that_recipe(
     finished: Corpus, media: Path, tmp_path: Path
 ) -> None:
-    loose = replace(RECIPE, spans=replace(RECIPE.spans, min_duration=4.0, max_duration=30.0), look=False)
+    loose = replace(RECIPE, spans=replace(RECIPE.spans, min_duration=4.0, max_duration=30.0), video_analysis=False)
     fresh = Corpus.create(tmp_path / "fresh")
     curate(fresh, [media], loose, workers=2)
     os.rename(media, media.parent / "away")

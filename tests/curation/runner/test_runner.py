@@ -21,12 +21,12 @@ from typing import Any, ClassVar
 
 import pytest
 
-from curation.runner import Item, Outcome, Progress, run_local
+from curation.runner import Item, ItemResult, Progress, run_local
 from tests.support import ROOT
 from tests.support import runner_stages as stages
 
 
-def run(*payloads: Any, stage: Any = None, workers: int = 2, **options: Any) -> list[Outcome]:
+def run(*payloads: Any, stage: Any = None, workers: int = 2, **options: Any) -> list[ItemResult]:
     """Outcomes in the order of the payloads; every item has exactly one."""
     items = [Item(str(n), payload) for n, payload in enumerate(payloads)]
     outcomes = list(run_local(stages.Act() if stage is None else stage, items, workers=workers, **options))
@@ -423,7 +423,7 @@ def test_workers_die_with_their_parent(where: str, verb: str, number: signal.Sig
 
 def test_a_thread_that_ends_takes_no_worker_with_it() -> None:
     outcomes = run_local(stages.Act(), [Item(str(n), ("sleep", 0.3)) for n in range(3)], workers=1)
-    collected: list[Outcome] = []
+    collected: list[ItemResult] = []
     thread = threading.Thread(target=lambda: collected.append(next(outcomes)))
     thread.start()
     thread.join()

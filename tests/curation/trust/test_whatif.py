@@ -14,8 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import curation.trust.whatif as whatif
-from annotation.review import Wish, decide_span, situation
-from curation.detectors.score_store import active_recipe
+from annotation.review import ReviewRequest, decide_span, recording_state
 from curation.pipeline.curate import replay
 from curation.trust.whatif import NOWHERE, THRESHOLDS, WhatIf, adjusted, as_toml, risk_curve
 from manifests.recipe import load_recipe, parse_recipe
@@ -100,7 +99,7 @@ def test_nothing_is_written_and_scores_are_read_once(corpus: Corpus, monkeypatch
     ready.changed(RECIPE, told.append)
     assert told == [0.25, 0.5, 0.75, 1.0]
     monkeypatch.setattr(whatif, "load_scores", lambda *_: pytest.fail("the scores were read already"))
-    ready.changed(adjusted(RECIPE, {"speech": {"doubt": 0.1}}, {}))
+    ready.changed(adjusted(RECIPE, {"speech": {"review_threshold": 0.1}}, {}))
     assert {path: path.read_bytes() for path in corpus.path.rglob("*") if path.is_file()} == files
 
 
@@ -125,15 +124,17 @@ def test_how_the_probabilities_are_made_may_change_too(corpus: Corpus) -> None:
 
 def test_what_people_decided_stands_whatever_the_thresholds(corpus: Corpus) -> None:
     ready = WhatIf(corpus)
-    strict = adjusted(RECIPE, {name: {"doubt": 0.0, "offset": 0.0} for name in RECIPE.contaminants}, {})
+    strict = adjusted(RECIPE, {name: {"review_threshold": 0.0, "offset": 0.0} for name in RECIPE.contaminants}, {})
     assert ready.changed(strict).after.totals["accept"].cuts == 0
-    seen = situation(corpus, IDS[0]).seen
-    decide_span(corpus, Wish(IDS[0], 0, 240_000, "keep", "ann", seen))
+    seen = recording_state(corpus, IDS[0]).seen
+    decide_span(corpus, ReviewRequest(IDS[0], 0, 240_000, "keep", "ann", seen))
     assert ready.changed(strict).after.totals["accept"].seconds == pytest.approx(240)
 
 
 def test_where_cuts_went_and_came_from_is_told(corpus: Corpus) -> None:
-    strict = adjusted(RECIPE, {"speech": {"doubt": 0.01, "offset": 0.01, "onset": 0.01, "certain": 0.01}}, {})
+    strict = adjusted(
+        RECIPE, {"speech": {"review_threshold": 0.01, "offset": 0.01, "onset": 0.01, "reject_threshold": 0.01}}, {}
+    )
     ready = WhatIf(corpus)
     found = ready.changed(strict)
     assert found.lost
@@ -163,20 +164,28 @@ def test_a_part_of_a_large_corpus_is_drawn_and_always_the_same(corpus: Corpus) -
 
 
 def test_a_recipe_that_was_saved_is_the_one_that_was_shown(tmp_path: Path) -> None:
-    changed = adjusted(RECIPE, {"music": {"doubt": 0.2}}, {"min_duration": 45.0}, name="mine")
+    changed = adjusted(RECIPE, {"music": {"review_threshold": 0.2}}, {"min_duration": 45.0}, name="mine")
     path = tmp_path / "mine.toml"
     path.write_text(as_toml(changed))
     assert load_recipe(path) == changed
-    assert changed.contaminants["music"].doubt == 0.2
+    assert changed.contaminants["music"].review_threshold == 0.2
     assert changed.contaminants["speech"] == RECIPE.contaminants["speech"]
 
 
 @pytest.mark.parametrize(
     ("thresholds", "spans", "fault"),
     [
-        ({"speech": {"doubt": 0.95}}, {}, "speech: onset 0.4 must be at least offset 0.2 and doubt 0.95"),
-        ({"speech": {"certain": 0.1}}, {}, "speech: onset 0.4 must be"),
-        ({"speech": {"guard": 1.0}}, {}, "speech: guard is none of doubt, offset, onset, certain"),
+        (
+            {"speech": {"review_threshold": 0.95}},
+            {},
+            "speech: onset 0.4 must be at least offset 0.2 and review_threshold 0.95",
+        ),
+        ({"speech": {"reject_threshold": 0.1}}, {}, "speech: onset 0.4 must be"),
+        (
+            {"speech": {"padding": 1.0}},
+            {},
+            "speech: padding is none of review_threshold, offset, onset, reject_threshold",
+        ),
         ({}, {"min_duration": 200.0}, "max_duration 300.0 s must be at least twice min_duration 200.0 s"),
     ],
 )
@@ -226,7 +235,7 @@ def set_number(page: Page, label: str, value: str) -> None:
 def test_the_page_shows_at_once_what_comes_and_goes_and_a_cut_to_hear(
     review_corpus: Corpus, served: Any, page: Page
 ) -> None:
-    recipe = active_recipe(review_corpus)
+    recipe = review_corpus.active_recipe()
     open_page(page, served(review_corpus), "whatif")
     wait_text(page, "0 cuts come, 0 go")
     wait_text(page, "All 3 recordings.")

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, pre_tokenizers, trainers
 from tokenizers.models import BPE
 from torch import Tensor
 
-from curation.backends.weights import WEIGHTS_FOLDER, ModelUnavailable, Setup
+from curation.backends.weights import WEIGHTS_FOLDER, ModelSetup, ModelUnavailable
 from features.encoders import clip, clip_text
 from features.encoders.base import weights_version
 from features.encoders.networks import clip as clip_weights
@@ -190,7 +190,7 @@ def test_names_and_shapes_are_the_released_ones() -> None:
 
 
 def test_pictures_are_embedded_as_open_clip_does(released: dict[str, Tensor]) -> None:
-    encoder = clip.Clip(Setup(), "cpu")
+    encoder = clip.Clip(ModelSetup(), "cpu")
     frames = pictures(11)
     found = encoder.encode(frames)
     assert found.shape == (11, 24)
@@ -202,7 +202,7 @@ def test_pictures_are_embedded_as_open_clip_does(released: dict[str, Tensor]) ->
 
 
 def test_the_last_rows_are_not_seen(released: dict[str, Tensor]) -> None:
-    encoder, frames = clip.Clip(Setup(), "cpu"), pictures(1)
+    encoder, frames = clip.Clip(ModelSetup(), "cpu"), pictures(1)
     other = frames.clone()
     other[:, :, 28:] = 0
     other[:, :, :, 28:] = 0
@@ -212,7 +212,7 @@ def test_the_last_rows_are_not_seen(released: dict[str, Tensor]) -> None:
 
 
 def test_pictures_are_embedded_in_small_batches(released: dict[str, Tensor]) -> None:
-    encoder = clip.Clip(Setup(), "cpu")
+    encoder = clip.Clip(ModelSetup(), "cpu")
     sizes: list[int] = []
     encoder.network.vision_model.register_forward_pre_hook(
         lambda _module, _inputs, named: sizes.append(len(named["pixel_values"])), with_kwargs=True
@@ -222,7 +222,7 @@ def test_pictures_are_embedded_in_small_batches(released: dict[str, Tensor]) -> 
 
 
 def test_captions_are_encoded_as_mmaudio_does(released: dict[str, Tensor]) -> None:
-    encoder = clip_text.ClipText(Setup(), "cpu")
+    encoder = clip_text.ClipText(ModelSetup(), "cpu")
     for caption in CAPTIONS:
         found = encoder.encode(caption)
         assert found.shape == (20, 32)
@@ -232,7 +232,7 @@ def test_captions_are_encoded_as_mmaudio_does(released: dict[str, Tensor]) -> No
 
 
 def test_half_precision_is_near(released: dict[str, Tensor]) -> None:
-    frames, setup = pictures(4), Setup()
+    frames, setup = pictures(4), ModelSetup()
     exact, near = clip.Clip(setup, "cpu"), clip.Clip(setup, "cpu", precision="bfloat16")
     assert 0 < (near.encode(frames) - exact.encode(frames)).norm() / 2 < 0.05
     assert near.encode(frames).dtype == torch.float32
@@ -243,23 +243,23 @@ def test_half_precision_is_near(released: dict[str, Tensor]) -> None:
 
 
 def test_safetensors_hold_the_same(released: dict[str, Tensor], tmp_path: Path) -> None:
-    expected = clip.Clip(Setup(), "cpu").encode(pictures(2))
+    expected = clip.Clip(ModelSetup(), "cpu").encode(pictures(2))
     path = tmp_path / "open_clip_pytorch_model.bin"
     path.unlink()
     save_file(released, tmp_path / "open_clip_model.safetensors")
-    assert torch.equal(clip.Clip(Setup(), "cpu").encode(pictures(2)), expected)
+    assert torch.equal(clip.Clip(ModelSetup(), "cpu").encode(pictures(2)), expected)
     named = tmp_path / "clip.safetensors"
     (tmp_path / "open_clip_model.safetensors").rename(named)
-    assert torch.equal(clip.Clip(Setup(weights=(("clip", str(named)),))).encode(pictures(2)), expected)
+    assert torch.equal(clip.Clip(ModelSetup(weights=(("clip", str(named)),))).encode(pictures(2)), expected)
     named.write_bytes(named.read_bytes()[:100])
     with pytest.raises(ModelUnavailable, match=r"clip: .*cut short"):
-        clip.Clip(Setup(weights=(("clip", str(named)),)))
+        clip.Clip(ModelSetup(weights=(("clip", str(named)),)))
 
 
 def test_halved_weights_are_widened(released: dict[str, Tensor], tmp_path: Path) -> None:
     halves = {name: value.bfloat16() for name, value in released.items()}
     torch.save(halves, tmp_path / "open_clip_pytorch_model.bin")
-    found = clip.Clip(Setup()).encode(pictures(2))
+    found = clip.Clip(ModelSetup()).encode(pictures(2))
     expected = image_embeddings({name: value.float() for name, value in halves.items()}, pictures(2))
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
@@ -269,7 +269,7 @@ def test_a_folder_named_after_the_repository(released: dict[str, Tensor], tmp_pa
     folder.mkdir()
     for name in ("open_clip_pytorch_model.bin", "tokenizer.json"):
         (tmp_path / name).rename(folder / name)
-    assert clip_text.ClipText(Setup()).encode("rain").shape == (20, 32)
+    assert clip_text.ClipText(ModelSetup()).encode("rain").shape == (20, 32)
 
 
 def test_the_specs(vocabulary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,11 +277,11 @@ def test_the_specs(vocabulary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     path = tmp_path / "open_clip_pytorch_model.bin"
     for spec in (clip.spec, clip_text.spec):
         with pytest.raises(ModelUnavailable) as caught:
-            spec(Setup())
+            spec(ModelSetup())
         assert str(path) in str(caught.value)
         assert "apple/DFN5B-CLIP-ViT-H-14-384" in str(caught.value)
     path.write_bytes(b"any")
-    found = clip.spec(Setup())
+    found = clip.spec(ModelSetup())
     assert (found.name, found.stream, found.rate, found.dimension, found.length) == ("clip", "visual", 8, 1024, 64)
     assert found.version == weights_version(path, 1)
     assert found.pictures is not None
@@ -292,12 +292,12 @@ def test_the_specs(vocabulary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
         1,
     )
     with pytest.raises(ModelUnavailable, match=r"clip_text: no tokenizer.json, nor vocab.json with merges.txt, in "):
-        clip_text.spec(Setup())
+        clip_text.spec(ModelSetup())
     (tmp_path / "tokenizer.json").write_bytes((vocabulary / "tokenizer.json").read_bytes())
     with pytest.raises(ModelUnavailable, match=r"tokenizer.json has \d+ tokens, should have 49408"):
-        clip_text.spec(Setup())
+        clip_text.spec(ModelSetup())
     monkeypatch.setattr(clip_text, "TEXT", TextTower(vocabulary=small_text(vocabulary).vocabulary))
-    found = clip_text.spec(Setup())
+    found = clip_text.spec(ModelSetup())
     assert (found.name, found.stream, found.rate, found.dimension, found.length) == (
         "clip_text",
         "text",
@@ -312,23 +312,23 @@ def test_a_file_of_another_layout_is_refused(released: dict[str, Tensor], tmp_pa
     name = "visual.transformer.resblocks.1.attn.in_proj_weight"
     torch.save({key: value for key, value in released.items() if key != name}, path)
     with pytest.raises(ModelUnavailable, match=f"^clip: {path} has no tensor {name}"):
-        clip.Clip(Setup())
+        clip.Clip(ModelSetup())
     torch.save(released | {name: torch.zeros(96, 31)}, path)
     with pytest.raises(ModelUnavailable, match=r"in_proj_weight of shape \(96, 31\), should be \(96, 32\)"):
-        clip.Clip(Setup())
+        clip.Clip(ModelSetup())
     torch.save(released | {"visual.attn_pool.query": torch.zeros(1)}, path)
     with pytest.raises(ModelUnavailable, match=r"^clip: .* holds an unknown tensor visual.attn_pool.query"):
-        clip.Clip(Setup())
+        clip.Clip(ModelSetup())
     torch.save(released | {"bert.weight": torch.zeros(1)}, path)
     with pytest.raises(ModelUnavailable, match=r"^clip_text: .* holds an unknown tensor bert.weight"):
-        clip_text.ClipText(Setup())
-    clip.Clip(Setup())  # of no concern to the other tower
+        clip_text.ClipText(ModelSetup())
+    clip.Clip(ModelSetup())  # of no concern to the other tower
 
 
 @pytest.mark.parametrize("wrong", [pictures(2).float(), pictures(2, 28), pictures(2).permute(0, 2, 3, 1)])
 def test_other_pictures_are_refused(released: dict[str, Tensor], wrong: Tensor) -> None:
     with pytest.raises(ValueError, match=r"clip: needs uint8 \(pictures, 3, 32, 32\), got"):
-        clip.Clip(Setup()).encode(wrong)
+        clip.Clip(ModelSetup()).encode(wrong)
 
 
 def by_definition(text: str, vocabulary: Path, length: int) -> list[int]:
@@ -391,4 +391,4 @@ def test_a_vocabulary_that_cannot_be_read(tmp_path: Path, content: str) -> None:
 def test_without_transformers_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clip_weights, "find_spec", lambda name: None)
     with pytest.raises(ModelUnavailable, match=r"^clip: transformers is not installed"):
-        clip.spec(Setup())
+        clip.spec(ModelSetup())

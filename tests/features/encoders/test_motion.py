@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from curation.backends.weights import Setup
+from curation.backends.weights import ModelSetup
 from features.encoders.motion import CHUNK, DIMENSION, PICTURES, Motion, changes, spec
 
 SIDE = 96
@@ -20,7 +20,7 @@ WHOLE_RIGHT, WHOLE_DOWN, DIVERGENCE, TURN, APART = 91, 92, 93, 94, 95
 
 @pytest.fixture(scope="module")
 def encoder() -> Motion:
-    return Motion(Setup())
+    return Motion(ModelSetup())
 
 
 def noise(count: int, seed: int = 1) -> Tensor:
@@ -59,7 +59,7 @@ def square(count: int, right: int, down: int) -> Tensor:
 
 
 def test_the_clock_is_synchformer_s() -> None:
-    one = spec(Setup())
+    one = spec(ModelSetup())
     assert (one.rate, one.length, one.dimension) == (25.0, 192, DIMENSION)
     assert (PICTURES.fps, PICTURES.window, PICTURES.stride, PICTURES.vectors) == (25, 16, 8, 8)
     assert [PICTURES.length(n) for n in (15, 16, 23, 24, 200, 1500)] == [0, 8, 8, 16, 192, 1488]

@@ -10,12 +10,12 @@ from torch import nn
 
 from model.adapters import (
     AdapterConfig,
+    AdapterInputs,
     Adapters,
-    Globals,
-    Keep,
-    Whole,
+    ConditionMask,
+    VideoFeatures,
+    adapter_inputs,
     adapter_notes,
-    globals_of,
     load_adapters,
     save_adapters,
 )
@@ -65,11 +65,11 @@ def network(version: int = 2) -> MMAudio:
     return made.eval().requires_grad_(False)
 
 
-def video(clips: int, seed: int = 5) -> Whole:
+def video(clips: int, seed: int = 5) -> VideoFeatures:
     """A video of so many clips of SYNC vectors, one after the other."""
     sync, visual = normal(seed, clips * SYNC, 10), normal(seed + 1, clips * 8, 12)
     by_clip = sync.reshape(clips, SYNC, 10)
-    return Whole(normal(seed + 2, 7, 9), visual.mean(0), by_clip.mean(0), visual, sync, by_clip)
+    return VideoFeatures(normal(seed + 2, 7, 9), visual.mean(0), by_clip.mean(0), visual, sync, by_clip)
 
 
 def offsets(clips: int) -> list[float]:
@@ -119,7 +119,7 @@ def test_sizes_on_the_largest_base(config: AdapterConfig, added: int) -> None:
 def test_fresh_adapters_change_nothing_to_the_bit(config: AdapterConfig, version: int) -> None:
     base = network(version)
     plain = conditions(base)
-    found = globals_of(config, video(BATCH), offsets(BATCH), SYNC)
+    found = adapter_inputs(config, video(BATCH), offsets(BATCH), SYNC)
     adapted = Adapters(base.config, config)(plain, found, base.sync_pos_emb)
     assert same(adapted, plain)
     x, t = normal(30, BATCH, 43, 5), torch.tensor([0.1, 0.5, 0.9])
@@ -130,7 +130,7 @@ def test_fresh_adapters_change_nothing_to_the_bit(config: AdapterConfig, version
 def test_every_part_learns_from_the_first_step_or_the_second(config: AdapterConfig) -> None:
     base = network()
     adapters = Adapters(base.config, config)
-    found = globals_of(config, video(BATCH), offsets(BATCH), SYNC)
+    found = adapter_inputs(config, video(BATCH), offsets(BATCH), SYNC)
     optimizer = torch.optim.SGD(adapters.parameters(), lr=0.5)
     x, t, goal = normal(30, BATCH, 43, 5), torch.tensor([0.1, 0.5, 0.9]), normal(31, BATCH, 43, 5)
     for _ in range(2):
@@ -148,16 +148,16 @@ def test_every_part_learns_from_the_first_step_or_the_second(config: AdapterConf
 def test_what_was_nulled_is_left_as_it_was(config: AdapterConfig) -> None:
     base = network()
     adapters, plain = awake(config, base), conditions(base)
-    found = globals_of(config, video(BATCH), offsets(BATCH), SYNC)
+    found = adapter_inputs(config, video(BATCH), offsets(BATCH), SYNC)
     nothing, there = torch.zeros(BATCH, dtype=torch.bool), torch.ones(BATCH, dtype=torch.bool)
-    assert same(adapters(plain, found, base.sync_pos_emb, Keep(nothing, nothing, nothing)), plain)
+    assert same(adapters(plain, found, base.sync_pos_emb, ConditionMask(nothing, nothing, nothing)), plain)
 
-    every = adapters(plain, found, base.sync_pos_emb, Keep(there, there, there))
+    every = adapters(plain, found, base.sync_pos_emb, ConditionMask(there, there, there))
     assert same(every, adapters(plain, found, base.sync_pos_emb))
     assert torch.equal(every.sync, plain.sync) is (not config.use_syn and config.global_into_frame)
     assert torch.equal(every.pooled, plain.pooled) is (not config.use_global)
     some = torch.tensor([True, False, True])
-    mixed = adapters(plain, found, base.sync_pos_emb, Keep(some, some, some))
+    mixed = adapters(plain, found, base.sync_pos_emb, ConditionMask(some, some, some))
     assert same(mixed[~some], plain[~some])
     assert same(mixed[some], every[some])
 
@@ -166,10 +166,10 @@ def test_what_was_nulled_is_left_as_it_was(config: AdapterConfig) -> None:
 def test_each_stream_is_nulled_by_itself() -> None:
     base = network()
     adapters, plain = awake(AdapterConfig(), base), conditions(base, 1)
-    found = globals_of(AdapterConfig(), video(1), [0.0], SYNC)
+    found = adapter_inputs(AdapterConfig(), video(1), [0.0], SYNC)
 
     def adapted(visual: bool, sync: bool, text: bool) -> Conditions:
-        keep = Keep(*(torch.tensor([there]) for there in (visual, sync, text)))
+        keep = ConditionMask(*(torch.tensor([there]) for there in (visual, sync, text)))
         given: Conditions = adapters(plain, found, base.sync_pos_emb, keep)
         return given
 
@@ -188,10 +188,10 @@ def test_side_by_side_one_stream_is_enough_to_be_heard() -> None:
     base = network()
     config = AdapterConfig(fusion="concat")
     adapters, plain = awake(config, base), conditions(base, 1)
-    found = globals_of(config, video(1), [0.0], SYNC)
+    found = adapter_inputs(config, video(1), [0.0], SYNC)
 
     def pooled(visual: bool, text: bool) -> torch.Tensor:
-        keep = Keep(torch.tensor([visual]), torch.tensor([True]), torch.tensor([text]))
+        keep = ConditionMask(torch.tensor([visual]), torch.tensor([True]), torch.tensor([text]))
         return torch.as_tensor(adapters(plain, found, base.sync_pos_emb, keep).pooled)
 
     assert torch.equal(pooled(False, False), plain.pooled)
@@ -202,13 +202,13 @@ def test_side_by_side_one_stream_is_enough_to_be_heard() -> None:
 @torch.no_grad()
 def test_means_are_over_all_of_what_there_is() -> None:
     whole = video(2)
-    found = globals_of(AdapterConfig(), whole, offsets(2), SYNC)
+    found = adapter_inputs(AdapterConfig(), whole, offsets(2), SYNC)
     assert found.text is not None
     torch.testing.assert_close(found.text[0, 0], whole.text.mean(0))
     base, config = network(), AdapterConfig(global_pool="attn")
     adapters, plain = awake(config, base), conditions(base, 1)
     turned = replace(plain, clip=plain.clip.flip(1), text=plain.text.flip(1))
-    seen = globals_of(config, video(1), [0.0], SYNC)
+    seen = adapter_inputs(config, video(1), [0.0], SYNC)
     one, other = (adapters(given, seen, base.sync_pos_emb).pooled for given in (plain, turned))
     torch.testing.assert_close(one, other)  # the question is the mean of the clip's own vectors, in whatever order
 
@@ -219,7 +219,7 @@ def test_of_a_video_of_one_clip_the_global_is_the_local() -> None:
     one = video(1)
     assert one.sync_all is not None and one.visual_all is not None
     for config in (AdapterConfig(sync_pool="clip_mean"), AdapterConfig(sync_pool="resample")):
-        found = globals_of(config, one, [0.0], SYNC)
+        found = adapter_inputs(config, one, [0.0], SYNC)
         assert found.sync is not None and found.phases is not None and found.visual is not None
         torch.testing.assert_close(found.sync, one.sync_all[None])
         assert torch.equal(found.phases, torch.eye(8).repeat(1, SYNC // 8, 1))
@@ -231,7 +231,7 @@ def test_of_a_video_of_one_clip_the_global_is_the_local() -> None:
            for name, values in base.sync_input_proj[module].state_dict().items()}  # fmt: skip
     adapters.syn.load_state_dict(own)
     plain = base.conditions(normal(1, 1, 8, 12), one.sync_all[None], normal(3, 1, 7, 9))
-    found = globals_of(adapters.config, one, [0.0], SYNC)
+    found = adapter_inputs(adapters.config, one, [0.0], SYNC)
     torch.testing.assert_close(adapters(plain, found, base.sync_pos_emb).sync, 2 * plain.sync)
 
 
@@ -242,7 +242,7 @@ def test_windows_are_cut_out_of_a_run_over_the_whole_video(clips: int) -> None:
     config = AdapterConfig(use_global=False, sync_pool="window")
     adapters, plain = awake(config, base), conditions(base, clips)
     assert whole.sync_all is not None and adapters.syn is not None
-    found = globals_of(config, whole, offsets(clips), SYNC)
+    found = adapter_inputs(config, whole, offsets(clips), SYNC)
     added = adapters(plain, found, base.sync_pos_emb).sync - plain.sync
     positioned = whole.sync_all + base.sync_pos_emb[0, 0].repeat(len(whole.sync_all) // 8, 1)
     run = adapters.syn.mlp(adapters.syn.act(adapters.syn.conv(positioned[None])))
@@ -253,8 +253,8 @@ def test_windows_are_cut_out_of_a_run_over_the_whole_video(clips: int) -> None:
 def test_a_window_begins_at_the_nearest_pictures_and_stays_inside() -> None:
     config = AdapterConfig(use_global=False, sync_pool="window")
     rows = torch.arange(80.0)[:, None].expand(-1, 10)
-    whole = Whole(normal(1, 7, 9), sync_all=rows)
-    found = globals_of(config, whole, [0.0, 0.15, 0.17, 0.64, 9.0], SYNC)
+    whole = VideoFeatures(normal(1, 7, 9), sync_all=rows)
+    found = adapter_inputs(config, whole, [0.0, 0.15, 0.17, 0.64, 9.0], SYNC)
     assert found.sync is not None and found.sync_mask is not None
     assert found.sync[:, 8, 0].tolist() == [0, 0, 8, 16, 56]
     assert found.sync_mask.sum(1).tolist() == [32, 32, 40, 40, 32]
@@ -266,7 +266,7 @@ def test_a_window_begins_at_the_nearest_pictures_and_stays_inside() -> None:
 def test_positions_are_added_before_pooling(pool: Any) -> None:
     base, whole = network(), video(3)
     config = AdapterConfig(use_global=False, sync_pool=pool)
-    found = globals_of(config, whole, [0.0], SYNC)
+    found = adapter_inputs(config, whole, [0.0], SYNC)
     assert whole.sync_all is not None and found.sync is not None and found.phases is not None
     positioned = (whole.sync_all.reshape(-1, 8, 10) + base.sync_pos_emb[0]).reshape(-1, 10)
     by_hand = {
@@ -282,9 +282,12 @@ def test_positions_are_added_before_pooling(pool: Any) -> None:
 def test_videos_share_a_batch_as_if_each_came_alone(config: AdapterConfig) -> None:
     base = network()
     adapters, plain = awake(config, base), conditions(base, 5)
-    parts = [globals_of(config, video(2, 5), offsets(2), SYNC), globals_of(config, video(3, 50), offsets(3), SYNC)]
-    together = adapters(plain, Globals.join(parts), base.sync_pos_emb)
-    nested = Globals.join([Globals.join(parts), parts[0]])
+    parts = [
+        adapter_inputs(config, video(2, 5), offsets(2), SYNC),
+        adapter_inputs(config, video(3, 50), offsets(3), SYNC),
+    ]
+    together = adapters(plain, AdapterInputs.join(parts), base.sync_pos_emb)
+    nested = AdapterInputs.join([AdapterInputs.join(parts), parts[0]])
     assert nested.video.tolist() == [0, 0, 1, 1, 1, 2, 2]
     first = adapters(plain[:2], parts[0], base.sync_pos_emb)
     second = adapters(plain[2:], parts[1], base.sync_pos_emb)
@@ -300,15 +303,15 @@ def test_attention_hears_every_clip_and_asks_by_the_own() -> None:
     adapters, plain = awake(config, base), conditions(base)
     whole = video(3)
     assert whole.clips_sync is not None and whole.visual_all is not None
-    before = adapters(plain, globals_of(config, whole, offsets(3), SYNC), base.sync_pos_emb)
+    before = adapters(plain, adapter_inputs(config, whole, offsets(3), SYNC), base.sync_pos_emb)
     added = before.sync - plain.sync
     assert not torch.allclose(added[0], added[1])
     other = replace(whole, clips_sync=whole.clips_sync.flip(0), visual_all=whole.visual_all.flip(0))
-    turned = adapters(plain, globals_of(config, other, offsets(3), SYNC), base.sync_pos_emb)
+    turned = adapters(plain, adapter_inputs(config, other, offsets(3), SYNC), base.sync_pos_emb)
     torch.testing.assert_close(turned.sync, before.sync)  # in whatever order
     changed = replace(whole, clips_sync=torch.cat((whole.clips_sync[:2], whole.clips_sync[2:] + 1)))
     assert not torch.allclose(
-        adapters(plain, globals_of(config, changed, offsets(3), SYNC), base.sync_pos_emb).sync, before.sync
+        adapters(plain, adapter_inputs(config, changed, offsets(3), SYNC), base.sync_pos_emb).sync, before.sync
     )
 
 
@@ -319,7 +322,7 @@ def test_frames_get_what_the_clip_gets_or_not() -> None:
         beside = Adapters(base.config, AdapterConfig(use_syn=False, global_into_frame=False))
         beside.load_state_dict(into.state_dict())
         plain = conditions(base)
-        found = globals_of(into.config, video(3), offsets(3), SYNC)
+        found = adapter_inputs(into.config, video(3), offsets(3), SYNC)
         one, other = into(plain, found, base.sync_pos_emb), beside(plain, found, base.sync_pos_emb)
     assert torch.equal(one.pooled, other.pooled)
     assert torch.equal(one.sync, plain.sync)
@@ -352,11 +355,11 @@ def test_what_is_needed_is_enough_and_its_lack_is_said(config: AdapterConfig) ->
     lacking: dict[str, Any] = {
         name: None for kind, names in parts.items() if kind not in config.needs for name in names
     }
-    globals_of(config, replace(whole, **lacking), offsets(3), SYNC)
+    adapter_inputs(config, replace(whole, **lacking), offsets(3), SYNC)
     for kind in config.needs:
         with pytest.raises(ValueError, match="need the video's"):
             none: dict[str, Any] = dict.fromkeys(parts[kind])
-            globals_of(config, replace(whole, **none), offsets(3), SYNC)
+            adapter_inputs(config, replace(whole, **none), offsets(3), SYNC)
 
 
 @pytest.fixture
@@ -397,7 +400,7 @@ def test_standardized_vectors_are_those_of_the_videos_that_are_trained_on(tmp_pa
     config = AdapterConfig(standardize=True)
     adapters = awake(config, base)
     plain, whole = conditions(base, 1), video(1)
-    found = globals_of(config, whole, [0.0], SYNC)
+    found = adapter_inputs(config, whole, [0.0], SYNC)
     as_they_are = awake(AdapterConfig(), base)
     before = adapters(plain, found, base.sync_pos_emb)
     assert same(before, as_they_are(plain, found, base.sync_pos_emb)), "at first nothing is changed"
@@ -411,7 +414,7 @@ def test_standardized_vectors_are_those_of_the_videos_that_are_trained_on(tmp_pa
         sync_mean=(whole.sync_mean - normal(3, 10)) / (normal(4, 10).abs() + 0.5),
         visual_mean=(whole.visual_mean - normal(5, 12)) / (normal(6, 12).abs() + 0.5),
     )
-    by_hand = as_they_are(plain, globals_of(AdapterConfig(), scaled, [0.0], SYNC), base.sync_pos_emb)
+    by_hand = as_they_are(plain, adapter_inputs(AdapterConfig(), scaled, [0.0], SYNC), base.sync_pos_emb)
     now = adapters(plain, found, base.sync_pos_emb)
     for name in vars(now):
         torch.testing.assert_close(getattr(now, name), getattr(by_hand, name))

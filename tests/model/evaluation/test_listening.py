@@ -14,7 +14,7 @@ from manifests.identity import cut_id
 from manifests.records import Cut, Question, Rating, Recording
 from manifests.schema import CorpusError
 from manifests.store import Corpus
-from model.evaluation.listening import next_pair, rate, standings, wilson
+from model.evaluation.listening import next_pair, rate, system_scores, wilson
 
 CUT = Cut(
     cut_id=cut_id("r1", 1500, 61_500),
@@ -127,12 +127,12 @@ def test_standings_are_means_over_cuts_not_over_ratings() -> None:
         for _ in range(times)
         for row in trial(cut, "ada", ("mine", mine, False), ("reference", 5, True))
     ]
-    real, made = standings(ratings, RELEVANCE)
+    real, made = system_scores(ratings, RELEVANCE)
     assert (real.system, real.score, real.interval, real.won) == ("reference", 5.0, (5.0, 5.0), 1.0)
     assert (made.system, made.score, made.ratings, made.cuts, made.won) == ("mine", 3.0, 10, 2, 0.0)
     assert made.interval == (1.0, 5.0)
-    assert standings(ratings, "quality") == []
-    (alone,) = standings(trial("c1", "ada", ("mine", 4, True)), RELEVANCE)
+    assert system_scores(ratings, "quality") == []
+    (alone,) = system_scores(trial("c1", "ada", ("mine", 4, True)), RELEVANCE)
     assert alone.interval is None
 
 

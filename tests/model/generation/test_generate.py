@@ -23,7 +23,7 @@ from curation.media import frames_reaching, mono_span, probe, write_media
 from curation.runner.progress import Step
 from features.cache import FeatureCache
 from features.cache.of_corpus import caches
-from features.encoders import EncoderSpec, ModelUnavailable, PictureEncoder, Pictures, open_encoder, spec
+from features.encoders import EncoderSpec, FrameLayout, ModelUnavailable, VideoEncoder, open_encoder, spec
 from features.encoders.frames import resized
 from features.extract import extract
 from manifests.generated import generated_sounds
@@ -34,19 +34,19 @@ from model.errors import ModelError
 from model.generation import (
     STITCHES,
     CannotGenerate,
+    ClipPlan,
     Generated,
-    Plan,
+    GenerationSettings,
     Sampling,
-    Settings,
     Stitch,
     generate,
     open_vocoder,
-    plan_of,
+    plan_clips,
     sound_of,
 )
 from model.generation.cached import CachedCut
 from model.generation.clips import ClipSampler
-from model.generation.video_features import SeenFilm, look
+from model.generation.video_features import EncodedVideo, encode_video
 from model.mmaudio import MMAudio, base_hash, build_base, load_base, save_base
 from tests.support.small_corpus import corpus_of, film
 
@@ -66,7 +66,7 @@ class Studio:
 
     def make(self, what: str, out: Path, adapters: bool | Path = True, **changed: Any) -> Generated:
         sampling = Sampling(**{"steps": 2, **changed.pop("sampling", {})})
-        settings = Settings(sampling=sampling, **changed.pop("settings", {}))
+        settings = GenerationSettings(sampling=sampling, **changed.pop("settings", {}))
         chosen = self.adapters if adapters is True else adapters or None
         return generate(self.corpus, what, out, base=self.base, adapters=chosen, settings=settings, **changed)
 
@@ -126,7 +126,7 @@ class Mosaic:
     Cheap, so that tests may look at many clips.
     """
 
-    def __init__(self, stream: str, pictures: Pictures, length: int) -> None:
+    def __init__(self, stream: str, pictures: FrameLayout, length: int) -> None:
         self.spec = EncoderSpec("mosaic", "1", stream, None, 12, length, pictures)  # type: ignore[arg-type]
         self._pictures = pictures
 
@@ -141,17 +141,17 @@ class Mosaic:
         return quarters[firsts.flatten()]
 
 
-def mosaics() -> dict[str, PictureEncoder]:
-    visual, sync = Pictures(8, 16, "stretch"), Pictures(25, 16, "stretch", 16, 8, 8)
+def mosaics() -> dict[str, VideoEncoder]:
+    visual, sync = FrameLayout(8, 16, "stretch"), FrameLayout(25, 16, "stretch", 16, 8, 8)
     return {"visual": Mosaic("visual", visual, 64), "sync": Mosaic("sync", sync, 192)}
 
 
-def a_plan(studio: Studio, seconds: float, stitch: Stitch = "hard", overlap: float = 1.0) -> Plan:
+def a_plan(studio: Studio, seconds: float, stitch: Stitch = "hard", overlap: float = 1.0) -> ClipPlan:
     specs, seen = _specs(studio.corpus), mosaics()
-    return plan_of(seconds, specs["audio"], seen["visual"].spec, seen["sync"].spec, stitch, overlap)
+    return plan_clips(seconds, specs["audio"], seen["visual"].spec, seen["sync"].spec, stitch, overlap)
 
 
-def alone(path: Path, encoder: PictureEncoder, start: float, seconds: float) -> Tensor:
+def alone(path: Path, encoder: VideoEncoder, start: float, seconds: float) -> Tensor:
     """What the encoder gives of these seconds of the file and no others."""
     pictures = encoder.spec.pictures
     assert pictures is not None
@@ -168,7 +168,7 @@ def test_a_clip_is_told_of_its_own_seconds(studio: Studio, stitch: Stitch, tmp_p
     """Whatever was on the 8-s grid, shifted back, or between: as from a decode for this clip alone."""
     plan, start = a_plan(studio, 16.5, stitch, 1.3), 0.28
     path, encoders = studio.films / "film.mp4", mosaics()
-    seen = look(path, start, plan, encoders, tmp_path, windows=3)
+    seen = encode_video(path, start, plan, encoders, tmp_path, windows=3)
     assert len(plan.clips) >= 3
     for clip in plan.clips:
         for found, encoder in zip(seen.local([clip.number]), encoders.values(), strict=True):
@@ -182,7 +182,7 @@ def test_a_clip_is_told_of_its_own_seconds(studio: Studio, stitch: Stitch, tmp_p
 def test_of_a_one_clip_film_the_whole_is_the_clip(
     studio: Studio, seconds: float, visual: int, sync: int, tmp_path: Path
 ) -> None:
-    seen = look(studio.films / "film.mp4", 0.0, a_plan(studio, seconds), mosaics(), tmp_path, windows=8)
+    seen = encode_video(studio.films / "film.mp4", 0.0, a_plan(studio, seconds), mosaics(), tmp_path, windows=8)
     whole = seen.whole(torch.zeros(77, 384), frozenset({"means", "whole", "clips"}))
     own_visual, own_sync = seen.local([0])
     assert (own_visual.shape, own_sync.shape) == ((1, visual, 12), (1, sync, 12))
@@ -199,7 +199,7 @@ def test_the_whole_is_that_of_extraction_however_clips_are_joined(
 ) -> None:
     """Means over all pictures, and over the clips of the 8-s grid with the last one shifted back."""
     path, encoders, seconds = studio.films / "film.mp4", mosaics(), 11.7
-    seen = look(path, 0.0, a_plan(studio, seconds, stitch, 2.0), encoders, tmp_path, windows=8)
+    seen = encode_video(path, 0.0, a_plan(studio, seconds, stitch, 2.0), encoders, tmp_path, windows=8)
     whole = seen.whole(torch.zeros(77, 384), frozenset({"means", "whole", "clips"}))
     all_visual, all_sync = (alone(path, encoder, 0.0, seconds) for encoder in encoders.values())
     clips = torch.stack([alone(path, encoders["sync"], start, 8.0) for start in (0.0, 3.7)])
@@ -215,7 +215,7 @@ def test_the_whole_is_that_of_extraction_however_clips_are_joined(
 
 def test_without_adapters_overlapping_clips_are_all_that_is_looked_at(studio: Studio, tmp_path: Path) -> None:
     plan = a_plan(studio, 12.9, "latent", 2.0)
-    seen = look(studio.films / "film.mp4", 0.0, plan, mosaics(), tmp_path, windows=8, whole=False)
+    seen = encode_video(studio.films / "film.mp4", 0.0, plan, mosaics(), tmp_path, windows=8, whole=False)
     assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 2 * 13 * (8 + 25) * 12 * 4
     assert seen.local([0])[0].shape == (1, 64, 12)
     with pytest.raises(ValueError, match="not as a whole"):
@@ -227,18 +227,20 @@ def test_an_encoder_that_gives_no_numbers_is_named(studio: Studio, tmp_path: Pat
         def encode(self, frames: Tensor) -> Tensor:
             return super().encode(frames) * torch.nan
 
-    broken = Broken("sync", Pictures(25, 16, "stretch", 16, 8, 8), 192)
+    broken = Broken("sync", FrameLayout(25, 16, "stretch", 16, 8, 8), 192)
     with pytest.raises(ModelError, match="sync: the encoder gave NaN or infinite values"):
-        look(studio.films / "film.mp4", 0.0, a_plan(studio, 9.0), {**mosaics(), "sync": broken}, tmp_path, windows=8)
+        encode_video(
+            studio.films / "film.mp4", 0.0, a_plan(studio, 9.0), {**mosaics(), "sync": broken}, tmp_path, windows=8
+        )
 
 
 def test_a_cut_that_is_looked_at_is_as_in_the_cache(studio: Studio, tmp_path: Path) -> None:
     """The same vectors as extraction's, but for what the cache's float16 rounds."""
     recipe, setup = load_recipe("default"), setup_of(studio.corpus, load_recipe("default"))
     specs = _specs(studio.corpus)
-    plan = plan_of(CUT[1] - CUT[0], specs["audio"], specs["visual"], specs["sync"])
+    plan = plan_clips(CUT[1] - CUT[0], specs["audio"], specs["visual"], specs["sync"])
     encoders = {name: open_encoder(getattr(recipe.features, name), setup) for name in ("visual", "sync")}
-    seen: SeenFilm = look(studio.films / "film.mp4", CUT[0], plan, encoders, tmp_path, windows=8)
+    seen: EncodedVideo = encode_video(studio.films / "film.mp4", CUT[0], plan, encoders, tmp_path, windows=8)
     (folder,) = caches(studio.corpus)
     kept = CachedCut(FeatureCache(folder), studio.cut)
     assert kept.holds(plan)
@@ -276,7 +278,7 @@ def latents(studio: Studio) -> Iterator[Any]:
     (folder,) = caches(studio.corpus)
     kept = CachedCut(FeatureCache(folder), studio.cut)
     specs = _specs(studio.corpus)
-    plan = plan_of(CUT[1] - CUT[0], specs["audio"], specs["visual"], specs["sync"])
+    plan = plan_clips(CUT[1] - CUT[0], specs["audio"], specs["visual"], specs["sync"])
 
     def made(
         adapters: Adapters | None = None, text: Tensor | None = None, precision: Any = "float32", **s: Any
@@ -335,7 +337,7 @@ def test_latents_are_the_codecs_whatever_the_base_computes_in(studio: Studio, la
     (folder,) = caches(studio.corpus)
     kept = CachedCut(FeatureCache(folder), studio.cut)
     specs = _specs(studio.corpus)
-    plan = plan_of(CUT[1] - CUT[0], specs["audio"], specs["visual"], specs["sync"])
+    plan = plan_clips(CUT[1] - CUT[0], specs["audio"], specs["visual"], specs["sync"])
     sampler = ClipSampler(load_base(tmp_path / "base.safetensors"), None, "cpu", "bfloat16")
     found = torch.stack([x for _, x in sampler.latents(kept, None, plan, Sampling(steps=2))])
     assert found.dtype == torch.float32
@@ -347,7 +349,7 @@ def test_joined_sounds_are_as_long_as_the_film_and_without_a_step(
     studio: Studio, stitch: Stitch, tmp_path: Path
 ) -> None:
     plan = a_plan(studio, 12.9, stitch, 2.0)
-    seen = look(studio.films / "film.mp4", 0.0, plan, mosaics(), tmp_path, windows=8)
+    seen = encode_video(studio.films / "film.mp4", 0.0, plan, mosaics(), tmp_path, windows=8)
     changed = {"clip_dim": 12, "sync_dim": 12}
     sampler = ClipSampler(_base(_specs(studio.corpus), **changed))
     vocoder = open_vocoder("melcodec_16k", setup_of(studio.corpus, load_recipe("default")))

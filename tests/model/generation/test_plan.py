@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.audio.mel import Mode
-from features.encoders import EncoderSpec, Pictures
+from features.encoders import EncoderSpec, FrameLayout
 from features.encoders.latents import latent_spec
-from model.generation.plan import STITCHES, CannotGenerate, Plan, Stitch, plan_of
+from model.generation.plan import STITCHES, CannotGenerate, ClipPlan, Stitch, plan_clips
 
-VISUAL = EncoderSpec("clip", "1", "visual", 8, 1024, 64, Pictures(8, 384, "stretch"))
-SYNC = EncoderSpec("synchformer", "1", "sync", 25.0, 768, 192, Pictures(25, 224, "crop", 16, 8, 8))
+VISUAL = EncoderSpec("clip", "1", "visual", 8, 1024, 64, FrameLayout(8, 384, "stretch"))
+SYNC = EncoderSpec("synchformer", "1", "sync", 25.0, 768, 192, FrameLayout(25, 224, "crop", 16, 8, 8))
 SOUNDS: dict[Mode, EncoderSpec] = {
     "16k": latent_spec("vae_16k", "1", "16k", 20),
     "44k": latent_spec("vae_44k", "1", "44k", 40),
@@ -22,8 +22,8 @@ SOUNDS: dict[Mode, EncoderSpec] = {
 RATES = {"16k": 16_000, "44k": 44_100}
 
 
-def laid_out(seconds: float, mode: Mode = "16k", stitch: Stitch = "hard", overlap: float = 1.0) -> Plan:
-    return plan_of(seconds, SOUNDS[mode], VISUAL, SYNC, stitch, overlap)
+def laid_out(seconds: float, mode: Mode = "16k", stitch: Stitch = "hard", overlap: float = 1.0) -> ClipPlan:
+    return plan_clips(seconds, SOUNDS[mode], VISUAL, SYNC, stitch, overlap)
 
 
 def test_hard_clips_come_every_eight_seconds_and_the_last_is_shifted_back() -> None:

@@ -14,23 +14,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from features.encoders import EncoderSpec, Pictures
+from features.encoders import EncoderSpec, FrameLayout
 from features.encoders.latents import latent_spec
 from model.generation.noise import clip_noises, noise
-from model.generation.plan import STITCHES, Plan, Stitch, plan_of
-from model.generation.stitch import Law, fade_gains, joined, joined_latents
+from model.generation.plan import STITCHES, ClipPlan, Stitch, plan_clips
+from model.generation.stitch import FadeCurve, fade_gains, joined, joined_latents
 from model.generation.wav import LONGEST_RIFF, wav_kind, write_wav
 
-VISUAL = EncoderSpec("v", "1", "visual", 8, 4, 64, Pictures(8, 8, "stretch"))
-SYNC = EncoderSpec("s", "1", "sync", 25.0, 4, 192, Pictures(25, 8, "stretch", 16, 8, 8))
+VISUAL = EncoderSpec("v", "1", "visual", 8, 4, 64, FrameLayout(8, 8, "stretch"))
+SYNC = EncoderSpec("s", "1", "sync", 25.0, 4, 192, FrameLayout(25, 8, "stretch", 16, 8, 8))
 RATE = 44_100
 
 
-def laid_out(seconds: float, stitch: Stitch, overlap: float = 1.0) -> Plan:
-    return plan_of(seconds, latent_spec("m", "1", "44k", 3), VISUAL, SYNC, stitch, overlap)
+def laid_out(seconds: float, stitch: Stitch, overlap: float = 1.0) -> ClipPlan:
+    return plan_clips(seconds, latent_spec("m", "1", "44k", 3), VISUAL, SYNC, stitch, overlap)
 
 
-def cut_up(signal: NDArray[np.float32], plan: Plan) -> Iterator[tuple[object, NDArray[np.float32]]]:
+def cut_up(signal: NDArray[np.float32], plan: ClipPlan) -> Iterator[tuple[object, NDArray[np.float32]]]:
     """What the clips of a plan would be if all of them said the same, with the tail that is to be cut off."""
     for clip in plan.clips:
         own = signal[clip.sample : clip.sample + plan.clip_samples]
@@ -73,7 +73,7 @@ def test_a_crossfade_stands_where_the_earlier_clip_ends() -> None:
 
 
 @pytest.mark.parametrize(("law", "strangers", "alike"), [("power", 1.0, 2.0), ("amplitude", 0.5, 1.0)])
-def test_each_law_keeps_what_it_is_named_after(law: Law, strangers: float, alike: float) -> None:
+def test_each_law_keeps_what_it_is_named_after(law: FadeCurve, strangers: float, alike: float) -> None:
     """In the middle of the fade: the power of two sounds that know nothing of each other, and of one and the same."""
     rising, falling = fade_gains(999, law)
     assert (rising**2 + falling**2)[499] == pytest.approx(strangers, abs=1e-6)

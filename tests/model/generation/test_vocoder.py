@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from curation.backends.weights import ModelUnavailable, Setup
+from curation.backends.weights import ModelSetup, ModelUnavailable
 from features.audio.mel import MODES, Mode, mel_spectrogram
 from features.encoders import melcodec
 from manifests.recipe import RecipeError, load_recipe
@@ -119,12 +119,12 @@ def test_another_configuration_is_refused(changed: dict[str, Any], words: str, t
 def test_what_is_missing_or_damaged_is_said_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LPSE_WEIGHTS", raising=False)
     with pytest.raises(ModelUnavailable, match=r"needs bigvgan_generator\.pt.*weights\.bigvgan_44k"):
-        weights_file(Setup(), "44k")
+        weights_file(ModelSetup(), "44k")
     with pytest.raises(ModelUnavailable, match=r"needs best_netG\.pt"):
-        open_vocoder("vae_16k", Setup())  # said before the autoencoder is looked for
+        open_vocoder("vae_16k", ModelSetup())  # said before the autoencoder is looked for
     path = released(tmp_path, network(SMALL))
     monkeypatch.setenv("LPSE_WEIGHTS", str(tmp_path))
-    assert weights_file(Setup(), "44k") == path
+    assert weights_file(ModelSetup(), "44k") == path
     (tmp_path / "config.json").unlink()
     with pytest.raises(ModelUnavailable, match=r"no file .*config\.json: get it from https"):
         load_bigvgan(path, "44k")
@@ -163,13 +163,13 @@ def test_nothing_in_a_file_of_weights_is_executed(tmp_path: Path, monkeypatch: p
 
 
 @pytest.fixture(scope="module")
-def fitted(tmp_path_factory: pytest.TempPathFactory) -> Setup:
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> ModelSetup:
     """A setup whose mel codecs are fitted on noise with a tone in it."""
     folder = tmp_path_factory.mktemp("fits")
     modes: tuple[Mode, ...] = ("16k", "44k")
     for mode in modes:
         melcodec.save(melcodec.fit([_sound(mode, 8.0)], mode), folder / f"melcodec_{mode}-0")
-    return Setup(fits=folder, active=(("melcodec_16k", "0"), ("melcodec_44k", "0")))
+    return ModelSetup(fits=folder, active=(("melcodec_16k", "0"), ("melcodec_44k", "0")))
 
 
 def _sound(mode: Mode, seconds: float) -> torch.Tensor:
@@ -181,7 +181,7 @@ def _sound(mode: Mode, seconds: float) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("mode", ["16k", "44k"])
-def test_the_mel_codec_gives_its_sound_back(mode: Mode, fitted: Setup) -> None:
+def test_the_mel_codec_gives_its_sound_back(mode: Mode, fitted: ModelSetup) -> None:
     vocoder = open_vocoder(f"melcodec_{mode}", fitted)
     sound = _sound(mode, 2.0)
     latents, _ = (
@@ -196,7 +196,7 @@ def test_the_mel_codec_gives_its_sound_back(mode: Mode, fitted: Setup) -> None:
     assert float((ours[:, :frames] - theirs[:, :frames]).abs().mean()) < 0.6 * float(theirs.std())
 
 
-def test_what_is_no_latent_is_refused(fitted: Setup) -> None:
+def test_what_is_no_latent_is_refused(fitted: ModelSetup) -> None:
     vocoder = open_vocoder("melcodec_16k", fitted)
     with pytest.raises(ValueError, match=r"latents \(250, 40\), not \(T, 20\)"):
         vocoder(torch.zeros(250, 40))

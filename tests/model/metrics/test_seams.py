@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from curation.media import MediaError
-from model.metrics import SeamMeter, Seams, clip_joins, control_times, energies, file_energies, rms_difference
+from model.metrics import SeamMeter, SeamMetrics, clip_joins, control_times, energies, file_energies, rms_difference
 from model.metrics.seams import log, rel, rms
 
 RATE = 44_100
@@ -45,7 +45,7 @@ def test_the_three_forms_of_a_known_join() -> None:
     expected = [np.log10(4), np.log10(9), 0.0, 8.0]
     assert log(known).tolist() == pytest.approx(expected, abs=1e-5)
     assert rms(known).tolist() == pytest.approx([0.1, 0.2, 0.0, 1.0])
-    seams = Seams.of(known)
+    seams = SeamMetrics.of(known)
     assert seams.count == 4 and seams.rel == pytest.approx(0.6) and seams.rms == pytest.approx(0.325)
     assert seams.log == pytest.approx(np.mean(expected), abs=1e-5)
 
@@ -56,7 +56,7 @@ def test_white_noise_has_the_figures_of_the_specification(gain: float, expected:
     sound = noise(joins * 2 * WINDOW).reshape(joins, 2, WINDOW)
     sound[:, 1] *= gain
     times = [(2 * k + 1) * WINDOW / RATE for k in range(joins)]
-    assert Seams.of(energies(sound.ravel(), RATE, times)).rel == pytest.approx(expected, abs=0.002)
+    assert SeamMetrics.of(energies(sound.ravel(), RATE, times)).rel == pytest.approx(expected, abs=0.002)
 
 
 @given(st.floats(0.01, 100.0), st.integers(0, 2**32 - 1))
@@ -138,7 +138,7 @@ def test_joins_without_room_are_refused() -> None:
 
 
 def test_without_joins_there_is_no_figure() -> None:
-    found = Seams.of(energies(steps(1.0), RATE, []))
+    found = SeamMetrics.of(energies(steps(1.0), RATE, []))
     assert found.count == 0 and np.isnan([found.rel, found.log, found.rms]).all()
     assert np.isnan(rms_difference(np.zeros((0, 2)), np.zeros((0, 2))))
 
@@ -182,6 +182,6 @@ def test_a_seam_shows_at_the_joins_and_not_in_the_control() -> None:
     sound = 0.1 * noise(round(seconds * RATE))
     for number, at in enumerate(joins):
         sound[round(at * RATE) : round((at + 8) * RATE)] *= (2.0, 1.0)[number % 2]
-    control = Seams.of(energies(sound, RATE, control_times(seconds, joins, 200)))
-    found = Seams.of(energies(sound, RATE, joins))
+    control = SeamMetrics.of(energies(sound, RATE, control_times(seconds, joins, 200)))
+    found = SeamMetrics.of(energies(sound, RATE, joins))
     assert found.rel == pytest.approx(0.6, abs=0.06) and control.rel == pytest.approx(0.038, abs=0.006)

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from model.errors import ModelError
-from model.training.batching import BatchOrder, Plan, Steps
-from model.training.condition_dropout import draw_keep, instead
+from model.training.batching import BatchOrder, StepPlan, Steps
+from model.training.condition_dropout import apply_mask, draw_mask
 from model.training.ema import WeightAverage
 
 CUTS = [range(3), range(3, 4), range(4, 11), range(11, 16)]
 
 
-def plans(order: BatchOrder, epoch: int) -> list[Plan]:
+def plans(order: BatchOrder, epoch: int) -> list[StepPlan]:
     return [order.at(epoch * order.steps_an_epoch + i) for i in range(order.steps_an_epoch)]
 
 
@@ -90,19 +90,19 @@ def test_what_cannot_be_ordered_is_refused() -> None:
 def test_which_conditions_stay() -> None:
     uniform = torch.tensor([[0.05, 0.5, 0.5], [0.5, 0.05, 0.5], [0.5, 0.5, 0.05], [0.1, 0.1, 0.1]])
     there = torch.tensor([True, True, True, True])
-    first, second = draw_keep(uniform, 0.1, 1, there), draw_keep(uniform, 0.1, 2, there)
+    first, second = draw_mask(uniform, 0.1, 1, there), draw_mask(uniform, 0.1, 2, there)
     assert first.visual.tolist() == first.sync.tolist() == [False, True, True, True]
     assert second.visual.tolist() == [False, True, True, True]
     assert second.sync.tolist() == [True, False, True, True]
     assert first.text.tolist() == second.text.tolist() == [True, True, False, True]
-    blind = draw_keep(uniform, 0.0, 2, torch.tensor([True, False, True, False]))
+    blind = draw_mask(uniform, 0.0, 2, torch.tensor([True, False, True, False]))
     assert blind.visual.tolist() == blind.sync.tolist() == [True, False, True, False]
     assert blind.text.all()
 
 
 def test_nulls_come_as_often_as_asked() -> None:
     uniform = torch.rand(20_000, 3, generator=torch.Generator().manual_seed(0))
-    keep = draw_keep(uniform, 0.1, 2, torch.ones(20_000, dtype=torch.bool))
+    keep = draw_mask(uniform, 0.1, 2, torch.ones(20_000, dtype=torch.bool))
     left_out = [1 - stays.float().mean().item() for stays in (keep.visual, keep.sync, keep.text)]
     assert left_out == pytest.approx([0.1] * 3, abs=0.01)
     both = (~keep.visual & ~keep.sync).float().mean().item()
@@ -111,7 +111,7 @@ def test_nulls_come_as_often_as_asked() -> None:
 
 def test_empty_vectors_stand_in_row_by_row() -> None:
     values, empty = torch.ones(3, 2, 4), torch.zeros(3, 2, 4)
-    found = instead(values, torch.tensor([True, False, True]), empty)
+    found = apply_mask(values, torch.tensor([True, False, True]), empty)
     assert found.mean((1, 2)).tolist() == [1.0, 0.0, 1.0]
 
 

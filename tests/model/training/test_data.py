@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from curation.backends.weights import Setup
+from curation.backends.weights import ModelSetup
 from features.cache import FeatureCache, StreamSpec, read_spec
 from features.encoders import open_encoder
 from features.encoders import spec as encoder_spec
 from model.adapters import AdapterConfig, Adapters
 from model.errors import ModelError
 from model.mmaudio import base_config, build_base
-from model.training.batching import BatchOrder, Plan, Steps
+from model.training.batching import BatchOrder, StepPlan, Steps
 from model.training.data import VALIDATION, TrainingClips, batches, cuts_of, noise_seed
 from model.training.initial import (
     check_fit,
@@ -39,8 +39,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> FeatureCache:
     return cache_at(tmp_path_factory.mktemp("data") / "cache")
 
 
-def plan(*clips: int, epoch: int = 0) -> Plan:
-    return Plan(0, epoch, clips, (1 / len(clips),) * len(clips))
+def plan(*clips: int, epoch: int = 0) -> StepPlan:
+    return StepPlan(0, epoch, clips, (1 / len(clips),) * len(clips))
 
 
 def test_times_lie_where_the_settings_look_but_not_in_validation(cache: FeatureCache) -> None:
@@ -252,7 +252,7 @@ def test_a_fresh_base_fits_the_cache_and_has_its_statistics(cache: FeatureCache)
     assert torch.equal(again.base.clip_cond_proj.weight, begun.base.clip_cond_proj.weight)
     assert not torch.equal(other.base.clip_cond_proj.weight, begun.base.clip_cond_proj.weight)
     clips = list(range(len(cache)))
-    measure(begun.base, cache, clips, Setup())
+    measure(begun.base, cache, clips, ModelSetup())
     latents = begun.base.normalize(cache.take(clips, ["mean"])["mean"].float()).flatten(0, 1)
     assert torch.allclose(latents.mean(0), torch.zeros(6), atol=1e-5)
     assert torch.allclose(latents.std(0, correction=0), torch.ones(6), atol=1e-5)
@@ -260,20 +260,20 @@ def test_a_fresh_base_fits_the_cache_and_has_its_statistics(cache: FeatureCache)
 
 
 def test_no_text_is_what_the_encoder_makes_of_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    described = encoder_spec("minilm", Setup())
+    described = encoder_spec("minilm", ModelSetup())
     text = StreamSpec.of(described)
     other = replace(SPEC, text=text)
 
     class Held:  # of a cache, what `empty_text` looks at
         path, spec = tmp_path, other
 
-    assert torch.equal(empty_text(Held, Setup()), open_encoder("minilm", Setup()).encode(""))  # type: ignore[arg-type]
+    assert torch.equal(empty_text(Held, ModelSetup()), open_encoder("minilm", ModelSetup()).encode(""))  # type: ignore[arg-type]
     assert caplog.text == ""
     Held.spec = replace(SPEC, text=replace(text, version="0-old"))
-    assert not empty_text(Held, Setup()).any()  # type: ignore[arg-type]
+    assert not empty_text(Held, ModelSetup()).any()  # type: ignore[arg-type]
     assert "zeros stand for no text, its encoder minilm is not ready: it is of another version" in caplog.text
     Held.spec = SPEC
-    assert empty_text(Held, Setup()).shape == (3, 4)  # type: ignore[arg-type]
+    assert empty_text(Held, ModelSetup()).shape == (3, 4)  # type: ignore[arg-type]
     assert "no encoder 'said'" in caplog.text
 
 

@@ -15,9 +15,9 @@ from model.adapters import Adapters, adapter_notes, load_adapters
 from model.errors import ModelError
 from model.mmaudio import MMAudio, base_hash, load_base
 from model.training import fresh, from_file, train
-from model.training.batching import Plan
+from model.training.batching import StepPlan
 from model.training.data import TrainingClips, cuts_of
-from model.training.nonfinite import naming_memory
+from model.training.nonfinite import explain_oom
 from model.training.objective import Objective
 from model.training.optimizer import adamw, set_rates
 from tests.support.training_cases import asked, base_at, cache_at, curve, program, settings
@@ -58,7 +58,7 @@ def validated(cache: FeatureCache, base: Path, run: Path) -> float:
     data = TrainingClips(cache, adapters.config, 2, 0.0, seed=0)
     with torch.no_grad():
         objective = Objective(network, adapters, False, "float32")
-        losses = torch.cat([objective(data[Plan(0, -1, (clip,), (1.0,))]) for clip in held_out])
+        losses = torch.cat([objective(data[StepPlan(0, -1, (clip,), (1.0,))]) for clip in held_out])
     return losses.mean().item()
 
 
@@ -191,7 +191,7 @@ def test_a_loss_that_is_no_number_stops_with_its_batch(cache: FeatureCache, base
     # with its seed, each clip's noise can be drawn again
     for one in bad["clips"]:
         number = cache.clips_of(rows[one["cut_id"]])[one["clip"]]
-        data = TrainingClips(cache, None, 2, 0.0, seed=0)[Plan(0, bad["epoch"], (number,), (1.0,))]
+        data = TrainingClips(cache, None, 2, 0.0, seed=0)[StepPlan(0, bad["epoch"], (number,), (1.0,))]
         draw = torch.Generator().manual_seed(one["noise_seed"])
         t = torch.randn(1, generator=draw).sigmoid()
         assert torch.equal(t, data.t)
@@ -205,9 +205,9 @@ def test_too_little_memory_is_said_with_what_to_lower(cache: FeatureCache, base:
     assert done.stderr.splitlines()[-1].startswith(said), done.stderr
     assert done.returncode == 1
     least = r"^step 3: out of memory with batch 4: lower batch \(CUDA out of memory"
-    with pytest.raises(ModelError, match=least), naming_memory(settings(checkpointing=True), 3):
+    with pytest.raises(ModelError, match=least), explain_oom(settings(checkpointing=True), 3):
         raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 20 GiB")
-    with pytest.raises(RuntimeError, match="another"), naming_memory(settings(), 3):
+    with pytest.raises(RuntimeError, match="another"), explain_oom(settings(), 3):
         raise RuntimeError("another")
 
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from features.cache import FeatureCache
-from model.training import Begun, Settings, fresh, from_file, train
+from model.training import InitialBase, TrainingSettings, fresh, from_file, train
 from tests.support.training_cases import PROGRAM, asked, base_at, cache_at, curve, environment, settings
 
 
@@ -54,11 +54,11 @@ def first_gradients(path: Path) -> Iterator[None]:
         held.remove()
 
 
-def begun(cache: FeatureCache, chosen: Settings, base: Path | None) -> Begun:
+def begun(cache: FeatureCache, chosen: TrainingSettings, base: Path | None) -> InitialBase:
     return fresh("tiny", cache, chosen.seed) if base is None else from_file(base, cache)
 
 
-def compared(cache: FeatureCache, folder: Path, chosen: Settings, base: Path | None) -> None:
+def compared(cache: FeatureCache, folder: Path, chosen: TrainingSettings, base: Path | None) -> None:
     gradients = [folder / "one.pt", folder / "two.pt"]
     with first_gradients(gradients[0]):
         train(cache, folder / "one", chosen, begun(cache, chosen, base))

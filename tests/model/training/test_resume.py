@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from features.cache import FeatureCache
-from model.training import Begun, Settings, fresh, from_file, train
+from model.training import InitialBase, TrainingSettings, fresh, from_file, train
 from model.training.checkpoint import found
 from model.training.run_folder import read_log
 from tests.support.training_cases import PROGRAM, asked, base_at, cache_at, curve, environment, program, settings
@@ -26,12 +26,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> FeatureCache:
     return cache_at(tmp_path_factory.mktemp("resume") / "cache")
 
 
-def killed(cache: FeatureCache, out: Path, chosen: Settings, base: Path | None, kill: list[Any]) -> None:
+def killed(cache: FeatureCache, out: Path, chosen: TrainingSettings, base: Path | None, kill: list[Any]) -> None:
     done = program(asked(cache, out, chosen, base, kill=kill))
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
-def killed_after(cache: FeatureCache, out: Path, chosen: Settings, base: Path | None, seconds: float) -> None:
+def killed_after(cache: FeatureCache, out: Path, chosen: TrainingSettings, base: Path | None, seconds: float) -> None:
     """Killed from outside, so long after its first step of all."""
     command = [sys.executable, "-c", PROGRAM, asked(cache, out, chosen, base)]
     with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) as process:
@@ -72,7 +72,7 @@ def test_a_killed_training_of_the_base_too(cache: FeatureCache, tmp_path: Path, 
     path = base_at(tmp_path / "base.safetensors")
     chosen = settings(trained=trained, steps=8, precision="bfloat16", checkpointing=True)
 
-    def begun() -> Begun:
+    def begun() -> InitialBase:
         return fresh("tiny", cache, chosen.seed) if trained == "base" else from_file(path, cache)
 
     killed(cache, tmp_path / "run", chosen, None if trained == "base" else path, ["step", 5])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from curation.backends.weights import Setup
+from curation.backends.weights import ModelSetup
 from features.cache import CacheSpec, FeatureCache, add_texts, commit, create, stage, write_index
 from features.encoders import melcodec
 from features.extract import cache_spec
@@ -26,7 +26,7 @@ CLIPS = {"val": (3, 5), "test": (2, 1)}  # of each split's cuts; those of "test"
 
 
 @pytest.fixture(scope="module")
-def setup(tmp_path_factory: pytest.TempPathFactory) -> Setup:
+def setup(tmp_path_factory: pytest.TempPathFactory) -> ModelSetup:
     """Where a codec lies that was fitted to noise of many colours."""
     fits = tmp_path_factory.mktemp("fits")
     folder = fits / "melcodec_16k-0123abcd"
@@ -35,11 +35,11 @@ def setup(tmp_path_factory: pytest.TempPathFactory) -> Setup:
     sounds = [torch.randn(2 * RATE, generator=draw) * 0.01 * k for k in range(1, 9)]
     sounds = [sound.cumsum(0) * 0.05 if k % 2 else sound for k, sound in enumerate(sounds)]
     melcodec.save(melcodec.fit([sound.clamp(-1, 1) for sound in sounds], "16k"), folder)
-    return Setup(fits=fits, active=(("melcodec_16k", "0123abcd"),))
+    return ModelSetup(fits=fits, active=(("melcodec_16k", "0123abcd"),))
 
 
 @pytest.fixture(scope="module")
-def described(setup: Setup) -> CacheSpec:
+def described(setup: ModelSetup) -> CacheSpec:
     return cache_spec(load_recipe("default"), setup)
 
 
@@ -71,7 +71,7 @@ def base(cache: FeatureCache) -> MMAudio:
 
 
 @pytest.fixture(scope="module")
-def trial(cache: FeatureCache, setup: Setup) -> SeamTrial:
+def trial(cache: FeatureCache, setup: ModelSetup) -> SeamTrial:
     found = seam_trial(cache, setup, "val")
     assert found is not None
     return found
@@ -107,10 +107,10 @@ def test_the_networks_stay_in_the_precision_they_are_in(trial: SeamTrial, base: 
 
 
 @pytest.mark.parametrize("split", ["test", "nowhere"])
-def test_there_is_none_without_a_cut_that_has_a_join(cache: FeatureCache, setup: Setup, split: str) -> None:
+def test_there_is_none_without_a_cut_that_has_a_join(cache: FeatureCache, setup: ModelSetup, split: str) -> None:
     assert seam_trial(cache, setup, split) is None
 
 
 def test_there_is_none_without_the_codec(cache: FeatureCache, tmp_path: Path) -> None:
-    assert seam_trial(cache, Setup(fits=tmp_path, active=(("melcodec_16k", "89abcdef"),)), "val") is None
-    assert seam_trial(cache, Setup(), "val") is None
+    assert seam_trial(cache, ModelSetup(fits=tmp_path, active=(("melcodec_16k", "89abcdef"),)), "val") is None
+    assert seam_trial(cache, ModelSetup(), "val") is None

@@ -14,7 +14,7 @@ from model.errors import ModelError
 from model.training.schedule import factor
 from model.training.settings import (
     Schedule,
-    Settings,
+    TrainingSettings,
     first_difference,
     load_settings,
     parse_settings,
@@ -30,13 +30,13 @@ def test_all_settings_come_back_from_toml(tmp_path: Path) -> None:
     assert load_settings(tmp_path / "settings.toml") == chosen
     assert parse_settings(chosen.values(), "here") == chosen
     assert chosen.schedule.drops == (0.5, 0.75)
-    assert load_settings(None) == Settings()
+    assert load_settings(None) == TrainingSettings()
 
 
 def test_what_is_asked_for_comes_before_the_file(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('steps = 7\nbatch = 3\ntrained = "base"\n')
-    assert load_settings(path, steps=9, batch=None, trained=None) == Settings(steps=9, batch=3, trained="base")
+    assert load_settings(path, steps=9, batch=None, trained=None) == TrainingSettings(steps=9, batch=3, trained="base")
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_the_first_difference_is_named() -> None:
-    usual = Settings()
+    usual = TrainingSettings()
     assert first_difference(usual, usual) is None
     assert first_difference(usual, replace(usual, workers=9, checkpoint_every=1)) is None
     assert first_difference(usual, replace(usual, batch=8)) == "batch 16, not 8"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import tests.support.panns_files as files
 from curation.backends.onnx import open_session
-from curation.detectors import ModelUnavailable, Setup, audioset
+from curation.detectors import ModelSetup, ModelUnavailable, audioset
 from curation.detectors.panns import Report, calibrate, calibration, clip, graph, int8, runtime
 
 Array = NDArray[Any]
@@ -182,7 +182,7 @@ def test_a_calibrated_fit_is_written_reported_and_opened(tmp_path: Path) -> None
     heard = files.windows(files.scene(16))
     weights = files.save(files.lively(network, heard), tmp_path / "weights.pth")
     sounds = [files.scene(4, seed) for seed in range(5)]
-    setup = Setup(weights=((name, str(weights)),), fits=tmp_path)
+    setup = ModelSetup(weights=((name, str(weights)),), fits=tmp_path)
     folder = tmp_path / f"{name}-int8-0123"
     folder.mkdir()
     found = calibrate(name, setup, iter(sounds), folder)

@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 import tests.support.panns_files as files
-from curation.detectors import Blocker, ModelUnavailable, Setup, audioset
+from curation.detectors import Blocker, ModelSetup, ModelUnavailable, audioset
 from curation.detectors.panns import clip, frame, frontend, library, runtime
 from manifests.scores import FrameScores, concatenate
 from tests.support import ROOT
@@ -31,18 +31,18 @@ Array = NDArray[np.float32]
 
 
 @pytest.fixture(scope="module")
-def setup(tmp_path_factory: pytest.TempPathFactory) -> Setup:
+def setup(tmp_path_factory: pytest.TempPathFactory) -> ModelSetup:
     """One checkpoint for both, whose weights have the same names and shapes, and a folder of fits with both exports."""
     folder = tmp_path_factory.mktemp("panns")
     path = files.save(files.lively(runtime.CLIP, files.windows(files.scene(16))), folder / "random.pth")
-    made = Setup(weights=tuple((name, str(path)) for name in MODULES), fits=folder / "fits")
+    made = ModelSetup(weights=tuple((name, str(path)) for name in MODULES), fits=folder / "fits")
     for module in MODULES.values():
         module.prepare(made)
     return made
 
 
 @pytest.fixture(scope="module")
-def libraries(setup: Setup) -> dict[str, Any]:
+def libraries(setup: ModelSetup) -> dict[str, Any]:
     """The library's own networks with those weights."""
     return {
         name: library.load(network.name, Path(setup.named(name) or "")) for name, network in runtime.NETWORKS.items()
@@ -50,7 +50,7 @@ def libraries(setup: Setup) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def opened(setup: Setup) -> dict[str, Any]:
+def opened(setup: ModelSetup) -> dict[str, Any]:
     return {"panns_clip": clip.PannsClip(setup), "panns_frame": frame.PannsFrame(setup)}
 
 
@@ -117,7 +117,7 @@ def test_clip_equals_the_library_window_by_window(libraries: dict[str, Any], ope
     assert (scores.hop, scores.window, len(scores)) == (1.0, 2.0, 5)
     for label in ("speech", "music", "silence"):
         classes = [i for first, last in audioset.GROUPS[label] for i in range(first, last + 1)]
-        np.testing.assert_allclose(scores.lane(label), expected[:, classes].max(axis=1), atol=6e-4)  # float16 storage
+        np.testing.assert_allclose(scores.track(label), expected[:, classes].max(axis=1), atol=6e-4)  # float16 storage
     assert scores.tags is not None
     np.testing.assert_array_equal(scores.tags.ids[:, 0], expected.argmax(axis=1))
     np.testing.assert_allclose(scores.tags.scores[:, 4].astype(np.float32), np.sort(expected)[:, -5], atol=6e-4)
@@ -143,7 +143,7 @@ def test_frame_blocks_equal_the_library_over_the_whole_file(
     assert lanes.std(axis=0).max() > 0.02
 
 
-def test_the_librarys_own_forward_is_a_runtime(setup: Setup, libraries: dict[str, Any]) -> None:
+def test_the_librarys_own_forward_is_a_runtime(setup: ModelSetup, libraries: dict[str, Any]) -> None:
     samples = files.scene(3, seed=4)
     for name, pieces in (("panns_clip", clip.windows(samples)), ("panns_frame", samples[None])):
         network = runtime.NETWORKS[name]
@@ -171,7 +171,7 @@ def test_cores_hold_whole_stored_frames(opened: dict[str, Any]) -> None:
 # identity, export
 
 
-def test_the_version_holds_weights_runtime_and_fit(setup: Setup, tmp_path: Path) -> None:
+def test_the_version_holds_weights_runtime_and_fit(setup: ModelSetup, tmp_path: Path) -> None:
     for name, module in MODULES.items():
         one = module.spec(setup)
         assert one.name == name and one.labels == tuple(audioset.GROUPS)
@@ -188,18 +188,18 @@ def test_the_version_holds_weights_runtime_and_fit(setup: Setup, tmp_path: Path)
     assert clip.spec(setup).key("a" * 16) != frame.spec(setup).key("a" * 16)
 
 
-def test_a_runtime_that_is_not_there_says_which_are(setup: Setup) -> None:
+def test_a_runtime_that_is_not_there_says_which_are(setup: ModelSetup) -> None:
     with pytest.raises(ModelUnavailable, match=r"^panns_clip: no runtime 'tpu'; there are torch, onnx, int8$"):
         clip.spec(replace(setup, runtimes=(("panns_clip", "tpu"),)))
 
 
 @pytest.mark.parametrize("active", [(), (("panns_frame-int8", "feed"),)])
-def test_int8_that_was_not_calibrated_says_how(setup: Setup, active: tuple[tuple[str, str], ...]) -> None:
+def test_int8_that_was_not_calibrated_says_how(setup: ModelSetup, active: tuple[tuple[str, str], ...]) -> None:
     with pytest.raises(ModelUnavailable, match=r"run lpse refit panns_frame-int8 --corpus DIR$"):
         frame.spec(replace(setup, runtimes=(("panns_frame", "int8"),), active=active))
 
 
-def test_the_export_is_made_once_and_needs_neither_torch_nor_the_library(setup: Setup, tmp_path: Path) -> None:
+def test_the_export_is_made_once_and_needs_neither_torch_nor_the_library(setup: ModelSetup, tmp_path: Path) -> None:
     assert setup.fits is not None
     weights = clip.spec(setup).version.split("-")[1]
     export = setup.fits / f"panns_clip-onnx-{weights}-{runtime.VERSION}" / "model.onnx"
@@ -223,7 +223,7 @@ assert not {{"torch", "onnx", "panns_inference", "librosa"}} & set(sys.modules),
     assert done.returncode == 0, done.stderr
 
 
-def test_without_a_corpus_the_export_stays_in_memory(setup: Setup, opened: dict[str, Any]) -> None:
+def test_without_a_corpus_the_export_stays_in_memory(setup: ModelSetup, opened: dict[str, Any]) -> None:
     pieces = clip.windows(files.scene(2))
     alone = clip.PannsClip(replace(setup, fits=None)).probabilities(pieces)
     np.testing.assert_array_equal(alone, opened["panns_clip"].probabilities(pieces))
@@ -291,10 +291,10 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("kind", FAULTS)
-def test_a_wrong_file_gives_one_line_and_stays_untouched(kind: str, setup: Setup, tmp_path: Path) -> None:
+def test_a_wrong_file_gives_one_line_and_stays_untouched(kind: str, setup: ModelSetup, tmp_path: Path) -> None:
     path = _broken(kind, Path(setup.named("panns_clip") or ""), tmp_path)
     before, content = path.stat(), path.read_bytes()
-    wrong = Setup(weights=(("panns_clip", str(path)),), fits=tmp_path / "fits")
+    wrong = ModelSetup(weights=(("panns_clip", str(path)),), fits=tmp_path / "fits")
     for chosen in ("onnx", "torch"):
         with pytest.raises(ModelUnavailable) as raised:
             clip.prepare(replace(wrong, runtimes=(("panns_clip", chosen),)))
@@ -314,10 +314,10 @@ def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
     path.write_bytes(b"x")
     path.chmod(0)
     with pytest.raises(ModelUnavailable, match=f"^{path}: cannot be read"):
-        clip.spec(Setup(weights=(("panns_clip", str(path)),)))
+        clip.spec(ModelSetup(weights=(("panns_clip", str(path)),)))
 
 
-def test_a_missing_package_says_what_to_install(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_says_what_to_install(setup: ModelSetup, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(library, "find_spec", lambda name: None)
     for module in MODULES.values():
         with pytest.raises(ModelUnavailable, match=r"^panns-inference is not installed: pip install 'lpse\[panns\]'$"):
@@ -352,7 +352,7 @@ def _alone(program: str, folder: Path) -> tuple[subprocess.CompletedProcess[str]
     return done, home, called
 
 
-def test_nothing_is_run_fetched_or_written(setup: Setup, tmp_path: Path) -> None:
+def test_nothing_is_run_fetched_or_written(setup: ModelSetup, tmp_path: Path) -> None:
     for _, path in setup.weights:
         assert os.path.getsize(path) < 3e8  # the library would fetch another in its place
     before = {path: (os.stat(path), Path(path).read_bytes()) for _, path in setup.weights}

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 import tests.support.media_files as files
-from curation.detectors.picture.detector import FPS, SIZE, look, seen, spec
+from curation.detectors.picture.detector import FPS, SIZE, analyze_video, analyzed_time, spec
 from curation.media import MediaError, write_media
 from manifests.scores import FrameScores
 from manifests.time import Segment, Timeline
@@ -100,11 +100,11 @@ def video(path: Path, pictures: Iterator[Image], codec: str = "H.264") -> Path:
 
 
 def looked(path: Path, seconds: float) -> FrameScores:
-    return look(path, Timeline([Segment(0.0, seconds)]), seconds)
+    return analyze_video(path, Timeline([Segment(0.0, seconds)]), seconds)
 
 
 def cuts(scores: FrameScores) -> list[int]:
-    return [second for second, count in enumerate(scores.lane("cut")) for _ in range(int(count))]
+    return [second for second, count in enumerate(scores.track("cut")) for _ in range(int(count))]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_frozen_picture_stands_still(
 ) -> None:
     scores = looked(video(tmp_path, pictures(10), codec), 10)
     assert len(scores) == 10
-    assert scores.lane("still").mean() >= 0.95
+    assert scores.track("still").mean() >= 0.95
     assert cuts(scores) == []
 
 
@@ -126,13 +126,13 @@ def test_a_camera_that_stands_still_is_no_still_picture(
     tmp_path: Path, codec: str, pictures: Callable[[float], Iterator[Image]]
 ) -> None:
     scores = looked(video(tmp_path, pictures(10), codec), 10)
-    assert scores.lane("still").mean() <= 0.1
+    assert scores.track("still").mean() <= 0.1
     assert cuts(scores) == []
 
 
 def test_a_very_slow_pan_moves(tmp_path: Path) -> None:
     scores = looked(video(tmp_path, pan(12, 0.03)), 12)
-    assert scores.lane("still").mean() <= 0.25
+    assert scores.track("still").mean() <= 0.25
 
 
 @pytest.mark.parametrize("codec", CODECS)
@@ -143,7 +143,7 @@ def test_slides_stand_still_between_cuts(tmp_path: Path, codec: str, each: float
             yield from frozen(each, seed)
 
     scores = looked(video(tmp_path, slides(), codec), 5 * each)
-    assert scores.lane("still").mean() >= 0.95
+    assert scores.track("still").mean() >= 0.95
     assert cuts(scores) == [int(each * k) for k in range(1, 5)]
 
 
@@ -156,7 +156,7 @@ def test_slides_that_fade_count_once_each(tmp_path: Path) -> None:
         yield from frozen(3, 4)
 
     scores = looked(video(tmp_path, fading()), 19)
-    assert scores.lane("still").mean() >= 0.95
+    assert scores.track("still").mean() >= 0.95
     assert cuts(scores) == [3, 7, 11, 15]
 
 
@@ -168,7 +168,7 @@ def test_something_that_passes_is_no_fade(tmp_path: Path) -> None:
 
     scores = looked(video(tmp_path, passing()), 8.5)
     assert cuts(scores) == []
-    np.testing.assert_allclose(scores.lane("still")[[0, 1, 3, 6, 7]], [1, 1, 0, 1, 1], atol=0.26)
+    np.testing.assert_allclose(scores.track("still")[[0, 1, 3, 6, 7]], [1, 1, 0, 1, 1], atol=0.26)
 
 
 def test_cuts_are_found_when_they_are(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_cuts_are_found_when_they_are(tmp_path: Path) -> None:
 
     scores = looked(video(tmp_path, scenes()), 12)
     assert cuts(scores) == [2, 6, 8]
-    assert scores.lane("still").max() <= 0.15
+    assert scores.track("still").max() <= 0.15
 
 
 def test_a_late_start_and_a_changing_rate_move_no_cut(tmp_path: Path) -> None:
@@ -228,10 +228,10 @@ def test_only_the_spans_are_looked_at(tmp_path: Path) -> None:
     album = Album()
     progress: list[float] = []
     spans = Timeline([Segment(2.3, 4.9), Segment(11.0, 13.0), Segment(19.5, 25.0)])
-    scores = look(path, spans, 19.8, watchers=(album,), progress=progress.append)
+    scores = analyze_video(path, spans, 19.8, watchers=(album,), progress=progress.append)
     assert len(scores) == 20
     expected = Timeline([Segment(2, 5), Segment(11, 13), Segment(19, 20)])
-    assert seen(scores) == expected
+    assert analyzed_time(scores) == expected
     assert album.times == [k / FPS for s in expected for k in range(int(s.start * FPS), int(s.end * FPS))]
     assert {image.shape for image in album.images} == {(SIZE[1], SIZE[0], 3)}
     assert album.images[0].dtype == np.uint8 and not np.array_equal(album.images[0], album.images[5])
@@ -240,17 +240,17 @@ def test_only_the_spans_are_looked_at(tmp_path: Path) -> None:
 
 def test_nothing_to_look_at_and_nothing_to_see(tmp_path: Path) -> None:
     path = video(tmp_path, frozen(3))
-    scores = look(path, Timeline(), 3.0)
-    assert len(scores) == 3 and np.isnan(scores.values).all() and not seen(scores)
+    scores = analyze_video(path, Timeline(), 3.0)
+    assert len(scores) == 3 and np.isnan(scores.values).all() and not analyzed_time(scores)
     sound = files.write(tmp_path / "sound.wav", files.tone(8000, 3), 8000, "pcm_s16le")
     with pytest.raises(MediaError, match="no_video_stream"):
-        look(sound, Timeline([Segment(0, 3)]), 3.0)
+        analyze_video(sound, Timeline([Segment(0, 3)]), 3.0)
 
 
 def test_a_video_that_ends_before_its_sound_is_frozen(tmp_path: Path) -> None:
     scores = looked(video(tmp_path, pan(6)), 12)
-    assert scores.lane("still")[:6].max() <= 0.3
-    assert scores.lane("still")[7:].min() == 1
+    assert scores.track("still")[:6].max() <= 0.3
+    assert scores.track("still")[7:].min() == 1
 
 
 def test_the_version_names_the_library() -> None:

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from curation.backends.checkpoint import Checkpoint
-from curation.backends.weights import ModelUnavailable, Setup
+from curation.backends.weights import ModelSetup, ModelUnavailable
 from curation.detectors.base import Block, Blocker
 from curation.detectors.pyannote import detector as detector
 from curation.detectors.pyannote.network import RATE, library
@@ -117,7 +117,7 @@ def small(folder: Path) -> Path:
 
 
 def opened(path: Path) -> detector.Pyannote:
-    return detector.Pyannote(Setup(weights=(("pyannote", str(path)),)))
+    return detector.Pyannote(ModelSetup(weights=(("pyannote", str(path)),)))
 
 
 def blocks(one: detector.Pyannote, samples: Samples) -> list[Block]:
@@ -191,7 +191,7 @@ def test_every_length_equals_the_library(small: Path, count: int, seed: int) -> 
 
 def test_blocks_stand_alone(small: Path) -> None:
     one = opened(small)
-    assert one.spec.apart
+    assert one.spec.stateless
     parts = blocks(one, scene(40 * RATE + 5))
     assert len(parts) == 5
     in_order = [one.scores(block) for block in parts]
@@ -264,7 +264,7 @@ def test_a_click_is_heard_when_it_sounds(folder: Path) -> None:
         sound[click : click + 16] = 0.8
     parts = blocks(one, sound)
     assert [part.start for part in parts] == [0, 259_200, 518_400]
-    heard = concatenate([one.scores(part) for part in parts]).lane("speech")
+    heard = concatenate([one.scores(part) for part in parts]).track("speech")
     middles = (np.arange(len(heard)) * one.spec.hop + one.spec.window / 2) * RATE
     # convolutions hear `window` samples, and a chunk begins up to half a frame off the grid
     reach = one.spec.window * RATE / 2 + FRAME / 2 + 16
@@ -286,7 +286,7 @@ def test_the_version_is_the_weights(small: Path, folder: Path) -> None:
     copy = folder / "elsewhere" / "copy.bin"
     copy.parent.mkdir()
     shutil.copy(small, copy)
-    one, two, three = (detector.spec(Setup(weights=(("pyannote", str(p)),))) for p in (small, other, copy))
+    one, two, three = (detector.spec(ModelSetup(weights=(("pyannote", str(p)),))) for p in (small, other, copy))
     assert one.version != two.version and one == three
     assert one.version.startswith("1-") and len(one.version) == 14
 
@@ -396,7 +396,7 @@ def test_a_bad_file_gives_one_line_and_stays_as_it_is(fault: str, tmp_path: Path
     write(path)
     os.utime(path, ns=(10**18, 10**18 + 123_456_789))
     before = path.read_bytes(), path.stat().st_mtime_ns
-    setup = Setup(weights=(("pyannote", str(path)),))
+    setup = ModelSetup(weights=(("pyannote", str(path)),))
     with pytest.raises(ModelUnavailable, match=f"^pyannote: {path}: .*{message}") as raised:
         detector.Pyannote(setup)
     assert "\n" not in str(raised.value) and len(str(raised.value)) < 400 + len(str(path))
@@ -408,7 +408,7 @@ def test_a_bad_file_gives_one_line_and_stays_as_it_is(fault: str, tmp_path: Path
 def test_damage_is_told_before_workers_open_the_file(fault: str, tmp_path: Path) -> None:
     BAD[fault][0](tmp_path / "x.bin")
     with pytest.raises(ModelUnavailable, match=BAD[fault][1]):
-        detector.prepare(Setup(weights=(("pyannote", str(tmp_path / "x.bin")),)))
+        detector.prepare(ModelSetup(weights=(("pyannote", str(tmp_path / "x.bin")),)))
 
 
 class _Payload:
@@ -467,30 +467,30 @@ def test_tensors_are_read_as_torch_reads_them(tmp_path: Path) -> None:
 
 
 def test_where_the_checkpoint_is_looked_for(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = detector.spec(Setup(weights=(("pyannote", str(small)),)))
+    expected = detector.spec(ModelSetup(weights=(("pyannote", str(small)),)))
     shutil.copy(small, tmp_path / "pyannote_segmentation.bin")
     monkeypatch.setenv("LPSE_WEIGHTS", str(tmp_path))
-    assert detector.spec(Setup()) == expected
+    assert detector.spec(ModelSetup()) == expected
     released = tmp_path / "segmentation-3.0" / "pytorch_model.bin"
     released.parent.mkdir()
     shutil.copy(small, released)
-    assert detector.spec(Setup(weights=(("pyannote", str(released.parent)),))) == expected
+    assert detector.spec(ModelSetup(weights=(("pyannote", str(released.parent)),))) == expected
     monkeypatch.delenv("LPSE_WEIGHTS")
     with pytest.raises(ModelUnavailable, match=r"needs pyannote_segmentation\.bin: get it from the Hugging Face"):
-        detector.spec(Setup())
+        detector.spec(ModelSetup())
     # looks like a hub id, and means a file
     with pytest.raises(ModelUnavailable, match=r"^pyannote: no file weights/seg\.bin: get it from"):
-        detector.spec(Setup(weights=(("pyannote", "weights/seg.bin"),)))
+        detector.spec(ModelSetup(weights=(("pyannote", "weights/seg.bin"),)))
 
 
 def test_what_to_install(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(detector, "find_spec", lambda _: None)
     detector._installed.cache_clear()
     with pytest.raises(ModelUnavailable, match=r"^pyannote.audio is not installed: pip install 'lpse\[pyannote\]'$"):
-        detector.spec(Setup(weights=(("pyannote", str(small)),)))
+        detector.spec(ModelSetup(weights=(("pyannote", str(small)),)))
     monkeypatch.undo()
     detector._installed.cache_clear()
-    detector.spec(Setup(weights=(("pyannote", str(small)),)))
+    detector.spec(ModelSetup(weights=(("pyannote", str(small)),)))
 
 
 NOT_GIVEN = (
@@ -577,7 +577,7 @@ def hub(small: Path) -> Iterator[tuple[str, list[str | None]]]:
 def test_a_hub_id_is_fetched_once(hub: tuple[str, list[str | None]], small: Path, tmp_path: Path) -> None:
     address, tokens = hub
     here = {"HOME": str(tmp_path / "home"), "HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "cache")}
-    expected = detector.spec(Setup(weights=(("pyannote", str(small)),))).version
+    expected = detector.spec(ModelSetup(weights=(("pyannote", str(small)),))).version
     told, wrote = ask("pyannote/gated", **here)
     assert told == [
         "pyannote: pyannote/gated on the Hugging Face hub: access is refused: "

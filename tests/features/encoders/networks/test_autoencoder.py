@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from curation.backends.weights import WEIGHTS_FOLDER, ModelUnavailable, Setup
+from curation.backends.weights import WEIGHTS_FOLDER, ModelSetup, ModelUnavailable
 from features.audio.mel import MODES, Mode, mel_spectrogram
 from features.encoders.base import weights_version
 from features.encoders.networks.autoencoder import (
@@ -55,7 +55,7 @@ def encoder() -> Iterator[Vae16k]:
     with TemporaryDirectory() as folder:
         path = Path(folder, "v1-16.pth")
         torch.save(fill(layout("16k")), path)
-        opened = Vae16k(Setup(weights=(("vae_16k", str(path)),)), "cpu")
+        opened = Vae16k(ModelSetup(weights=(("vae_16k", str(path)),)), "cpu")
         assert opened.spec.version == weights_version(path, 1)
     yield opened
 
@@ -108,11 +108,11 @@ def test_the_specs_need_no_readable_weights(tmp_path: Path, monkeypatch: pytest.
     for name in ("v1-16.pth", "v1-44.pth"):
         (tmp_path / name).write_bytes(b"any")
     monkeypatch.setenv(WEIGHTS_FOLDER, str(tmp_path))
-    spec = spec_44k(Setup())
+    spec = spec_44k(ModelSetup())
     assert (spec.name, spec.stream, spec.sample_rate, spec.samples) == ("vae_44k", "audio", 44_100, 353_280)
     assert (spec.dimension, spec.length) == (40, 345)
     assert spec.rate == pytest.approx(43.066, abs=1e-3)
-    spec = spec_16k(Setup())
+    spec = spec_16k(ModelSetup())
     assert (spec.name, spec.sample_rate, spec.samples, spec.length, spec.rate) == (
         "vae_16k",
         16_000,
@@ -126,7 +126,7 @@ def test_the_specs_need_no_readable_weights(tmp_path: Path, monkeypatch: pytest.
 def test_a_missing_file_is_named(mode: Mode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(WEIGHTS_FOLDER, str(tmp_path))
     with pytest.raises(ModelUnavailable) as caught:
-        weights_file(Setup(), mode)
+        weights_file(ModelSetup(), mode)
     message = str(caught.value)
     assert str(tmp_path / f"v1-{mode[:2]}.pth") in message
     assert {"16k": "69f56803f59a549a1a507c93859fd4d7", "44k": "fab020275fa44c6589820ce025191600"}[mode] in message

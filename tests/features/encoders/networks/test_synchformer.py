@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from curation.backends.weights import WEIGHTS_FOLDER, ModelUnavailable, Setup
+from curation.backends.weights import WEIGHTS_FOLDER, ModelSetup, ModelUnavailable
 from features.encoders.base import weights_version
 from features.encoders.networks.released import layout_of
 from features.encoders.networks.synchformer import (
@@ -53,7 +53,7 @@ def released() -> Iterator[SynchformerEncoder]:
     with TemporaryDirectory() as folder:
         path = Path(folder, "synchformer_state_dict.pth")
         torch.save(fill(layout()) | others, path)
-        opened = SynchformerEncoder(Setup(weights=(("synchformer", str(path)),)), "cpu")
+        opened = SynchformerEncoder(ModelSetup(weights=(("synchformer", str(path)),)), "cpu")
         assert opened.spec.version == weights_version(path, 1)
     yield opened
 
@@ -140,7 +140,7 @@ def test_batches_are_small_and_change_nothing() -> None:
 def test_how_many_vectors(frames: int, vectors: int, tmp_path: Path) -> None:
     assert small().encode(video(frames)).shape == (vectors, SMALL.width)
     (tmp_path / "weights").write_bytes(b"any")
-    pictures = spec(Setup(weights=(("synchformer", str(tmp_path / "weights")),))).pictures
+    pictures = spec(ModelSetup(weights=(("synchformer", str(tmp_path / "weights")),))).pictures
     assert pictures is not None
     assert pictures.length(frames) == vectors
 
@@ -173,7 +173,7 @@ def test_half_precision_is_near(tmp_path: Path) -> None:
     assert near.dtype == torch.float32
     assert 0 < (near - exact).norm() / exact.norm() < 0.02
     (tmp_path / "weights").write_bytes(b"any")
-    setup = Setup(weights=(("synchformer", str(tmp_path / "weights")),))
+    setup = ModelSetup(weights=(("synchformer", str(tmp_path / "weights")),))
     assert spec(setup, "bfloat16").version == f"{spec(setup).version}-bfloat16"
     with pytest.raises(ValueError, match="synchformer: precision 'float16': known are float32, bfloat16"):
         spec(setup, "float16")  # type: ignore[arg-type]
@@ -182,11 +182,11 @@ def test_half_precision_is_near(tmp_path: Path) -> None:
 def test_the_spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(WEIGHTS_FOLDER, str(tmp_path))
     with pytest.raises(ModelUnavailable) as caught:
-        spec(Setup())
+        spec(ModelSetup())
     assert str(tmp_path / "synchformer_state_dict.pth") in str(caught.value)
     assert "5b2f5594b0730f70e41e549b7c94390c" in str(caught.value)
     (tmp_path / "synchformer_state_dict.pth").write_bytes(b"any")
-    found = spec(Setup())
+    found = spec(ModelSetup())
     assert (found.name, found.stream, found.rate, found.dimension, found.length) == (
         "synchformer",
         "sync",
