@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from curation.runner.progress import StepCallback
+from curation.runner.progress import ProgressCallback
 from manifests.labels import load_labels
 from manifests.lock import exclusive
 from manifests.records import Annotation, LabelledSegment, Task, Verdict
@@ -49,7 +49,7 @@ def adjudicate(
     *,
     workers: int = 1,
     media_url: str | None = None,
-    on_step: StepCallback | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> Adjudicated:
     """Write the verdicts that the annotations come to, and send conflicts to the adjudicator's project on `server`.
 
@@ -74,7 +74,7 @@ def adjudicate(
         if server is not None and open_tasks:
             server.whoami()
             delivery = deliver(
-                corpus, server, open_tasks, recipe, workers=workers, media_url=media_url, on_step=on_step
+                corpus, server, open_tasks, recipe, workers=workers, media_url=media_url, on_progress=on_progress
             )
     return Adjudicated(tuple(rows), tuple(conflicts), spans.incomplete, delivery)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from curation.decision.human_evidence import write_annotator_events
-from curation.runner.progress import Step, StepCallback
+from curation.runner.progress import Progress, ProgressCallback
 from manifests.annotations import latest_versions
 from manifests.files import write_beside
 from manifests.lock import exclusive
@@ -46,7 +46,7 @@ class Pulled:
     tasks: int
 
 
-def pull(corpus: Corpus, server: Server, on_step: StepCallback | None = None) -> Pulled:
+def pull(corpus: Corpus, server: Server, on_progress: ProgressCallback | None = None) -> Pulled:
     """Fetch what changed and write it to `annotations`, and its regions to `events`.
 
     Raises ServerError when the server has no project of this corpus or one asks other questions than ours; nothing is
@@ -83,8 +83,8 @@ def pull(corpus: Corpus, server: Server, on_step: StepCallback | None = None) ->
             problems += here
             rows += _versions(found, latest, exported, ours, complete, pulled_at)
             state[name] = {"tasks": project.tasks, "updated_at": instant}
-            if on_step:
-                on_step(Step("pull", "items", index + 1, len(projects), len(projects)))
+            if on_progress:
+                on_progress(Progress("pull", index + 1, len(projects), items=len(projects)))
         with corpus.lock("annotate pull"):
             corpus.append("annotations", rows)
             if rows:

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from curation.runner.progress import Step, StepCallback
+from curation.runner.progress import Progress, ProgressCallback
+from manifests.errors import Problem
 from manifests.lock import exclusive
 from manifests.recipe import Recipe
 from manifests.records import Task
@@ -23,7 +24,7 @@ from .labelstudio.client import Server, Unanswered
 from .labelstudio.payload import LOCAL_FILES, payload
 from .labelstudio.projects import Kind, find_or_create, kind_of
 from .server import ServerError
-from .tasks.proxies import Problem, Window, make_proxies, proxies_folder, stray_links
+from .tasks.proxies import Window, make_proxies, proxies_folder, stray_links
 from .tasks.routing import Routing, plan_round
 
 BATCH = 250  # tasks of one import: one that is refused takes few others with it
@@ -51,7 +52,7 @@ def push(
     workers: int,
     round: int | None = None,
     media_url: str | None = None,
-    on_step: StepCallback | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> Delivery:
     """Plan a round, unless it is planned already, and send what of it the server lacks.
 
@@ -61,8 +62,8 @@ def push(
     server.whoami()  # before anything is written
     with exclusive(corpus.path / ".annotation.lock", "annotate"):
         recipe = corpus.active_recipe()
-        tasks = _planned(corpus, recipe, routing, round, on_step)
-        return deliver(corpus, server, tasks, recipe, workers=workers, media_url=media_url, on_step=on_step)
+        tasks = _planned(corpus, recipe, routing, round, on_progress)
+        return deliver(corpus, server, tasks, recipe, workers=workers, media_url=media_url, on_progress=on_progress)
 
 
 def deliver(
@@ -73,12 +74,12 @@ def deliver(
     *,
     workers: int,
     media_url: str | None = None,
-    on_step: StepCallback | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> Delivery:
     """Make the proxies of `tasks` and see to it that the server has each task exactly once."""
     with corpus.lock("annotate"):
         corpus_id = corpus.identity()
-    problems = make_proxies(corpus, tasks, workers=workers, on_step=on_step)
+    problems = make_proxies(corpus, tasks, workers=workers, on_progress=on_progress)
     if strays := stray_links(corpus):
         raise ServerError(f"{strays[0]}: a link out of the folder that is served; remove it")
     playable = [task for task in tasks if (task.recording_id, task.start_ms, task.end_ms) not in problems]
@@ -105,8 +106,8 @@ def deliver(
         before = done + len(here) - len(missing)
 
         def tell(count: int, before: int = before) -> None:
-            if on_step:
-                on_step(Step("push", "items", before + count, len(playable), len(playable)))
+            if on_progress:
+                on_progress(Progress("push", before + count, len(playable), items=len(playable)))
 
         send(server, project.id, {task.task_key: body(task) for task in missing}, tell)
         repaired += remove_doubles(server, project.id)
@@ -175,7 +176,7 @@ def remove_doubles(server: Server, project: int) -> int:
 
 
 def _planned(
-    corpus: Corpus, recipe: Recipe, routing: Routing, round: int | None, on_step: StepCallback | None
+    corpus: Corpus, recipe: Recipe, routing: Routing, round: int | None, on_progress: ProgressCallback | None
 ) -> list[Task]:
     """The tasks of the round, written down now or before."""
     known: list[Task] = [row for row in corpus.table("tasks").rows() if row.purpose != "adjudicate"]
@@ -187,8 +188,8 @@ def _planned(
     if not planned:
 
         def tell(share: float) -> None:
-            if on_step:
-                on_step(Step("plan", "items", share, 1.0, 0))
+            if on_progress:
+                on_progress(Progress("plan", share, 1.0))
 
         planned = plan_round(corpus, recipe, routing, round, tell)
         if not planned:

@@ -53,12 +53,12 @@ def curate(
 
 def _curate(sources: Sequence[Path], corpus: Path, recipe: str, workers: int | None, retry: bool) -> None:
     from curation.ingest.folders import located
-    from curation.pipeline.curate import check_detectors, default_workers
+    from curation.pipeline.curate import check_detectors
     from curation.pipeline.curate import curate as run
     from manifests.recipe import load_recipe
     from manifests.store import Corpus
 
-    from .terminal.progress import StepBars
+    from .terminal.progress import ProgressBars
     from .terminal.tables import show_summary
 
     chosen = load_recipe(recipe)
@@ -67,9 +67,9 @@ def _curate(sources: Sequence[Path], corpus: Path, recipe: str, workers: int | N
     for source in sources:  # before a corpus is made for a name that was mistyped
         located(source)
     opened = known or Corpus.create(corpus)
-    with StepBars() as bars:
-        account = run(opened, sources, chosen, workers=workers or default_workers(), retry=retry, on_step=bars)
-    show_summary(opened, account)
+    with ProgressBars() as bars:
+        result = run(opened, sources, chosen, workers=workers, retry=retry, on_progress=bars)
+    show_summary(opened, result)
 
 
 @cli.command()
@@ -85,21 +85,18 @@ def replay(
     Example: lpse replay --corpus corpus/ --recipe strict.toml
     """
     with refusing_in_one_line():
-        from curation.pipeline.curate import default_workers
         from curation.pipeline.curate import replay as run
         from manifests.recipe import load_recipe
         from manifests.store import Corpus
 
-        from .terminal.progress import StepBars
-        from .terminal.tables import show_needs, show_summary
+        from .terminal.progress import ProgressBars
+        from .terminal.tables import show_summary
 
         chosen = load_recipe(recipe)
         opened = Corpus.open(corpus)
-        with StepBars() as bars:
-            account = run(
-                opened, chosen, workers=workers or default_workers(), on_step=bars, on_needs=bars.above(show_needs)
-            )
-        show_summary(opened, account)
+        with ProgressBars() as bars:
+            result = run(opened, chosen, workers=workers, on_progress=bars)
+        show_summary(opened, result)
         next_command(f"lpse report --corpus {shlex.quote(str(corpus))}")
 
 
@@ -129,13 +126,15 @@ def extract(
         from manifests.store import Corpus
 
         from .commands.features import chosen_device, show_extraction, workers_for
-        from .terminal.progress import StepBars
+        from .terminal.progress import ProgressBars
 
         opened = Corpus.open(corpus)
         chosen = load_recipe(recipe) if recipe else None
         where = chosen_device(device)
-        with StepBars() as bars:
-            done = run(opened, chosen, workers=workers or workers_for(where), device=where, retry=retry, on_step=bars)
+        with ProgressBars() as bars:
+            done = run(
+                opened, chosen, workers=workers or workers_for(where), device=where, retry=retry, on_progress=bars
+            )
         show_extraction(done)
         typer.echo(f"Read it: features.cache.FeatureCache({str(done.folder)!r})")
 
@@ -172,14 +171,14 @@ def refit(
         from manifests.schema import CorpusError
         from manifests.store import Corpus
 
-        from .terminal.progress import StepBars, simple_bar
+        from .terminal.progress import ProgressBars, simple_bar
 
         chosen = load_recipe(recipe)
         opened = Corpus.open(corpus)
         place = f"--corpus {shlex.quote(str(corpus))}"
         if name in CODECS:
-            with StepBars() as bars:
-                typer.echo(run_codec(opened, name, on_step=bars))
+            with ProgressBars() as bars:
+                typer.echo(run_codec(opened, name, on_progress=bars))
             next_command(f"lpse extract {place}")
             return
         if name not in INDEXES:

@@ -22,7 +22,7 @@ from .detectors.score_store import setup_of
 from .duplicates.corpus_index import fit_name, update_index
 from .duplicates.fingerprint import KINDS
 from .media import MediaError, audio_span, resampled
-from .pipeline.coverage import with_sound
+from .pipeline.coverage import with_audio
 
 DUPLICATES = "duplicates"
 INT8 = {"panns_clip-int8": "panns_clip", "panns_frame-int8": "panns_frame"}
@@ -82,7 +82,7 @@ def _with_runtime(setup: ModelSetup, detector: str, runtime: Runtime) -> ModelSe
 
 def sample(corpus: Corpus) -> list[tuple[Recording, Path]]:
     """Up to SAMPLES recordings whose media is there, chosen by their ids, so that more of them change few."""
-    located, _ = with_sound(corpus, corpus.table("recordings").rows())
+    located, _ = with_audio(corpus, corpus.table("recordings").rows())
     located.sort(key=lambda one: digest("sample", one[0].recording_id))
     return list(islice(((row, Path(path)) for row, path in located if Path(path).is_file()), SAMPLES))
 

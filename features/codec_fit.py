@@ -11,7 +11,7 @@ from torch import Tensor
 
 from curation.detectors.score_store import setup_of
 from curation.media import MediaError, mono_span
-from curation.runner.progress import Step, StepCallback
+from curation.runner.progress import Progress, ProgressCallback
 from manifests.fits import fit_folder, fits_folder, writing_fit
 from manifests.identity import digest
 from manifests.schema import CorpusError
@@ -25,7 +25,7 @@ NAMES: Mapping[str, Mode] = {"melcodec_16k": "16k", "melcodec_44k": "44k"}
 CUTS, SECONDS = 256, 64.0  # what a codec is fitted on: so many cuts, and the first seconds of each
 
 
-def refit(corpus: Corpus, name: str, on_step: StepCallback | None = None) -> str:
+def refit(corpus: Corpus, name: str, on_progress: ProgressCallback | None = None) -> str:
     """Make the codec anew from the cuts that are accepted now, and use it from here on; returns what came of it.
 
     Features of the codec before stay in a cache of their own. Raises CorpusError where nothing is accepted, Locked.
@@ -33,20 +33,20 @@ def refit(corpus: Corpus, name: str, on_step: StepCallback | None = None) -> str
     with corpus.lock("refit"):
         recipe = corpus.active_recipe()
         wanted = planned_cuts(corpus, recipe, setup_of(corpus, recipe))
-        return _fit(corpus, name, wanted, on_step)
+        return _fit(corpus, name, wanted, on_progress)
 
 
 def fit_missing(
-    corpus: Corpus, name: str, wanted: Sequence[PlannedCut], setup: ModelSetup, on_step: StepCallback | None
+    corpus: Corpus, name: str, wanted: Sequence[PlannedCut], setup: ModelSetup, on_progress: ProgressCallback | None
 ) -> ModelSetup:
     """`setup` with a fit of the codec `name`, which is made if the corpus has none; other encoders need none."""
     if name not in NAMES or dict(setup.active).get(name):
         return setup
-    _fit(corpus, name, wanted, on_step)
+    _fit(corpus, name, wanted, on_progress)
     return replace(setup, fits=fits_folder(corpus), active=(*setup.active, (name, corpus.fits[name][-1])))
 
 
-def _fit(corpus: Corpus, name: str, wanted: Sequence[PlannedCut], on_step: StepCallback | None) -> str:
+def _fit(corpus: Corpus, name: str, wanted: Sequence[PlannedCut], on_progress: ProgressCallback | None) -> str:
     usable = [one for one in wanted if one.problem is None]
     drawn = sorted(usable, key=lambda one: digest("fit", one.cut.cut_id))[:CUTS]
     chosen = sorted(drawn, key=lambda one: one.cut.cut_id)
@@ -54,7 +54,7 @@ def _fit(corpus: Corpus, name: str, wanted: Sequence[PlannedCut], on_step: StepC
         raise CorpusError(f"{corpus.path}: no accepted cut to fit {name} on")
     items = [one.cut.cut_id for one in chosen]
     try:
-        codec = melcodec.fit(_sounds(chosen, NAMES[name], on_step), NAMES[name])
+        codec = melcodec.fit(_sounds(chosen, NAMES[name], on_progress), NAMES[name])
     except ValueError as error:
         raise CorpusError(f"{corpus.path}: {error}") from error
     hash = digest(name, melcodec.CODE, items, SECONDS)
@@ -77,7 +77,7 @@ def _remove_damaged(corpus: Corpus, name: str, hash: str) -> None:
         shutil.rmtree(folder)
 
 
-def _sounds(chosen: Sequence[PlannedCut], mode: Mode, on_step: StepCallback | None) -> Iterator[Tensor]:
+def _sounds(chosen: Sequence[PlannedCut], mode: Mode, on_progress: ProgressCallback | None) -> Iterator[Tensor]:
     """The beginning of each cut; one that cannot be read is left out, extraction says why."""
     rate = MODES[mode].sample_rate
     for done, one in enumerate(chosen, start=1):
@@ -87,5 +87,5 @@ def _sounds(chosen: Sequence[PlannedCut], mode: Mode, on_step: StepCallback | No
             continue
         if len(sound):
             yield torch.from_numpy(sound)
-        if on_step:
-            on_step(Step("fit", "items", done, len(chosen), len(chosen)))
+        if on_progress:
+            on_progress(Progress("fit", done, len(chosen), items=len(chosen)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from curation.media import MediaError, mono_span
+from curation.runner.progress import ShareCallback
 from manifests.time import to_ticks
 
 from .cache import CutFeatures
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 # 20 s for one on a processor, and between two chunks there is no sign of life.
 CPU_WINDOWS, GPU_WINDOWS = 8, 64
 _SOUND_SHARE = 0.1  # of the work on a cut, for progress
-
-ProgressCallback = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class CutSource:
     has_video: bool
 
 
-def features_of(place: CutSource, encoders: Encoders, progress: ProgressCallback = lambda share: None) -> CutFeatures:
+def features_of(place: CutSource, encoders: Encoders, progress: ShareCallback = lambda share: None) -> CutFeatures:
     """All features of a cut, which lasts at least a clip. Raises MediaError where sound or picture cannot be read."""
     starts = [round(start, 3) for start in clip_starts(place.start, place.end, CLIP_SECONDS)]
     means, deviations = _latents(place, starts, encoders.audio, progress)
@@ -79,7 +78,7 @@ def features_of(place: CutSource, encoders: Encoders, progress: ProgressCallback
 
 
 def _latents(
-    place: CutSource, starts: list[float], codec: AudioEncoder, progress: ProgressCallback
+    place: CutSource, starts: list[float], codec: AudioEncoder, progress: ShareCallback
 ) -> tuple[Array, Array]:
     """Mean and standard deviation of the latents, (n, T, C) each.
 
@@ -105,7 +104,7 @@ def _latents(
     return np.stack(means), np.stack(deviations)
 
 
-def _seen(place: CutSource, starts: list[float], encoders: Encoders, progress: ProgressCallback) -> dict[str, Array]:
+def _seen(place: CutSource, starts: list[float], encoders: Encoders, progress: ShareCallback) -> dict[str, Array]:
     """The vectors of each stream over the whole cut, (T, D), and of its last clip where that is off the grid.
 
     Windows do not know of clips: clip i owns a stretch of the whole, and what lies across a border belongs to none.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,9 @@ import torch
 
 from curation.detectors.score_store import setup_of
 from curation.media import MediaError
-from curation.pipeline.coverage import STALL_SECONDS
-from curation.runner import Item, Progress
-from curation.runner.ledgered import LedgeredRunner
-from curation.runner.progress import Step, StepCallback, teller
+from curation.runner import Item, Progress, ProgressCallback, ShareCallback
+from curation.runner.ledgered import LedgeredRunner, problem_of
+from manifests.errors import Problem
 from manifests.identity import digest
 from manifests.ledger import Ledger
 from manifests.recipe import Recipe
@@ -53,7 +53,7 @@ from .plan import PlannedCut, planned_cuts
 STAGE = "extract"
 BATCH_BYTES = 2 << 30  # of features that lie staged before parts take them
 
-Problems = dict[str, tuple[str, str]]
+Problems = dict[str, Problem]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,14 @@ class Extraction:
     seconds: float
     new: int
     withdrawn: int
-    problems: Mapping[str, tuple[str, str]]
+    problems: Mapping[str, Problem]
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """`problem`: why a cut has no features."""
+
+    problem: Problem | None = None
 
 
 @dataclass(frozen=True)
@@ -83,28 +90,35 @@ class Extract:
     device: str
     precision: Precision
     name: str = STAGE
+    unit: str = "seconds"
 
     def key(self, cut_id: str) -> str:
         """Content key over the cache, whose name says what the encoders are, and the cut, which never changes."""
         return digest(self.name, self.folder.name, cut_id)
 
-    def open(self) -> None:
+    def open(self) -> Callable[[CutSource, ShareCallback], Extracted]:
         """Load the encoders; raises ModelUnavailable with how to get a missing one."""
         torch.set_num_threads(1)
         visual, sync, audio = (open_encoder(name, self.setup, self.device, self.precision) for name in self.encoders)
         windows = CPU_WINDOWS if self.device == "cpu" else GPU_WINDOWS
-        object.__setattr__(self, "_encoders", Encoders(audio, {"visual": visual, "sync": sync}, windows))
+        return partial(self._extracted, Encoders(audio, {"visual": visual, "sync": sync}, windows))
 
-    def process(self, payload: dict[str, Any], progress: Callable[[float], None]) -> dict[str, Any]:
-        """A `CutSource`'s columns -> {"problem": [reason, detail] | None}."""
-        opened: Encoders = self._encoders  # type: ignore[attr-defined]
+    def _extracted(self, encoders: Encoders, source: CutSource, report: ShareCallback) -> Extracted:
         try:
-            stage(self.folder, features_of(CutSource(**payload), opened, progress))
+            stage(self.folder, features_of(source, encoders, report))
         except MediaError as error:
-            return {"problem": [error.reason, error.detail]}
+            return Extracted(Problem(error.reason, error.detail))
         except CacheError as error:
-            return {"problem": ["bad_features", str(error)]}
-        return {"problem": None}
+            return Extracted(Problem("bad_features", str(error)))
+        return Extracted()
+
+    def encode(self, result: Extracted) -> dict[str, Any]:
+        """{"problem": [reason, detail] | None}."""
+        return {"problem": result.problem}
+
+    def decode(self, values: Mapping[str, Any]) -> Extracted:
+        """The result of `encode`'s values."""
+        return Extracted(problem_of(values))
 
 
 def extract(
@@ -114,7 +128,7 @@ def extract(
     workers: int,
     device: str = "cpu",
     retry: bool = False,
-    on_step: StepCallback | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> Extraction:
     """Bring the cache of `recipe`'s encoders up to date with the corpus's accepted cuts.
 
@@ -128,7 +142,7 @@ def extract(
         if not wanted:
             raise CorpusError(f"{corpus.path}: no cut is accepted, so there is nothing to extract")
         _check_encoders(recipe, setup)
-        setup = fit_missing(corpus, features.audio, wanted, setup, on_step)
+        setup = fit_missing(corpus, features.audio, wanted, setup, on_progress)
         described = cache_spec(recipe, setup)
         folder = corpus.path / FOLDER / cache_name(recipe, described)
         create(folder, described)
@@ -137,10 +151,10 @@ def extract(
         work = Extract(folder, encoders, setup, device, features.precision)
         log = LedgeredRunner(Ledger(corpus), workers, retry)
         before = len(stored(folder))
-        problems = _extract(work, described, wanted, log, on_step)
+        problems = _extract(work, described, wanted, log, on_progress)
         log.ledger.compact()
         shown = [one for one in wanted if one.cut.cut_id not in problems]
-        _add_texts(folder, recipe, setup, device, shown, on_step)
+        _add_texts(folder, recipe, setup, device, shown, on_progress)
         _note(corpus, recipe, problems)
         return _show(folder, shown, problems, len(stored(folder)) - before)
 
@@ -180,40 +194,42 @@ def _check_encoders(recipe: Recipe, setup: ModelSetup) -> None:
 
 
 def _extract(
-    work: Extract, described: CacheSpec, wanted: Sequence[PlannedCut], log: LedgeredRunner, on_step: StepCallback | None
+    work: Extract,
+    described: CacheSpec,
+    wanted: Sequence[PlannedCut],
+    log: LedgeredRunner,
+    on_progress: ProgressCallback | None,
 ) -> Problems:
     """Bring every cut that has no problem into the parts; returns the problems there are."""
     problems = {one.cut.cut_id: one.problem for one in wanted if one.problem}
     there = set(stored(work.folder))
     todo = [one for one in wanted if one.cut.cut_id not in there | problems.keys()]
     missing = {one.cut.cut_id: _item(work, one) for one in todo}
-    shown = {one.cut.cut_id: one.recording.uri for one in todo}
-    told = teller(STAGE, "seconds", list(missing.values()), shown, on_step)
-    behind = 0.0
+    total, behind = sum(item.weight for item in missing.values()), 0.0
 
-    def tell(progress: Progress) -> None:
-        if told and todo:
-            told(replace(progress, done_weight=behind + progress.done_weight))
+    def shown(progress: Progress) -> None:
+        if on_progress and todo:
+            on_progress(replace(progress, done=behind + progress.done, total=total, items=len(missing)))
 
     for batch in _batches(wanted, described):
         items = [missing[one.cut.cut_id] for one in batch if one.cut.cut_id in missing]
         waiting = set(staged(work.folder))
-        results = log.carry_out(work, items, tell, stall_seconds=STALL_SECONDS, still_kept=waiting.__contains__)
+        results = log.run(work, items, on_progress=shown, outputs_exist=waiting.__contains__)
         finished = []
-        for key, cut_id, _ in items:
-            if problem := results[key].get("problem"):
-                problems[cut_id] = (problem[0], problem[1])
+        for item in items:
+            if problem := results[item.key].problem:
+                problems[item.id] = problem
             else:
-                finished.append(cut_id)
+                finished.append(item.id)
         commit(work.folder, finished)
-        behind += sum(item.weight for _, _, item in items)
+        behind += sum(item.weight for item in items)
     return problems
 
 
-def _item(work: Extract, one: PlannedCut) -> tuple[str, str, Item]:
-    cut, key = one.cut, work.key(one.cut.cut_id)
-    place = CutSource(cut.cut_id, cut.recording_id, one.path, cut.start, cut.end, one.recording.has_video)
-    return key, cut.cut_id, Item(key, asdict(place), one.seconds)
+def _item(work: Extract, one: PlannedCut) -> Item[CutSource]:
+    cut = one.cut
+    source = CutSource(cut.cut_id, cut.recording_id, one.path, cut.start, cut.end, one.recording.has_video)
+    return Item(work.key(cut.cut_id), cut.cut_id, source, one.seconds, one.recording.uri)
 
 
 def _batches(wanted: Sequence[PlannedCut], described: CacheSpec) -> Iterator[list[PlannedCut]]:
@@ -242,7 +258,7 @@ def _add_texts(
     setup: ModelSetup,
     device: str,
     shown: Sequence[PlannedCut],
-    on_step: StepCallback | None,
+    on_progress: ProgressCallback | None,
 ) -> None:
     """Encode the captions that the cache has not."""
     known = set(stored_texts(folder))
@@ -253,12 +269,12 @@ def _add_texts(
     encoded = {}
     for done, (text_id, text) in enumerate(sorted(missing.items()), start=1):
         encoded[text_id] = (text, encoder.encode(text).float().cpu().numpy())
-        if on_step:
-            on_step(Step("caption", "items", done, len(missing), len(missing)))
+        if on_progress:
+            on_progress(Progress("caption", done, len(missing), items=len(missing)))
     add_texts(folder, encoded)
 
 
-def _note(corpus: Corpus, recipe: Recipe, problems: Mapping[str, tuple[str, str]]) -> None:
+def _note(corpus: Corpus, recipe: Recipe, problems: Mapping[str, Problem]) -> None:
     """Cuts without features become drops; those of an earlier extraction go."""
     drops = list(corpus.table("drops").rows(pc.field("stage") != STAGE))
     for cut_id, (reason, detail) in problems.items():
@@ -277,7 +293,7 @@ def _indexed(folder: Path) -> dict[str, IndexRow]:
     return {row["cut_id"]: IndexRow(**row) for row in table.to_pylist()}
 
 
-def _show(folder: Path, shown: Sequence[PlannedCut], problems: Mapping[str, tuple[str, str]], new: int) -> Extraction:
+def _show(folder: Path, shown: Sequence[PlannedCut], problems: Mapping[str, Problem], new: int) -> Extraction:
     """Write the index, which makes visible what was extracted and hides what is not accepted any more."""
     places, wanted = find_cuts(folder), {one.cut.cut_id: one for one in shown}
     earlier = _indexed(folder)

@@ -13,6 +13,7 @@ from curation.detectors import ModelSetup
 from curation.detectors.score_store import load_scores
 from curation.release.splits import Split, family, split_of
 from manifests.annotations import latest_versions
+from manifests.errors import Problem
 from manifests.recipe import Recipe
 from manifests.records import Annotation, Cut, Duplicate, Recording
 from manifests.store import Corpus
@@ -34,7 +35,7 @@ class PlannedCut:
     path: str
     caption: Caption
     split: Split
-    problem: tuple[str, str] | None = None
+    problem: Problem | None = None
 
     @property
     def seconds(self) -> float:
@@ -63,13 +64,13 @@ def planned_cuts(corpus: Corpus, recipe: Recipe, setup: ModelSetup) -> list[Plan
         try:
             path, outside = os.fspath(resolve(recording.uri, roots)), None
         except ValueError as error:
-            path, outside = "", ("outside_root", str(error))
+            path, outside = "", Problem("outside_root", str(error))
         for cut in own:
             problem = outside
             if cut.segment.duration < CLIP_SECONDS:
-                problem = ("too_short", f"{cut.segment.duration:.3f} s, a clip lasts {CLIP_SECONDS} s")
+                problem = Problem("too_short", f"{cut.segment.duration:.3f} s, a clip lasts {CLIP_SECONDS} s")
             elif cut.cut_id in twins:
-                problem = ("duplicate", f"the same as cuts of recording {twins[cut.cut_id]}")
+                problem = Problem("duplicate", f"the same as cuts of recording {twins[cut.cut_id]}")
             words = caption(cut.segment, annotations[recording_id], scores)
             wanted.append(PlannedCut(cut, recording, path, words, split_of(families, recording_id), problem))
     return wanted

@@ -3,8 +3,43 @@
 Nothing in here decodes media or decides; every other folder may import this one, and it imports none of them.
 """
 
-from .records import Cut, Drop, Event, Recording, Source
-from .store import Corpus
-from .time import Segment, Timeline
+from typing import TYPE_CHECKING
 
-__all__ = ["Corpus", "Cut", "Drop", "Event", "Recording", "Segment", "Source", "Timeline"]
+from .lazy import lazy
+
+if TYPE_CHECKING:
+    from .errors import LpseError, Problem
+    from .recipe import Recipe, load_recipe
+    from .records import Cut, Drop, Event, Recording, Source
+    from .scores import FrameScores
+    from .store import Corpus
+    from .time import Segment, Timeline
+    from .validate import validate
+
+__all__ = [
+    "Corpus",
+    "Cut",
+    "Drop",
+    "Event",
+    "FrameScores",
+    "LpseError",
+    "Problem",
+    "Recipe",
+    "Recording",
+    "Segment",
+    "Source",
+    "Timeline",
+    "load_recipe",
+    "validate",
+]
+
+_MODULES = {
+    ".errors": ("LpseError", "Problem"),
+    ".recipe": ("Recipe", "load_recipe"),
+    ".records": ("Cut", "Drop", "Event", "Recording", "Source"),
+    ".scores": ("FrameScores",),
+    ".store": ("Corpus",),
+    ".time": ("Segment", "Timeline"),
+    ".validate": ("validate",),
+}
+__getattr__, __dir__ = lazy(__name__, {name: module for module, names in _MODULES.items() for name in names})

@@ -35,7 +35,7 @@ def sample(
 
     The velocity is w v(conditions) + (1 - w) v(empty) with w = `guidance` (Ho & Salimans 2022, arXiv 2207.12598), both
     in one batch; at 1 and below only the first, as there is nothing to lead away from. `empty`: see `no_conditions`,
-    computed if not given. `flow`: another way to run `network.flow`, such as `fast_flow`. `on_step` hears each step.
+    computed if not given. `flow`: another way to run `network.flow`, such as `fast_flow`. `on_step`: called after each.
     """
     if steps < 1:
         raise ValueError(f"steps {steps}; must be at least 1")

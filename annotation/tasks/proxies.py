@@ -13,17 +13,16 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.media import PROXY_FPS, MediaError, half_written, write_proxies
-from curation.pipeline.coverage import STALL_SECONDS
-from curation.runner import Item, Progress, run_local
-from curation.runner.ledgered import CRASHED, RAISED
-from curation.runner.progress import StepCallback, teller
+from curation.runner import Item, Progress, ProgressCallback, ShareCallback, run_local
+from curation.runner.ledgered import STALL_SECONDS, failure
+from manifests.errors import Problem
 from manifests.lock import exclusive
 from manifests.records import Recording, Task
 from manifests.store import Corpus
@@ -31,7 +30,6 @@ from manifests.uris import OutsideRoot, resolve
 
 PROXY_VERSION = 1
 Window = tuple[str, int, int]  # recording_id, start_ms, end_ms
-Problem = tuple[str, str]  # reason, detail
 
 _WORD = re.compile(r"[A-Za-z0-9_]+")
 _NAME = re.compile(r"([A-Za-z0-9_]+)-(\d+)-(\d+)-v\d+\.(?:m4a|mp4)")
@@ -66,31 +64,32 @@ class LinkRefused(Exception):
 
 @dataclass(frozen=True)
 class Make:
-    """Writes the proxies of one window."""
+    """Writes the proxies of one window. Payload: (path of the recording, task); result: why there are none, or None."""
 
     folder: Path
     name: str = "proxies"
+    unit: str = "seconds"
 
-    def open(self) -> None:
-        """Nothing to load."""
+    def open(self) -> Callable[[tuple[str, Task], ShareCallback], Problem | None]:
+        """Return the function over (path, task); there is nothing to load."""
+        return self._made
 
-    def process(self, payload: tuple[str, Task], progress: Callable[[float], None]) -> Problem | None:
-        """(path of the recording, task) -> why there are no proxies of it, None if there are."""
+    def _made(self, payload: tuple[str, Task], report: ShareCallback) -> Problem | None:
         path, task = payload
         proxy = proxy_paths(task)
         try:
             sound = _place(self.folder, proxy.sound)
             video = None if proxy.video is None else _place(self.folder, proxy.video)
-            write_proxies(path, task.segment, sound, video, progress=progress)
+            write_proxies(path, task.segment, sound, video, progress=report)
         except LinkRefused as error:
-            return "link_refused", str(error)
+            return Problem("link_refused", str(error))
         except MediaError as error:
-            return error.reason, error.detail
+            return Problem(error.reason, error.detail)
         return None
 
 
 def make_proxies(
-    corpus: Corpus, tasks: Iterable[Task], *, workers: int, on_step: StepCallback | None = None
+    corpus: Corpus, tasks: Iterable[Task], *, workers: int, on_progress: ProgressCallback | None = None
 ) -> dict[Window, Problem]:
     """Make the proxies of the tasks' windows that are not there; returns why some could not be made, by window.
 
@@ -103,7 +102,7 @@ def make_proxies(
     with exclusive(corpus.path / ".proxies.lock", "proxies"):
         _sweep(folder)  # whoever has the lock is alone: what is half-written, a killed run left
         try:
-            return _make(corpus, windows, folder, workers, on_step)
+            return _make(corpus, windows, folder, workers, on_progress)
         finally:
             _sweep(folder)
 
@@ -140,46 +139,38 @@ def prune_proxies(corpus: Corpus, keep: Iterable[Window]) -> int:
 
 
 def _make(
-    corpus: Corpus, windows: Mapping[Window, Task], folder: Path, workers: int, on_step: StepCallback | None
+    corpus: Corpus, windows: Mapping[Window, Task], folder: Path, workers: int, on_progress: ProgressCallback | None
 ) -> dict[Window, Problem]:
     problems: dict[Window, Problem] = {}
-    todo: dict[str, Window] = {}
-    items: list[Item] = []
-    made = 0.0
+    items: dict[Window, Item[tuple[str, Task]]] = {}
     recordings = _recordings(corpus, {task.recording_id for task in windows.values()})
     for window, task in windows.items():
-        item = Item("-".join(map(str, window)), None, task.segment.duration)
-        if _is_there(folder, proxy_paths(task)):
-            made += item.weight
-        else:
-            located = _locate(recordings.get(task.recording_id), task, corpus)
-            if isinstance(located, Path):
-                item = Item(item.key, (os.fspath(located), task), item.weight)
-                todo[item.key] = window
-            else:
+        if not _is_there(folder, proxy_paths(task)):
+            recording = recordings.get(task.recording_id)
+            located = _locate(recording, task, corpus)
+            if recording is not None and isinstance(located, Path):
+                key, payload = "-".join(map(str, window)), (os.fspath(located), task)
+                items[window] = Item(key, task.recording_id, payload, task.segment.duration, recording.uri)
+            elif not isinstance(located, Path):
                 problems[window] = located
-                made += item.weight
-        items.append(item)
-    shown = {key: recordings[window[0]].uri for key, window in todo.items()}
-    told = teller("proxies", "seconds", [(item.key, item.key, item) for item in items], shown, on_step)
+    total = sum(task.segment.duration for task in windows.values())
+    made = total - sum(item.weight for item in items.values())
 
-    def tell(progress: Progress) -> None:
-        if told is not None:
-            told(Progress(made + progress.done_weight, progress.running))
+    def shown(progress: Progress) -> None:
+        if on_progress is not None:
+            on_progress(replace(progress, done=made + progress.done, total=total, items=len(windows)))
 
-    tell(Progress(0.0, {}))
-    if todo:
-        open_items = [item for item in items if item.key in todo]
-        count = min(workers, len(open_items))
+    stage = Make(folder)
+    shown(Progress(stage.name, 0.0, total, stage.unit))
+    if items:
+        window_of = {item.key: window for window, item in items.items()}
+        count = min(workers, len(items))
         with closing(
-            run_local(Make(folder), open_items, workers=count, stall_seconds=STALL_SECONDS, on_progress=tell)
-        ) as outcomes:
-            for outcome in outcomes:
-                if outcome.status != "done":
-                    reason = CRASHED if outcome.status == "crashed" else RAISED
-                    problems[todo[outcome.key]] = reason, outcome.error or outcome.status
-                elif outcome.result is not None:
-                    problems[todo[outcome.key]] = outcome.result
+            run_local(stage, list(items.values()), workers=count, stall_seconds=STALL_SECONDS, on_progress=shown)
+        ) as finished:
+            for ended in finished:
+                if problem := failure(ended) or ended.value:
+                    problems[window_of[ended.item.key]] = problem
     return problems
 
 
@@ -201,9 +192,9 @@ def _recordings(corpus: Corpus, wanted: set[str]) -> dict[str, Recording]:
 def _locate(recording: Recording | None, task: Task, corpus: Corpus) -> Path | Problem:
     """The recording's file, or why the window cannot be cut out of it."""
     if recording is None:
-        return "unknown_recording", f"{task.recording_id} is not in the corpus"
+        return Problem("unknown_recording", f"{task.recording_id} is not in the corpus")
     if recording.duration is not None and task.segment.start >= recording.duration:
-        return (
+        return Problem(
             "outside_recording",
             f"the window starts at {task.segment.start:.3f} s, the recording lasts {recording.duration:.3f} s",
         )
@@ -211,13 +202,13 @@ def _locate(recording: Recording | None, task: Task, corpus: Corpus) -> Path | P
         path = resolve(recording.uri, corpus.roots)
         size = path.stat().st_size
     except OutsideRoot as error:
-        return "outside_root", str(error)
+        return Problem("outside_root", str(error))
     except ValueError as error:
-        return "no_root", str(error)
+        return Problem("no_root", str(error))
     except OSError as error:
-        return "vanished", error.strerror or type(error).__name__
+        return Problem("vanished", error.strerror or type(error).__name__)
     if recording.bytes is not None and size != recording.bytes:
-        return "changed", f"{size} bytes, {recording.bytes} when it was curated"
+        return Problem("changed", f"{size} bytes, {recording.bytes} when it was curated")
     return path
 
 

@@ -110,12 +110,12 @@ def push(
         from annotation.tasks.routing import Routing
         from curation.pipeline.curate import default_workers
 
-        from ..terminal.progress import StepBars
+        from ..terminal.progress import ProgressBars
         from ..terminal.tables import show_delivery
 
         opened, server = _opened(corpus, url, token)
         routing = Routing(cuts=cuts, agreement=agreement, annotators=listeners, audit=audit, gold=gold)
-        with StepBars() as bars:
+        with ProgressBars() as bars:
             delivery = run(
                 opened,
                 server,
@@ -123,7 +123,7 @@ def push(
                 workers=workers or default_workers(),
                 round=round,
                 media_url=media_url,
-                on_step=bars,
+                on_progress=bars,
             )
         show_delivery(delivery)
         next_command(f"lpse annotate pull --corpus {shlex.quote(str(corpus))}   (when somebody has listened)")
@@ -138,11 +138,11 @@ def pull(corpus: CorpusOption, url: UrlOption = None, token: TokenOption = None)
     with refusing_in_one_line():
         from annotation.pull import pull as run
 
-        from ..terminal.progress import StepBars
+        from ..terminal.progress import ProgressBars
         from ..terminal.tables import show_pulled
 
         opened, server = _opened(corpus, url, token)
-        with StepBars() as bars:
+        with ProgressBars() as bars:
             pulled = run(opened, server, bars)
         show_pulled(pulled)
         next_command(f"lpse annotate adjudicate --corpus {shlex.quote(str(corpus))}")
@@ -200,14 +200,14 @@ def adjudicate(
         from curation.pipeline.curate import default_workers
         from manifests.store import Corpus
 
-        from ..terminal.progress import StepBars
+        from ..terminal.progress import ProgressBars
         from ..terminal.tables import show_adjudicated
 
         settings = ConsensusSettings(rule=rule_named(rule), min_confidence=min_confidence)
         opened, server = (Corpus.open(corpus), None) if local else _opened(corpus, url, token)
-        with StepBars() as bars:
+        with ProgressBars() as bars:
             result = run(
-                opened, settings, server, workers=workers or default_workers(), media_url=media_url, on_step=bars
+                opened, settings, server, workers=workers or default_workers(), media_url=media_url, on_progress=bars
             )
         show_adjudicated(result)
         name = shlex.quote(str(corpus))

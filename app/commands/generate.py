@@ -83,7 +83,7 @@ def generate(
         from model.generation import GenerationSettings, Sampling, clips_at_once
         from model.generation import generate as run
 
-        from ..terminal.progress import StepBars
+        from ..terminal.progress import ProgressBars
 
         if (out is None) == (system is None):
             raise OSError("name one of --out FILE and --system NAME")
@@ -96,7 +96,7 @@ def generate(
         kind = ("float32" if where == "cpu" else "bfloat16") if precision == "auto" else precision
         sampling = Sampling(steps, guidance, seed, shared_noise, at_once or clips_at_once(where), fast)
         began = time.monotonic()
-        with StepBars() as bars:
+        with ProgressBars() as bars:
             done = run(
                 opened,
                 film,
@@ -107,7 +107,7 @@ def generate(
                 recipe=load_recipe(recipe) if recipe else None,
                 settings=GenerationSettings(stitch, overlap, sampling, kind),
                 device=where,
-                on_step=bars,
+                on_progress=bars,
             )
         if system is not None:
             trained = {"base": base.name, "adapters": adapters.name if adapters else None}

@@ -55,7 +55,7 @@ def train(
         from model.training import train as run
         from model.training.seam_trial import seam_trial
 
-        from ..terminal.progress import StepBars
+        from ..terminal.progress import ProgressBars
         from .features import chosen_device
 
         trained = _trained(base, size, tune)
@@ -66,8 +66,8 @@ def train(
         where = chosen_device(device)
         begun = fresh(size, cache, chosen.seed) if size else from_file(_given(base), cache)
         seams = seam_trial(cache, setup, chosen.validation.split) if chosen.validation.every else None
-        with StepBars() as bars:
-            done = run(cache, out, chosen, begun, setup, device=where, validate_seams=seams, on_step=bars)
+        with ProgressBars() as bars:
+            done = run(cache, out, chosen, begun, setup, device=where, validate_seams=seams, on_progress=bars)
         _show(done, source, base)
 
 

@@ -6,27 +6,25 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    Progress,
     ProgressColumn,
     TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.progress import Progress as RichProgress
 from rich.table import Column
 
-from curation.runner.progress import Step
+from curation.runner.progress import Progress
 
 TITLES = {
     "identify": "Identifying",
     "score": "Scoring",
-    "deepen": "Deepening",
-    "look": "Looking",
+    "look": "Encoding",
     "decide": "Deciding",
     "plan": "Planning",
     "proxies": "Proxies",
@@ -50,12 +48,12 @@ def bar_columns() -> list[ProgressColumn]:
     ]
 
 
-class StepBars:
+class ProgressBars:
     """One bar a phase of a run, called with its steps; on a terminal it moves, elsewhere each phase ends in a line."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
-        self._progress = Progress(
+        self._progress = RichProgress(
             *bar_columns(),
             TextColumn("{task.fields[rate]}", table_column=Column(min_width=10, justify="right", no_wrap=True)),
             # the names take what is left of the line, and never from the others
@@ -65,13 +63,9 @@ class StepBars:
             expand=True,
         )
         self._tasks: dict[str, tuple[TaskID, float, float]] = {}
-        self._last: dict[str, tuple[Step, float]] = {}
+        self._last: dict[str, tuple[Progress, float]] = {}
 
-    def above(self, show: Callable[[Any, Console], None]) -> Callable[[Any], None]:
-        """`show(what, console)` as a function of what is shown, above the bars and without tearing them."""
-        return lambda what: show(what, self._progress.console)
-
-    def __enter__(self) -> StepBars:
+    def __enter__(self) -> ProgressBars:
         self._progress.start()
         return self
 
@@ -80,42 +74,46 @@ class StepBars:
     ) -> None:
         self._progress.stop()
         if not self._console.is_terminal and kind is None:
-            for phase, (step, seconds) in self._last.items():
-                rate = _rate(step, 0.0, seconds)
+            for phase, (progress, seconds) in self._last.items():
+                rate = _rate(progress, 0.0, seconds)
                 self._console.print(
-                    f"{TITLES[phase]}: {step.items} items in {seconds:.1f} s{f', {rate}' if rate else ''}"
+                    f"{TITLES[phase]}: {progress.items} items in {seconds:.1f} s{f', {rate}' if rate else ''}"
                 )
 
-    def __call__(self, step: Step) -> None:
+    def __call__(self, progress: Progress) -> None:
         now = time.monotonic()
-        if step.phase not in self._tasks:
-            task = self._progress.add_task(TITLES[step.phase], total=step.total, rate="", running="")
-            self._tasks[step.phase] = (
+        if progress.phase not in self._tasks:
+            task = self._progress.add_task(TITLES[progress.phase], total=progress.total, rate="", running="")
+            self._tasks[progress.phase] = (
                 task,
                 now,
-                step.done,
+                progress.done,
             )  # what was done before this run is no speed of ours
-        task, began, skipped = self._tasks[step.phase]
-        finished = step.done >= step.total
-        self._last[step.phase] = (step, now - began)
+        task, began, skipped = self._tasks[progress.phase]
+        finished = progress.done >= progress.total
+        self._last[progress.phase] = (progress, now - began)
         self._progress.update(
             task,
-            completed=step.done,
-            total=step.total,
-            rate=_rate(step, skipped, now - began),
-            running="" if finished else _shown(step.running),
+            completed=progress.done,
+            total=progress.total,
+            rate=_rate(progress, skipped, now - began),
+            running="" if finished else _shown(progress.running),
         )
 
 
-def _rate(step: Step, skipped: float, seconds: float) -> str:
+def _rate(progress: Progress, skipped: float, seconds: float) -> str:
     """How fast: hours of sound a minute, or megabytes a second."""
     if seconds < 0.5:
         return ""
-    done = max(0.0, step.done - skipped)
-    if step.unit == "items":
+    done = max(0.0, progress.done - skipped)
+    if progress.unit == "items":
         pace = done / seconds
         return f"{pace:.0f} a second" if pace >= 10 else f"{pace:.2g} a second"
-    return f"{done / 3600 / (seconds / 60):.2f} h/min" if step.unit == "seconds" else f"{done / 1e6 / seconds:.0f} MB/s"
+    return (
+        f"{done / 3600 / (seconds / 60):.2f} h/min"
+        if progress.unit == "seconds"
+        else f"{done / 1e6 / seconds:.0f} MB/s"
+    )
 
 
 def _shown(uris: tuple[str, ...]) -> str:
@@ -129,6 +127,6 @@ def _shown(uris: tuple[str, ...]) -> str:
 def simple_bar(title: str) -> Iterator[Callable[[float], None]]:
     """A bar moved by the share done, 0 to 1."""
     console = Console(stderr=True)
-    with Progress(*bar_columns(), console=console, disable=not console.is_terminal) as progress:
+    with RichProgress(*bar_columns(), console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task(title.capitalize(), total=1.0)
         yield lambda share: progress.update(task, completed=share)

@@ -13,6 +13,7 @@ from annotation.pull import Pulled
 from annotation.push import Delivery
 from curation.catalog.accounting import CorpusAccount, corpus_account
 from curation.pipeline.coverage import CascadeAccount, Need
+from curation.pipeline.curate import CurationResult
 from manifests.store import Corpus
 
 NAMES = {
@@ -26,14 +27,16 @@ NAMES = {
 COLOURS = {"accept": "green", "review": "yellow", "reject": "red"}
 
 
-def show_summary(corpus: Corpus, cascade: CascadeAccount | None = None, console: Console | None = None) -> None:
-    """Print the account of a corpus, and what a cascade saved."""
+def show_summary(corpus: Corpus, result: CurationResult, console: Console | None = None) -> None:
+    """Print the account of a corpus, and the result of the run over it."""
     tables = ("recordings", "events", "cuts", "drops", "duplicates")
     account = corpus_account(*(corpus.table(name).rows() for name in tables))
     out = console or Console()
     out.print(_hours(account))
-    if cascade and cascade.duration:
-        out.print(_saving(cascade))
+    if result.scored:
+        out.print(_scored(result.scored))
+    if result.cascade and result.cascade.duration:
+        out.print(_saving(result.cascade))
     if account.drops:
         out.print(_drops(account))
 
@@ -68,21 +71,20 @@ def _drops(account: CorpusAccount) -> Table:
 def _saving(cascade: CascadeAccount) -> Table:
     rejected = f"{clock(cascade.rejected)} of {clock(cascade.duration)}, {percent(cascade.rejected, cascade.duration)}"
     table = Table(title=f"Cascade: rejected without it {rejected}", title_justify="left")
-    for column in ("detector", "heard", "saved"):
+    for column in ("detector", "scored", "saved"):
         table.add_column(column, justify="left" if column == "detector" else "right")
-    for name, seconds in cascade.heard.items():
+    for name, seconds in cascade.scored.items():
         table.add_row(name, clock(seconds), percent(cascade.duration - seconds, cascade.duration))
     return table
 
 
-def show_needs(needs: Mapping[str, Need], console: Console) -> None:
-    """Print what a recipe asks about that nobody has heard yet."""
-    table = Table(title="Not heard yet, and asked for by this recipe", title_justify="left")
+def _scored(needs: Mapping[str, Need]) -> Table:
+    table = Table(title="Scored in this run, as the recipe needs it", title_justify="left")
     for column in ("detector", "time", "recordings"):
         table.add_column(column, justify="left" if column == "detector" else "right")
     for name, need in needs.items():
         table.add_row(name, clock(need.seconds), str(need.recordings))
-    console.print(table)
+    return table
 
 
 def show_delivery(delivery: Delivery, console: Console | None = None) -> None:

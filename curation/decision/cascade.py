@@ -13,21 +13,26 @@ from manifests.scores import FrameScores
 from manifests.time import Segment, Timeline
 
 from .exclusions import assess
-from .fusion import HOP, cell_count, fuse, pending_cells
+from .fusion import HOP, Fused, cell_count, fuse, pending_cells
 
 
 def pending_time(
-    scores: Mapping[str, FrameScores], recipe: Recipe, duration: float, copied: Timeline = Timeline.EMPTY
+    scores: Mapping[str, FrameScores],
+    recipe: Recipe,
+    duration: float,
+    copied: Timeline = Timeline.EMPTY,
+    fused: Fused | None = None,
 ) -> dict[str, Timeline]:
-    """The seconds that each detector has to hear next, by detector; nothing when no more hearing can change a cut.
+    """The time that each detector has to score next; empty when no more scoring can change a cut.
 
-    First what could still become a cut, with as much around it as a recipe's smoothing, bridges and guards reach;
-    then, where something at its border goes on into the unheard, twice as much around it, until it is settled.
+    First the time that could still become a cut, with a margin as wide as the recipe's smoothing, merging and padding
+    can reach. Where an event at its edge continues into time without scores, the margin is doubled until it is settled.
+    `fused`: the scores fused already.
     """
     unknown = {name: pending_cells(scores.get(name), cell_count(duration)) for name in weighed(recipe)}
     if not any(mask.any() for mask in unknown.values()):
         return {}  # the usual case without a cascade, and quick
-    fused = fuse(scores, recipe, duration)
+    fused = fused or fuse(scores, recipe, duration)
     verdict = assess(fused, scores["level"], recipe, duration, copied)
     whole = Segment(0.0, duration)
     missing = {name: Timeline.from_mask(mask & ~fused.unscored, HOP) for name, mask in unknown.items()}

@@ -6,7 +6,7 @@ A pure function of its arguments, run for a first curation and for every replay 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
@@ -19,8 +19,8 @@ from manifests.time import Segment, Timeline, from_ms, to_ms, to_ticks
 from .exclusions import UNSURE, Assessment, assess
 from .fusion import HOP, Fused, fuse
 from .human_evidence import EDGE_SECONDS, NO_EVIDENCE, HumanEvidence
-from .measures import measure
-from .quality import judge_quality
+from .measures import measure_audio, with_video
+from .quality import QualityReasons, judge_quality
 from .spans import partition, pure_spans, split_at_quiet
 
 STAGE = "decide"
@@ -37,6 +37,40 @@ class Decided:
     measures: Measured
 
 
+@dataclass(frozen=True)
+class DraftCut:
+    """A cut as the audio decides it: its span on whole milliseconds and its measures.
+
+    `reasons`: given by the people who rejected it as a whole, None otherwise.
+    """
+
+    segment: Segment
+    measures: Measured = field(repr=False)
+    reasons: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A recording decided on its audio alone; `finish` adds what its video says."""
+
+    recording: Recording
+    recipe: Recipe
+    people: HumanEvidence
+    copied: Timeline
+    fused: Fused = field(repr=False)
+    assessment: Assessment = field(repr=False)
+    cuts: tuple[DraftCut, ...]
+    measures: Measured
+
+    @property
+    def surviving(self) -> Timeline:
+        """The time of the cuts that their audio does not reject: video is analyzed there."""
+        return Timeline(cut.segment for cut in self.cuts if cut.reasons is None and not self._rejected(cut))
+
+    def _rejected(self, cut: DraftCut) -> bool:
+        return bool(_lacking(self.recording, self.recipe, cut.measures).rejected)
+
+
 def decide(
     recording: Recording,
     scores: Mapping[str, FrameScores],
@@ -46,41 +80,32 @@ def decide(
 ) -> Decided:
     """Events, cuts and drops of a recording under a recipe.
 
-    `scores` by detector name; what a detector has not heard yet is taken for the worst it could be, unless it makes
-    no difference. `copied` is the time that another, kept recording holds; `people` outrank the detectors where they
-    heard. Raises KeyError without scores of `level`, ValueError for a recording without a duration.
+    `scores` by detector name; time that a detector has not scored counts as the worst it could be, unless it makes no
+    difference. `copied` is the time that another, kept recording holds; `people` outrank the detectors where they
+    judged. Raises KeyError without scores of `level`, ValueError for a recording without a duration.
     """
     if not recording.duration:
         raise ValueError(f"recording {recording.recording_id} has no duration to decide over")
     fused = fuse(scores, recipe, recording.duration)
-    cuts, verdict = cuts_of(recording, fused, scores, recipe, copied, people)
-    return Decided(
-        tuple(_events(recording.recording_id, verdict.exclusions.found, fused, people)),
-        tuple(cuts),
-        tuple(_drops(recording, cuts, verdict, copied, people, recipe)),
-        measure(scores, Segment(0.0, recording.duration)),
-    )
+    return finish(draft(recording, fused, scores, recipe, copied, people), scores.get("picture"))
 
 
-def cuts_of(
+def draft(
     recording: Recording,
     fused: Fused,
     scores: Mapping[str, FrameScores],
     recipe: Recipe,
     copied: Timeline = Timeline.EMPTY,
     people: HumanEvidence = NO_EVIDENCE,
-) -> tuple[list[Cut], Assessment]:
-    """The cuts of a recording whose scores are fused already, and the judgement they come from.
-
-    Of `scores` only those of `level`, `signal` and `picture` are looked at.
-    """
+) -> Draft:
+    """The cuts of a recording as its audio decides them; `scores` are those of `level` and `signal`."""
     assert recording.duration, f"recording {recording.recording_id} has no duration to decide over"
     whole = Segment(0.0, recording.duration)
-    verdict = assess(fused, scores["level"], recipe, recording.duration, copied.crop(whole), people)
-    exclusions = verdict.exclusions
+    assessment = assess(fused, scores["level"], recipe, recording.duration, copied.crop(whole), people)
+    exclusions = assessment.exclusions
     loudness = scores["level"].on_grid("rms_dbfs", HOP, fused.count)
     limits = recipe.spans
-    cuts: list[Cut] = []
+    cuts: list[DraftCut] = []
     for span in _pure(whole, exclusions.excluded, people, limits.min_duration):
         for piece in partition(span, exclusions.uncertain_time, limits.min_duration, limits.discard_weight):
             if piece.kind == "discard":
@@ -92,12 +117,35 @@ def cuts_of(
                 min_duration=limits.min_duration,
                 max_duration=limits.max_duration,
             )
-            cuts += [_cut(recording, part, fused, exclusions.uncertain, scores, recipe, people) for part in parts]
-    for segment, reasons in people.rejected:
-        for part in Timeline([segment]).crop(whole) - copied:
+            for part in parts:
+                segment = _on_ms(part, recording)
+                cuts.append(DraftCut(segment, measure_audio(scores, segment)))
+    for rejected, reasons in people.rejected:
+        for part in Timeline([rejected]).crop(whole) - copied:
             if _whole_ms(part, recording):
-                cuts.append(_rejected_cut(recording, part, reasons, fused, scores, recipe, people))
-    return cuts, verdict
+                segment = _on_ms(part, recording)
+                cuts.append(DraftCut(segment, measure_audio(scores, segment), reasons))
+    return Draft(recording, recipe, people, copied, fused, assessment, tuple(cuts), measure_audio(scores, whole))
+
+
+def finish(drafted: Draft, picture: FrameScores | None) -> Decided:
+    """The decision: the draft with the measures of the video, from the scores of `picture`."""
+    recording, people, assessment = drafted.recording, drafted.people, drafted.assessment
+    cuts = finished_cuts(drafted, picture)
+    return Decided(
+        tuple(_events(recording.recording_id, assessment.exclusions.found, drafted.fused, people)),
+        cuts,
+        tuple(_drops(drafted, cuts)),
+        with_video(drafted.measures, picture, Segment(0.0, recording.duration or 0.0)),
+    )
+
+
+def finished_cuts(drafted: Draft, picture: FrameScores | None) -> tuple[Cut, ...]:
+    """The cuts of a draft, with the measures of the video."""
+    return tuple(
+        _finished(drafted, replace(cut, measures=with_video(cut.measures, picture, cut.segment)))
+        for cut in drafted.cuts
+    )
 
 
 def _pure(whole: Segment, excluded: Timeline, people: HumanEvidence, min_duration: float) -> list[Segment]:
@@ -139,47 +187,32 @@ def _events(recording_id: str, found: Mapping[str, Timeline], fused: Fused, peop
     return sorted(rows, key=lambda row: (row.start, row.end, row.label, row.source))
 
 
-def _cut(
-    recording: Recording,
-    segment: Segment,
-    fused: Fused,
-    uncertain: Mapping[str, Timeline],
-    scores: Mapping[str, FrameScores],
-    recipe: Recipe,
-    people: HumanEvidence,
-) -> Cut:
-    """The cut over a piece: rejected for what it lacks, reviewed for what is uncertain, accepted else.
+def _lacking(recording: Recording, recipe: Recipe, measures: Measured) -> QualityReasons:
+    """The reasons against a cut that its measures and its recording give."""
+    found = judge_quality(measures, recording, recipe.quality)
+    no_video = ["no_video"] if recipe.decision.require_video and not recording.has_video else []
+    return replace(found, rejected=[*no_video, *found.rejected])
 
-    What a person kept is doubted for its quality no more.
+
+def _finished(drafted: Draft, cut: DraftCut) -> Cut:
+    """The row of a cut: rejected for what it lacks, reviewed where it is uncertain, accepted otherwise.
+
+    The quality of a cut that a person kept needs no review.
     """
-    whole = _on_ms(segment, recording)
-    measures = measure(scores, whole)
-    faulty = judge_quality(measures, recording, recipe.quality)
-    rejected = (["no_video"] if recipe.decision.require_video and not recording.has_video else []) + faulty.rejected
+    people, whole = drafted.people, cut.segment
+    if cut.reasons is not None:
+        reasons = tuple(f"listener_{reason}" for reason in dict.fromkeys(cut.reasons)) or ("listener_reject",)
+        return _cut_row(drafted, cut, "reject", reasons)
+    quality = _lacking(drafted.recording, drafted.recipe, cut.measures)
     doubts = [
         "listener_unsure" if name == UNSURE else f"possible_{name}"
-        for name, timeline in uncertain.items()
+        for name, timeline in drafted.assessment.exclusions.uncertain.items()
         if timeline.crop(whole)
     ]
     if not people.cleared.pad(EDGE_SECONDS).covers(whole):
-        doubts += faulty.doubted
-    decision: CutDecision = "reject" if rejected else "review" if doubts else "accept"
-    return _cut_row(recording, whole, decision, (*rejected, *doubts), fused, recipe, measures, people)
-
-
-def _rejected_cut(
-    recording: Recording,
-    span: Segment,
-    given: tuple[str, ...],
-    fused: Fused,
-    scores: Mapping[str, FrameScores],
-    recipe: Recipe,
-    people: HumanEvidence,
-) -> Cut:
-    """The rejected cut over a span that people turned down, for the reasons given."""
-    whole = _on_ms(span, recording)
-    reasons = tuple(f"listener_{reason}" for reason in dict.fromkeys(given)) or ("listener_reject",)
-    return _cut_row(recording, whole, "reject", reasons, fused, recipe, measure(scores, whole), people)
+        doubts += quality.doubted
+    decision: CutDecision = "reject" if quality.rejected else "review" if doubts else "accept"
+    return _cut_row(drafted, cut, decision, (*quality.rejected, *doubts))
 
 
 def _whole_ms(segment: Segment, recording: Recording) -> tuple[int, int] | None:
@@ -195,29 +228,21 @@ def _on_ms(segment: Segment, recording: Recording) -> Segment:
     return Segment(from_ms(found[0]), from_ms(found[1]))
 
 
-def _cut_row(
-    recording: Recording,
-    whole: Segment,
-    decision: CutDecision,
-    reasons: tuple[str, ...],
-    fused: Fused,
-    recipe: Recipe,
-    measures: Measured,
-    people: HumanEvidence,
-) -> Cut:
-    trim = people.trim_of(whole)
-    parent = None if trim is None else cut_id(recording.recording_id, to_ms(trim.span.start), to_ms(trim.span.end))
+def _cut_row(drafted: Draft, cut: DraftCut, decision: CutDecision, reasons: tuple[str, ...]) -> Cut:
+    recording_id, whole = drafted.recording.recording_id, cut.segment
+    trim = drafted.people.trim_of(whole)
+    parent = None if trim is None else cut_id(recording_id, to_ms(trim.span.start), to_ms(trim.span.end))
     return Cut(
-        cut_id=cut_id(recording.recording_id, to_ms(whole.start), to_ms(whole.end)),
+        cut_id=cut_id(recording_id, to_ms(whole.start), to_ms(whole.end)),
         parent_cut_id=parent,
-        recording_id=recording.recording_id,
+        recording_id=recording_id,
         start=whole.start,
         end=whole.end,
         decision=decision,
         reasons=reasons,
-        risk=risk(fused, whole),
-        recipe_hash=recipe.hash,
-        **asdict(measures),
+        risk=risk(drafted.fused, whole),
+        recipe_hash=drafted.recipe.hash,
+        **asdict(cut.measures),
     )
 
 
@@ -231,10 +256,9 @@ def risk(fused: Fused, segment: Segment) -> float:
     return round(float(means.max()), 4)
 
 
-def _drops(
-    recording: Recording, cuts: list[Cut], verdict: Assessment, copied: Timeline, people: HumanEvidence, recipe: Recipe
-) -> list[Drop]:
+def _drops(drafted: Draft, cuts: tuple[Cut, ...]) -> list[Drop]:
     """A row for each rejected cut, and one for a recording of which nothing is left."""
+    recording, recipe, assessment = drafted.recording, drafted.recipe, drafted.assessment
     rejected = [cut for cut in cuts if cut.decision == "reject"]
     drops = [
         Drop(item=cut.cut_id, item_kind="cut", stage=STAGE, reason=cut.reasons[0], recipe_hash=recipe.hash)
@@ -250,14 +274,14 @@ def _drops(
         reason, detail = "too_short", f"lasts {duration:.1f} s, cuts need {minimum:g} s"
     else:
         found = {
-            **verdict.exclusions.found,
-            "duplicate": copied,
-            "trimmed": people.trimmed,
-            "unscored": verdict.unsettled,
+            **assessment.exclusions.found,
+            "duplicate": drafted.copied,
+            "trimmed": drafted.people.trimmed,
+            "unscored": assessment.unsettled,
         }
         shares = {label: timeline.duration / duration for label, timeline in found.items() if timeline}
         reason = max(shares, key=lambda label: shares[label], default="unscored")
-        pure = verdict.exclusions.excluded.gaps(Segment(0.0, duration))
+        pure = assessment.exclusions.excluded.gaps(Segment(0.0, duration))
         longest = max((span.duration for span in pure), default=0.0)
         listed = ", ".join(f"{label} {100 * share:.0f} %" for label, share in shares.items())
         detail = f"longest pure span {longest:.1f} s, cuts need {minimum:g} s ({listed or 'nothing scored'})"

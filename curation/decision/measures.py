@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,21 +28,33 @@ def measure(scores: Mapping[str, FrameScores], segment: Segment) -> Measured:
 
     Frames count that begin in the span, loudness blocks that lie in it. `dropouts` and `scene_cuts` are per minute.
     """
-    level, signal, picture = (scores.get(name) for name in ("level", "signal", "picture"))
-    loudness = _lane(signal, "loudness_lufs", segment)
+    return with_video(measure_audio(scores, segment), scores.get("picture"), segment)
+
+
+def measure_audio(scores: Mapping[str, FrameScores], segment: Segment) -> Measured:
+    """The measures of a span's audio, from the scores of `level` and `signal`."""
+    level, signal = scores.get("level"), scores.get("signal")
+    loudness = _track(signal, "loudness_lufs", segment)
     sounding = loudness > SOUNDING_LUFS
-    dropout = _lane(level, "dropout", segment) > 0
+    dropout = _track(level, "dropout", segment) > 0
     starts = int(np.count_nonzero(dropout & ~np.append(False, dropout[:-1])))
     return Measured(
         loudness_lufs=integrated_loudness(_blocks_inside(signal, segment)),
-        clipped=_mean(_lane(level, "clipped", segment)),
+        clipped=_mean(_track(level, "clipped", segment)),
         bandwidth_hz=_bandwidth(level, segment),
-        dc=_offset(_lane(signal, "dc", segment)),
-        dead_channels=_count(_lane(signal, "dead", segment), sounding, DEAD_SHARE),
-        copied_channels=_count(_lane(signal, "copied", segment), sounding, COPIED_SHARE),
-        mono_loss_db=_percentile(_lane(signal, "mono_loss_db", segment), sounding, LOSS_PERCENTILE),
+        dc=_offset(_track(signal, "dc", segment)),
+        dead_channels=_count(_track(signal, "dead", segment), sounding, DEAD_SHARE),
+        copied_channels=_count(_track(signal, "copied", segment), sounding, COPIED_SHARE),
+        mono_loss_db=_percentile(_track(signal, "mono_loss_db", segment), sounding, LOSS_PERCENTILE),
         dropouts=None if not len(dropout) else starts * 60 / segment.duration,
-        still_share=_mean(_lane(picture, "still", segment)),
+    )
+
+
+def with_video(measures: Measured, picture: FrameScores | None, segment: Segment) -> Measured:
+    """The measures of a span's audio, completed by those of its video."""
+    return replace(
+        measures,
+        still_share=_mean(_track(picture, "still", segment)),
         scene_cuts=_per_minute(picture, "cut", segment),
     )
 
@@ -59,7 +72,7 @@ def integrated_loudness(momentary: NDArray[np.floating]) -> float | None:
     return float(10 * np.log10(kept.mean()))
 
 
-def _lane(scores: FrameScores | None, label: str, segment: Segment) -> NDArray[np.float32]:
+def _track(scores: FrameScores | None, label: str, segment: Segment) -> NDArray[np.float32]:
     """The scored frames of a lane that begin in the segment; NaN stays where others of the same frame are known."""
     if scores is None:
         return np.zeros(0, np.float32)
@@ -84,7 +97,7 @@ def _bandwidth(level: FrameScores | None, segment: Segment) -> float | None:
 
     A cliff in a few seconds only, or one that others go beyond, is what a codec left out of dull sound.
     """
-    bandwidth, edge = _lane(level, "bandwidth_khz", segment), _lane(level, "edge_khz", segment)
+    bandwidth, edge = _track(level, "bandwidth_khz", segment), _track(level, "edge_khz", segment)
     if level is None or not len(bandwidth):
         return None
     whole = float(np.nanmax(level.track("bandwidth_khz")))  # of a second without a cliff; if each has one, it is one
@@ -124,7 +137,7 @@ def _mean(lane: NDArray[np.float32]) -> float | None:
 
 
 def _per_minute(scores: FrameScores | None, label: str, segment: Segment) -> float | None:
-    lane = _lane(scores, label, segment)
+    lane = _track(scores, label, segment)
     if scores is None or not len(lane):
         return None
     return float(lane.sum()) * 60 / (len(lane) * scores.hop)

@@ -35,12 +35,13 @@ def save_scores(
     setup: ModelSetup,
     scores: FrameScores,
     known: FrameScores | None = None,
-) -> None:
-    """Keep a detector's scores; those it gave `known` seconds before stay where it was not asked again."""
+) -> FrameScores:
+    """Store a detector's scores over those `known` before, and return them together."""
     one = spec(detector, setup)
     full = scores if known is None else merged(known, scores)
     rows = to_rows(full, recording_id=recording_id, detector=detector, version=one.version, key=one.key(recording_id))
     write_shard(corpus, "scores", rows, over=known is not None)
+    return full
 
 
 def load_scores(

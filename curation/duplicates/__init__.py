@@ -7,7 +7,7 @@ findable on disk, `search.py` and `align.py` turn new ones into matches, `groups
 from .align import BOUNDS, Bounds, Match
 from .audio import RATE, AudioFingerprinter
 from .fingerprint import Fingerprint, Kind, new_fingerprint, version
-from .groups import DuplicateRow, Rule, copied_time, duplicates
+from .groups import Rule, copied_time, duplicates
 from .index import Index, open_index, write_index
 from .merge import merge_indexes, to_merge
 from .picture import FPS, SIZE, VideoFingerprinter
@@ -20,7 +20,6 @@ __all__ = [
     "SIZE",
     "AudioFingerprinter",
     "Bounds",
-    "DuplicateRow",
     "Fingerprint",
     "Index",
     "Kind",

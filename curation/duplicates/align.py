@@ -57,6 +57,11 @@ class Match:
             pair = f"{self.recording_id} and {self.other_id}"
             raise ValueError(f"match of {pair}: start {self.start} s must be before end {self.end} s")
 
+    @property
+    def recordings(self) -> frozenset[str]:
+        """Both recordings."""
+        return frozenset((self.recording_id, self.other_id))
+
 
 _ROUNDING = 1e-9
 _SLACK = 3

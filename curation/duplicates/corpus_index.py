@@ -7,12 +7,14 @@ they match; nothing that was found before is looked for again. Parts are merged 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from manifests.fits import fit_folder, fit_items, fit_version, prune_fits, writing_fit
 from manifests.identity import digest
@@ -34,6 +36,7 @@ from . import (
     version,
     write_index,
 )
+from .fingerprint import KINDS
 from .fingerprint_store import fingerprint_items, load_fingerprint
 
 
@@ -74,19 +77,51 @@ def find_copies(corpus: Corpus, recordings: Mapping[str, Recording], rule: Dupli
     durations = {key: row.duration or 0.0 for key, row in recordings.items()}
     limits = Rule(min_overlap=rule.min_overlap, min_share=rule.min_share)
     found = duplicates(matches, durations, lambda key: _rank(recordings[key]), limits)
-    cut_away: dict[str, Timeline] = {}
-    if getattr(rule, kind) == "cut":
-        between: dict[str, list[Match]] = defaultdict(list)
-        for match in matches:
-            between[match.recording_id].append(match)
-            between[match.other_id].append(match)
-        row_of = {one.recording_id: one for one in found}
-        for name in row_of:
-            near = between[name]
-            others = {other for match in near for other in (match.recording_id, match.other_id)}
-            time = copied_time(name, [row_of[other] for other in sorted(others & row_of.keys())], near)
-            cut_away[name] = time.to_ms()  # on whole milliseconds, as cuts are
-    return Copies(tuple(Duplicate(**asdict(one)) for one in found), cut_away)
+    cut_away = copied_times(found, matches) if getattr(rule, kind) == "cut" else {}
+    return Copies(tuple(found), cut_away)
+
+
+def known_copies(corpus: Corpus, rule: Duplicates, recording_ids: Collection[str]) -> Copies:
+    """The copies among some recordings, as the last run over everything found them."""
+    rows: list[Duplicate] = list(corpus.table("duplicates").rows(_of(recording_ids)))
+    copies = Copies(tuple(rows))
+    if not rows:
+        return copies
+    replaced = set(corpus.table("drops").to_arrow(["item"], pc.field("reason") == "replaced")["item"].to_pylist())
+    for kind in KINDS:
+        own = [row for row in rows if row.method == kind]
+        if not own or getattr(rule, kind) != "cut":
+            continue
+        ids = {row.recording_id for row in own}
+        matches = [
+            match
+            for match in update_index(corpus, kind, ())  # nothing to add: what was found before
+            if replaced.isdisjoint(match.recordings) and not ids.isdisjoint(match.recordings)
+        ]
+        others = {name for match in matches for name in match.recordings}
+        known = [*own, *(row for row in corpus.table("duplicates").rows(_of(others - ids)) if row.method == kind)]
+        times = copied_times(known, matches)
+        copies |= Copies(cut_away={name: times[name] for name in ids})
+    return copies
+
+
+def copied_times(rows: Iterable[Duplicate], matches: Iterable[Match]) -> dict[str, Timeline]:
+    """The time of each copy that its kept recording holds, on whole milliseconds, as cuts are."""
+    row_of = {row.recording_id: row for row in rows}
+    near: dict[str, list[Match]] = {name: [] for name in row_of}
+    for match in matches:
+        for name in near.keys() & match.recordings:
+            near[name].append(match)
+    times = {}
+    for name, own in near.items():
+        others = {name, *(other for match in own for other in match.recordings)}
+        rows_near = [row_of[other] for other in sorted(others & row_of.keys())]
+        times[name] = copied_time(name, rows_near, own).to_ms()
+    return times
+
+
+def _of(recording_ids: Iterable[str]) -> pc.Expression:
+    return pc.field("recording_id").isin(pa.array(recording_ids, pa.string()))
 
 
 def update_index(corpus: Corpus, kind: Kind, recordings: Iterable[str]) -> list[Match]:

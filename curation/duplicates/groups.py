@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from manifests.records import Duplicate
 from manifests.time import Segment, Timeline
 
 from .align import Match
@@ -26,22 +27,6 @@ class Rule:
 
     min_overlap: float = 10.0
     min_share: float = 0.5
-
-
-@dataclass(frozen=True, order=True)
-class DuplicateRow:
-    """[start, end) seconds of a recording are in the kept one too, `offset` seconds later there.
-
-    `method`: whether the sound or the picture says so. The piece is the longest that they share; `copied_time` has
-    all of them.
-    """
-
-    recording_id: str
-    kept_id: str
-    method: Kind
-    offset: float
-    start: float
-    end: float
 
 
 @dataclass(frozen=True, order=True)
@@ -94,8 +79,8 @@ def duplicates(
     durations: Mapping[str, float],
     rank: Callable[[str], Any],
     rule: Rule | None = None,
-) -> list[DuplicateRow]:
-    """A row for each recording that another one holds, sorted by id; the rest are kept.
+) -> list[Duplicate]:
+    """A row for each recording that another one holds, with the longest piece they share; the rest are kept.
 
     What is covered goes: a recording of which `min_share` is in another goes in favour of that one. Where each covers
     the other so, the one that `rank` puts first (the smaller) stays. So an excerpt goes, however good, and of two
@@ -125,7 +110,16 @@ def duplicates(
         if holders[one]:
             *_, keeper, held = min(holders[one], key=lambda entry: entry[:4])
             piece = held.piece
-            rows.append(DuplicateRow(one, keeper, held.method, piece.offset, piece.start, piece.end))
+            rows.append(
+                Duplicate(
+                    recording_id=one,
+                    kept_id=keeper,
+                    method=held.method,
+                    offset=piece.offset,
+                    start=piece.start,
+                    end=piece.end,
+                )
+            )
         else:
             for other, held in _reached(links, durations, bound, one).items():
                 holders[other].append((held.steps > 1, -held.piece.seconds, kept, one, held))
@@ -134,10 +128,10 @@ def duplicates(
             waiting[other] -= 1
             if not waiting[other]:
                 heapq.heappush(ready, (rank(other), other))
-    return sorted(rows)
+    return sorted(rows, key=lambda row: row.recording_id)
 
 
-def copied_time(recording_id: str, rows: Iterable[DuplicateRow], matches: Iterable[Match]) -> Timeline:
+def copied_time(recording_id: str, rows: Iterable[Duplicate], matches: Iterable[Match]) -> Timeline:
     """The seconds of a recording with a row that others tell already, by sound or picture; none of a kept one.
 
     Others are the kept ones, and those with a row of a smaller id: so what is in several of them, but in no kept one,

@@ -1,39 +1,68 @@
-"""Curation from end to end: find the files, identify them, score the sound, decide, commit.
+"""The run over a corpus: find the files, identify them, score the audio, settle every recording, commit.
 
-What takes long is kept as it is done (the ledger and the score files), so a run that was stopped goes on where it was.
-What decides is recomputed in full from what is kept, so the tables of a run that was stopped and of one that was not
-are the same, byte for byte.
+Slow work is stored as it is finished (the ledger and the score files), so a run that was stopped goes on where it was.
+Decisions are computed in full from what is stored, so the tables of a run that was stopped and of one that was not are
+the same, byte for byte.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+import time
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from manifests.errors import Problem
 from manifests.identity import source_id
 from manifests.ledger import Ledger
 from manifests.recipe import Recipe
-from manifests.records import Drop, ItemKind, Recording, Source
+from manifests.records import CutDecision, Recording
 from manifests.store import Corpus
-from manifests.uris import resolve
+from manifests.time import Timeline
 
+from ..decision.human_evidence import NO_EVIDENCE, load_evidence
 from ..detectors import ModelSetup, ModelUnavailable, prepare, spec
 from ..detectors.score_store import setup_of
-from ..duplicates.corpus_index import find_copies
+from ..duplicates.corpus_index import Copies, find_copies
 from ..ingest.folders import Found, discover
-from ..runner import Item
-from ..runner.ledgered import TRANSIENT, LedgeredRunner, failed_problem
-from ..runner.progress import Step, StepCallback, teller
-from .commit import Entries, commit, orphaned_recordings
-from .coverage import STALL_SECONDS, CascadeAccount, Hearing, NeedsCallback, with_sound
-from .stages import Identify, Score
+from ..runner import Item, ItemResult, ProgressCallback
+from ..runner.ledgered import (
+    STALL_SECONDS,
+    TRANSIENT,
+    LedgeredRunner,
+    Recorder,
+    failed_problem,
+    failure,
+    ledger_row,
+)
+from .commit import Tables, commit, join
+from .coverage import CascadeAccount, Need, Needs, with_audio
+from .entries import Entries, entries_with, orphaned_recordings, problem_drop, stored_entries
+from .settle import CASCADE, VIDEO, Request, Settle, Settled, undecided
+from .stages import Identified, Identify, Score
 
-SLOWEST_BYTES_A_SECOND = 5e6
-# stages whose drops a replay keeps: it looks at no media
-BEFORE_DECIDING = frozenset({"ingest", "identify", "score"})
+SLOWEST_BYTES_PER_SECOND = 5e6
+
+
+@dataclass(frozen=True)
+class CurationResult:
+    """The result of a run over a corpus.
+
+    `recordings` and `duration` (seconds): all that the corpus holds. `cuts`: number and seconds by decision. `drops`:
+    number by reason. `scored`: what detectors scored while deciding, beyond whole recordings. `cascade`: None without
+    one. `seconds`: how long the run took.
+    """
+
+    recordings: int
+    duration: float
+    cuts: Mapping[CutDecision, tuple[int, float]]
+    drops: Mapping[str, int]
+    scored: Mapping[str, Need]
+    cascade: CascadeAccount | None
+    seconds: float
 
 
 def default_workers() -> int:
@@ -41,25 +70,17 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def check_detectors(recipe: Recipe, corpus: Corpus | None) -> None:
-    """Make sure that the recipe's detectors run here, with the fits of `corpus` (None: one that is yet to be made).
+def check_detectors(recipe: Recipe, corpus: Corpus | None) -> ModelSetup:
+    """What the recipe's detectors need, with the fits of `corpus` (None: one that is yet to be made).
 
-    Raises ModelUnavailable, before any work, for a detector that cannot run, and for one in the cascade that
-    cannot hear parts of a recording. Nothing is written.
+    Raises ModelUnavailable, before any work, for a detector that cannot run here, and for one in the cascade that
+    cannot score parts of a recording. Nothing is written.
     """
     setup = setup_of(corpus, recipe)
     for name in recipe.all_detectors:
         one = spec(name, setup)
         if name in recipe.cascade and not one.stateless:
-            raise ModelUnavailable(f"{name} hears a recording from end to end: name it in detectors, not in cascade")
-
-
-def _prepared(corpus: Corpus, recipe: Recipe) -> ModelSetup:
-    """What the recipe's detectors need, checked, and converted where it must be."""
-    check_detectors(recipe, corpus)
-    setup = setup_of(corpus, recipe)
-    for name in recipe.all_detectors:
-        prepare(name, setup)
+            raise ModelUnavailable(f"{name} scores whole recordings only: name it in detectors, not in cascade")
     return setup
 
 
@@ -68,193 +89,244 @@ def curate(
     sources: Sequence[str | Path],
     recipe: Recipe,
     *,
-    workers: int,
+    workers: int | None = None,
     retry: bool = False,
-    on_step: StepCallback | None = None,
-) -> CascadeAccount | None:
+    on_progress: ProgressCallback | None = None,
+) -> CurationResult:
     """Bring `sources` (files, folders) into the corpus and decide over all of it under `recipe`.
 
-    `retry` gives files another chance that crashed their worker in an earlier run. Returns what a cascade saved, None
-    without one. Raises SourceNotFound, ModelUnavailable, Locked; whatever is wrong with a single file becomes a
-    row instead.
+    `workers` None: one per core. `retry`: try files again that crashed their worker in an earlier run. Raises
+    SourceNotFound, ModelUnavailable, Locked; a fault of a single file becomes a row instead.
     """
     with corpus.lock("curate"):
-        setup = _prepared(corpus, recipe)
+        run = _Run.begin(corpus, recipe, workers, retry, on_progress)
         found = list(discover(sources, corpus))
-        log = LedgeredRunner(Ledger(corpus), workers, retry)
-        identified = _identify(found, log, on_step)
-        entries = _entries(corpus, found, identified)
-        entries = _score(corpus, entries, recipe, setup, log, on_step)
-        hearing = Hearing(corpus, recipe, setup, log, on_step)
-        account = _deepen_and_commit(hearing, entries)
-        log.ledger.compact()
-    return account
+        entries = run.score(entries_with(corpus, found, run.identify(found)))
+        return run.finish(entries, "lpse curate")
 
 
 def replay(
     corpus: Corpus,
     recipe: Recipe,
     *,
-    workers: int = 1,
-    on_step: StepCallback | None = None,
-    on_needs: NeedsCallback | None = None,
-) -> CascadeAccount | None:
-    """Decide again over everything the corpus holds, under `recipe`, from the kept scores.
+    workers: int | None = None,
+    on_progress: ProgressCallback | None = None,
+) -> CurationResult:
+    """Decide again over everything the corpus holds, under `recipe`, from the stored scores.
 
-    Only where the recipe asks about seconds that its detectors have not heard is the media opened: `on_needs` is told
-    how many seconds of which recordings, then they are heard. What cannot be heard any more is never kept.
+    Media is read only where the recipe needs time that its detectors have not scored. Time that cannot be scored any
+    more, for want of media, is never kept.
     """
     with corpus.lock("replay"):
-        setup = _prepared(corpus, recipe)
-        entries = Entries(
-            sources={row.source_id: row for row in corpus.table("sources").rows()},
-            recordings={row.recording_id: row for row in corpus.table("recordings").rows()},
-            drops=[row for row in corpus.table("drops").rows() if row.stage in BEFORE_DECIDING],
+        run = _Run.begin(corpus, recipe, workers, False, on_progress)
+        entries = stored_entries(corpus)
+        run.score_missing(entries)
+        return run.finish(entries, "lpse replay")
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One run over a corpus under a recipe; the caller holds the corpus's lock."""
+
+    corpus: Corpus
+    recipe: Recipe
+    setup: ModelSetup
+    runner: LedgeredRunner
+    on_progress: ProgressCallback | None
+    needs: Needs
+    began: float
+
+    @classmethod
+    def begin(
+        cls, corpus: Corpus, recipe: Recipe, workers: int | None, retry: bool, on_progress: ProgressCallback | None
+    ) -> _Run:
+        """Check the recipe's detectors, and convert what must be converted."""
+        setup = check_detectors(recipe, corpus)
+        for name in recipe.all_detectors:
+            prepare(name, setup)
+        runner = LedgeredRunner(Ledger(corpus), workers or default_workers(), retry)
+        return cls(corpus, recipe, setup, runner, on_progress, Needs(), time.monotonic())
+
+    def identify(self, found: Sequence[Found]) -> dict[str, Identified]:
+        """The identity of every file that can be read, by uri."""
+        stage = Identify()
+        files = [one for one in found if one.problem is None]
+        keys = {one.uri: stage.key(one.uri, one.signature) for one in files}
+        items = [
+            Item(keys[one.uri], source_id(one.uri), (one.uri, os.fspath(one.path)), one.signature[0] + 1.0, one.uri)
+            for one in files
+        ]
+        # a file is read in one go, without a sign of life: the largest may take as long as a slow disk needs
+        largest = max((item.weight for item in items), default=0.0)
+        stall_seconds = max(STALL_SECONDS, largest / SLOWEST_BYTES_PER_SECOND)
+        results = self.runner.run(stage, items, on_progress=self.on_progress, stall_seconds=stall_seconds)
+        return {uri: results[key] for uri, key in keys.items()}
+
+    def score(self, entries: Entries) -> Entries:
+        """Score every recording that has audio; its status and drops say how that went."""
+        stage = Score(self.corpus.path, self.recipe.detectors, self.setup)
+        recordings = dict(entries.recordings)
+        located, outside = with_audio(self.corpus, recordings.values())
+        problems = {name: Problem("outside_root", error) for name, error in outside.items()}
+        items = [stage.item(row, path) for row, path in located]
+        results = self.runner.run(stage, items, on_progress=self.on_progress, outputs_exist=stage.complete)
+        for item in items:
+            result, row = results[item.key], recordings[item.id]
+            status = "ok" if row.status in ("damaged", "quarantined") else row.status
+            if result.problem:
+                problems[item.id] = result.problem
+                if failed_problem(result.problem):
+                    status = "quarantined"
+                elif result.problem.reason not in TRANSIENT:
+                    status = "unreadable"
+            elif result.damaged:
+                status = "damaged"
+            recordings[item.id] = replace(row, status=status)
+        tried = {item.id for item in items} | problems.keys()
+        drops = [row for row in entries.drops if row.stage != "score" or row.item not in tried]
+        drops += [problem_drop("recording", name, "score", problem) for name, problem in problems.items()]
+        return Entries(entries.sources, recordings, drops)
+
+    def score_missing(self, entries: Entries) -> None:
+        """Score recordings with detectors that have never scored them, where there is media.
+
+        A failure leaves the recording as it was, and unscored.
+        """
+        stage = Score(self.corpus.path, self.recipe.detectors, self.setup)
+        items = []
+        for row, path in self._with_audio(entries):
+            if not stage.complete(row.recording_id) and os.path.exists(path):
+                items.append(stage.item(row, path))
+                for name in stage.missing(row.recording_id):
+                    self.needs.add(name, row.duration or 0.0)
+        if items:
+            self.runner.run(stage, items, on_progress=self.on_progress, outputs_exist=lambda _: False)
+
+    def finish(self, entries: Entries, command: str) -> CurationResult:
+        """Settle every recording and write the tables."""
+        gone = {row.item for row in orphaned_recordings(entries)}
+        present = {key: row for key, row in entries.recordings.items() if key not in gone}
+        wanted = present.keys() - entries.dropped
+        copies = find_copies(self.corpus, present, self.recipe.duplicates, "audio")
+        settled = self._settle(entries, wanted, copies)
+        by_picture = find_copies(self.corpus, present, self.recipe.duplicates, "picture")
+        copies = copies | by_picture
+        # only where copies of the picture are cut away, and only of these, is the decision another one
+        again = wanted & {name for name, time in by_picture.cut_away.items() if time}
+        if again:
+            settled |= self._settle(entries, again, copies)
+        tables = join(self.corpus, entries, copies, settled.values())
+        commit(self.corpus, self.recipe, entries, copies, tables, command)
+        self.runner.ledger.compact()
+        return self._result(tables, settled)
+
+    def _settle(self, entries: Entries, wanted: Collection[str], copies: Copies) -> dict[str, Settled]:
+        """The decisions over the `wanted` recordings, by id; what their media was read for goes into the ledger."""
+        stage = Settle(self.corpus.path, self.recipe, self.setup)
+        paths = {row.recording_id: path for row, path in self._with_audio(entries) if os.path.exists(path)}
+        people, failed, crashed = load_evidence(self.corpus), self._failed_media(), self._crashed(stage)
+        items = []
+        for row in sorted(entries.recordings.values(), key=lambda row: (-(row.duration or 0.0), row.recording_id)):
+            name = row.recording_id
+            if name in wanted:
+                key = stage.key(name)
+                request = Request(
+                    recording=row,
+                    path=None if key in crashed else paths.get(name),
+                    copied=copies.cut_away.get(name, Timeline.EMPTY),
+                    people=people.get(name, NO_EVIDENCE),
+                    failed=failed[name],
+                )
+                items.append(Item(key, name, request, row.duration or 0.0, row.uri))
+        settled: dict[str, Settled] = {}
+        # decided without its media, a recording that crashed its worker is decided on what is stored
+        without_media: list[Item[Request]] = []
+        for some in (items, without_media):
+            for ended in self._ended(stage, some):
+                if (problem := failure(ended)) is None:
+                    assert ended.value is not None
+                    settled[ended.item.id] = ended.value
+                elif ended.item.payload.path is not None:
+                    without_media.append(replace(ended.item, payload=replace(ended.item.payload, path=None)))
+                else:
+                    settled[ended.item.id] = undecided(ended.item.payload.recording, problem, self.recipe)
+        return settled
+
+    def _ended(self, stage: Settle, items: Sequence[Item[Request]]) -> Sequence[ItemResult[Request, Settled]]:
+        results = []
+        if items:
+            workers = min(self.runner.workers, len(items))
+            finished = self.runner.runner(
+                stage, items, workers=workers, stall_seconds=STALL_SECONDS, on_progress=self.on_progress
+            )
+            with closing(finished), Recorder(self.runner.ledger) as recorder:
+                for ended in finished:
+                    self._record(ended, stage, recorder)
+                    results.append(ended)
+        return results
+
+    def _record(self, ended: ItemResult[Request, Settled], stage: Settle, recorder: Recorder) -> None:
+        """Record in the ledger what the media was read for, and a crash."""
+        if problem := failure(ended):
+            recorder.add(ledger_row(stage.name, ended, {"problem": problem}))
+            return
+        assert ended.value is not None
+        if ended.value.unavailable:
+            raise ModelUnavailable(ended.value.unavailable)
+        for work in ended.value.media:
+            values = {"scored": work.scored, "problem": work.problem}
+            recorder.add(ledger_row(work.stage, ended, values, key=work.key))
+            if work.stage == CASCADE:
+                for name, seconds in work.scored.items():
+                    self.needs.add(name, seconds)
+
+    def _failed_media(self) -> Mapping[str, frozenset[str]]:
+        """By recording, the keys of media work that failed and is not tried again."""
+        failed: dict[str, frozenset[str]] = defaultdict(frozenset)
+        for stage in (CASCADE, VIDEO):
+            for key, row in self.runner.ledger.latest(stage).items():
+                if row.outcome != "done" and self.runner.is_final(row):
+                    failed[row.item] |= {key}
+        return failed
+
+    def _crashed(self, stage: Settle) -> frozenset[str]:
+        """The keys of recordings whose worker crashed while it settled them."""
+        latest = self.runner.ledger.latest(stage.name).items()
+        return frozenset(key for key, row in latest if self.runner.is_final(row))
+
+    def _with_audio(self, entries: Entries) -> list[tuple[Recording, str]]:
+        located, _ = with_audio(self.corpus, entries.recordings.values())
+        return [(row, path) for row, path in located if row.recording_id not in entries.dropped]
+
+    def _result(self, tables: Tables, settled: Mapping[str, Settled]) -> CurationResult:
+        cuts: dict[CutDecision, tuple[int, float]] = {"accept": (0, 0.0), "review": (0, 0.0), "reject": (0, 0.0)}
+        starts, ends = (tables.cuts[name].to_pylist() for name in ("start", "end"))
+        for decision, start, end in zip(tables.cuts["decision"].to_pylist(), starts, ends, strict=True):
+            count, seconds = cuts[decision]
+            cuts[decision] = count + 1, seconds + end - start
+        drops: dict[str, int] = defaultdict(int)
+        for drop in tables.drops:
+            drops[drop.reason] += 1
+        durations = {row.recording_id: row.duration or 0.0 for row in tables.recordings}
+        return CurationResult(
+            recordings=len(tables.recordings),
+            duration=sum(durations.values()),
+            cuts=cuts,
+            drops=dict(drops),
+            scored=dict(self.needs.totals),
+            cascade=self._cascade(settled, durations),
+            seconds=time.monotonic() - self.began,
         )
-        log = LedgeredRunner(Ledger(corpus), workers, retry=False)
-        hearing = Hearing(corpus, recipe, setup, log, on_step, on_needs)
-        hearing.score_missing(entries)
-        return _deepen_and_commit(hearing, entries)
 
-
-def _deepen_and_commit(hearing: Hearing, entries: Entries) -> CascadeAccount | None:
-    """From scored recordings to the tables: copies, cascade, picture, decisions."""
-    corpus, recipe = hearing.corpus, hearing.recipe
-    total = sum(recording.duration or 0.0 for recording in entries.recordings.values())
-
-    def tell(done: float) -> None:
-        if hearing.on_step:
-            hearing.on_step(Step("decide", "seconds", done, total, len(entries.recordings)))
-
-    gone = {row.item for row in orphaned_recordings(entries)}
-    present = {key: row for key, row in entries.recordings.items() if key not in gone}
-    by_sound = find_copies(corpus, present, recipe.duplicates, "audio")
-    account = hearing.deepen(entries, by_sound.cut_away)
-    hearing.look(entries, by_sound.cut_away)
-    by_picture = find_copies(corpus, present, recipe.duplicates, "picture")
-    commit(corpus, recipe, hearing.setup, entries, by_sound | by_picture, tell)
-    return account
-
-
-def _identify(found: Sequence[Found], log: LedgeredRunner, on_step: StepCallback | None) -> dict[str, dict[str, Any]]:
-    """The identity of every file that could be met, by uri."""
-    stage = Identify()
-    files = [one for one in found if one.problem is None]
-    keys = {one.uri: stage.key(one.uri, one.signature) for one in files}
-    sizes = {one.uri: float(one.signature[0]) for one in files}
-    items = [
-        (
-            keys[one.uri],
-            source_id(one.uri),
-            Item(keys[one.uri], (one.uri, os.fspath(one.path)), sizes[one.uri] + 1.0),
-        )
-        for one in files
-    ]
-    shown = {source_id(one.uri): one.uri for one in files}
-    # a file is read in one go, without a sign of life: the largest may take as long as a slow disk needs
-    stall_seconds = max(STALL_SECONDS, max(sizes.values(), default=0.0) / SLOWEST_BYTES_A_SECOND)
-    told = teller("identify", "bytes", items, shown, on_step)
-    results = log.carry_out(stage, items, told, stall_seconds=stall_seconds)
-    return {uri: results[key] for uri, key in keys.items()}
-
-
-def _entries(corpus: Corpus, found: Sequence[Found], identified: dict[str, dict[str, Any]]) -> Entries:
-    """What the corpus holds now, with this run's files laid over it."""
-    sources = {row.source_id: row for row in corpus.table("sources").rows()}
-    recordings = {row.recording_id: row for row in corpus.table("recordings").rows()}
-    drops: list[Drop] = []
-    met = {source_id(one.uri) for one in found}
-    candidates: dict[str, list[Recording]] = {}
-    for one in found:
-        outcome = identified.get(one.uri, {"recording": None, "problem": one.problem})
-        columns, problem = outcome["recording"], outcome["problem"]
-        recording = Recording(**columns) if columns else None
-        key = source_id(one.uri)
-        known = sources.get(key)
-        made_of_it = recording.recording_id if recording else None
-        if known and problem and problem[0] in TRANSIENT:
-            made_of_it = known.recording_id  # what was made of it when it could be read still stands
-        title = one.path.stem.encode("utf-8", "replace").decode()
-        source = known or Source(source_id=key, uri=one.uri, origin="folder", title=title)
-        sources[key] = replace(source, recording_id=made_of_it)
-        stage = "ingest" if one.problem else "identify"
-        if recording:
-            candidates.setdefault(recording.recording_id, []).append(recording)
-            if problem:
-                drops.append(_drop("recording", recording.recording_id, stage, problem))
-        elif problem:
-            drops.append(_drop("source", key, stage, problem))
-    roots = corpus.roots
-    for recording_id, rows in candidates.items():
-        recordings[recording_id] = _best([*rows, *_standing(recordings.get(recording_id), rows)], roots)
-    return Entries(sources, recordings, [*_earlier_drops(corpus, met, candidates.keys()), *drops])
-
-
-def _drop(kind: ItemKind, item: str, stage: str, problem: Sequence[str]) -> Drop:
-    """A drop for a problem, (reason, detail)."""
-    return Drop(item=item, item_kind=kind, stage=stage, reason=problem[0], detail=problem[1])
-
-
-def _standing(known: Recording | None, rows: Sequence[Recording]) -> list[Recording]:
-    """The recording's row of before, when it came from another place than the ones met now."""
-    return [known] if known and all(known.uri != row.uri for row in rows) else []
-
-
-def _best(rows: Iterable[Recording], roots: Mapping[str, Path]) -> Recording:
-    """Of the files that hold one recording the one to read: with a picture, the largest, the first by name.
-
-    One whose file is gone loses.
-    """
-
-    def rank(row: Recording) -> tuple[bool, bool, int, str]:
-        try:
-            gone = not resolve(row.uri, roots).exists()
-        except (ValueError, OSError):
-            gone = True
-        return gone, not row.has_video, -(row.width or 0) * (row.height or 0), row.uri
-
-    return min(rows, key=rank)
-
-
-def _earlier_drops(corpus: Corpus, met: set[str], recordings: Iterable[str]) -> list[Drop]:
-    """Drops of earlier runs for what this run did not look at; the decisions are all made anew."""
-    again = met | set(recordings)
-    return [row for row in corpus.table("drops").rows() if row.stage in BEFORE_DECIDING and row.item not in again]
-
-
-def _score(
-    corpus: Corpus,
-    entries: Entries,
-    recipe: Recipe,
-    setup: ModelSetup,
-    log: LedgeredRunner,
-    on_step: StepCallback | None,
-) -> Entries:
-    """Score every recording that has sound; its status and drops say how that went."""
-    stage = Score(corpus.path, recipe.detectors, setup)
-    recordings, problems = dict(entries.recordings), {}
-    located, outside = with_sound(corpus, recordings.values())
-    problems.update({recording_id: ("outside_root", error) for recording_id, error in outside.items()})
-    items = []
-    for row, path in located:
-        item = stage.item(row, path)
-        items.append((item.key, row.recording_id, item))
-    shown = {row.recording_id: row.uri for row in recordings.values()}
-    told = teller("score", "seconds", items, shown, on_step)
-    results = log.carry_out(stage, items, told, stall_seconds=STALL_SECONDS, still_kept=stage.complete)
-    looked_at = {recording_id for _, recording_id, _ in items} | problems.keys()
-    drops = [row for row in entries.drops if row.stage != "score" or row.item not in looked_at]
-    for key, recording_id, _ in items:
-        outcome, row = results[key], recordings[recording_id]
-        status = "ok" if row.status in ("damaged", "quarantined") else row.status
-        if outcome["problem"]:
-            problems[recording_id] = outcome["problem"]
-            if failed_problem(outcome["problem"][0]):
-                status = "quarantined"
-            elif outcome["problem"][0] not in TRANSIENT:
-                status = "unreadable"
-        elif outcome["damaged"]:
-            status = "damaged"
-        recordings[recording_id] = replace(row, status=status)
-    drops += [_drop("recording", recording_id, "score", problem) for recording_id, problem in problems.items()]
-    return Entries(entries.sources, recordings, drops)
+    def _cascade(self, settled: Mapping[str, Settled], durations: Mapping[str, float]) -> CascadeAccount | None:
+        if not self.recipe.cascade:
+            return None
+        duration = rejected = 0.0
+        scored = dict.fromkeys(self.recipe.cascade, 0.0)
+        for name, one in settled.items():
+            if one.cascade:
+                duration += durations[name]
+                rejected += one.cascade[0]
+                for detector, seconds in one.cascade[1].items():
+                    scored[detector] += seconds
+        return CascadeAccount(duration, rejected, scored)

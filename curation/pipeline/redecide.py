@@ -8,18 +8,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from manifests.recipe import Recipe
-from manifests.records import Annotation, Drop, Duplicate, Recording, Verdict
+from manifests.records import Annotation, Drop, Recording, Verdict
 from manifests.schema import CorpusError, sort_rows, to_table
 from manifests.store import Corpus
 from manifests.time import Timeline
 
-from ..decision.decide import STAGE, Decided
+from ..decision.decide import STAGE
 from ..decision.human_evidence import annotator_events, evidence_of
 from ..detectors.score_store import setup_of
-from ..duplicates import DuplicateRow, Match, copied_time
-from ..duplicates.corpus_index import Copies, update_index
-from ..duplicates.fingerprint import KINDS
-from .commit import decide_recording, with_duplicate_source
+from ..duplicates.corpus_index import known_copies
+from .commit import with_duplicate_source
+from .settle import Request, Settled, settle
 
 
 def redecide(corpus: Corpus, recording_ids: Collection[str], recipe: Recipe | None = None) -> None:
@@ -41,27 +40,31 @@ def redecide(corpus: Corpus, recording_ids: Collection[str], recipe: Recipe | No
     verdicts: dict[str, list[Verdict]] = {name: [] for name in ids}
     for verdict in corpus.table("verdicts").rows(_of(ids)):
         verdicts[verdict.recording_id].append(verdict)
-    copies = known_copies(corpus, chosen, ids)
+    copies = known_copies(corpus, chosen.duplicates, ids)
     kept_ids = {row.kept_id for row in copies.rows}
     kept = {row.recording_id: row for row in corpus.table("recordings").rows(_of(kept_ids))}
-    results: list[Decided] = []
+    results: list[Settled] = []
     new_drops: list[Drop] = []
     for name in ids:
         if name not in gone:
-            time = copies.cut_away.get(name, Timeline.EMPTY)
-            result = decide_recording(corpus, recordings[name], chosen, setup, time, evidence_of(verdicts[name]))
+            time, people = copies.cut_away.get(name, Timeline.EMPTY), evidence_of(verdicts[name])
+            # without a path: what is decided again reads no media
+            result = settle(corpus, Request(recordings[name], None, time, people), chosen, setup)
             results.append(result)
             new_drops += [with_duplicate_source(drop, copies, kept) for drop in result.drops]
     annotations: Iterable[Annotation] = corpus.table("annotations").rows(_of(ids))
-    events = [*(row for result in results for row in result.events), *annotator_events(annotations)]
+    marked = to_table("events", annotator_events(annotations))
+    events = pa.concat_tables([*(result.events for result in results), marked])
     cuts = corpus.table("cuts").to_arrow()
     ours = pc.is_in(cuts["recording_id"], value_set=pa.array(ids, pa.string()))
     of_cuts = _is(drops, "cut", cuts.filter(ours)["cut_id"].combine_chunks())
     of_deciding = pc.and_(pc.equal(drops["stage"], STAGE), _is(drops, "recording", pa.array(ids, pa.string())))
     heard = corpus.table("events").to_arrow()
     of_events = pc.is_in(heard["recording_id"], value_set=pa.array(ids, pa.string()))
-    _exchange(corpus, "events", heard, of_events, to_table("events", events))
-    _exchange(corpus, "cuts", cuts, ours, to_table("cuts", [row for result in results for row in result.cuts]))
+    _exchange(corpus, "events", heard, of_events, events)
+    _exchange(
+        corpus, "cuts", cuts, ours, pa.concat_tables([to_table("cuts", ()), *(result.cuts for result in results)])
+    )
     _exchange(corpus, "drops", drops, pc.or_(of_cuts, of_deciding), to_table("drops", new_drops))
 
 
@@ -80,36 +83,3 @@ def _exchange(corpus: Corpus, name: str, table: pa.Table, gone: pa.ChunkedArray,
     new = sort_rows(name, new)
     if not sort_rows(name, table.filter(gone)).equals(new):
         corpus.replace(name, pa.concat_tables([table.filter(pc.invert(gone)), new]))
-
-
-def known_copies(corpus: Corpus, recipe: Recipe, ids: Collection[str]) -> Copies:
-    """What of the recordings kept ones hold, as the last run over everything found it."""
-    rows: list[Duplicate] = list(corpus.table("duplicates").rows(_of(ids)))
-    if not rows:
-        return Copies()
-    replaced = set(corpus.table("drops").to_arrow(["item"], pc.field("reason") == "replaced")["item"].to_pylist())
-    cut_away: dict[str, Timeline] = {}
-    for kind in KINDS:
-        own = [row for row in rows if row.method == kind]
-        if not own or getattr(recipe.duplicates, kind) != "cut":
-            continue
-        near: dict[str, list[Match]] = {row.recording_id: [] for row in own}
-        for match in update_index(corpus, kind, ()):  # nothing to add: what was found before
-            if not replaced.isdisjoint((match.recording_id, match.other_id)):
-                continue
-            for name in near.keys() & {match.recording_id, match.other_id}:
-                near[name].append(match)
-        others = {
-            name for matches in near.values() for match in matches for name in (match.recording_id, match.other_id)
-        }
-        known = [*own, *corpus.table("duplicates").rows(_of(others))]
-        row_of = {row.recording_id: _found(row) for row in known if row.method == kind}
-        for name, matches in near.items():
-            here = {name, *(other for match in matches for other in (match.recording_id, match.other_id))}
-            time = copied_time(name, [row_of[other] for other in sorted(here & row_of.keys())], matches)
-            cut_away[name] = cut_away.get(name, Timeline.EMPTY) | time.to_ms()
-    return Copies(tuple(rows), cut_away)
-
-
-def _found(row: Duplicate) -> DuplicateRow:
-    return DuplicateRow(row.recording_id, row.kept_id, row.method, row.offset, row.start, row.end)

@@ -1,31 +1,29 @@
-"""The stages that need the media: identify a file, score a recording. Each is a frozen value that workers carry out."""
+"""The stages that read whole files: identify a file, score a recording. Each is a frozen value that workers open."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from manifests.errors import Problem
 from manifests.identity import digest
-from manifests.recipe import Recipe
-from manifests.records import Recording
+from manifests.records import Recording, Status
 from manifests.store import Corpus, shard_path
-from manifests.time import Timeline
 
-from ..decision.cascade import pending_time
-from ..decision.decide import decide
-from ..detectors import PICTURE, ModelSetup, spec
-from ..detectors.picture.detector import analyze_video, analyzed_time
-from ..detectors.score_store import load_scores, save_scores, scores_path
+from ..detectors import ModelSetup, spec
+from ..detectors.score_store import save_scores, scores_path
 from ..detectors.scorer import Scorer
 from ..duplicates import AudioFingerprinter
-from ..duplicates.fingerprint_store import FingerprintSegments, fingerprint_key, save_fingerprints
+from ..duplicates.fingerprint_store import fingerprint_key, save_fingerprints
 from ..media import MediaError, identify
-from ..runner import Item
+from ..runner import Item, ShareCallback
+from ..runner.ledgered import problem_of
 
-# what a file's problem makes of its recording; any other problem leaves no recording at all
-STATUS_OF_PROBLEM = {
+# the status that a file's problem gives its recording; any other problem leaves no recording at all
+STATUS_OF_PROBLEM: Mapping[str, Status] = {
     "empty_file": "empty",
     "not_media": "unreadable",
     "unreadable": "unreadable",
@@ -36,203 +34,150 @@ STATUS_OF_PROBLEM = {
 
 
 @dataclass(frozen=True)
+class Identified:
+    """The recording in a file, None where there is none; `problem`: why it has no usable audio."""
+
+    recording: Recording | None
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True)
 class Identify:
-    """Reads a file's packets once: which recording it is, and whether it is one at all."""
+    """Reads a file's packets once: which recording it is, and whether it is one at all. Payload: (uri, path)."""
 
     name: str = "identify"
     version: str = "2"
+    unit: str = "bytes"
 
     def key(self, uri: str, signature: tuple[int, int]) -> str:
-        """Content key of a file as far as one sees without reading it: where it is, its size and its time."""
+        """Content key of a file without reading it: its uri, its size and its modification time."""
         return digest(self.name, self.version, uri, signature)
 
-    def open(self) -> None:
-        """Nothing to load."""
+    def open(self) -> Callable[[tuple[str, str], ShareCallback], Identified]:
+        """Return the function over (uri, path); there is nothing to load."""
+        return _identified
 
-    def process(self, payload: tuple[str, str], progress: Callable[[float], None]) -> dict[str, Any]:
-        """(uri, path) -> {"recording": columns | None, "problem": [reason, detail] | None}."""
-        uri, path = payload
-        try:
-            found = identify(Path(path), uri=uri)
-        except MediaError as error:
-            return {"recording": None, "problem": [error.reason, error.detail]}
-        reason = found.problem[0] if found.problem else None
-        info = found.info
-        audio, video = (info.audio, info.video) if info else (None, None)
-        recording = Recording(
-            recording_id=found.recording_id,
-            uri=uri,
-            sha256=found.sha256,
-            bytes=found.bytes,
-            duration=found.duration if info else None,
-            audio_end=found.audio_end,
-            video_end=found.video_end,
-            container=info.container if info else None,
-            audio_codec=audio.codec if audio else None,
-            video_codec=video.codec if video else None,
-            width=video.width if video else None,
-            height=video.height if video else None,
-            fps=video.fps if video else None,
-            sample_rate=audio.sample_rate if audio else None,
-            channels=audio.channels if audio else None,
-            has_video=video is not None,
-            status=STATUS_OF_PROBLEM.get(reason, "unreadable") if reason else "truncated" if found.truncated else "ok",  # type: ignore[arg-type]
-        )
-        return {"recording": asdict(recording), "problem": list(found.problem) if found.problem else None}
+    def encode(self, result: Identified) -> dict[str, Any]:
+        """{"recording": columns | None, "problem": [reason, detail] | None}."""
+        return {"recording": result.recording and asdict(result.recording), "problem": result.problem}
+
+    def decode(self, values: Mapping[str, Any]) -> Identified:
+        """The result of `encode`'s values."""
+        columns = values.get("recording")
+        return Identified(Recording(**columns) if columns else None, problem_of(values))
+
+
+def _identified(payload: tuple[str, str], report: ShareCallback) -> Identified:
+    uri, path = payload
+    try:
+        found = identify(Path(path), uri=uri)
+    except MediaError as error:
+        return Identified(None, Problem(error.reason, error.detail))
+    problem = Problem(*found.problem) if found.problem else None
+    status: Status = STATUS_OF_PROBLEM.get(problem.reason, "unreadable") if problem else "ok"
+    info = found.info
+    audio, video = (info.audio, info.video) if info else (None, None)
+    recording = Recording(
+        recording_id=found.recording_id,
+        uri=uri,
+        sha256=found.sha256,
+        bytes=found.bytes,
+        duration=found.duration if info else None,
+        audio_end=found.audio_end,
+        video_end=found.video_end,
+        container=info.container if info else None,
+        audio_codec=audio.codec if audio else None,
+        video_codec=video.codec if video else None,
+        width=video.width if video else None,
+        height=video.height if video else None,
+        fps=video.fps if video else None,
+        sample_rate=audio.sample_rate if audio else None,
+        channels=audio.channels if audio else None,
+        has_video=video is not None,
+        status="truncated" if found.truncated and not problem else status,
+    )
+    return Identified(recording, problem)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """`damaged`: some audio of the recording could not be decoded. `problem`: why nothing could be scored."""
+
+    damaged: bool = False
+    problem: Problem | None = None
 
 
 @dataclass(frozen=True)
 class Score:
-    """Decodes a recording once and keeps what every detector says of all of it, and its fingerprint."""
+    """Decodes a recording once and stores the scores of every detector over all of it, and its fingerprint.
+
+    Payload: (recording_id, path, duration in seconds).
+    """
 
     corpus: Path
     detectors: tuple[str, ...]
     setup: ModelSetup
     name: str = "score"
+    unit: str = "seconds"
 
     def key(self, recording_id: str) -> str:
-        """Content key over the recording and every detector that hears it."""
+        """Content key over the recording and every detector that scores it."""
         keys = [spec(name, self.setup).key(recording_id) for name in self.detectors]
         return digest(self.name, recording_id, keys, fingerprint_key(recording_id, "audio"))
 
-    def item(self, recording: Recording, path: str) -> Item:
-        """The recording, to be heard at `path`."""
-        duration = recording.duration or 0.0
-        return Item(self.key(recording.recording_id), (recording.recording_id, path, duration), duration)
+    def item(self, recording: Recording, path: str) -> Item[tuple[str, str, float]]:
+        """The recording, to be read at `path`."""
+        duration, name = recording.duration or 0.0, recording.recording_id
+        return Item(self.key(name), name, (name, path, duration), duration, recording.uri)
 
     def missing(self, recording_id: str) -> tuple[str, ...]:
-        """The detectors that have not heard the recording."""
+        """The detectors that have not scored the recording."""
         corpus = Corpus(self.corpus)
         return tuple(
             name for name in self.detectors if not scores_path(corpus, recording_id, name, self.setup).exists()
         )
 
     def complete(self, recording_id: str) -> bool:
-        """Whether every detector's scores of the recording are kept already, and its fingerprint."""
-        printed = shard_path(
-            Corpus(self.corpus), "prints", recording_id, "audio", fingerprint_key(recording_id, "audio")
+        """Whether every detector's scores of the recording are stored, and its fingerprint."""
+        key = fingerprint_key(recording_id, "audio")
+        return (
+            not self.missing(recording_id)
+            and shard_path(Corpus(self.corpus), "prints", recording_id, "audio", key).exists()
         )
-        return not self.missing(recording_id) and printed.exists()
 
-    def open(self) -> None:
+    def open(self) -> Callable[[tuple[str, str, float], ShareCallback], Scored]:
         """Load the detectors; raises ModelUnavailable with how to get a missing one."""
-        object.__setattr__(self, "_scorer", _opened(self.setup, self.detectors))
+        scorer = Scorer(self.setup)
+        scorer.open(self.detectors)
+        return partial(self._scored, scorer)
 
-    def process(self, payload: tuple[str, str, float], progress: Callable[[float], None]) -> dict[str, Any]:
-        """(recording_id, path, duration) -> {"damaged": whether sound was lost, "problem": [reason, detail] | None}."""
+    def _scored(self, scorer: Scorer, payload: tuple[str, str, float], report: ShareCallback) -> Scored:
         recording_id, path, duration = payload
-        scorer: Scorer = self._scorer  # type: ignore[attr-defined]
-        printer = AudioFingerprinter()
+        fingerprinter = AudioFingerprinter()
         try:
-            heard = scorer.score(
-                Path(path), self.missing(recording_id), consumers=[printer], progress=_share(progress, duration)
-            )
-        except MediaError as error:
-            return {"damaged": False, "problem": [error.reason, error.detail]}
-        corpus = Corpus(self.corpus)
-        for name, frames in heard.scores.items():
-            save_scores(corpus, recording_id, name, self.setup, frames)
-        save_fingerprints(corpus, recording_id, "audio", [(0.0, printer.finish())])
-        return {"damaged": heard.damaged, "problem": None}
-
-
-@dataclass(frozen=True)
-class Deepen:
-    """Lets detectors hear what a recipe leaves open, and that only, until more hearing could change no cut."""
-
-    corpus: Path
-    recipe: Recipe
-    setup: ModelSetup
-    name: str = "deepen"
-
-    def key(self, recording_id: str, needs: Mapping[str, Timeline]) -> str:
-        """Content key over the recording, the recipe and what has to be heard first."""
-        keys = [spec(name, self.setup).key(recording_id) for name in self.recipe.all_detectors]
-        return digest(self.name, recording_id, keys, self.recipe.hash, {n: t.ms_pairs() for n, t in needs.items()})
-
-    def open(self) -> None:
-        """Load the detectors of the cascade; raises ModelUnavailable with how to get a missing one."""
-        object.__setattr__(self, "_scorer", _opened(self.setup, self.recipe.cascade))
-
-    def process(
-        self, payload: tuple[str, str, float, list[list[int]]], progress: Callable[[float], None]
-    ) -> dict[str, Any]:
-        """(recording_id, path, duration, copied time in ms) -> {"problem": [reason, detail] | None}."""
-        recording_id, path, duration, copied = payload
-        scorer: Scorer = self._scorer  # type: ignore[attr-defined]
-        corpus = Corpus(self.corpus)
-        before: dict[str, Timeline] = {}
-        while True:
-            scores = load_scores(corpus, recording_id, self.recipe.all_detectors, self.setup)
-            needs = pending_time(scores, self.recipe, duration, Timeline.from_ms_pairs(copied))
-            if not needs:
-                return {"problem": None}
-            if needs == before:
-                raise RuntimeError(f"{', '.join(needs)} gave no scores for the seconds that were asked for")
-            before = needs
-            try:
-                heard = scorer.score(Path(path), list(needs), only=needs, progress=_share(progress, duration))
-            except MediaError as error:
-                return {"problem": [error.reason, error.detail]}
-            for name, frames in heard.scores.items():
-                save_scores(corpus, recording_id, name, self.setup, frames, scores.get(name))
-
-
-@dataclass(frozen=True)
-class Look:
-    """Looks at the picture where cuts survived on their sound: what moves in it, and its fingerprint."""
-
-    corpus: Path
-    recipe: Recipe
-    setup: ModelSetup
-    name: str = "look"
-
-    def key(self, recording_id: str, copied: Timeline) -> str:
-        """Content key over everything that decides where to look, and over what looks."""
-        keys = [spec(name, self.setup).key(recording_id) for name in (*self.recipe.all_detectors, PICTURE)]
-        printed = fingerprint_key(recording_id, "picture")
-        return digest(self.name, recording_id, keys, printed, self.recipe.hash, copied.ms_pairs())
-
-    def complete(self, recording_id: str) -> bool:
-        """Whether somebody looked at the recording before."""
-        return scores_path(Corpus(self.corpus), recording_id, PICTURE, self.setup).exists()
-
-    def open(self) -> None:
-        """Nothing to load."""
-
-    def process(
-        self, payload: tuple[dict[str, Any], str, list[list[int]]], progress: Callable[[float], None]
-    ) -> dict[str, Any]:
-        """(the recording's columns, path, copied time in ms) -> {"seconds": looked at, "problem": ... | None}."""
-        columns, path, copied = payload
-        recording = Recording(**columns)
-        corpus, recording_id, duration = Corpus(self.corpus), recording.recording_id, recording.duration or 0.0
-        scores = load_scores(corpus, recording_id, (*self.recipe.all_detectors, PICTURE), self.setup)
-        decided = decide(recording, scores, self.recipe, Timeline.from_ms_pairs(copied))
-        survived = Timeline(cut.segment for cut in decided.cuts if cut.decision != "reject")
-        known = scores.get(PICTURE)
-        spans = survived - analyzed_time(known) if known else survived
-        printer = FingerprintSegments()
-        try:
-            frames = analyze_video(
+            found = scorer.score(
                 Path(path),
-                spans,
-                duration,
-                watchers=(printer,),
-                progress=lambda seconds: progress(min(1.0, seconds / max(spans.duration, 1e-3))),
+                self.missing(recording_id),
+                consumers=[fingerprinter],
+                progress=share_of(duration, report),
             )
         except MediaError as error:
-            return {"seconds": 0.0, "problem": [error.reason, error.detail]}
-        save_scores(corpus, recording_id, PICTURE, self.setup, frames, known)
-        save_fingerprints(corpus, recording_id, "picture", printer.finish())
-        return {"seconds": spans.duration, "problem": None}
+            return Scored(problem=Problem(error.reason, error.detail))
+        corpus = Corpus(self.corpus)
+        for name, frames in found.scores.items():
+            save_scores(corpus, recording_id, name, self.setup, frames)
+        save_fingerprints(corpus, recording_id, "audio", [(0.0, fingerprinter.finish())])
+        return Scored(found.damaged)
+
+    def encode(self, result: Scored) -> dict[str, Any]:
+        """{"damaged": whether audio was lost, "problem": [reason, detail] | None}."""
+        return {"damaged": result.damaged, "problem": result.problem}
+
+    def decode(self, values: Mapping[str, Any]) -> Scored:
+        """The result of `encode`'s values."""
+        return Scored(bool(values.get("damaged")), problem_of(values))
 
 
-def _opened(setup: ModelSetup, detectors: tuple[str, ...]) -> Scorer:
-    scorer = Scorer(setup)
-    scorer.open(detectors)
-    return scorer
-
-
-def _share(progress: Callable[[float], None], duration: float) -> Callable[[float], None]:
-    return lambda seconds: progress(min(1.0, seconds / max(duration, 1e-3)))
+def share_of(duration: float, report: ShareCallback) -> Callable[[float], None]:
+    """Turn seconds done into the share of `duration`."""
+    return lambda seconds: report(min(1.0, seconds / max(duration, 1e-3)))

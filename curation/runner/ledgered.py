@@ -1,18 +1,23 @@
-"""Carrying out a stage with the ledger: what is done already is not done again, what is done now is noted."""
+"""Stages with a ledger: finished work is not repeated, and how each item ended is recorded."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
 
+from manifests.errors import Problem
 from manifests.ledger import Ledger
-from manifests.records import LedgerRow
+from manifests.records import LedgerRow, StageOutcome
 
-from . import Item, ItemResult, Progress, Stage, run_local
+from .pool import run_local
+from .progress import Progress, ProgressCallback
+from .stage import Item, ItemResult, Runner, Stage
 
+STALL_SECONDS = 600.0  # without a sign of life, then a worker counts as hanging
 FLUSH_ROWS, FLUSH_SECONDS = 64, 5.0
 # problems of the moment: the next run tries the item again
 TRANSIENT = frozenset({"vanished", "permission_denied"})
@@ -20,97 +25,149 @@ CRASHED, RAISED = "worker_crashed", "internal_error"
 # deaths that a person or the kernel may have caused: the next run tries the item again
 OUTSIDE = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
 
-
-def failed_problem(reason: str) -> bool:
-    """Whether a problem says that the work failed, rather than that the file is at fault."""
-    return reason in (CRASHED, RAISED)
+P = TypeVar("P")
+P_contra = TypeVar("P_contra", contravariant=True)
 
 
+class StageResult(Protocol):
+    """The result of a ledgered stage."""
+
+    @property
+    def problem(self) -> Problem | None:
+        """The reason why the item came to nothing, or lost a part."""
+        ...
+
+
+R = TypeVar("R", bound=StageResult)
+
+
+class LedgeredStage(Stage[P_contra, R], Protocol[P_contra, R]):
+    """A stage whose results the ledger can hold."""
+
+    def encode(self, result: R) -> Mapping[str, Any]:
+        """The result as JSON holds it, with the problem as [reason, detail] under "problem"."""
+        ...
+
+    def decode(self, values: Mapping[str, Any]) -> R:
+        """The result of what `encode` gave; of {"problem": ...} alone, that of an item whose work failed."""
+        ...
+
+
+def failed_problem(problem: Problem) -> bool:
+    """Whether the work failed, rather than that the file is at fault."""
+    return problem.reason in (CRASHED, RAISED)
+
+
+def problem_of(values: Mapping[str, Any]) -> Problem | None:
+    """The problem in what a stage's `encode` gave."""
+    problem = values.get("problem")
+    return None if problem is None else Problem(*problem)
+
+
+def failure(result: ItemResult[Any, Any]) -> Problem | None:
+    """The problem of an item whose work failed; None for one that was done."""
+    if result.status == "done":
+        return None
+    return Problem(CRASHED if result.status == "crashed" else RAISED, result.error or result.status)
+
+
+@dataclass(frozen=True)
 class LedgeredRunner:
-    """Runs stages over keyed items and remembers in the ledger how each ended."""
+    """Runs stages over keyed items and records in the ledger how each ended.
 
-    def __init__(self, ledger: Ledger, workers: int, retry: bool) -> None:
-        self.ledger = ledger
-        self._workers = workers
-        self._retry = retry
+    `retry`: items that crashed their worker in an earlier run are tried again.
+    """
 
-    def carry_out(
+    ledger: Ledger
+    workers: int
+    retry: bool = False
+    runner: Runner = run_local
+
+    def run(
         self,
-        stage: Stage,
-        items: Sequence[tuple[str, str, Item]],
-        on_progress: Callable[[Progress], None] | None = None,
+        stage: LedgeredStage[P, R],
+        items: Sequence[Item[P]],
         *,
-        stall_seconds: float,
-        still_kept: Callable[[str], bool] | None = None,
-    ) -> dict[str, dict[str, Any]]:
-        """Results by key of (key, item id, item), from the ledger where it has a final word, else from workers.
+        on_progress: ProgressCallback | None = None,
+        stall_seconds: float = STALL_SECONDS,
+        outputs_exist: Callable[[str], bool] | None = None,
+    ) -> dict[str, R]:
+        """Results by key: the ledger's where it has a final one, else the workers'.
 
-        `still_kept` says of an item id whether the files its work left are all there. A result is the stage's own
-        dict; where the stage failed, one with the problem under "problem".
+        `outputs_exist` says of an item's id whether the files that its work left are complete.
         """
         known = {
             key: row
             for key, row in self.ledger.latest(stage.name).items()
-            if self._final(row) and (row.outcome != "done" or still_kept is None or still_kept(row.item))
+            if self.is_final(row) and (row.outcome != "done" or outputs_exist is None or outputs_exist(row.item))
         }
-        names = {key: name for key, name, _ in items}
-        results = {key: json.loads(known[key].result or "{}") for key in names if key in known}
-        skipped = sum(item.weight for key, _, item in items if key in results)
+        results = {
+            item.key: stage.decode(json.loads(known[item.key].result or "{}")) for item in items if item.key in known
+        }
+        total, skipped = (sum(one.weight for one in some) for some in (items, [i for i in items if i.key in results]))
 
-        def told(progress: Progress) -> None:
+        def shown(progress: Progress) -> None:
             if on_progress:
-                on_progress(
-                    Progress(skipped + progress.done_weight, {names[key]: s for key, s in progress.running.items()})
-                )
+                on_progress(replace(progress, done=skipped + progress.done, total=total, items=len(items)))
 
-        told(Progress(0.0, {}))
-        todo = {item.key: item for key, _, item in items if key not in results}
-        pending: list[LedgerRow] = []
-        flushed = time.monotonic()
+        shown(Progress(stage.name, 0.0, total, stage.unit))
+        todo = list({item.key: item for item in items if item.key not in results}.values())
         if todo:
-            workers = min(self._workers, len(todo))
-            try:
-                with closing(
-                    run_local(stage, todo.values(), workers=workers, stall_seconds=stall_seconds, on_progress=told)
-                ) as outcomes:
-                    for outcome in outcomes:
-                        results[outcome.key] = _result(outcome)
-                        pending.append(_row(stage.name, names[outcome.key], outcome, results[outcome.key]))
-                        if len(pending) >= FLUSH_ROWS or time.monotonic() - flushed > FLUSH_SECONDS:
-                            self.ledger.append(pending)
-                            pending, flushed = [], time.monotonic()
-            finally:
-                # also when stopped: what is done stays done
-                self.ledger.append(pending)
+            workers = min(self.workers, len(todo))
+            finished = self.runner(stage, todo, workers=workers, stall_seconds=stall_seconds, on_progress=shown)
+            with closing(finished), Recorder(self.ledger) as recorder:
+                for ended in finished:
+                    problem = failure(ended)
+                    result = stage.decode({"problem": problem}) if problem else ended.value
+                    assert result is not None
+                    results[ended.item.key] = result
+                    recorder.add(ledger_row(stage.name, ended, stage.encode(result)))
         return results
 
-    def _final(self, row: LedgerRow) -> bool:
+    def is_final(self, row: LedgerRow) -> bool:
+        """Whether a row of the ledger is the last word on its key, so that the item is not tried again."""
+        problem = problem_of(json.loads(row.result or "{}"))
         if row.outcome == "failed":
-            problem = json.loads(row.result or "{}").get("problem") or ["", ""]
-            outside = any(signal in problem[1] for signal in OUTSIDE)
-            return problem[0] == CRASHED and not outside and not self._retry
-        problem = json.loads(row.result or "{}").get("problem")
-        return not problem or problem[0] not in TRANSIENT
+            outside = any(signal in (problem.detail if problem else "") for signal in OUTSIDE)
+            return problem is not None and problem.reason == CRASHED and not outside and not self.retry
+        return problem is None or problem.reason not in TRANSIENT
 
 
-def _result(outcome: ItemResult) -> dict[str, Any]:
-    if outcome.status == "done":
-        result: dict[str, Any] = outcome.result
-        return result
-    reason = CRASHED if outcome.status == "crashed" else RAISED
-    return {"recording": None, "damaged": False, "problem": [reason, outcome.error or outcome.status]}
+class Recorder:
+    """Appends rows to the ledger a few at a time, and the rest at the end of the block, however that ends."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._pending: list[LedgerRow] = []
+        self._flushed = time.monotonic()
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ledger.append(self._pending)  # also when stopped: finished work stays finished
+
+    def add(self, row: LedgerRow) -> None:
+        """Record one row."""
+        self._pending.append(row)
+        if len(self._pending) >= FLUSH_ROWS or time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self._ledger.append(self._pending)
+            self._pending, self._flushed = [], time.monotonic()
 
 
-def _row(stage: str, item: str, outcome: ItemResult, result: dict[str, Any]) -> LedgerRow:
-    ended = "failed" if outcome.status != "done" else "dropped" if result.get("problem") else "done"
+def ledger_row(
+    stage: str, ended: ItemResult[Any, Any], values: Mapping[str, Any], *, key: str | None = None
+) -> LedgerRow:
+    """The ledger's row of an item; `key` None: the item's own."""
+    outcome: StageOutcome = "failed" if ended.status != "done" else "dropped" if values.get("problem") else "done"
     return LedgerRow(
         stage=stage,
-        key=outcome.key,
-        item=item,
-        outcome=ended,  # type: ignore[arg-type]
-        result=json.dumps(result, sort_keys=True),
-        worker=outcome.worker,
-        attempt=outcome.attempt,
-        started_at=outcome.started_at,
-        seconds=outcome.seconds,
+        key=key or ended.item.key,
+        item=ended.item.id,
+        outcome=outcome,
+        result=json.dumps(values, sort_keys=True),
+        worker=ended.worker,
+        attempt=ended.attempt,
+        started_at=ended.started_at,
+        seconds=ended.seconds,
     )

@@ -12,13 +12,14 @@ import math
 import pickle
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable, Sized
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Generic
 
 from .process import Death, Worker, wait_for_any
-from .stage import CannotStart, Item, ItemResult, Progress, Stage, Status
+from .progress import Progress, ProgressCallback
+from .stage import CannotStart, Item, ItemResult, P, R, Stage, Status
 from .worker import STOP, one_line
 
 logger = logging.getLogger(__name__)
@@ -35,13 +36,13 @@ ATTEMPTS = 4
 
 
 def run_local(
-    stage: Stage,
-    items: Iterable[Item],
+    stage: Stage[P, R],
+    items: Iterable[Item[P]],
     *,
     workers: int,
     stall_seconds: float = 600.0,
-    on_progress: Callable[[Progress], None] | None = None,
-) -> Generator[ItemResult, None, None]:
+    on_progress: ProgressCallback | None = None,
+) -> Generator[ItemResult[P, R], None, None]:
     """Process `items` in up to `workers` child processes; yield one `ItemResult` each, in the order they end.
 
     `items` is read as workers become free, never more than 2 x `workers` ahead of what was yielded. An item
@@ -64,14 +65,14 @@ def run_local(
         packed = pickle.dumps(stage, pickle.HIGHEST_PROTOCOL)
     except Exception as error:
         raise TypeError(f"stage {stage.name!r} cannot be pickled: {one_line(error)}") from error
-    return _Pool(stage.name, packed, items, workers, stall_seconds, on_progress).run()
+    return _Pool(stage, packed, items, workers, stall_seconds, on_progress).run()
 
 
 @dataclass(slots=True, eq=False)
-class _Task:
+class _Task(Generic[P]):
     """An item on its way through the pool."""
 
-    item: Item
+    item: Item[P]
     attempts: int = 0
     own_deaths: int = 0
     fraction: float = 0.0
@@ -85,28 +86,32 @@ class _Task:
         self.started = time.monotonic()
 
 
-class _Pool:
+class _Pool(Generic[P, R]):
     def __init__(
         self,
-        name: str,
+        stage: Stage[P, R],
         packed_stage: bytes,
-        items: Iterable[Item],
+        items: Iterable[Item[P]],
         limit: int,
         stall_seconds: float,
-        on_progress: Callable[[Progress], None] | None,
+        on_progress: ProgressCallback | None,
     ) -> None:
-        self._name = name
+        self._name, self._unit = stage.name, stage.unit
+        # of items that come one by one, the total is what has been taken so far
+        sized = isinstance(items, Sized)
+        self._total, self._count = (sum(item.weight for item in items), len(items)) if sized else (0.0, 0)  # type: ignore[arg-type]
+        self._sized = sized
         self._packed_stage = packed_stage
         self._items = iter(items)
         self._limit = limit
         self._stall_seconds = stall_seconds
         self._on_progress = on_progress
         self._exhausted = False
-        self._waiting: deque[_Task] = deque()  # have a worker that is starting, or one to be started
-        self._suspects: deque[_Task] = deque()
-        self._ended: deque[tuple[_Task, ItemResult]] = deque()
+        self._waiting: deque[_Task[P]] = deque()  # have a worker that is starting, or one to be started
+        self._suspects: deque[_Task[P]] = deque()
+        self._ended: deque[tuple[_Task[P], ItemResult[P, R]]] = deque()
         self._workers: list[Worker] = []
-        self._tasks: dict[Worker, _Task] = {}
+        self._tasks: dict[Worker, _Task[P]] = {}
         self._done_weight = 0.0
         self._reported = -math.inf
         self._failed_starts: list[Death] = []  # since the last good one
@@ -115,7 +120,7 @@ class _Pool:
         self._clock = 0.0
         self._looked = time.monotonic()
 
-    def run(self) -> Generator[ItemResult, None, None]:
+    def run(self) -> Generator[ItemResult[P, R], None, None]:
         kill = True
         try:
             while True:
@@ -143,6 +148,8 @@ class _Pool:
             item = next(self._items, None)
             if item is not None:
                 self._waiting.append(_Task(item))
+                if not self._sized:
+                    self._total, self._count = self._total + item.weight, self._count + 1
                 return len(self._waiting) + len(self._tasks) < self._limit
             self._exhausted = True
         if self._suspects and not (self._waiting or self._tasks):
@@ -159,7 +166,7 @@ class _Pool:
             self._workers.append(Worker(self._packed_stage, self._clock))
             starting += 1
 
-    def _assign(self, worker: Worker, task: _Task) -> None:
+    def _assign(self, worker: Worker, task: _Task[P]) -> None:
         try:
             packed = pickle.dumps(task.item.payload, pickle.HIGHEST_PROTOCOL)
         except Exception as error:
@@ -220,7 +227,7 @@ class _Pool:
             if kind == "raised":
                 error, trace = value
                 logger.debug("%s: %s: %s", worker.name, task.item.key, trace)
-                self._end(task, "raised", worker, seconds, error=error)
+                self._end(task, "raised", worker, seconds, error=error, trace=trace)
                 return
             try:
                 result = pickle.loads(value)
@@ -228,7 +235,7 @@ class _Pool:
                 text = f"the result cannot be unpickled: {one_line(error)}"
                 self._end(task, "raised", worker, seconds, error=text)
             else:
-                self._end(task, "done", worker, seconds, result=result)
+                self._end(task, "done", worker, seconds, value=result)
 
     def _bury(self, worker: Worker) -> None:
         self._workers.remove(worker)
@@ -255,16 +262,18 @@ class _Pool:
 
     def _end(
         self,
-        task: _Task,
+        task: _Task[P],
         status: Status,
         worker: Worker,
         seconds: float,
         *,
-        result: object = None,
+        value: R | None = None,
         error: str | None = None,
+        trace: str | None = None,
     ) -> None:
-        key = task.item.key
-        outcome = ItemResult(key, status, result, error, task.attempts, worker.name, task.started_at, seconds)
+        outcome: ItemResult[P, R] = ItemResult(
+            task.item, status, value, error, trace, task.attempts, worker.name, task.started_at, seconds
+        )
         self._ended.append((task, outcome))
 
     def _report(self, force: bool = False) -> None:
@@ -274,7 +283,9 @@ class _Pool:
         self._reported = now
         tasks = self._tasks.values()
         in_hand = sum(task.item.weight * task.fraction for task in tasks)
-        self._on_progress(Progress(self._done_weight + in_hand, {task.item.key: now - task.started for task in tasks}))
+        running = tuple(task.item.label or task.item.key for task in tasks)
+        done = self._done_weight + in_hand
+        self._on_progress(Progress(self._name, done, self._total, self._unit, self._count, running))
 
     def _stop(self, kill: bool) -> None:
         """End all workers: at once, or by asking the idle ones and waiting for at most `STOP_SECONDS`."""

@@ -1,42 +1,26 @@
-"""Where a run stands, phase by phase, for whoever shows it."""
+"""Progress of a run, phase by phase, for people."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import Item, Progress
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """`done` of `total` in one phase of a run; `done` steps back when an item crashes and is tried again.
 
-@dataclass(frozen=True)
-class Step:
-    """Where a run stands: `done` of `total`, and what is in hand; `unit`: "bytes", "seconds" of sound or "items"."""
+    `unit`: "bytes", "seconds" of audio or "items". `items`: how many there are. `running`: labels of the items in hand.
+    """
 
     phase: str
-    unit: str
     done: float
     total: float
-    items: int
+    unit: str = "items"
+    items: int = 0
     running: tuple[str, ...] = ()
 
 
-StepCallback = Callable[[Step], None]
-
-
-def teller(
-    phase: str,
-    unit: str,
-    items: Sequence[tuple[str, str, Item]],
-    shown: Mapping[str, str],
-    on_step: StepCallback | None,
-) -> Callable[[Progress], None] | None:
-    """Turns a runner's progress into steps of the run; `shown` names an item id to people."""
-    if on_step is None:
-        return None
-    total = sum(item.weight for _, _, item in items)
-
-    def tell(progress: Progress) -> None:
-        running = tuple(shown.get(name, name) for name in progress.running)
-        on_step(Step(phase, unit, progress.done_weight, total, len(items), running))
-
-    return tell
+ProgressCallback = Callable[[Progress], None]
+ShareCallback = Callable[[float], None]
+"""Called with the share of one piece of work that is done, 0 to 1."""

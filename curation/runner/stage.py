@@ -1,44 +1,62 @@
-"""What goes into a runner and what comes out: the values that the caller of any runner deals with."""
+"""The contract between a runner and its callers: stages, items and results."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Generic, Literal, Protocol, TypeVar
+
+from manifests.errors import LpseError
+
+from .progress import ProgressCallback, ShareCallback
 
 Status = Literal["done", "raised", "crashed"]
+P = TypeVar("P")
+R = TypeVar("R")
+P_contra = TypeVar("P_contra", contravariant=True)
+R_co = TypeVar("R_co", covariant=True)
 
 
-class CannotStart(RuntimeError):
+class CannotStart(LpseError):
     """No worker gets as far as its first item: the stage cannot be opened here."""
 
 
-class Stage(Protocol):
-    """What a runner carries out: a picklable value, in a module that a fresh interpreter can import."""
+class Stage(Protocol[P_contra, R_co]):
+    """One kind of work: a picklable value, in a module that a fresh interpreter can import."""
 
     @property
     def name(self) -> str:
         """Name of the stage in messages and ledgers."""
         ...
 
-    def open(self) -> None:
-        """Load the heavy state; called once per worker, before the first item."""
+    @property
+    def unit(self) -> str:
+        """Unit of the items' weights, as in `Progress`."""
         ...
 
-    def process(self, payload: Any, progress: Callable[[float], None]) -> object:
-        """Work on one item, return something picklable; `progress(share done, 0 to 1)` shows it is alive."""
+    def open(self) -> Callable[[P_contra, ShareCallback], R_co]:
+        """Load the heavy state and return the function that works on one payload; called once per worker.
+
+        That function returns something picklable and reports the share done to show that it is alive.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """Something to process: `payload` goes to the stage, `weight` (say, seconds) counts in `Progress`."""
+class Item(Generic[P]):
+    """One piece of work.
+
+    `key`: its content key. `id`: the recording, cut or file it is about. `payload`: goes to the worker. `weight`: its
+    share of the progress. `label`: its name for people.
+    """
 
     key: str
-    payload: object
+    id: str
+    payload: P
     weight: float = 1.0
+    label: str = ""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.weight) and self.weight >= 0):
@@ -46,29 +64,35 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class ItemResult:
-    """How an item ended: `result` when "done", otherwise `error`, one line that is the same in every run.
+class ItemResult(Generic[P, R]):
+    """The end of an item: `value` when "done", otherwise `error`, one line that is the same in every run.
 
-    `attempt` counts from 1; `started_at` (UTC) and `seconds` are those of the last attempt.
+    `trace`: the traceback, where the stage raised. `attempt` counts from 1; `started_at` (UTC) and `seconds` are those
+    of the last attempt.
     """
 
-    key: str
+    item: Item[P]
     status: Status
-    result: Any
+    value: R | None
     error: str | None
+    trace: str | None
     attempt: int
     worker: str
     started_at: datetime
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a run stands.
+class Runner(Protocol):
+    """Carries out a stage on items, somewhere; every item ends with exactly one result."""
 
-    `done_weight`: that of the finished items and of the done shares of those in hand; it steps back when
-    one of these crashes. `running`: the items in hand and for how many seconds they have been.
-    """
-
-    done_weight: float
-    running: dict[str, float]
+    def __call__(
+        self,
+        stage: Stage[P, R],
+        items: Iterable[Item[P]],
+        *,
+        workers: int,
+        stall_seconds: float = 600.0,
+        on_progress: ProgressCallback | None = None,
+    ) -> Generator[ItemResult[P, R], None, None]:
+        """Yield the results in the order in which items end; closing the generator stops the workers."""
+        ...

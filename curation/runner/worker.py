@@ -85,8 +85,7 @@ class _Outbox:
 
 def _serve(inbox: SimpleQueue[bytes], outbox: _Outbox) -> None:
     try:
-        stage = pickle.loads(inbox.get())
-        stage.open()
+        work = pickle.loads(inbox.get()).open()
     except BaseException as error:
         outbox.send("unable", one_line(error), traceback.format_exc())
         return
@@ -96,7 +95,7 @@ def _serve(inbox: SimpleQueue[bytes], outbox: _Outbox) -> None:
         reply: tuple[str, object]
         try:
             # Pickled here: a result that cannot be pickled is this item's fault and not the worker's end.
-            reply = "done", _packed(stage.process(pickle.loads(message), outbox.progress))
+            reply = "done", _packed(work(pickle.loads(message), outbox.progress))
         except BaseException as error:  # a library that calls sys.exit must not end the worker either
             reply = "raised", (one_line(error), traceback.format_exc())
         outbox.send(*reply, time.monotonic() - started)

@@ -23,13 +23,12 @@ from manifests.store import Corpus
 from manifests.time import Segment, Timeline
 
 from ..catalog.accounting import DECISIONS, CutTotal
-from ..decision.decide import STAGE, cuts_of
+from ..decision.decide import STAGE, draft, finished_cuts
 from ..decision.fusion import Fused, fuse
 from ..decision.human_evidence import NO_EVIDENCE, HumanEvidence, load_evidence
 from ..detectors import PICTURE, ModelSetup
 from ..detectors.score_store import load_scores, setup_of
-from ..duplicates.corpus_index import Copies
-from ..pipeline.redecide import known_copies
+from ..duplicates.corpus_index import Copies, known_copies
 
 MEASURING = ("level", "signal", PICTURE)  # whose scores are looked at beside the fused probabilities
 CACHE_BYTES = 2**30
@@ -177,7 +176,8 @@ class WhatIf:
                 else:
                     copied = state.copies.cut_away.get(name, Timeline.EMPTY)
                     people = state.evidence.get(name, NO_EVIDENCE)
-                    after[name] = cuts_of(recording, ready.fused, ready.scores, recipe, copied, people)[0]
+                    drafted = draft(recording, ready.fused, ready.scores, recipe, copied, people)
+                    after[name] = finished_cuts(drafted, ready.scores.get(PICTURE))
                 if on_progress:
                     on_progress(number / len(state.recordings))
             gained, kept = _moved(after, state.before)
@@ -249,7 +249,9 @@ def _read(corpus: Corpus, max_seconds: float | None, stamp: tuple[object, ...]) 
     before: dict[str, list[Cut]] = {name: [] for name in ids}
     for cut in corpus.table("cuts").rows(pc.field("recording_id").isin(pa.array(ids, pa.string()))):
         before[cut.recording_id].append(cut)
-    return _State(stamp, chosen, len(known), load_evidence(corpus), known_copies(corpus, recipe, ids), before)
+    return _State(
+        stamp, chosen, len(known), load_evidence(corpus), known_copies(corpus, recipe.duplicates, ids), before
+    )
 
 
 def _drawn(recordings: Sequence[Recording], max_seconds: float | None) -> list[Recording]:

@@ -9,6 +9,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from curation.runner.progress import ShareCallback
 from features.encoders import EncoderSpec, Precision
 from features.encoders.precision import TYPES
 
@@ -19,8 +20,6 @@ from ..sampling import GUIDANCE, STEPS, Flow, fast_flow, no_conditions, sample
 from .noise import clip_noises
 from .plan import Clip, ClipPlan
 from .video_features import VideoFeatureSource
-
-ProgressCallback = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class ClipSampler:
         text: Tensor | None,
         plan: ClipPlan,
         sampling: Sampling,
-        tell: ProgressCallback = lambda seconds: None,
+        tell: ShareCallback = lambda seconds: None,
     ) -> Iterator[tuple[Clip, Tensor]]:
         """The codec's latents (L, C) of each clip in order, float32 on the device; one batch of them is held.
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from curation.detectors.score_store import setup_of
 from curation.media import SOUND_CODECS, MediaError, check_sound_onto, sound_onto
-from curation.runner.progress import Step, StepCallback
+from curation.runner.progress import Progress, ProgressCallback
 from features.cache import FeatureCache
 from features.cache.of_corpus import FOLDER
 from features.encode import CPU_WINDOWS, GPU_WINDOWS
@@ -83,7 +83,7 @@ def generate(
     recipe: Recipe | None = None,
     settings: GenerationSettings | None = None,
     device: str = "cpu",
-    on_step: StepCallback | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> Generated:
     """Make the sound of the film `what`, a file or a cut's id, and write it to `out`.
 
@@ -117,9 +117,9 @@ def generate(
             looked: VideoFeatureSource = kept
         else:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lpse-")))
-            looked = _look(film, plan, recipe, setup, device, folder, bool(sampler.needs), on_step)
+            looked = _look(film, plan, recipe, setup, device, folder, bool(sampler.needs), on_progress)
         said = _text(prompt, kept, recipe, setup, device)
-        told = _described("sample", plan, film, on_step)
+        told = _described("sample", plan, film, on_progress)
         sound = sound_of(sampler, looked, said, plan, vocoder, settings.sampling, told)
         _write(out, film, sound, plan, vocoder.sample_rate)
     return Generated(out, film, plan.seconds, len(plan.clips), plan.joins, vocoder.sample_rate, looked is kept)
@@ -198,7 +198,7 @@ def _look(
     device: str,
     folder: Path,
     whole: bool,
-    on_step: StepCallback | None,
+    on_progress: ProgressCallback | None,
 ) -> VideoFeatureSource:
     features = recipe.features
     encoders = {
@@ -206,7 +206,7 @@ def _look(
         for stream, name in (("visual", features.visual), ("sync", features.sync))
     }
     windows = CPU_WINDOWS if torch.device(device).type == "cpu" else GPU_WINDOWS
-    tell = _described("look", plan, film, on_step)
+    tell = _described("look", plan, film, on_progress)
     try:
         return encode_video(film.path, film.start, plan, encoders, folder, windows=windows, whole=whole, tell=tell)
     except MediaError as error:
@@ -216,10 +216,14 @@ def _look(
         gc.collect()  # the encoders' memory is wanted for sampling
 
 
-def _described(phase: str, plan: ClipPlan, film: VideoSource, on_step: StepCallback | None) -> Callable[[float], None]:
+def _described(
+    phase: str, plan: ClipPlan, film: VideoSource, on_progress: ProgressCallback | None
+) -> Callable[[float], None]:
     def tell(seconds: float) -> None:
-        if on_step is not None:
-            on_step(Step(phase, "seconds", min(seconds, plan.seconds), plan.seconds, len(plan.clips), (film.name,)))
+        if on_progress is not None:
+            on_progress(
+                Progress(phase, min(seconds, plan.seconds), plan.seconds, "seconds", len(plan.clips), (film.name,))
+            )
 
     return tell
 

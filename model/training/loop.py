@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from curation.runner.progress import Step, StepCallback
+from curation.runner.progress import Progress, ProgressCallback
 from features.cache import FeatureCache
 from features.encoders import ModelSetup
 from manifests.lock import exclusive
@@ -61,7 +61,7 @@ def train(
     *,
     device: str = "cpu",
     validate_seams: SeamValidator | None = None,
-    on_step: StepCallback | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> TrainingResult:
     """Train in the folder `out`, from where it stands there to `settings.steps`.
 
@@ -80,7 +80,7 @@ def train(
             accelerator.wait_for_everyone()  # all have checked what is there before it is written
             if main:
                 folder.begin(out, settings, facts)
-            return training.run(on_step)
+            return training.run(on_progress)
     finally:
         accelerator.end_training()
 
@@ -142,13 +142,13 @@ class _Training:
         self._state = State(model, self._optimizer, WeightAverage(trainable(model), settings.ema), settings.trains_base)
         checkpoint.load(out / folder.CHECKPOINTS, self._state)
 
-    def run(self, on_step: StepCallback | None) -> TrainingResult:
+    def run(self, on_progress: ProgressCallback | None) -> TrainingResult:
         """All steps that are missing."""
         settings, state, first = self._settings, self._state, self._state.step
         if first < settings.steps:
             self._log = folder.RunLog(self._out, first) if self._main else None
             try:
-                self._steps(on_step)
+                self._steps(on_progress)
             finally:
                 if self._log is not None:
                     self._log.close()
@@ -158,7 +158,7 @@ class _Training:
         found = {name: value for name, value in tried[-1].items() if name != "step"} if tried else {}
         return TrainingResult(self._out, state.step, state.step - first, losses[-1] if losses else None, found)
 
-    def _steps(self, on_step: StepCallback | None) -> None:
+    def _steps(self, on_progress: ProgressCallback | None) -> None:
         settings, state = self._settings, self._state
         on_gpu = self._device.type == "cuda"
         plans = Steps(self._order, state.step, settings.steps)
@@ -178,8 +178,10 @@ class _Training:
                     self._write_weights()
                 if state.step % settings.checkpoint_every == 0 or ended or stop:
                     self._checkpoint()
-                if on_step and self._main:
-                    on_step(Step("train", "items", state.step, settings.steps, settings.steps, (f"loss {loss:.4f}",)))
+                if on_progress and self._main:
+                    on_progress(
+                        Progress("train", state.step, settings.steps, "items", settings.steps, (f"loss {loss:.4f}",))
+                    )
                 if stop and not ended:
                     raise KeyboardInterrupt
                 since = time.perf_counter()

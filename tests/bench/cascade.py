@@ -82,7 +82,7 @@ def compare(title: str, recipe: Recipe, media: Path, base: Path) -> None:
     spoilt = sum((new[key] & truth.get(key, Timeline())).duration for key in new)
     print(f"\n{title}: {account.duration / 60:.1f} minutes")
     row("rejected by the others alone", f"{100 * account.rejected / account.duration:.1f} %")
-    for name, seconds in account.heard.items():
+    for name, seconds in account.scored.items():
         row(f"{name}: not heard", f"{100 * (1 - seconds / account.duration):.1f} %")
     row("CPU s: everything, cascade", f"{full.cpu:.0f}, {some.cpu:.0f}")
     row("CPU time saved", f"{100 * (1 - some.cpu / full.cpu):.1f} %")
@@ -106,7 +106,7 @@ def decided(base: Path, name: str, recipe: Recipe) -> Run:
     """A copy of the cheaply scored corpus, decided under a recipe."""
     corpus = Corpus.open(shutil.copytree(base / "cheap", base / name))
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    account = replay(corpus, recipe, workers=default_workers())
+    account = replay(corpus, recipe, workers=default_workers()).cascade
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     hashes = {one.recording_id: one.sha256 for one in corpus.table("recordings").rows()}

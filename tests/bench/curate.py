@@ -388,10 +388,10 @@ def peak_of(path: Path) -> float:
 
     with tempfile.TemporaryDirectory() as folder:
         corpus = Corpus.create(Path(folder, "corpus"))
-        found = Identify().process((str(path.name), str(path)), lambda _: None)["recording"]
+        found = Identify().open()((str(path.name), str(path)), lambda _: None).recording
+        assert found is not None
         stage = Score(corpus.path, load_recipe("default").detectors, ModelSetup())
-        stage.open()
-        stage.process((found["recording_id"], str(path), found["duration"]), lambda _: None)
+        stage.open()((found.recording_id, str(path), found.duration or 0.0), lambda _: None)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

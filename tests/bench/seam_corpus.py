@@ -24,7 +24,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
-from app.terminal.progress import StepBars
+from app.terminal.progress import ProgressBars
 from curation.pipeline.curate import default_workers
 from curation.pipeline.stages import Identify
 from features.cache import IndexRow, write_index
@@ -74,10 +74,10 @@ def main() -> None:
     single = {name: item for name, item in found.items() if item.split.startswith("clips")}
     films_and_media = {name: item for name, item in found.items() if name not in single}
     trained = {name: item for name, item in films_and_media.items() if not item.split.endswith("test")}
-    with StepBars() as bars:
+    with ProgressBars() as bars:
         for chosen in (trained, films_and_media, found):
             accept(corpus, chosen)
-            folder = extract(corpus, workers=default_workers(), on_step=bars).folder
+            folder = extract(corpus, workers=default_workers(), on_progress=bars).folder
     print(f"{folder}: clips {split(folder, found)}")
 
 
@@ -130,7 +130,8 @@ def identified(corpus: Corpus, items: list[Item]) -> dict[str, Item]:
     sources = []
     for item in items:
         uri = f"{roots[item.root]}:{item.name}"
-        recording = Recording(**Identify().process((uri, str(item.root / item.name)), lambda share: None)["recording"])
+        recording = Identify().open()((uri, str(item.root / item.name)), lambda share: None).recording
+        assert recording is not None
         rows[recording.recording_id], found[recording.recording_id] = recording, item
         own = Source(source_id=source_id(uri), uri=uri, recording_id=recording.recording_id, origin="folder")
         sources.append(own)

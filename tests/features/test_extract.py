@@ -20,7 +20,7 @@ import torch
 from curation.detectors.score_store import setup_of
 from curation.media import frames_reaching, mono_span
 from curation.runner import CannotStart
-from curation.runner.progress import Step
+from curation.runner.progress import Progress
 from features.cache import FeatureCache, check
 from features.cache.index import read_index
 from features.cache.of_corpus import cache_faults
@@ -148,8 +148,8 @@ def test_globals_come_from_the_cut_alone(extracted: tuple[Corpus, Extraction]) -
 def test_a_second_run_does_nothing(again: Corpus) -> None:
     (folder,) = (again.path / "features").iterdir()
     before = parts(folder)
-    steps: list[Step] = []
-    done = extract(again, workers=1, on_step=steps.append)
+    steps: list[Progress] = []
+    done = extract(again, workers=1, on_progress=steps.append)
     assert (done.new, done.cuts, steps) == (0, 3, [])
     assert parts(folder) == before
 

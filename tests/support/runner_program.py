@@ -13,7 +13,7 @@ from curation.runner import Item, run_local
 
 def work(folder: str, verb: str) -> None:
     stage = importlib.import_module("tests.support.runner_stages").Act(folder)
-    items = (Item(str(n), (verb, 60)) for n in itertools.count())
+    items = (Item(str(n), str(n), (verb, 60)) for n in itertools.count())
     for _ in run_local(stage, items, workers=2):
         pass
 

@@ -23,11 +23,13 @@ class Act:
 
     folder: str | None = None
     name: str = "act"
+    unit: str = "items"
 
-    def open(self) -> None:
+    def open(self) -> Callable[[tuple[Any, ...], Progress], Any]:
         self.note("opened")
+        return self.act
 
-    def process(self, payload: tuple[Any, ...], progress: Progress) -> object:
+    def act(self, payload: tuple[Any, ...], progress: Progress) -> object:
         verb, *arguments = payload
         started = time.monotonic()
         self.note(f"begin {verb} {arguments}")
@@ -142,8 +144,9 @@ class BadOpen:
     how: str
     flag: str = ""
     name: str = "bad open"
+    unit: str = "items"
 
-    def open(self) -> None:
+    def open(self) -> Callable[[int, Progress], int]:
         if self.how == "raise":
             raise FileNotFoundError("weights.onnx is\nmissing")
         if self.how in ("once", "alternate"):
@@ -152,10 +155,11 @@ class BadOpen:
             except FileExistsError:
                 if self.how == "alternate":
                     os.unlink(self.flag)
-                return
+                return self.double
         os.kill(os.getpid(), signal.SIGKILL if self.how in ("once", "killed") else signal.SIGSEGV)
+        raise AssertionError("a signal that cannot be caught was survived")
 
-    def process(self, payload: int, progress: Progress) -> int:
+    def double(self, payload: int, progress: Progress) -> int:
         if payload < 0:
             os._exit(3)
         return 2 * payload

@@ -63,8 +63,9 @@ def corpus_of(
     sources = []
     for name in cuts:
         uri = f"{root}:{name}"
-        found = Identify().process((uri, str(media / name)), lambda share: None)["recording"]
-        recordings[name] = Recording(**found)
+        found = Identify().open()((uri, str(media / name)), lambda share: None).recording
+        assert found is not None
+        recordings[name] = found
         sources.append(
             Source(source_id=source_id(uri), uri=uri, recording_id=recordings[name].recording_id, origin="folder")
         )

@@ -20,7 +20,7 @@ import pytest
 import tests.support.media_files as files
 from annotation.tasks.proxies import Proxy, make_proxies, proxies_folder, proxy_paths, prune_proxies, stray_links
 from curation.media import identify, write_media
-from curation.runner.progress import Step
+from curation.runner.progress import Progress
 from manifests.lock import Locked, exclusive
 from manifests.records import Recording, Task
 from manifests.store import Corpus
@@ -134,10 +134,10 @@ def test_where_proxies_are() -> None:
 
 def test_every_window_gets_its_files_and_gets_them_once(corpus: Corpus) -> None:
     tasks = plan(corpus)
-    steps: list[Step] = []
+    steps: list[Progress] = []
     twice = [replace(tasks[0], purpose="agreement", has_picture=False), *tasks]
     twice += [replace(tasks[1], has_picture=False)]
-    assert make_proxies(corpus, twice, workers=2, on_step=steps.append) == {}
+    assert make_proxies(corpus, twice, workers=2, on_progress=steps.append) == {}
     made = tree(corpus)
     assert made.keys() == expected_names(tasks)
     for one in tasks:
@@ -158,13 +158,13 @@ def test_every_window_gets_its_files_and_gets_them_once(corpus: Corpus) -> None:
     lost = proxies_folder(corpus) / proxy_paths(tasks[1]).sound
     lost.unlink()
     steps.clear()
-    assert make_proxies(corpus, tasks, workers=2, on_step=steps.append) == {}
+    assert make_proxies(corpus, tasks, workers=2, on_progress=steps.append) == {}
     assert tree(corpus) == made  # equal bytes, when made again too
     again = {path for path, stamp in stamps.items() if path.stat().st_mtime_ns != stamp}
     assert again == {lost, lost.with_suffix(".mp4")}
     assert steps[0].done == pytest.approx(total - 9.5)
     steps.clear()
-    assert make_proxies(corpus, tasks, workers=2, on_step=steps.append) == {}
+    assert make_proxies(corpus, tasks, workers=2, on_progress=steps.append) == {}
     assert [step.done for step in steps] == pytest.approx([total])
     assert make_proxies(corpus, [], workers=2) == {}
 
@@ -191,8 +191,8 @@ def test_what_cannot_be_made_is_told_and_stops_nothing(corpus: Corpus, tmp_path:
         task(sound, 2000, 4000),  # with a picture that is not there
         good[1],
     ]
-    steps: list[Step] = []
-    problems = make_proxies(corpus, tasks, workers=2, on_step=steps.append)
+    steps: list[Progress] = []
+    problems = make_proxies(corpus, tasks, workers=2, on_progress=steps.append)
     reasons = {key[0] if key[1] == 1000 else f"{key[0]} {key[1]}": reason for key, (reason, _) in problems.items()}
     assert reasons == {
         "gone": "vanished",

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.duplicates import DuplicateRow, Kind, Match, Rule, copied_time, duplicates
+from curation.duplicates import Kind, Match, Rule, copied_time, duplicates
 from curation.duplicates.groups import _Piece, one_to_one
+from manifests.records import Duplicate
 from manifests.time import Segment, Timeline
 
 
@@ -17,6 +18,10 @@ def match(one: str, other: str, start: float, end: float, offset: float = 0.0, k
     if one > other:
         one, other, start, end, offset = other, one, start + offset, end + offset, -offset
     return Match(one, other, kind, start, end, offset, 0.9)
+
+
+def row(recording_id: str, kept_id: str, method: Kind, offset: float, start: float, end: float) -> Duplicate:
+    return Duplicate(recording_id=recording_id, kept_id=kept_id, method=method, offset=offset, start=start, end=end)
 
 
 def by_name(name: str) -> str:
@@ -30,15 +35,15 @@ def first(*names: str) -> Callable[[str], tuple[int, str]]:
 def test_of_two_equal_ones_the_better_ranked_stays() -> None:
     matches = [match("a", "b", 4, 180, -4)]
     durations = {"a": 180.0, "b": 176.0}
-    assert duplicates(matches, durations, by_name) == [DuplicateRow("b", "a", "audio", 4, 0, 176)]
-    assert duplicates(matches, durations, first("b")) == [DuplicateRow("a", "b", "audio", -4, 4, 180)]
+    assert duplicates(matches, durations, by_name) == [row("b", "a", "audio", 4, 0, 176)]
+    assert duplicates(matches, durations, first("b")) == [row("a", "b", "audio", -4, 4, 180)]
 
 
 @pytest.mark.parametrize("rank", [first("long"), first("short")])
 def test_an_excerpt_goes_whatever_its_rank(rank: Callable[[str], tuple[int, str]]) -> None:
     matches = [match("long", "short", 5000, 5030, -5000)]
     rows = duplicates(matches, {"long": 10800.0, "short": 30.0}, rank)
-    assert rows == [DuplicateRow("short", "long", "audio", 5000, 0, 30)]
+    assert rows == [row("short", "long", "audio", 5000, 0, 30)]
 
 
 def test_both_parts_of_a_compilation_go() -> None:
@@ -55,7 +60,7 @@ def test_two_long_ones_that_share_an_excerpt_both_stay() -> None:
         match("one", "two", 500, 530, -400),
     ]
     rows = duplicates(matches, durations, by_name)
-    assert rows == [DuplicateRow("excerpt", "one", "audio", 500, 0, 30)]
+    assert rows == [row("excerpt", "one", "audio", 500, 0, 30)]
 
 
 def test_of_several_kept_ones_the_one_that_holds_most_is_named() -> None:
@@ -82,7 +87,7 @@ def test_so_many_seconds_are_needed_in_one_piece(overlap: float, dropped: bool) 
 def test_the_pieces_of_a_recut_copy_count_together() -> None:
     matches = [match("a", "b", 0, 20), match("a", "b", 40, 55, -20), match("a", "b", 70, 85, 0)]
     durations = {"a": 100.0, "b": 100.0}
-    assert duplicates(matches, durations, by_name) == [DuplicateRow("b", "a", "audio", 0, 0, 20)]
+    assert duplicates(matches, durations, by_name) == [row("b", "a", "audio", 0, 0, 20)]
     assert duplicates(matches[:2], durations, by_name) == []
 
 
@@ -97,7 +102,7 @@ def test_a_sample_used_again_and_again_counts_once() -> None:
 def test_one_without_a_match_to_the_kept_one_points_there_along_the_chain() -> None:
     matches = [match("a", "b", 10, 100, -10), match("b", "c", 5, 80, -5)]
     rows = duplicates(matches, {"a": 100.0, "b": 100.0, "c": 90.0}, by_name)
-    assert rows == [DuplicateRow("b", "a", "audio", 10, 0, 90), DuplicateRow("c", "a", "audio", 15, 0, 75)]
+    assert rows == [row("b", "a", "audio", 10, 0, 90), row("c", "a", "audio", 15, 0, 75)]
 
 
 def test_a_chain_along_which_too_little_arrives_ends() -> None:

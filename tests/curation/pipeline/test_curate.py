@@ -9,15 +9,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from curation.pipeline.coverage import Need
 from curation.pipeline.curate import curate, replay
-from curation.runner.progress import Step
+from curation.runner.progress import Progress
 from manifests.ledger import Ledger
 from manifests.recipe import load_recipe
 from manifests.records import Cut, Drop, Recording
@@ -94,19 +93,19 @@ def test_every_file_ends_as_a_row_with_its_reason(finished: Corpus) -> None:
     assert sorted(round(cut.end, 1) for cut in cuts(finished)) == pytest.approx([61.5, 64.0], abs=0.2)
     assert validate(finished) == []
     assert finished.recipe_hash == RECIPE.hash
-    # every detector heard the three that have sound, and the two with a picture were looked at
-    assert finished.table("scores").count() == 3 * len(RECIPE.detectors) + 2
+    # every detector scored the three that have audio; video was analyzed where a cut survived
+    assert finished.table("scores").count() == 3 * len(RECIPE.detectors) + 1
     assert finished.table("prints").count() == 3 + 1
 
 
 def test_a_second_run_does_nothing_and_changes_nothing(finished: Corpus, media: Path) -> None:
     before = tables(finished)
     ledger = len(Ledger(finished).latest("score")), len(Ledger(finished).latest("identify"))
-    steps: list[Step] = []
-    curate(finished, [media], RECIPE, workers=2, on_step=steps.append)
+    steps: list[Progress] = []
+    curate(finished, [media], RECIPE, workers=2, on_progress=steps.append)
     assert tables(finished) == before
     assert (len(Ledger(finished).latest("score")), len(Ledger(finished).latest("identify"))) == ledger
-    assert {step.phase for step in steps} == {"identify", "score", "look", "decide"}
+    assert {step.phase for step in steps} == {"identify", "score", "decide"}
     assert all(step.done == step.total for step in steps if step.phase != "decide")
 
 
@@ -184,10 +183,9 @@ def test_lost_scores_are_told_and_scored_again(finished: Corpus, media: Path) ->
     replay(finished, RECIPE)
     assert drops(finished)["surf.mp4"].reason == "unscored"
     (media.parent / "surf.mp4").rename(away)
-    needs: list[Mapping[str, Need]] = []
-    replay(finished, RECIPE, on_needs=needs.append)
-    assert [list(one) for one in needs] == [["silero"]] and needs[0]["silero"].recordings == 1
-    assert needs[0]["silero"].seconds == pytest.approx(64.0, abs=0.2)
+    scored = replay(finished, RECIPE).scored
+    assert list(scored) == ["silero"] and scored["silero"].recordings == 1
+    assert scored["silero"].seconds == pytest.approx(64.0, abs=0.2)
     assert tables(finished) == before
 
 
@@ -203,11 +201,11 @@ def test_a_file_that_vanishes_during_the_run_is_a_drop_and_returns(tmp_path: Pat
     corpus = Corpus.create(tmp_path / "corpus")
     kept = tmp_path / "surf.mp4"
 
-    def remove_when_scoring_starts(step: Step) -> None:
+    def remove_when_scoring_starts(step: Progress) -> None:
         if step.phase == "score" and (media / "surf.mp4").exists():
             os.rename(media / "surf.mp4", kept)
 
-    curate(corpus, [media], RECIPE, workers=1, on_step=remove_when_scoring_starts)
+    curate(corpus, [media], RECIPE, workers=1, on_progress=remove_when_scoring_starts)
     assert drops(corpus)["surf.mp4"].reason == "vanished"
     assert len(cuts(corpus)) == 1
     os.rename(kept, media / "surf.mp4")

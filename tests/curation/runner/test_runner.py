@@ -26,12 +26,12 @@ from tests.support import ROOT
 from tests.support import runner_stages as stages
 
 
-def run(*payloads: Any, stage: Any = None, workers: int = 2, **options: Any) -> list[ItemResult]:
+def run(*payloads: Any, stage: Any = None, workers: int = 2, **options: Any) -> list[ItemResult[Any, Any]]:
     """Outcomes in the order of the payloads; every item has exactly one."""
-    items = [Item(str(n), payload) for n, payload in enumerate(payloads)]
+    items = [Item(str(n), str(n), payload) for n, payload in enumerate(payloads)]
     outcomes = list(run_local(stages.Act() if stage is None else stage, items, workers=workers, **options))
-    assert Counter(o.key for o in outcomes) == Counter(i.key for i in items)
-    return sorted(outcomes, key=lambda outcome: int(outcome.key))
+    assert Counter(o.item.key for o in outcomes) == Counter(i.key for i in items)
+    return sorted(outcomes, key=lambda outcome: int(outcome.item.key))
 
 
 _STRANGERS: set[int] = set()  # children that other tests' fixtures keep, such as a browser
@@ -64,7 +64,7 @@ def leaves_nothing_behind() -> Iterator[None]:
 def test_every_item_has_its_result(workers: int) -> None:
     before = datetime.now(UTC)
     outcomes = run(*(("double", n) for n in range(40)), workers=workers)
-    assert [o.result for o in outcomes] == [2 * n for n in range(40)]
+    assert [o.value for o in outcomes] == [2 * n for n in range(40)]
     assert {(o.status, o.error, o.attempt) for o in outcomes} == {("done", None, 1)}
     assert 1 <= len({o.worker for o in outcomes}) <= workers
     assert all(before <= o.started_at <= datetime.now(UTC) for o in outcomes)
@@ -106,15 +106,15 @@ def test_a_crash_blames_only_its_item(payload: tuple[Any, ...], error: str, atte
     outcomes = run(*others[:3], payload, *others[3:])
     crashed = outcomes.pop(3)
     assert (crashed.status, crashed.error, crashed.attempt) == ("crashed", error, attempts)
-    assert crashed.result is None
-    assert [o.result for o in outcomes] == [2 * n for n in range(8)]
+    assert crashed.value is None
+    assert [o.value for o in outcomes] == [2 * n for n in range(8)]
     assert {(o.status, o.attempt) for o in outcomes} == {("done", 1)}
 
 
 def test_a_single_worker_is_a_process_of_its_own_too() -> None:
     outcomes = run(("signal", signal.SIGSEGV), ("pid",), ("abort",), ("pid",), workers=1)
     assert [o.status for o in outcomes] == ["crashed", "done", "crashed", "done"]
-    assert os.getpid() not in {outcomes[1].result, outcomes[3].result}
+    assert os.getpid() not in {outcomes[1].value, outcomes[3].value}
 
 
 def test_a_death_is_noticed_though_an_orphan_keeps_the_line_open() -> None:
@@ -133,7 +133,7 @@ def test_suspects_are_retried_alone_after_the_rest(tmp_path: Path) -> None:
     others = [("sleep", 0.1)] * 6
     outcomes = run(suspect(0), suspect(1), *others, suspect(2), workers=3, stage=stages.Act(str(notes)))
     assert [o.attempt for o in outcomes] == [2, 2, *[1] * 6, 2]
-    assert {o.result for o in outcomes} == {"survived", "slept"}
+    assert {o.value for o in outcomes} == {"survived", "slept"}
     retriers, others_workers = {outcomes[n].worker for n in (0, 1, 8)}, {o.worker for o in outcomes[2:8]}
     assert len(retriers) == 3 and not retriers & others_workers  # each in a fresh one
     lines = [line for path in notes.iterdir() for line in path.read_text().splitlines()]
@@ -191,7 +191,7 @@ def test_random_kills_from_outside_lose_nothing(workers: int, tmp_path: Path) ->
         killer.join()
     crashed = outcomes.pop()
     assert crashed.status == "crashed"
-    assert [(o.status, o.result) for o in outcomes] == [("done", 2 * n) for _, n, _ in items]
+    assert [(o.status, o.value) for o in outcomes] == [("done", 2 * n) for _, n, _ in items]
     assert kills.total() >= 3
     assert 0 < sum(o.attempt - 1 for o in outcomes) <= kills.total()
 
@@ -212,11 +212,11 @@ def test_random_kills_from_outside_lose_nothing(workers: int, tmp_path: Path) ->
 )
 def test_an_exception_is_an_outcome_and_the_worker_lives_on(payload: tuple[Any, ...], error: str) -> None:
     first, failed, last = run(("pid",), payload, ("pid",), workers=1)
-    assert (failed.status, failed.attempt, failed.result) == ("raised", 1, None)
+    assert (failed.status, failed.attempt, failed.value) == ("raised", 1, None)
     assert failed.error is not None and failed.error.startswith(error)
     assert len(failed.error.splitlines()) == 1 and len(failed.error) <= 530
     assert failed.error.isprintable()
-    assert first.result == last.result  # the process id: nobody was replaced
+    assert first.value == last.value  # the process id: nobody was replaced
 
 
 def test_exceptions_have_nothing_but_their_own_words() -> None:
@@ -239,7 +239,7 @@ def test_a_stage_that_dies_in_open_is_not_started_for_ever(how: str, name: str) 
 
 def test_a_worker_killed_while_it_starts_is_replaced_and_nobody_blamed(tmp_path: Path) -> None:
     outcomes = run(1, 2, 3, stage=stages.BadOpen("once", str(tmp_path / "flag")))
-    assert [(o.result, o.attempt) for o in outcomes] == [(2, 1), (4, 1), (6, 1)]
+    assert [(o.value, o.attempt) for o in outcomes] == [(2, 1), (4, 1), (6, 1)]
 
 
 def test_failed_starts_count_only_in_a_row(tmp_path: Path) -> None:
@@ -249,16 +249,16 @@ def test_failed_starts_count_only_in_a_row(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_died_idle_is_replaced_and_nobody_blamed() -> None:
-    def items() -> Iterator[Item]:
-        yield Item("0", ("pid",))
+    def items() -> Iterator[Item[Any]]:
+        yield Item("0", "0", ("pid",))
         (worker,) = children()
         os.kill(worker, signal.SIGKILL)
         os.waitid(os.P_PID, worker, os.WEXITED | os.WNOWAIT)
-        yield Item("1", ("pid",))
+        yield Item("1", "1", ("pid",))
 
     first, second = run_local(stages.Act(), items(), workers=1)
     assert (second.status, second.attempt) == ("done", 1)
-    assert second.result != first.result
+    assert second.value != first.value
 
 
 def test_silence_is_a_stall_and_progress_is_not() -> None:
@@ -273,7 +273,7 @@ def test_silence_is_a_stall_and_progress_is_not() -> None:
 
 def test_nobody_is_blamed_for_a_caller_who_takes_his_time() -> None:
     # The worker cannot go on while nobody reads what it prints: that must not count as its stall.
-    items = [Item("0", ("double", 0)), Item("1", ("chatter", 100_000, 0.4))]
+    items: list[Item[Any]] = [Item("0", "0", ("double", 0)), Item("1", "1", ("chatter", 100_000, 0.4))]
     outcomes = []
     for outcome in run_local(stages.Act(), items, workers=1, stall_seconds=1.2):
         outcomes.append(outcome)
@@ -285,22 +285,22 @@ def test_nobody_is_blamed_for_a_caller_who_takes_his_time() -> None:
 def test_items_are_taken_as_they_are_needed() -> None:
     taken = 0
 
-    def endless() -> Iterator[Item]:
+    def endless() -> Iterator[Item[Any]]:
         nonlocal taken
         for taken in itertools.count(1):
-            yield Item(str(taken), ("double", taken))
+            yield Item(str(taken), str(taken), ("double", taken))
 
     outcomes = run_local(stages.Act(), endless(), workers=2)
     assert taken == 0
     for count, outcome in enumerate(itertools.islice(outcomes, 30), 1):
-        assert outcome.result == 2 * int(outcome.key)
+        assert outcome.value == 2 * int(outcome.item.key)
         assert taken <= count + 2 * 2
     outcomes.close()
     assert children() == set()
 
 
 def test_closing_kills_workers_in_the_middle_of_work() -> None:
-    outcomes = run_local(stages.Act(), [Item("a", ("double", 1)), Item("b", ("sleep_locked", 60))], workers=2)
+    outcomes = run_local(stages.Act(), [Item("a", "a", ("double", 1)), Item("b", "b", ("sleep_locked", 60))], workers=2)
     assert next(outcomes).key == "a"
     assert len(children()) == 2
     started = time.monotonic()
@@ -310,11 +310,11 @@ def test_closing_kills_workers_in_the_middle_of_work() -> None:
 
 @pytest.mark.parametrize("where", ["items", "on_progress"])
 def test_an_exception_of_the_caller_comes_through_and_leaves_no_worker(where: str) -> None:
-    def items() -> Iterator[Item]:
-        yield Item("a", ("sleep", 60))
+    def items() -> Iterator[Item[Any]]:
+        yield Item("a", "a", ("sleep", 60))
         if where == "items":
             raise ZeroDivisionError
-        yield Item("b", ("double", 1))
+        yield Item("b", "b", ("double", 1))
 
     def on_progress(progress: Progress) -> None:
         if where == "on_progress":
@@ -327,18 +327,18 @@ def test_an_exception_of_the_caller_comes_through_and_leaves_no_worker(where: st
 def test_workers_begin_while_the_source_of_items_is_slow() -> None:
     given = []
 
-    def items() -> Iterator[Item]:
+    def items() -> Iterator[Item[Any]]:
         for n in range(3):
             given.append(datetime.now(UTC))
-            yield Item(str(n), ("double", n))
+            yield Item(str(n), str(n), ("double", n))
             time.sleep(0.5)
 
-    outcomes = {outcome.key: outcome for outcome in run_local(stages.Act(), items(), workers=3)}
+    outcomes = {outcome.item.key: outcome for outcome in run_local(stages.Act(), items(), workers=3)}
     assert outcomes["0"].started_at < given[2]
 
 
 def test_workers_ignore_ctrl_c_and_leave_it_to_the_parent() -> None:
-    items = [Item(str(n), ("sleep", 0.3)) for n in range(4)]
+    items = [Item(str(n), str(n), ("sleep", 0.3)) for n in range(4)]
     outcomes = []
     for outcome in run_local(stages.Act(), items, workers=2):
         outcomes.append(outcome)
@@ -422,8 +422,8 @@ def test_workers_die_with_their_parent(where: str, verb: str, number: signal.Sig
 
 
 def test_a_thread_that_ends_takes_no_worker_with_it() -> None:
-    outcomes = run_local(stages.Act(), [Item(str(n), ("sleep", 0.3)) for n in range(3)], workers=1)
-    collected: list[ItemResult] = []
+    outcomes = run_local(stages.Act(), [Item(str(n), str(n), ("sleep", 0.3)) for n in range(3)], workers=1)
+    collected: list[ItemResult[Any, Any]] = []
     thread = threading.Thread(target=lambda: collected.append(next(outcomes)))
     thread.start()
     thread.join()
@@ -435,26 +435,25 @@ def test_weights_add_up_and_running_names_the_items_in_hand() -> None:
     reports: list[Progress] = []
     weights = [0.5, 2.0, 4.0, 0.0]
     payloads = [("report", 0.25), ("report", 0.75), ("exit", 3), ("fail", "x")]
-    items = [Item(str(n), p, w) for n, (p, w) in enumerate(zip(payloads, weights, strict=True))]
+    items = [Item(str(n), str(n), p, w) for n, (p, w) in enumerate(zip(payloads, weights, strict=True))]
     at_yield = []
     done = 0.0
     for outcome in run_local(stages.Act(), items, workers=2, on_progress=reports.append):
-        done += weights[int(outcome.key)]
-        at_yield.append((reports[-1].done_weight, done))
-        assert outcome.key not in reports[-1].running
-    assert reports[-1] == Progress(6.5, {})
+        done += weights[int(outcome.item.key)]
+        at_yield.append((reports[-1].done, done))
+        assert outcome.item.key not in reports[-1].running
+    assert reports[-1] == Progress("act", 6.5, 6.5, "items", 4)
     assert all(shown >= finished for shown, finished in at_yield)
-    both = [r for r in reports if r.running.keys() == {"0", "1"}]
-    assert any(math.isclose(r.done_weight, 0.25 * 0.5 + 0.75 * 2.0) for r in both)
-    assert all(0 <= seconds < 20 for r in reports for seconds in r.running.values())
-    assert max(r.running.get("0", 0.0) for r in reports) > 0.2
+    both = [r for r in reports if set(r.running) == {"0", "1"}]
+    assert any(math.isclose(r.done, 0.25 * 0.5 + 0.75 * 2.0) for r in both)
+    assert all(r.total == 6.5 for r in reports)
 
 
 @pytest.mark.parametrize(("fraction", "shown"), [(-1.0, 0.0), (7.0, 1.0), (math.nan, 0.0), (math.inf, 0.0)])
 def test_a_senseless_fraction_does_no_harm(fraction: float, shown: float) -> None:
     reports: list[Progress] = []
     run(("report", fraction), on_progress=reports.append)
-    assert max(r.done_weight for r in reports if r.running) == shown
+    assert max(r.done for r in reports if r.running) == shown
 
 
 def test_progress_of_a_thread_left_behind_is_nobodys() -> None:
@@ -465,7 +464,7 @@ def test_progress_of_a_thread_left_behind_is_nobodys() -> None:
 def test_progress_begins_anew_when_an_item_is_retried(tmp_path: Path) -> None:
     reports: list[Progress] = []
     run(("report_once", 0.75, str(tmp_path / "flag")), on_progress=reports.append)
-    shown = [report.done_weight for report in reports if report.running]
+    shown = [report.done for report in reports if report.running]
     assert max(shown) == 0.75 and shown[-1] == 0.0
 
 
@@ -485,12 +484,12 @@ def test_the_last_words_of_a_crash_are_logged(caplog: pytest.LogCaptureFixture) 
 
 
 def test_a_worker_imports_only_what_the_stage_needs_and_computes_on_one_thread() -> None:
-    modules, environment = run(("modules",), ("environment",), workers=1)
-    assert "tests.support.runner_stages" in modules.result
-    assert not {"numpy", "torch", "rich", "typer", "pytest", "av", "asyncio"} & modules.result
-    assert len(modules.result) < 200
+    modules, environment = (one.value or {} for one in run(("modules",), ("environment",), workers=1))
+    assert "tests.support.runner_stages" in modules
+    assert not {"numpy", "torch", "rich", "typer", "pytest", "av", "asyncio"} & modules
+    assert len(modules) < 200
     threads = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-    assert {environment.result[name] for name in threads} == {"1"}
+    assert {environment[name] for name in threads} == {"1"}
 
 
 @pytest.mark.parametrize(
@@ -509,7 +508,7 @@ def test_bad_numbers_are_refused_at_once(options: dict[str, Any], error: str) ->
 @pytest.mark.parametrize("weight", [-0.1, math.nan, math.inf])
 def test_a_weight_is_a_number_from_zero_up(weight: float) -> None:
     with pytest.raises(ValueError, match=f"item 'a': weight {weight} is not"):
-        Item("a", (), weight)
+        Item("a", "a", (), weight)
 
 
 def test_a_stage_that_no_worker_could_import_is_refused_at_once() -> None:

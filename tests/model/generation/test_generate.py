@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from app.commands.generate import generate as generate_command
 from curation.detectors.score_store import setup_of
 from curation.media import frames_reaching, mono_span, probe, write_media
-from curation.runner.progress import Step
+from curation.runner.progress import Progress
 from features.cache import FeatureCache
 from features.cache.of_corpus import caches
 from features.encoders import EncoderSpec, FrameLayout, ModelUnavailable, VideoEncoder, open_encoder, spec
@@ -256,8 +256,8 @@ def test_a_cut_that_is_looked_at_is_as_in_the_cache(studio: Studio, tmp_path: Pa
 
 
 def test_a_cut_gets_its_sound_out_of_the_cache(studio: Studio, tmp_path: Path) -> None:
-    steps: list[Step] = []
-    done = studio.make(studio.cut, tmp_path / "a.wav", on_step=steps.append)
+    steps: list[Progress] = []
+    done = studio.make(studio.cut, tmp_path / "a.wav", on_progress=steps.append)
     assert (done.cached, done.clips, done.seconds, done.sample_rate) == (True, 2, 9.2, RATE)
     info = soundfile.info(tmp_path / "a.wav")
     assert (info.frames, info.samplerate, info.channels) == (round(9.2 * RATE), RATE, 1)
@@ -364,8 +364,8 @@ def test_joined_sounds_are_as_long_as_the_film_and_without_a_step(
 
 def test_a_film_gets_its_sound_and_keeps_its_pictures(studio: Studio, tmp_path: Path) -> None:
     """A film that no cache knows, shorter than a clip; its prompt counts."""
-    path, steps = studio.films / "short.mp4", list[Step]()
-    done = studio.make(str(path), tmp_path / "out.mp4", prompt="a dog barks", on_step=steps.append)
+    path, steps = studio.films / "short.mp4", list[Progress]()
+    done = studio.make(str(path), tmp_path / "out.mp4", prompt="a dog barks", on_progress=steps.append)
     assert (done.cached, done.clips, done.seconds) == (False, 1, 2.0)
     assert [step.phase for step in steps] == sorted(step.phase for step in steps)  # "look", then "sample"
     found = probe(tmp_path / "out.mp4")

@@ -1,0 +1,132 @@
+"""The inputs of a run: sources and recordings by id, and the drops of the stages before the decision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from manifests.errors import Problem
+from manifests.identity import source_id
+from manifests.records import Drop, ItemKind, Recording, Source
+from manifests.store import Corpus
+from manifests.uris import resolve
+
+from ..ingest.folders import Found
+from ..runner.ledgered import TRANSIENT
+from .stages import Identified
+
+# stages whose drops a replay keeps: it reads no media
+BEFORE_DECIDING = frozenset({"ingest", "identify", "score"})
+
+
+@dataclass(frozen=True)
+class Entries:
+    """What is known before the decisions: sources and recordings by id, drops of the stages before."""
+
+    sources: dict[str, Source]
+    recordings: dict[str, Recording]
+    drops: list[Drop]
+
+    @property
+    def dropped(self) -> frozenset[str]:
+        """The ids of the recordings that an earlier stage dropped."""
+        return frozenset(row.item for row in self.drops if row.item_kind == "recording")
+
+
+def stored_entries(corpus: Corpus) -> Entries:
+    """The entries that the corpus holds."""
+    return Entries(
+        sources={row.source_id: row for row in corpus.table("sources").rows()},
+        recordings={row.recording_id: row for row in corpus.table("recordings").rows()},
+        drops=[row for row in corpus.table("drops").rows() if row.stage in BEFORE_DECIDING],
+    )
+
+
+def entries_with(corpus: Corpus, found: Sequence[Found], identified: Mapping[str, Identified]) -> Entries:
+    """The entries that the corpus holds, updated by the files `found`; `identified` by uri."""
+    stored = stored_entries(corpus)
+    sources, recordings = stored.sources, stored.recordings
+    drops: list[Drop] = []
+    met = {source_id(one.uri) for one in found}
+    candidates: dict[str, list[Recording]] = {}
+    for one in found:
+        result = identified.get(one.uri) or Identified(None, Problem(*one.problem) if one.problem else None)
+        recording, problem = result.recording, result.problem
+        key = source_id(one.uri)
+        known = sources.get(key)
+        recording_id = recording.recording_id if recording else None
+        if known and problem and problem.reason in TRANSIENT:
+            recording_id = known.recording_id  # a file that could be read before keeps its recording
+        title = one.path.stem.encode("utf-8", "replace").decode()
+        source = known or Source(source_id=key, uri=one.uri, origin="folder", title=title)
+        sources[key] = replace(source, recording_id=recording_id)
+        stage = "ingest" if one.problem else "identify"
+        if recording:
+            candidates.setdefault(recording.recording_id, []).append(recording)
+            if problem:
+                drops.append(problem_drop("recording", recording.recording_id, stage, problem))
+        elif problem:
+            drops.append(problem_drop("source", key, stage, problem))
+    roots = corpus.roots
+    for recording_id, rows in candidates.items():
+        recordings[recording_id] = _best([*rows, *_elsewhere(recordings.get(recording_id), rows)], roots)
+    again = met | candidates.keys()
+    return Entries(sources, recordings, [*(row for row in stored.drops if row.item not in again), *drops])
+
+
+def problem_drop(kind: ItemKind, item: str, stage: str, problem: Problem) -> Drop:
+    """The drop of an item for a problem."""
+    return Drop(item=item, item_kind=kind, stage=stage, reason=problem.reason, detail=problem.detail)
+
+
+def duplicate_sources(entries: Entries) -> list[Drop]:
+    """A row for every source whose audio is read from another one."""
+    return [
+        Drop(
+            item=source.source_id,
+            item_kind="source",
+            stage="commit",
+            reason="duplicate",
+            detail=f"the same sound as {entries.recordings[source.recording_id].uri}",
+        )
+        for source in entries.sources.values()
+        if source.recording_id in entries.recordings and entries.recordings[source.recording_id].uri != source.uri
+    ]
+
+
+def orphaned_recordings(entries: Entries) -> list[Drop]:
+    """A row for every recording that no source leads to any more."""
+    led_to = {source.recording_id for source in entries.sources.values()}
+    return [
+        Drop(
+            item=row.recording_id,
+            item_kind="recording",
+            stage="commit",
+            reason="replaced",
+            detail=f"{row.uri} holds another sound now",
+        )
+        for row in entries.recordings.values()
+        if row.recording_id not in led_to
+    ]
+
+
+def _elsewhere(known: Recording | None, rows: Sequence[Recording]) -> list[Recording]:
+    """The recording's row of before, when it came from another place than the ones met now."""
+    return [known] if known and all(known.uri != row.uri for row in rows) else []
+
+
+def _best(rows: Iterable[Recording], roots: Mapping[str, Path]) -> Recording:
+    """Of the files that hold one recording, the one to read: with video, the largest frame, the first by name.
+
+    A missing file loses.
+    """
+
+    def rank(row: Recording) -> tuple[bool, bool, int, str]:
+        try:
+            missing = not resolve(row.uri, roots).exists()
+        except (ValueError, OSError):
+            missing = True
+        return missing, not row.has_video, -(row.width or 0) * (row.height or 0), row.uri
+
+    return min(rows, key=rank)

@@ -1,0 +1,233 @@
+"""Settle a recording in one pass: load its scores once, score what the cascade leaves open, analyze the video, decide.
+
+All of it happens in a worker. What needs the media is keyed by what it would read, so that a file that failed is not
+read again in every run; the caller records it in the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+
+from manifests.errors import Problem
+from manifests.identity import digest
+from manifests.recipe import Recipe
+from manifests.records import Drop, Measured, Recording
+from manifests.schema import to_table
+from manifests.scores import FrameScores
+from manifests.store import Corpus
+from manifests.time import Timeline
+
+from ..decision.cascade import pending_time, rejected_seconds
+from ..decision.decide import STAGE, Draft, draft, finish
+from ..decision.fusion import fuse, scored_seconds
+from ..decision.human_evidence import NO_EVIDENCE, HumanEvidence
+from ..detectors import PICTURE, ModelSetup, ModelUnavailable, spec
+from ..detectors.picture.detector import analyze_video, analyzed_time
+from ..detectors.score_store import load_scores, save_scores
+from ..detectors.scorer import Scorer
+from ..duplicates.fingerprint_store import FingerprintSegments, fingerprint_key, save_fingerprints
+from ..media import MediaError
+from ..runner import ShareCallback
+from .stages import share_of
+
+CASCADE, VIDEO = "cascade", "video"
+UNSCORED = "unscored"  # the reason of a recording without the scores that the recipe needs
+
+
+@dataclass(frozen=True)
+class Request:
+    """A recording to settle.
+
+    `path`: its media, None where it is missing or must not be read. `copied`: time that a kept recording holds.
+    `failed`: keys of media work that failed before and is not tried again.
+    """
+
+    recording: Recording
+    path: str | None
+    copied: Timeline = Timeline.EMPTY
+    people: HumanEvidence = NO_EVIDENCE
+    failed: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class MediaWork:
+    """One reading of the media: `stage` is CASCADE or VIDEO; `scored`: seconds by detector."""
+
+    stage: str
+    key: str
+    scored: Mapping[str, float]
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The decision over one recording: rows of `events` and `cuts` as Arrow tables, drops, the measures of all of it.
+
+    `media`: what was read for it. `cascade`: (seconds rejected without the cascade, seconds scored by each of its
+    detectors), None without one. `unavailable`: a model that is missing here, so that nothing was decided.
+    """
+
+    recording_id: str
+    events: pa.Table = field(repr=False)
+    cuts: pa.Table = field(repr=False)
+    drops: tuple[Drop, ...]
+    measures: Measured
+    media: tuple[MediaWork, ...] = ()
+    cascade: tuple[float, Mapping[str, float]] | None = None
+    unavailable: str | None = None
+
+
+@dataclass(frozen=True)
+class Settle:
+    """Decides over a recording from its stored scores, and completes them where the recipe asks for more."""
+
+    corpus: Path
+    recipe: Recipe
+    setup: ModelSetup
+    name: str = "decide"
+    unit: str = "seconds"
+
+    def key(self, recording_id: str) -> str:
+        """Content key over the recording, its detectors and the recipe."""
+        keys = [spec(name, self.setup).key(recording_id) for name in self.recipe.all_detectors]
+        return digest(self.name, recording_id, keys, self.recipe.hash)
+
+    def open(self) -> Callable[[Request, ShareCallback], Settled]:
+        """Return the function over a `Request`; detectors are loaded when the first recording needs one."""
+        return partial(self._settled, Scorer(self.setup))
+
+    def _settled(self, scorer: Scorer, request: Request, report: ShareCallback) -> Settled:
+        try:
+            return _Recording(self, scorer, request, report).settle()
+        except ModelUnavailable as error:
+            problem = Problem(UNSCORED, str(error))
+            return replace(undecided(request.recording, problem, self.recipe), unavailable=str(error))
+
+
+def settle(corpus: Corpus, request: Request, recipe: Recipe, setup: ModelSetup) -> Settled:
+    """Settle a recording in this process."""
+    return Settle(corpus.path, recipe, setup).open()(request, lambda share: None)
+
+
+class _Recording:
+    """A recording on its way to a decision: its scores are loaded once and completed in memory and on disk."""
+
+    def __init__(self, stage: Settle, scorer: Scorer, request: Request, report: ShareCallback) -> None:
+        self._corpus, self._recipe, self._setup = Corpus(stage.corpus), stage.recipe, stage.setup
+        self._scorer, self._request, self._report = scorer, request, report
+        self._id, self._duration = request.recording.recording_id, request.recording.duration or 0.0
+        self._scores: dict[str, FrameScores] = {}
+        self._media: list[MediaWork] = []
+
+    def settle(self) -> Settled:
+        recipe, row = self._recipe, self._request.recording
+        try:
+            self._scores = load_scores(self._corpus, self._id, (*recipe.all_detectors, PICTURE), self._setup)
+        except ValueError as error:
+            return undecided(row, Problem(UNSCORED, f"its scores cannot be read: {error}"), recipe)
+        missing = [name for name in recipe.detectors if name not in self._scores]
+        if missing:
+            return undecided(row, Problem(UNSCORED, f"not scored by {', '.join(missing)}: curate its source"), recipe)
+        rejected = None
+        if recipe.cascade:
+            rejected = rejected_seconds(self._scores, recipe, self._duration, self._request.copied)
+        drafted = self._drafted()
+        self._analyze(drafted)
+        decided = finish(drafted, self._scores.get(PICTURE))
+        cascade = None
+        if rejected is not None:
+            cascade = rejected, {name: scored_seconds(self._scores.get(name)) for name in recipe.cascade}
+        return Settled(
+            recording_id=self._id,
+            events=to_table("events", decided.events),
+            cuts=to_table("cuts", decided.cuts),
+            drops=decided.drops,
+            measures=decided.measures,
+            media=tuple(self._media),
+            cascade=cascade,
+        )
+
+    def _drafted(self) -> Draft:
+        """The cuts as the audio decides them, once no more scoring can change them."""
+        request, recipe = self._request, self._recipe
+        before: Mapping[str, Timeline] = {}
+        while True:
+            fused = fuse(self._scores, recipe, self._duration)
+            needs = pending_time(self._scores, recipe, self._duration, request.copied, fused)
+            if needs and needs == before:
+                raise RuntimeError(f"{', '.join(needs)} gave no scores for the seconds that were asked for")
+            if not needs or not self._score(needs):
+                return draft(request.recording, fused, self._scores, recipe, request.copied, request.people)
+            before = needs
+
+    def _score(self, needs: Mapping[str, Timeline]) -> bool:
+        """Score the time that each detector needs; False where the media does not give it."""
+        key = digest(
+            CASCADE, self._id, {name: [self._key(name), time.ms_pairs()] for name, time in sorted(needs.items())}
+        )
+        if not self._may_read(key):
+            return False
+        try:
+            found = self._scorer.score(
+                Path(self._request.path or ""),
+                list(needs),
+                only=needs,
+                progress=share_of(self._duration, self._report),
+            )
+        except MediaError as error:
+            self._media.append(MediaWork(CASCADE, key, {}, Problem(error.reason, error.detail)))
+            return False
+        for name, frames in found.scores.items():
+            known = self._scores.get(name)
+            self._scores[name] = save_scores(self._corpus, self._id, name, self._setup, frames, known)
+        self._media.append(MediaWork(CASCADE, key, {name: time.duration for name, time in needs.items()}))
+        return True
+
+    def _analyze(self, drafted: Draft) -> None:
+        """Analyze the video where cuts survived on their audio and nobody analyzed it before."""
+        if not self._recipe.video_analysis or not self._request.recording.has_video:
+            return
+        known = self._scores.get(PICTURE)
+        spans = drafted.surviving - analyzed_time(known) if known else drafted.surviving
+        key = digest(VIDEO, self._id, self._key(PICTURE), fingerprint_key(self._id, "picture"), spans.ms_pairs())
+        if not spans or not self._may_read(key):
+            return
+        segments = FingerprintSegments()
+        try:
+            frames = analyze_video(
+                Path(self._request.path or ""),
+                spans,
+                self._duration,
+                watchers=(segments,),
+                progress=share_of(spans.duration, self._report),
+            )
+        except MediaError as error:
+            self._media.append(MediaWork(VIDEO, key, {}, Problem(error.reason, error.detail)))
+            return
+        self._scores[PICTURE] = save_scores(self._corpus, self._id, PICTURE, self._setup, frames, known)
+        save_fingerprints(self._corpus, self._id, "picture", segments.finish())
+        self._media.append(MediaWork(VIDEO, key, {PICTURE: spans.duration}))
+
+    def _may_read(self, key: str) -> bool:
+        return self._request.path is not None and key not in self._request.failed
+
+    def _key(self, detector: str) -> str:
+        return spec(detector, self._setup).key(self._id)
+
+
+def undecided(recording: Recording, problem: Problem, recipe: Recipe) -> Settled:
+    """A recording that was not decided on."""
+    drop = Drop(
+        item=recording.recording_id,
+        item_kind="recording",
+        stage=STAGE,
+        reason=problem.reason,
+        detail=problem.detail,
+        recipe_hash=recipe.hash,
+    )
+    return Settled(recording.recording_id, to_table("events", ()), to_table("cuts", ()), (drop,), Measured())
