@@ -121,7 +121,7 @@ def extract(
     Example: lpse extract --corpus corpus/
     """
     with refusing_in_one_line():
-        from features.extract import extract as run
+        from features.extraction.extract import extract as run
         from manifests.recipe import load_recipe
         from manifests.store import Corpus
 
@@ -163,10 +163,10 @@ def refit(
     Example: lpse refit panns_clip-int8 --corpus corpus/ --recipe mine.toml
     """
     with refusing_in_one_line():
-        from curation.refit import NAMES as INDEXES
-        from curation.refit import refit as run
-        from features.codec_fit import NAMES as CODECS
-        from features.codec_fit import refit as run_codec
+        from curation.pipeline.refit import NAMES as INDEXES
+        from curation.pipeline.refit import refit as run
+        from features.extraction.codec_fit import NAMES as CODECS
+        from features.extraction.codec_fit import refit as run_codec
         from manifests.recipe import load_recipe
         from manifests.schema import CorpusError
         from manifests.store import Corpus
@@ -227,7 +227,7 @@ def validate(corpus: CorpusOption) -> None:
     with refusing_in_one_line():
         from features.cache.of_corpus import cache_faults
         from manifests.store import Corpus
-        from manifests.validate import validate as check
+        from manifests.validation import validate as check
 
         opened = Corpus.open(corpus)
         faults = [*check(opened), *cache_faults(opened)]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .scores import FrameScores
     from .store import Corpus
     from .time import Segment, Timeline
-    from .validate import validate
+    from .validation import validate
 
 __all__ = [
     "Corpus",
@@ -40,6 +40,6 @@ _MODULES = {
     ".scores": ("FrameScores",),
     ".store": ("Corpus",),
     ".time": ("Segment", "Timeline"),
-    ".validate": ("validate",),
+    ".validation": ("validate",),
 }
 __getattr__, __dir__ = lazy(__name__, {name: module for module, names in _MODULES.items() for name in names})

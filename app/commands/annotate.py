@@ -106,7 +106,7 @@ def push(
     Example: lpse annotate push --corpus corpus/ --cuts 200
     """
     with refusing_in_one_line():
-        from annotation.push import push as run
+        from annotation.rounds.push import push as run
         from annotation.tasks.routing import Routing
         from curation.pipeline.curate import default_workers
 
@@ -136,7 +136,7 @@ def pull(corpus: CorpusOption, url: UrlOption = None, token: TokenOption = None)
     Example: lpse annotate pull --corpus corpus/
     """
     with refusing_in_one_line():
-        from annotation.pull import pull as run
+        from annotation.rounds.pull import pull as run
 
         from ..terminal.progress import ProgressBars
         from ..terminal.tables import show_pulled
@@ -195,8 +195,8 @@ def adjudicate(
     Example: lpse annotate adjudicate --corpus corpus/ --rule weighted
     """
     with refusing_in_one_line():
-        from annotation.adjudicate import adjudicate as run
         from annotation.consensus import ConsensusSettings, rule_named
+        from annotation.rounds.adjudicate import adjudicate as run
         from curation.pipeline.curate import default_workers
         from manifests.store import Corpus
 

@@ -17,10 +17,10 @@ from curation.detectors import NAMES, USER_WEIGHTS, ModelUnavailable, open_detec
 from curation.detectors.score_store import setup_of
 from curation.pipeline.curate import default_workers
 from features.audio.mel import Mode
-from features.codec_fit import NAMES as FITTED
 from features.encoders import NAMES as ENCODERS
 from features.encoders import ModelSetup
 from features.encoders import spec as encoder_spec
+from features.extraction.codec_fit import NAMES as FITTED
 from manifests.recipe import Recipe, load_recipe, shipped_recipes
 from model.generation import bigvgan
 

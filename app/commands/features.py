@@ -16,7 +16,7 @@ from ..terminal.options import refusing_in_one_line
 from ..terminal.tables import clock
 
 if TYPE_CHECKING:
-    from features.extract import Extraction
+    from features.extraction.extract import Extraction
 
 features = typer.Typer(
     name="features",

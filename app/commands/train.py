@@ -102,7 +102,7 @@ def _opened(source: Path) -> tuple[FeatureCache, ModelSetup]:
     from features.cache import FeatureCache
     from features.cache.of_corpus import caches
     from features.encoders import ModelSetup, ModelUnavailable
-    from features.extract import cache_name, cache_spec
+    from features.extraction.extract import cache_name, cache_spec
     from manifests.schema import CorpusError
     from manifests.store import Corpus
 

@@ -10,7 +10,7 @@ from manifests.store import Corpus
 from manifests.time import Segment, Timeline
 from manifests.uris import decode
 
-from ..demo.material import Planted
+from .material import Planted
 
 PLANTED_LABELS = {"speech": ("speech",), "music": ("music", "singing")}
 """The planted contaminants, and the events that count as having found each."""

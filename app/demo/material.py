@@ -23,8 +23,8 @@ from manifests.files import write_beside
 from manifests.identity import digest
 from manifests.time import to_ticks
 
-from ..demo.picture import FRAME_RATE, still, study
-from ..demo.sounds import SAMPLE_RATE, WHEELS, Sound, load_sounds
+from .picture import FRAME_RATE, still, study
+from .sounds import SAMPLE_RATE, WHEELS, Sound, load_sounds
 
 LEVELS_DB = {"sfx": -22.0, "speech": -22.0, "music": -22.0, "bed": -40.0}
 """RMS in dBFS by what a sound is; it is laid lower where its peak would pass PEAK."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from annotation.review import ReviewRequest, ReviewResult, decide_span, request_annotation, undo
+from annotation.rounds.review import ReviewRequest, ReviewResult, decide_span, request_annotation, undo
 from manifests.records import Verdict
 from manifests.schema import CorpusError
 from manifests.store import Corpus
@@ -60,7 +60,7 @@ def read(payload: Mapping[str, Any]) -> Asked:
 
 
 def carry_out(corpus: Corpus, asked: Asked, author: str, seen: frozenset[str]) -> ReviewResult:
-    """Write what was asked for; raises what `annotation.review` raises."""
+    """Write what was asked for; raises what `annotation.rounds.review` raises."""
     if asked.action == "undo":
         return undo(corpus, asked.verdict_id, author, seen)
     comment = asked.comment.strip() or None

@@ -29,7 +29,7 @@ from .provenance import facts, history
 from .recordings import title
 
 if TYPE_CHECKING:
-    from annotation.review import RecordingState
+    from annotation.rounds.review import RecordingState
 
 COLUMNS = 250_000  # of a lane at most: beyond 2 h 46 min several cells of the grid share one
 FLOOR_DBFS = -100.0

@@ -14,7 +14,7 @@ from manifests.verdicts import current
 from ..display.text import display_path, plain, visible
 
 if TYPE_CHECKING:
-    from annotation.review import RecordingState
+    from annotation.rounds.review import RecordingState
 
 
 def history(situation: RecordingState, author: str) -> list[dict[str, Any]]:

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from annotation.adjudicate import Adjudicated
-from annotation.pull import Pulled
-from annotation.push import Delivery
+from annotation.rounds.adjudicate import Adjudicated
+from annotation.rounds.pull import Pulled
+from annotation.rounds.push import Delivery
 from curation.catalog.accounting import CorpusAccount, corpus_account
 from curation.pipeline.coverage import CascadeAccount, Need
 from curation.pipeline.curate import CurationResult

@@ -1,4 +1,4 @@
-"""The feature caches of a corpus: every fault in them, as `manifests.validate` lists those of the tables."""
+"""The feature caches of a corpus: every fault in them, as `manifests.validation` lists those of the tables."""
 
 from __future__ import annotations
 

@@ -18,9 +18,9 @@ from curation.media import SOUND_CODECS, MediaError, check_sound_onto, sound_ont
 from curation.runner.progress import Progress, ProgressCallback
 from features.cache import FeatureCache
 from features.cache.of_corpus import FOLDER
-from features.encode import CPU_WINDOWS, GPU_WINDOWS
 from features.encoders import EncoderSpec, ModelSetup, Precision, open_encoder, spec
-from features.extract import agreed_recipe, cache_name, cache_spec
+from features.extraction.encode import CPU_WINDOWS, GPU_WINDOWS
+from features.extraction.extract import agreed_recipe, cache_name, cache_spec
 from manifests.recipe import Recipe
 from manifests.store import Corpus
 

@@ -19,8 +19,8 @@ from annotation.labelstudio.client import Server
 from annotation.labelstudio.page import Variant, guide, labelling_page
 from annotation.labelstudio.payload import payload
 from annotation.labelstudio.projects import find_or_create, kind_of
-from annotation.pull import pull
-from annotation.push import remove_doubles, send
+from annotation.rounds.pull import pull
+from annotation.rounds.push import remove_doubles, send
 from annotation.server import Access, serving
 from annotation.tasks.windows import task_key
 from manifests.records import LabelledSegment, Task

@@ -19,7 +19,7 @@ from torch import Tensor
 from curation.detectors.score_store import setup_of
 from features.cache import FeatureCache
 from features.cache.of_corpus import FOLDER
-from features.extract import cache_name, cache_spec
+from features.extraction.extract import cache_name, cache_spec
 from manifests.store import Corpus
 from model.adapters import Adapters, VideoFeatures, adapter_inputs, load_adapters
 from model.mmaudio import Conditions, MMAudio, load_base

@@ -30,7 +30,7 @@ from curation.pipeline.stages import Identify
 from features.cache import IndexRow, write_index
 from features.cache.index import read_index
 from features.encoders import CLIP_SECONDS
-from features.extract import extract
+from features.extraction.extract import extract
 from manifests.identity import cut_id, source_id
 from manifests.recipe import load_recipe
 from manifests.records import Cut, Recording, Source

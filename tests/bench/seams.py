@@ -38,7 +38,7 @@ from curation.detectors.score_store import setup_of
 from features.cache import FeatureCache
 from features.cache.of_corpus import FOLDER
 from features.encoders import CLIP_SECONDS, spec
-from features.extract import cache_name, cache_spec
+from features.extraction.extract import cache_name, cache_spec
 from manifests.schema import CorpusError
 from manifests.store import Corpus
 from manifests.time import to_ticks

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from manifests.scores import ROW_SECONDS, FrameScores, Tags, concatenate, from_rows, merged, pool_max, to_rows
 from manifests.store import Corpus, read_shard, write_shard
-from manifests.validate import validate
+from manifests.validation import validate
 
 
 def made(frames: int, hop: float = 0.04, start: float = 0.0, seed: int = 0, tags: bool = False) -> FrameScores:

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from annotation.review import ConflictError, recording_state
+from annotation.rounds.review import ConflictError, recording_state
 from manifests.lock import Locked
 from manifests.recipe import RecipeError
 from manifests.schema import CorpusError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from annotation.review import ReviewRequest, decide_span, recording_state
+from annotation.rounds.review import ReviewRequest, decide_span, recording_state
 from app.review.actions import read
 from app.review.recordings import find_recordings, next_cut
 from manifests.records import Cut

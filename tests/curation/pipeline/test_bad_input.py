@@ -16,7 +16,7 @@ from manifests.recipe import load_recipe
 from manifests.store import Corpus
 from manifests.time import Segment
 from manifests.uris import decode
-from manifests.validate import validate
+from manifests.validation import validate
 
 ODD = "a 'quoted' \"name\"\nof two lines, 100 % ünïcode.mp4"
 NOT_UTF8 = os.fsdecode(b"caf\xe9.wav")

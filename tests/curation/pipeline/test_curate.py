@@ -21,7 +21,7 @@ from manifests.ledger import Ledger
 from manifests.recipe import load_recipe
 from manifests.records import Cut, Drop, Recording
 from manifests.store import Corpus
-from manifests.validate import validate
+from manifests.validation import validate
 
 RECIPE = load_recipe("default")
 Sound = Callable[..., Path]

@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from curation.runner import Item, ItemResult, Progress, run_local
+from curation.runner import CannotStart, Item, ItemResult, Progress, run_local
 from tests.support import ROOT
 from tests.support import runner_stages as stages
 
@@ -233,7 +233,7 @@ def test_a_stage_that_cannot_open_ends_the_run_with_its_message() -> None:
 
 @pytest.mark.parametrize(("how", "name"), [("segfault", "SIGSEGV"), ("killed", "SIGKILL")])
 def test_a_stage_that_dies_in_open_is_not_started_for_ever(how: str, name: str) -> None:
-    with pytest.raises(RuntimeError, match=f"^stage 'bad open' cannot start: worker killed by {name}"):
+    with pytest.raises(CannotStart, match=f"^stage 'bad open' cannot start: worker killed by {name}"):
         run(0, 1, stage=stages.BadOpen(how))
 
 
@@ -301,7 +301,7 @@ def test_items_are_taken_as_they_are_needed() -> None:
 
 def test_closing_kills_workers_in_the_middle_of_work() -> None:
     outcomes = run_local(stages.Act(), [Item("a", "a", ("double", 1)), Item("b", "b", ("sleep_locked", 60))], workers=2)
-    assert next(outcomes).key == "a"
+    assert next(outcomes).item.key == "a"
     assert len(children()) == 2
     started = time.monotonic()
     outcomes.close()
@@ -470,7 +470,7 @@ def test_progress_begins_anew_when_an_item_is_retried(tmp_path: Path) -> None:
 
 def test_workers_write_nothing_to_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     run(("chatter", 500_000), ("abort",), ("fail", "x"), ("signal", signal.SIGSEGV))
-    with pytest.raises(RuntimeError):
+    with pytest.raises(CannotStart):
         run(0, stage=stages.BadOpen("raise"))
     assert capfd.readouterr() == ("", "")
 
@@ -484,7 +484,8 @@ def test_the_last_words_of_a_crash_are_logged(caplog: pytest.LogCaptureFixture) 
 
 
 def test_a_worker_imports_only_what_the_stage_needs_and_computes_on_one_thread() -> None:
-    modules, environment = (one.value or {} for one in run(("modules",), ("environment",), workers=1))
+    values: list[Any] = [one.value for one in run(("modules",), ("environment",), workers=1)]
+    modules, environment = values
     assert "tests.support.runner_stages" in modules
     assert not {"numpy", "torch", "rich", "typer", "pytest", "av", "asyncio"} & modules
     assert len(modules) < 200

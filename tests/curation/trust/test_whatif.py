@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import curation.trust.whatif as whatif
-from annotation.review import ReviewRequest, decide_span, recording_state
+from annotation.rounds.review import ReviewRequest, decide_span, recording_state
 from curation.pipeline.curate import replay
 from curation.trust.whatif import NOWHERE, THRESHOLDS, WhatIf, adjusted, as_toml, risk_curve
 from manifests.recipe import load_recipe, parse_recipe

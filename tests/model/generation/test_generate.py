@@ -25,7 +25,7 @@ from features.cache import FeatureCache
 from features.cache.of_corpus import caches
 from features.encoders import EncoderSpec, FrameLayout, ModelUnavailable, VideoEncoder, open_encoder, spec
 from features.encoders.frames import resized
-from features.extract import extract
+from features.extraction.extract import extract
 from manifests.generated import generated_sounds
 from manifests.recipe import load_recipe
 from manifests.store import Corpus

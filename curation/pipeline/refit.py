@@ -17,12 +17,12 @@ from manifests.records import Recording
 from manifests.schema import CorpusError
 from manifests.store import Corpus
 
-from .detectors import ModelSetup, spec
-from .detectors.score_store import setup_of
-from .duplicates.corpus_index import fit_name, update_index
-from .duplicates.fingerprint import KINDS
-from .media import MediaError, audio_span, resampled
-from .pipeline.coverage import with_audio
+from ..detectors import ModelSetup, spec
+from ..detectors.score_store import setup_of
+from ..duplicates.corpus_index import fit_name, update_index
+from ..duplicates.fingerprint import KINDS
+from ..media import MediaError, audio_span, resampled
+from .coverage import with_audio
 
 DUPLICATES = "duplicates"
 INT8 = {"panns_clip-int8": "panns_clip", "panns_frame-int8": "panns_frame"}
@@ -59,7 +59,7 @@ def _refit_duplicates(corpus: Corpus, on_progress: Callable[[float], None] | Non
 
 
 def _calibrate(corpus: Corpus, name: str, recipe: Recipe, on_progress: Callable[[float], None] | None) -> str:
-    from .detectors.panns import calibrate
+    from ..detectors.panns import calibrate
 
     detector, setup = INT8[name], setup_of(corpus, recipe)
     chosen = sample(corpus)

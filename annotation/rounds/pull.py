@@ -23,12 +23,12 @@ from manifests.lock import exclusive
 from manifests.records import Annotation, Task
 from manifests.store import Corpus
 
-from .labelstudio.client import PAGE, Project, Server
-from .labelstudio.page import Variant
-from .labelstudio.parse import annotation_of, named
-from .labelstudio.projects import check_page, kind_of, our_projects
-from .labelstudio.projects import mark as mark_of
-from .server import ServerError
+from ..labelstudio.client import PAGE, Project, Server
+from ..labelstudio.page import Variant
+from ..labelstudio.parse import annotation_of, named
+from ..labelstudio.projects import check_page, kind_of, our_projects
+from ..labelstudio.projects import mark as mark_of
+from ..server import ServerError
 
 OVERLAP = timedelta(seconds=10)  # tasks that changed while the last pull ran are looked at again
 

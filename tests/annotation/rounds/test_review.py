@@ -16,8 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import annotation.review as review
-from annotation.review import (
+import annotation.rounds.review as review
+from annotation.rounds.review import (
     ConflictError,
     ReviewRequest,
     ReviewResult,
@@ -35,7 +35,7 @@ from manifests.recipe import load_recipe
 from manifests.records import Annotation, Cut, Drop, Region, Verdict
 from manifests.schema import CorpusError
 from manifests.store import Corpus
-from manifests.validate import validate
+from manifests.validation import validate
 from manifests.verdicts import StaleVerdict, current
 from tests.support.decided_corpora import heard_corpus
 

@@ -20,12 +20,12 @@ from manifests.records import Task
 from manifests.schema import CorpusError
 from manifests.store import Corpus
 
-from .labelstudio.client import Server, Unanswered
-from .labelstudio.payload import LOCAL_FILES, payload
-from .labelstudio.projects import Kind, find_or_create, kind_of
-from .server import ServerError
-from .tasks.proxies import Window, make_proxies, proxies_folder, stray_links
-from .tasks.routing import Routing, plan_round
+from ..labelstudio.client import Server, Unanswered
+from ..labelstudio.payload import LOCAL_FILES, payload
+from ..labelstudio.projects import Kind, find_or_create, kind_of
+from ..server import ServerError
+from ..tasks.proxies import Window, make_proxies, proxies_folder, stray_links
+from ..tasks.routing import Routing, plan_round
 
 BATCH = 250  # tasks of one import: one that is refused takes few others with it
 PATIENCE_SECONDS = 60.0  # how long a server may fail to answer before the run gives up

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from annotation import push as module
 from annotation.labelstudio.client import Server, Unanswered
 from annotation.labelstudio.page import Variant, labelling_page
 from annotation.labelstudio.projects import check_page
-from annotation.push import remove_doubles, send
+from annotation.rounds import push as module
+from annotation.rounds.push import remove_doubles, send
 from annotation.server import Access, ServerError
 from tests.support.label_studio import LabelStudio
 from tests.support.unreliable import Unreliable, some_faults

@@ -28,7 +28,7 @@ from manifests.records import (
 )
 from manifests.schema import SCHEMAS, VERSION_KEY, to_table
 from manifests.store import Corpus, write_shard
-from manifests.validate import Fault, validate
+from manifests.validation import Fault, validate
 from tests.support.made_up_annotators import Truth, a_task, a_verdict, an_answer
 
 NAN = float("nan")

@@ -24,10 +24,10 @@ from curation.runner.progress import Progress
 from features.cache import FeatureCache, check
 from features.cache.index import read_index
 from features.cache.of_corpus import cache_faults
-from features.codec_fit import refit
 from features.encoders import VideoEncoder, open_encoder
 from features.encoders.frames import resized
-from features.extract import Extraction, extract
+from features.extraction.codec_fit import refit
+from features.extraction.extract import Extraction, extract
 from manifests.fits import fit_items
 from manifests.recipe import load_recipe
 from manifests.records import Drop

@@ -12,14 +12,14 @@ import pytest
 from annotation.labelstudio.client import Server
 from annotation.labelstudio.payload import payload
 from annotation.labelstudio.projects import find_or_create, kind_of
-from annotation.pull import Pulled, pull
-from annotation.push import send
+from annotation.rounds.pull import Pulled, pull
+from annotation.rounds.push import send
 from annotation.server import ServerError
 from annotation.tasks.windows import task_key
 from manifests.annotations import latest_versions
 from manifests.records import Annotation, Recording, Task
 from manifests.store import Corpus
-from manifests.validate import validate
+from manifests.validation import validate
 from tests.support.label_studio import Annotator, LabelStudio
 
 START = 90_000  # of the tasks' windows in their recording, ms
@@ -158,7 +158,7 @@ def test_a_lost_note_of_how_far_it_came_brings_no_row_twice(work: Work, ann: Ann
 def test_only_what_changed_is_fetched(work: Work, ann: Annotator, monkeypatch: pytest.MonkeyPatch) -> None:
     from datetime import timedelta
 
-    from annotation import pull as module
+    from annotation.rounds import pull as module
 
     work.answer(ann, 0, [verdict("keep")])
     work.pull()

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from curation.detectors import audioset, yamnet
 from curation.detectors.score_store import setup_of
 from curation.release.splits import family, split_of
-from features.captions import caption, top_tags
-from features.plan import planned_cuts
+from features.extraction.captions import caption, top_tags
+from features.extraction.plan import planned_cuts
 from manifests.recipe import load_recipe
 from manifests.records import Annotation, Duplicate, Source
 from manifests.scores import NO_TAG, FrameScores, Tags

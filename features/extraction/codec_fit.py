@@ -17,8 +17,8 @@ from manifests.identity import digest
 from manifests.schema import CorpusError
 from manifests.store import Corpus
 
-from .audio.mel import MODES, Mode
-from .encoders import ModelSetup, melcodec
+from ..audio.mel import MODES, Mode
+from ..encoders import ModelSetup, melcodec
 from .plan import PlannedCut, planned_cuts
 
 NAMES: Mapping[str, Mode] = {"melcodec_16k": "16k", "melcodec_44k": "44k"}

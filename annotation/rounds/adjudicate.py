@@ -14,9 +14,9 @@ from manifests.records import Annotation, LabelledSegment, Task, Verdict
 from manifests.store import Corpus
 from manifests.verdicts import record
 
-from .agreement.answers import collect
-from .agreement.gold import known_answers
-from .consensus import (
+from ..agreement.answers import collect
+from ..agreement.gold import known_answers
+from ..consensus import (
     Conflict,
     ConsensusSettings,
     Incomplete,
@@ -27,9 +27,9 @@ from .consensus import (
     new_verdicts,
     window_of,
 )
-from .labelstudio.client import Server
+from ..labelstudio.client import Server
+from ..tasks.routing import Candidate, inside, span_tasks
 from .push import Delivery, deliver
-from .tasks.routing import Candidate, inside, span_tasks
 
 
 @dataclass(frozen=True)

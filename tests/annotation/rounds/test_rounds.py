@@ -13,18 +13,18 @@ from typing import Any
 import pyarrow.compute as pc
 import pytest
 
-from annotation.adjudicate import adjudicate
 from annotation.consensus import ConsensusSettings
 from annotation.labelstudio.client import Server
 from annotation.labelstudio.projects import our_projects
-from annotation.pull import pull
-from annotation.push import Delivery, push
+from annotation.rounds.adjudicate import adjudicate
+from annotation.rounds.pull import pull
+from annotation.rounds.push import Delivery, push
 from annotation.tasks.routing import Routing
 from curation.pipeline.curate import curate, replay
 from manifests.recipe import Bounds, Recipe, load_recipe
 from manifests.records import Annotation, Cut, Event, Task
 from manifests.store import Corpus
-from manifests.validate import validate
+from manifests.validation import validate
 from tests.support.browser import Page
 from tests.support.label_studio import Annotator, LabelStudio
 

@@ -27,7 +27,7 @@ from manifests.records import Drop
 from manifests.schema import CorpusError
 from manifests.store import Corpus
 
-from .cache import (
+from ..cache import (
     CacheError,
     CacheSpec,
     IndexRow,
@@ -42,12 +42,12 @@ from .cache import (
     stored_texts,
     write_index,
 )
-from .cache.index import find_cuts, read_index
-from .cache.of_corpus import FOLDER
+from ..cache.index import find_cuts, read_index
+from ..cache.of_corpus import FOLDER
+from ..encoders import CLIP_SECONDS, ModelSetup, Precision, open_encoder, spec
 from .codec_fit import NAMES as FITTED
 from .codec_fit import fit_missing
 from .encode import CPU_WINDOWS, GPU_WINDOWS, CutSource, Encoders, features_of
-from .encoders import CLIP_SECONDS, ModelSetup, Precision, open_encoder, spec
 from .plan import PlannedCut, planned_cuts
 
 STAGE = "extract"

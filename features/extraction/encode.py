@@ -14,9 +14,9 @@ from curation.media import MediaError, mono_span
 from curation.runner.progress import ShareCallback
 from manifests.time import to_ticks
 
-from .cache import CutFeatures
-from .encoders import CLIP_SECONDS, AudioEncoder, EncoderSpec, FrameLayout, VideoEncoder
-from .encoders.frames import FrameBuffer, FrameRun, clip_starts, frames_of
+from ..cache import CutFeatures
+from ..encoders import CLIP_SECONDS, AudioEncoder, EncoderSpec, FrameLayout, VideoEncoder
+from ..encoders.frames import FrameBuffer, FrameRun, clip_starts, frames_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -20,8 +20,8 @@ from manifests.store import Corpus
 from manifests.time import Segment, Timeline
 from manifests.uris import resolve
 
+from ..encoders.base import CLIP_SECONDS
 from .captions import Caption, caption
-from .encoders.base import CLIP_SECONDS
 
 LEAST_SHARE = 0.5  # of a cut that a kept recording's cuts hold too: then it is a second time the same
 
