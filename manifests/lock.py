@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .errors import LpseError
+
 _ASK_AGAIN = 0.05  # seconds
 
 
-class Locked(Exception):
+class Locked(LpseError):
     """Another process, or this one already, is writing."""
 
 

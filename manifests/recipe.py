@@ -16,6 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le
 
+from .errors import LpseError
 from .identity import digest
 from .recipe_names import old_names, with_first_names
 
@@ -24,7 +25,7 @@ Seconds = Annotated[float, Ge(0)]
 PositiveSeconds = Annotated[float, Gt(0)]
 
 
-class RecipeError(ValueError):
+class RecipeError(LpseError, ValueError):
     """A recipe that cannot be used; the message is one line that names the file and the key."""
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .errors import LpseError
 from .records import RECORDS
 
 TABLE_KEY, VERSION_KEY = b"lpse.table", b"lpse.schema_version"
@@ -27,7 +28,7 @@ _PLAIN = {
 _CHUNK_ROWS = 65_536  # Python objects alive at once while records become Arrow
 
 
-class CorpusError(ValueError):
+class CorpusError(LpseError, ValueError):
     """A folder, file or table that this program cannot work with."""
 
 

@@ -11,11 +11,13 @@ import re
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 
+from .errors import LpseError
+
 _ROOT = re.compile(r"[a-z0-9][a-z0-9-]*")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
 
 
-class OutsideRoot(ValueError):
+class OutsideRoot(LpseError, ValueError):
     """A path that does not stay under its root."""
 
 

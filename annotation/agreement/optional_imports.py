@@ -6,9 +6,10 @@ from functools import cache
 from types import SimpleNamespace
 
 from curation.backends.matplotlib_home import matplotlib_elsewhere
+from manifests.errors import LpseError
 
 
-class AgreementUnavailable(RuntimeError):
+class AgreementUnavailable(LpseError, RuntimeError):
     """A package that the figures need is not installed."""
 
 

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, assert_never, get_args
 
+from manifests.errors import LpseError
 from manifests.records import Judgement, LabelledSegment, VerdictMethod
 from manifests.time import from_ms, to_ms
 
@@ -61,7 +62,7 @@ def rule_named(name: str) -> RuleName:
     raise UnknownRule(f"no rule {name!r} among {', '.join(RULES)}")
 
 
-class UnknownRule(ValueError):
+class UnknownRule(LpseError, ValueError):
     """A rule that there is not."""
 
 

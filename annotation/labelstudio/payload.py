@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from manifests.errors import LpseError
 from manifests.identity import digest
 from manifests.records import LabelledSegment, Task
 
@@ -21,7 +22,7 @@ LOCAL_FILES = "/data/local-files/?d="
 _SLACK = 0.001  # seconds: what rounding to milliseconds may add at a clip's end
 
 
-class BadPrelabel(ValueError):
+class BadPrelabel(LpseError, ValueError):
     """A pre-label that the page could not show, or that would come back as something else."""
 
 

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from curation.media import PROXY_FPS, MediaError, half_written, write_proxies
 from curation.runner import Item, Progress, ProgressCallback, ShareCallback, run_local
 from curation.runner.ledgered import STALL_SECONDS, failure
-from manifests.errors import Problem
+from manifests.errors import LpseError, Problem
 from manifests.lock import exclusive
 from manifests.records import Recording, Task
 from manifests.store import Corpus
@@ -58,7 +58,7 @@ def proxies_folder(corpus: Corpus) -> Path:
     return corpus.path / "proxies"
 
 
-class LinkRefused(Exception):
+class LinkRefused(LpseError):
     """A symbolic link where a proxy, or a folder of them, should be."""
 
 
@@ -84,7 +84,7 @@ class Make:
         except LinkRefused as error:
             return Problem("link_refused", str(error))
         except MediaError as error:
-            return Problem(error.reason, error.detail)
+            return error.problem
         return None
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..terminal.options import refusing_in_one_line
+from ..terminal.options import BadOption, refusing_in_one_line
 from ..terminal.tables import clock
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def chosen_device(asked: str) -> str:
     try:
         torch.zeros(1, device=asked)
     except (RuntimeError, AssertionError) as error:
-        raise OSError(f"--device {asked}: {str(error).splitlines()[0]}") from error
+        raise BadOption(f"--device {asked}: {str(error).splitlines()[0]}") from error
     return asked
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
-from ..terminal.options import CorpusOption, refusing_in_one_line
+from ..terminal.options import BadOption, CorpusOption, refusing_in_one_line
 from ..terminal.tables import clock
 from .features import chosen_device
 
@@ -86,7 +86,7 @@ def generate(
         from ..terminal.progress import ProgressBars
 
         if (out is None) == (system is None):
-            raise OSError("name one of --out FILE and --system NAME")
+            raise BadOption("name one of --out FILE and --system NAME")
         opened = Corpus.open(corpus)
         if system is not None:
             out = sound_path(opened, system, film)

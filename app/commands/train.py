@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ..terminal.options import next_command, refusing_in_one_line
+from ..terminal.options import BadOption, next_command, refusing_in_one_line
 
 if TYPE_CHECKING:
     from features.cache import FeatureCache
@@ -74,9 +74,9 @@ def train(
 def _trained(base: Path | None, size: str | None, tune: bool) -> str | None:
     """What is trained, None where the settings say it. Raises OSError for options that contradict each other."""
     if (base is None) == (size is None):
-        raise OSError("name one of --base FILE (adapters on it) and --size NAME (a fresh base)")
+        raise BadOption("name one of --base FILE (adapters on it) and --size NAME (a fresh base)")
     if size is not None and tune:
-        raise OSError("--tune is for adapters on a base; with --size the base alone is trained")
+        raise BadOption("--tune is for adapters on a base; with --size the base alone is trained")
     return "base" if size is not None else "both" if tune else None
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.media import audio_blocks
+from manifests.errors import LpseError
 from manifests.identity import file_sha256
 from manifests.time import Segment, Timeline, to_ticks
 
@@ -27,7 +28,7 @@ SAMPLE_RATE = 48_000
 """Of every sound here and of the videos made of them, in Hz."""
 
 
-class DemoError(Exception):
+class DemoError(LpseError):
     """The material cannot be built. The message is one line and says what to do."""
 
 

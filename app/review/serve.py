@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from manifests.errors import LpseError
 from manifests.store import Corpus
 
 from .security import LOOPBACK, LOOPBACK_NAMES, is_loopback
@@ -43,7 +44,7 @@ _OPTIONS: dict[str, object] = {
 _log = logging.getLogger(__name__)
 
 
-class ReviewUnavailable(OSError):
+class ReviewUnavailable(LpseError, OSError):
     """The app cannot run here."""
 
 

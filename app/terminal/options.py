@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from manifests.errors import LpseError
+
 INTERRUPTED, BAD_INPUT, FAULTS = 130, 2, 1
 
 CorpusOption = Annotated[Path, typer.Option("--corpus", help="The corpus folder.", show_default=False)]
@@ -18,43 +20,18 @@ WorkersOption = Annotated[
 ]
 
 
+class BadOption(LpseError):
+    """Options that contradict each other, or a value that an option cannot take."""
+
+
 @contextmanager
 def refusing_in_one_line(
     stopped: str = "stopped; what is done is kept: the same command goes on from here",
 ) -> Iterator[None]:
     """Bad input ends with exit code 2 and one line; what is our own fault keeps its traceback."""
-    from annotation.agreement import AgreementUnavailable
-    from annotation.consensus import UnknownRule
-    from annotation.labelstudio.payload import BadPrelabel
-    from annotation.server import ServerError
-    from curation.detectors import ModelUnavailable
-    from curation.ingest.folders import SourceNotFound
-    from curation.runner import CannotStart
-    from manifests.lock import Locked
-    from manifests.recipe import RecipeError
-    from manifests.schema import CorpusError
-    from model.errors import ModelError
-
-    from ..demo.sounds import DemoError
-
-    refusals = (
-        AgreementUnavailable,
-        BadPrelabel,
-        CannotStart,
-        CorpusError,
-        DemoError,
-        Locked,
-        ModelError,
-        ModelUnavailable,
-        OSError,
-        RecipeError,
-        ServerError,
-        SourceNotFound,
-        UnknownRule,
-    )
     try:
         yield
-    except refusals as error:
+    except (LpseError, OSError) as error:
         _complain(" ".join(str(error).split()))
         raise typer.Exit(BAD_INPUT) from error
     except KeyboardInterrupt:

@@ -9,10 +9,12 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from manifests.errors import LpseError
+
 WEIGHTS_FOLDER = "LPSE_WEIGHTS"
 
 
-class ModelUnavailable(RuntimeError):
+class ModelUnavailable(LpseError, RuntimeError):
     """A backend or a weights file is missing; the message is one line that says how to get it."""
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from manifests.errors import LpseError
 from manifests.recipe import MeasureName
 from manifests.store import Corpus
 
@@ -57,7 +58,7 @@ class AnnotationProgress:
     given: int
 
 
-class CatalogUnavailable(ImportError):
+class CatalogUnavailable(LpseError, ImportError):
     """DuckDB is not installed."""
 
 

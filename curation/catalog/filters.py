@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
+from manifests.errors import LpseError
 from manifests.recipe import MeasureName
 
 from .accounting import DECISIONS
@@ -25,7 +26,7 @@ _RANGES = ("risk", "seconds")
 MOST_TEXT = 300
 
 
-class BadFilter(ValueError):
+class BadFilter(LpseError, ValueError):
     """A filter that asks for what cannot be; the message names the field, the value and what it may be."""
 
 

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from manifests.errors import LpseError, Problem
 from manifests.store import Corpus
 from manifests.uris import encode_path, quote
 
 logger = logging.getLogger(__name__)
 
-Problem = tuple[str, str]
 SPECIAL = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
@@ -25,7 +25,7 @@ SPECIAL = {
 }
 
 
-class SourceNotFound(ValueError):
+class SourceNotFound(LpseError, ValueError):
     """A source that was named does not exist, or is no place for media."""
 
 
@@ -128,7 +128,7 @@ def _walk(places: Sequence[Path], roots: _Roots) -> Iterator[Found]:
                     met.add(real)
                 else:
                     detail = f"a link to {_shown(real)}, outside the sources: name that as a source as well"
-                    yield Found(roots.uri(path, path), path, problem=("outside_root", detail))
+                    yield Found(roots.uri(path, path), path, problem=Problem("outside_root", detail))
                     continue
             if stat.S_ISDIR(status.st_mode):
                 if _is_corpus(path):
@@ -153,21 +153,21 @@ def _leads_to(place: Path, real: Path) -> bool:
 
 def _problem_of_file(path: Path, status: os.stat_result) -> Problem | None:
     if not stat.S_ISREG(status.st_mode):
-        return "not_media", f"{SPECIAL.get(stat.S_IFMT(status.st_mode), 'something special')}, not a file"
+        return Problem("not_media", f"{SPECIAL.get(stat.S_IFMT(status.st_mode), 'something special')}, not a file")
     if not os.access(path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
-        return "permission_denied", "the file may not be read"
+        return Problem("permission_denied", "the file may not be read")
     return None
 
 
 def _explained(error: OSError, path: Path, real: Path) -> Problem:
     if isinstance(error, PermissionError):
-        return "permission_denied", "the folder may not be entered or listed"
+        return Problem("permission_denied", "the folder may not be entered or listed")
     if error.errno == errno.ELOOP:
-        return "vanished", "a link that leads back to itself"
+        return Problem("vanished", "a link that leads back to itself")
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         link = f"a link to {_shown(real)}, which is gone"
-        return "vanished", link if os.path.islink(path) else "gone since it was listed"
-    return "unreadable", error.strerror or type(error).__name__
+        return Problem("vanished", link if os.path.islink(path) else "gone since it was listed")
+    return Problem("unreadable", error.strerror or type(error).__name__)
 
 
 def _is_corpus(folder: Path) -> bool:

@@ -8,6 +8,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from manifests.errors import Problem
 from manifests.identity import file_sha256
 from manifests.time import to_ticks
 
@@ -57,7 +58,7 @@ class Identity:
     bytes: int
     duration: float | None
     truncated: bool
-    problem: tuple[str, str] | None = None
+    problem: Problem | None = None
     audio_end: float | None = None
     video_end: float | None = None
 
@@ -83,7 +84,7 @@ def identify(path: str | os.PathLike[str], uri: str = "") -> Identity:
     size = status.st_size
     info: MediaInfo | None = None
     ends = _Ends(None, None)
-    problem: tuple[str, str] | None = None
+    problem: Problem | None = None
     recording_id = sha256[:16] if size else hashlib.sha256(os.fsencode(uri)).hexdigest()[:16]
     try:
         with open_media(path) as container:
@@ -93,7 +94,7 @@ def identify(path: str | os.PathLike[str], uri: str = "") -> Identity:
     except MediaError as error:
         if error.reason in ("vanished", "permission_denied"):
             raise
-        problem = (error.reason, error.detail)
+        problem = error.problem
     try:
         claimed = _claimed_duration(path, info, size)
     except OSError as error:
@@ -126,12 +127,12 @@ class _Ends(NamedTuple):
         return max((end for end in self if end is not None), default=None)
 
 
-def _scan(container: InputContainer, info: MediaInfo) -> tuple[str | None, _Ends, tuple[str, str] | None]:
+def _scan(container: InputContainer, info: MediaInfo) -> tuple[str | None, _Ends, Problem | None]:
     """(id of the sound or None, ends of the streams, problem or None) from all packets of the file."""
     audio, video = audio_stream(container), video_stream(container)
     streams: list[Stream] = [stream for stream in (audio, video) if stream is not None]
     if not streams:
-        return None, _Ends(None, None), ("no_audio_stream", "neither audio nor video streams")
+        return None, _Ends(None, None), Problem("no_audio_stream", "neither audio nor video streams")
     sound = hashlib.sha256()
     shift: float | None = None  # of the first audio packet against zero
     clocks = {stream.index: StreamClock(info.zero, info.duration) for stream in streams}
@@ -154,12 +155,12 @@ def _scan(container: InputContainer, info: MediaInfo) -> tuple[str | None, _Ends
         return (
             None,
             ends,
-            ("no_audio_stream", f"{len(container.streams.video)} video streams, none of audio"),
+            Problem("no_audio_stream", f"{len(container.streams.video)} video streams, none of audio"),
         )
     if codec_name(audio) == UNKNOWN_CODEC:
-        return None, ends, ("decode_failed", "no decoder for the audio codec")
+        return None, ends, Problem("decode_failed", "no decoder for the audio codec")
     if shift is None:
-        return None, ends, ("no_samples", "the audio stream has no packets")
+        return None, ends, Problem("no_samples", "the audio stream has no packets")
     return sound.hexdigest()[:16], ends, None
 
 

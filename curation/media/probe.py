@@ -18,6 +18,8 @@ from av.packet import Packet
 from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
+from manifests.errors import LpseError, Problem
+
 _Stream = TypeVar("_Stream", AudioStream, VideoStream)
 
 # What we open. libavformat knows far more: it draws any text file as ANSI art, reads subtitles and pictures,
@@ -43,7 +45,7 @@ UNKNOWN_CODEC = "unknown"
 _SHORT_NAMES = {"mov,mp4,m4a,3gp,3g2,mj2": "mp4", "matroska,webm": "matroska"}
 
 
-class MediaError(Exception):
+class MediaError(LpseError):
     """A file that gives no sound or picture, with a `reason` for counting and a one-line `detail` for people.
 
     `reason` is one of vanished, permission_denied, empty_file, not_media, unreadable, no_audio_stream,
@@ -57,6 +59,11 @@ class MediaError(Exception):
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.detail}"
+
+    @property
+    def problem(self) -> Problem:
+        """The error as a value."""
+        return Problem(self.reason, self.detail)
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def entries_with(corpus: Corpus, found: Sequence[Found], identified: Mapping[str
     met = {source_id(one.uri) for one in found}
     candidates: dict[str, list[Recording]] = {}
     for one in found:
-        result = identified.get(one.uri) or Identified(None, Problem(*one.problem) if one.problem else None)
+        result = identified.get(one.uri) or Identified(None, one.problem)
         recording, problem = result.recording, result.problem
         key = source_id(one.uri)
         known = sources.get(key)

@@ -180,7 +180,7 @@ class _Recording:
                 progress=share_of(self._duration, self._report),
             )
         except MediaError as error:
-            self._media.append(MediaWork(CASCADE, key, {}, Problem(error.reason, error.detail)))
+            self._media.append(MediaWork(CASCADE, key, {}, error.problem))
             return False
         for name, frames in found.scores.items():
             known = self._scores.get(name)
@@ -207,7 +207,7 @@ class _Recording:
                 progress=share_of(spans.duration, self._report),
             )
         except MediaError as error:
-            self._media.append(MediaWork(VIDEO, key, {}, Problem(error.reason, error.detail)))
+            self._media.append(MediaWork(VIDEO, key, {}, error.problem))
             return
         self._scores[PICTURE] = save_scores(self._corpus, self._id, PICTURE, self._setup, frames, known)
         save_fingerprints(self._corpus, self._id, "picture", segments.finish())

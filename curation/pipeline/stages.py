@@ -72,8 +72,8 @@ def _identified(payload: tuple[str, str], report: ShareCallback) -> Identified:
     try:
         found = identify(Path(path), uri=uri)
     except MediaError as error:
-        return Identified(None, Problem(error.reason, error.detail))
-    problem = Problem(*found.problem) if found.problem else None
+        return Identified(None, error.problem)
+    problem = found.problem
     status: Status = STATUS_OF_PROBLEM.get(problem.reason, "unreadable") if problem else "ok"
     info = found.info
     audio, video = (info.audio, info.video) if info else (None, None)
@@ -162,7 +162,7 @@ class Score:
                 progress=share_of(duration, report),
             )
         except MediaError as error:
-            return Scored(problem=Problem(error.reason, error.detail))
+            return Scored(problem=error.problem)
         corpus = Corpus(self.corpus)
         for name, frames in found.scores.items():
             save_scores(corpus, recording_id, name, self.setup, frames)

@@ -107,7 +107,7 @@ class Extract:
         try:
             stage(self.folder, features_of(source, encoders, report))
         except MediaError as error:
-            return Extracted(Problem(error.reason, error.detail))
+            return Extracted(error.problem)
         except CacheError as error:
             return Extracted(Problem("bad_features", str(error)))
         return Extracted()
