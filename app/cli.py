@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from manifests.records import Task
+
 from .commands.annotate import annotate
 from .commands.features import features
 from .commands.generate import generate
@@ -215,7 +217,7 @@ def _report(corpus: Path, out: Path | None = None) -> Path:
     opened = Corpus.open(corpus)
     with simple_bar("report") as told:
         page = out or corpus / "reports" / "curation.html"
-        return write_report(opened, page, predicted=prelabel_counts(opened.table("tasks").rows()), on_progress=told)
+        return write_report(opened, page, predicted=prelabel_counts(opened.rows(Task)), on_progress=told)
 
 
 @cli.command()

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +31,7 @@ from .lock import exclusive
 from .parquet import open_parquet, write_parquet
 from .recipe import Recipe, parse_recipe
 from .recipe_names import with_new_names
+from .records import RECORDS
 from .schema import (
     PRIMARY_KEYS,
     SCHEMA_VERSION,
@@ -47,6 +48,8 @@ from .schema import (
     to_table,
 )
 from .uris import quote, unquote
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     import datasets
@@ -105,7 +108,7 @@ class Table:
         return datasets.Dataset(datasets.table.InMemoryTable(table))
 
     def rows(self, filter: pc.Expression | None = None) -> Iterator[Any]:
-        """The rows as records of the table's class, read batch by batch."""
+        """The rows as records, for a table named at run time; `Corpus.rows` is typed."""
         return to_records(self.name, self.scan().to_batches(filter=filter))
 
 
@@ -209,6 +212,16 @@ class Corpus:
         if name not in SCHEMAS:
             raise KeyError(f"no table {name!r} among {', '.join(SCHEMAS)}")
         return Table(name, self.path / "ledger" if name == "ledger" else self.path / "manifests" / name)
+
+    def rows(self, record: type[T], filter: pc.Expression | None = None) -> Iterator[T]:
+        """The rows of the table that holds `record`s, where `filter` (an Arrow expression) holds, read batch by batch.
+
+        `corpus.rows(Cut, pc.field("decision") == "accept")`. Raises KeyError for a class that no table holds.
+        """
+        name = next((name for name, known in RECORDS.items() if known is record), None)
+        if name is None:
+            raise KeyError(f"no table holds {record.__name__} rows")
+        return self.table(name).rows(filter)
 
     def stamp(self, *names: str) -> tuple[object, ...]:
         """Something to compare: it differs as soon as a file of one of these tables does. No file is opened."""

@@ -70,7 +70,7 @@ def record(corpus: Corpus, rows: Sequence[Verdict]) -> None:
             if row.supersedes not in known:
                 raise StaleVerdict(f"verdict {row.supersedes} is not there to be superseded")
             if (now := successor.get(row.supersedes)) is not None:
-                by = new[now] if now in new else next(corpus.table("verdicts").rows(pc.field("verdict_id") == now))
+                by = new[now] if now in new else next(corpus.rows(Verdict, pc.field("verdict_id") == now))
                 raise StaleVerdict(
                     f"verdict {row.supersedes} was superseded by {now}: {by.author} decided {by.decision} "
                     f"at {by.made_at:%Y-%m-%d %H:%M} UTC"

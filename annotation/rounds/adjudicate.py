@@ -57,9 +57,9 @@ def adjudicate(
     """
     with exclusive(corpus.path / ".annotation.lock", "annotate"):
         recipe = corpus.active_recipe()
-        tasks: list[Task] = list(corpus.table("tasks").rows())
-        annotations: list[Annotation] = list(corpus.table("annotations").rows())
-        existing: list[Verdict] = list(corpus.table("verdicts").rows())
+        tasks = list(corpus.rows(Task))
+        annotations = list(corpus.rows(Annotation))
+        existing = list(corpus.rows(Verdict))
         votes = collect_votes(tasks, annotations)
         results = decide(votes, settings, gold_counts(tasks, annotations, existing))
         spans = group_spans([task for task in tasks if task.purpose != "adjudicate"], results)

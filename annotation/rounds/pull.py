@@ -56,7 +56,7 @@ def pull(corpus: Corpus, server: Server, on_progress: ProgressCallback | None = 
     with exclusive(corpus.path / ".annotation.lock", "annotate"):
         with corpus.lock("annotate"):
             corpus_id = corpus.identity()
-        tasks: dict[str, Task] = {row.task_key: row for row in corpus.table("tasks").rows()}
+        tasks: dict[str, Task] = {row.task_key: row for row in corpus.rows(Task)}
         projects = our_projects(server, corpus_id)
         if not projects:
             raise ServerError(f"{server.url}: no project of {corpus.path} there; lpse annotate push makes them")
@@ -65,7 +65,7 @@ def pull(corpus: Corpus, server: Server, on_progress: ProgressCallback | None = 
             check_page(
                 project, Variant(picture, "adjudicate" in project.description.rpartition("[lpse ")[2]), server.url
             )
-        latest = latest_versions(corpus.table("annotations").rows())
+        latest = latest_versions(corpus.rows(Annotation))
         state_path = corpus.path / "annotation" / "pulled.json"
         state = _read_state(state_path)
         people, pulled_at = server.people(), datetime.now(UTC)

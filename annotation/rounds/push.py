@@ -179,7 +179,7 @@ def _planned(
     corpus: Corpus, recipe: Recipe, routing: Routing, round: int | None, on_progress: ProgressCallback | None
 ) -> list[Task]:
     """The tasks of the round, written down now or before."""
-    known: list[Task] = [row for row in corpus.table("tasks").rows() if row.purpose != "adjudicate"]
+    known: list[Task] = [row for row in corpus.rows(Task) if row.purpose != "adjudicate"]
     latest = max((task.round for task in known), default=0)
     round = max(latest, 1) if round is None else round
     if not 1 <= round <= latest + 1:

@@ -86,13 +86,13 @@ class ReviewResult:
 def recording_state(corpus: Corpus, recording_id: str) -> RecordingState:
     """What is known of a recording now. Raises CorpusError for one there is not."""
     ours = pc.field("recording_id") == recording_id
-    recording: Recording | None = next(corpus.table("recordings").rows(ours), None)
+    recording: Recording | None = next(corpus.rows(Recording, ours), None)
     if recording is None:
         raise CorpusError(f"{corpus.path}: no recording {recording_id!r}")
-    sources: list[Source] = list(corpus.table("sources").rows(ours))
-    cuts: list[Cut] = sorted(corpus.table("cuts").rows(ours), key=lambda row: (row.start, row.end))
+    sources = list(corpus.rows(Source, ours))
+    cuts: list[Cut] = sorted(corpus.rows(Cut, ours), key=lambda row: (row.start, row.end))
     history = _history(corpus, recording_id)
-    answers = latest_versions(corpus.table("annotations").rows(ours)).values()
+    answers = latest_versions(corpus.rows(Annotation, ours)).values()
     items = [recording_id, *(row.source_id for row in sources), *(row.cut_id for row in cuts)]
     return RecordingState(
         recording=recording,
@@ -100,9 +100,9 @@ def recording_state(corpus: Corpus, recording_id: str) -> RecordingState:
         cuts=tuple(cuts),
         verdicts=tuple(current(history)),
         history=tuple(history),
-        events=tuple(corpus.table("events").rows(ours)),
+        events=tuple(corpus.rows(Event, ours)),
         annotations=tuple(row for row in answers if row.state == "submitted"),
-        drops=tuple(corpus.table("drops").rows(pc.field("item").isin(pa.array(items, pa.string())))),
+        drops=tuple(corpus.rows(Drop, pc.field("item").isin(pa.array(items, pa.string())))),
         seen=frozenset(row.verdict_id for row in history),
     )
 
@@ -161,7 +161,7 @@ def undo(corpus: Corpus, verdict_id: str, author: str, seen: frozenset[str]) -> 
     current any more, and CorpusError for one there is not or that a later decision lies over: undo that first.
     """
     with corpus.lock("review", WAIT_SECONDS):
-        found: Verdict | None = next(corpus.table("verdicts").rows(pc.field("verdict_id") == verdict_id), None)
+        found: Verdict | None = next(corpus.rows(Verdict, pc.field("verdict_id") == verdict_id), None)
         if found is None:
             raise CorpusError(f"{corpus.path}: no verdict {verdict_id!r}")
         history = _history(corpus, found.recording_id)
@@ -194,7 +194,7 @@ def _stands(row: Verdict, history: Iterable[Verdict]) -> str | None:
 
 
 def _history(corpus: Corpus, recording_id: str) -> list[Verdict]:
-    rows: Iterable[Verdict] = corpus.table("verdicts").rows(pc.field("recording_id") == recording_id)
+    rows = corpus.rows(Verdict, pc.field("recording_id") == recording_id)
     return sorted(rows, key=lambda row: (row.made_at, row.verdict_id))
 
 
@@ -216,9 +216,7 @@ def _written(corpus: Corpus, row: Verdict, history: Iterable[Verdict]) -> Review
 def _checked(corpus: Corpus, wish: ReviewRequest) -> tuple[LabelledSegment, ...]:
     """What the wish cuts away. Raises CorpusError for one that cannot be."""
     _author(wish.author)
-    recording: Recording | None = next(
-        corpus.table("recordings").rows(pc.field("recording_id") == wish.recording_id), None
-    )
+    recording: Recording | None = next(corpus.rows(Recording, pc.field("recording_id") == wish.recording_id), None)
     if recording is None:
         raise CorpusError(f"{corpus.path}: no recording {wish.recording_id!r}")
     end_ms = int((recording.duration or 0.0) * 1000)

@@ -185,7 +185,7 @@ def _windows(tasks: Iterable[Task]) -> dict[Window, Task]:
 
 
 def _recordings(corpus: Corpus, wanted: set[str]) -> dict[str, Recording]:
-    rows = corpus.table("recordings").rows(pc.field("recording_id").isin(pa.array(sorted(wanted), pa.string())))
+    rows = corpus.rows(Recording, pc.field("recording_id").isin(pa.array(sorted(wanted), pa.string())))
     return {row.recording_id: row for row in rows}
 
 

@@ -22,7 +22,7 @@ from curation.decision.human_evidence import ANNOTATOR
 from curation.detectors.score_store import load_scores, setup_of
 from manifests.identity import digest
 from manifests.recipe import Recipe
-from manifests.records import Cut, LabelledSegment, MsSpan, Purpose, Recording, Task, Verdict
+from manifests.records import Cut, Event, LabelledSegment, MsSpan, Purpose, Recording, Task, Verdict
 from manifests.scores import FrameScores
 from manifests.store import Corpus
 from manifests.time import Segment, Timeline, from_ms, to_ms, to_ticks
@@ -72,10 +72,10 @@ def plan_round(
     What is settled by a verdict, or was sent to be labelled in an earlier round, is not asked again, unless a reviewer
     asked about it since.
     """
-    recordings: dict[str, Recording] = {row.recording_id: row for row in corpus.table("recordings").rows()}
-    verdicts = current(corpus.table("verdicts").rows())
-    asked: list[Task] = list(corpus.table("tasks").rows())
-    cuts: list[Cut] = list(corpus.table("cuts").rows())
+    recordings: dict[str, Recording] = {row.recording_id: row for row in corpus.rows(Recording)}
+    verdicts = current(corpus.rows(Verdict))
+    asked = list(corpus.rows(Task))
+    cuts = list(corpus.rows(Cut))
     heard = [row for row in verdicts if decides(row)]
     labelled = [task for task in asked if task.purpose in ("label", "agreement")]
     questions = _questions(verdicts, labelled)
@@ -114,7 +114,7 @@ def plan_round(
 def findings(corpus: Corpus) -> Mapping[str, list[LabelledSegment]]:
     """What the detectors found in each recording."""
     found: dict[str, list[LabelledSegment]] = defaultdict(list)
-    for event in corpus.table("events").rows(~pc.starts_with(pc.field("source"), ANNOTATOR)):
+    for event in corpus.rows(Event, ~pc.starts_with(pc.field("source"), ANNOTATOR)):
         found[event.recording_id].append(LabelledSegment(start=event.start, end=event.end, label=event.label))
     return found
 

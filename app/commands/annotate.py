@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from manifests.records import Annotation, Task, Verdict
+
 from ..terminal.options import CorpusOption, WorkersOption, next_command, refusing_in_one_line
 
 if TYPE_CHECKING:
@@ -166,8 +168,8 @@ def agreement(corpus: CorpusOption) -> None:
         from ..terminal.agreement import show_agreement
 
         opened = Corpus.open(corpus)
-        tasks = list(opened.table("tasks").rows())
-        answers, verdicts = opened.table("annotations").rows(), opened.table("verdicts").rows()
+        tasks = list(opened.rows(Task))
+        answers, verdicts = opened.rows(Annotation), opened.rows(Verdict)
         measured = measure_agreement(tasks, answers, verdicts, predicted=prelabel_counts(tasks))
         show_agreement(measured)
         path = corpus / "reports" / "agreement.parquet"

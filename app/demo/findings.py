@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from manifests.records import Cut, Drop, Event, Source
 from manifests.store import Corpus
 from manifests.time import Segment, Timeline
 from manifests.uris import decode
@@ -45,17 +46,17 @@ def findings(corpus: Corpus, planted: Iterable[Planted]) -> list[Finding]:
     for row in planted:
         heard[row.file, row.label].append(Segment(row.start, row.end))
     events: dict[tuple[str, str], list[Segment]] = defaultdict(list)
-    for event in corpus.table("events").rows():
+    for event in corpus.rows(Event):
         events[event.recording_id, event.label].append(event.segment)
     cuts: dict[tuple[str, str], list[Segment]] = defaultdict(list)
-    for cut in sorted(corpus.table("cuts").rows(), key=lambda cut: cut.segment):
+    for cut in sorted(corpus.rows(Cut), key=lambda cut: cut.segment):
         cuts[cut.recording_id, cut.decision].append(cut.segment)
     dropped: dict[str, list[str]] = defaultdict(list)
-    for drop in corpus.table("drops").rows():
+    for drop in corpus.rows(Drop):
         dropped[drop.item].append(drop.reason)
 
     rows = []
-    for source in corpus.table("sources").rows():
+    for source in corpus.rows(Source):
         file, recording = decode(source.uri)[1].name, source.recording_id or ""
         rows.append(
             Finding(

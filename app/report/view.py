@@ -11,7 +11,7 @@ from curation.catalog.accounting import CorpusAccount, corpus_account
 from curation.detectors import ModelSetup, ModelUnavailable, spec
 from curation.detectors.score_store import setup_of
 from manifests.recipe import Recipe, RecipeError
-from manifests.records import Cut, Drop, Event, Recording, Source
+from manifests.records import Cut, Drop, Duplicate, Event, Recording, Source
 from manifests.schema import CorpusError
 from manifests.store import Corpus
 
@@ -61,11 +61,11 @@ def gather(corpus: Corpus, max_recordings: int) -> View:
     except RecipeError as error:  # recipes gain keys from version to version
         raise CorpusError(f"{corpus.path}: was decided by another version: run lpse replay first ({error})") from error
     setup = setup_of(corpus, recipe)
-    recordings: list[Recording] = list(corpus.table("recordings").rows())
-    sources: list[Source] = list(corpus.table("sources").rows())
-    cuts: list[Cut] = list(corpus.table("cuts").rows())
-    drops: list[Drop] = list(corpus.table("drops").rows())
-    account = corpus_account(recordings, corpus.table("events").rows(), cuts, drops, corpus.table("duplicates").rows())
+    recordings = list(corpus.rows(Recording))
+    sources = list(corpus.rows(Source))
+    cuts = list(corpus.rows(Cut))
+    drops = list(corpus.rows(Drop))
+    account = corpus_account(recordings, corpus.rows(Event), cuts, drops, corpus.rows(Duplicate))
 
     cuts_of: dict[str, list[Cut]] = defaultdict(list)
     for cut in sorted(cuts, key=lambda cut: cut.start):
@@ -74,7 +74,7 @@ def gather(corpus: Corpus, max_recordings: int) -> View:
     chosen = _most_worth_hearing(heard, account, cuts_of)[:max_recordings]
     known = {recording.recording_id for recording in chosen}
     events_of: dict[str, list[Event]] = defaultdict(list)
-    for event in corpus.table("events").rows():
+    for event in corpus.rows(Event):
         if event.recording_id in known:
             events_of[event.recording_id].append(event)
     drops_of: dict[str, list[Drop]] = defaultdict(list)

@@ -184,8 +184,8 @@ class MediaFiles:
 
     def _find(self, recording_id: str, _stamp: object) -> tuple[Recording, tuple[str, ...]]:
         here = pc.field("recording_id") == recording_id
-        for recording in self.corpus.table("recordings").rows(here):
-            sources: list[Source] = list(self.corpus.table("sources").rows(here))
+        for recording in self.corpus.rows(Recording, here):
+            sources = list(self.corpus.rows(Source, here))
             return recording, tuple(dict.fromkeys([recording.uri, *(source.uri for source in sources)]))
         raise NotHere(f"no recording {recording_id} in the corpus")
 

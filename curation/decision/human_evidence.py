@@ -113,7 +113,7 @@ def evidence_of(verdicts: Iterable[Verdict]) -> HumanEvidence:
 def load_evidence(corpus: Corpus) -> dict[str, HumanEvidence]:
     """The evidence of every recording that has any."""
     rows: dict[str, list[Verdict]] = defaultdict(list)
-    for row in corpus.table("verdicts").rows():
+    for row in corpus.rows(Verdict):
         rows[row.recording_id].append(row)
     return {recording_id: evidence_of(here) for recording_id, here in rows.items()}
 
@@ -136,5 +136,5 @@ def annotator_events(annotations: Iterable[Annotation]) -> list[Event]:
 
 def write_annotator_events(corpus: Corpus) -> None:
     """Bring the annotators' part of `events` up to date; the caller holds the corpus's lock."""
-    heard = list(corpus.table("events").rows(~pc.starts_with(pc.field("source"), ANNOTATOR)))
-    corpus.replace("events", [*heard, *annotator_events(corpus.table("annotations").rows())])
+    heard = list(corpus.rows(Event, ~pc.starts_with(pc.field("source"), ANNOTATOR)))
+    corpus.replace("events", [*heard, *annotator_events(corpus.rows(Annotation))])

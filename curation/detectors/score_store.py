@@ -11,7 +11,7 @@ from manifests.recipe import Recipe
 from manifests.scores import FrameScores, from_rows, merged, to_rows
 from manifests.store import Corpus, read_shard, shard_path, write_shard
 
-from . import ModelSetup, spec
+from . import PICTURE, ModelSetup, spec
 
 
 def setup_of(corpus: Corpus | None, recipe: Recipe) -> ModelSetup:
@@ -45,9 +45,20 @@ def save_scores(
 
 
 def load_scores(
-    corpus: Corpus, recording_id: str, detectors: Sequence[str], setup: ModelSetup
+    corpus: Corpus,
+    recording_id: str,
+    detectors: Sequence[str] | None = None,
+    setup: ModelSetup | None = None,
 ) -> dict[str, FrameScores]:
-    """The kept scores of a recording, by detector; one that never heard it is left out."""
+    """The stored scores of a recording, by detector; detectors that have not scored it are left out.
+
+    `detectors` None: those of the active recipe, and `picture`. `setup` None: as the active recipe has it. Raises
+    CorpusError for scores that cannot be read, and where nothing was curated yet.
+    """
+    if detectors is None or setup is None:
+        recipe = corpus.active_recipe()
+        detectors = (*recipe.all_detectors, PICTURE) if detectors is None else detectors
+        setup = setup or setup_of(corpus, recipe)
     found = {}
     for name in detectors:
         key = spec(name, setup).key(recording_id)

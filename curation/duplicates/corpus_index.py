@@ -83,7 +83,7 @@ def find_copies(corpus: Corpus, recordings: Mapping[str, Recording], rule: Dupli
 
 def known_copies(corpus: Corpus, rule: Duplicates, recording_ids: Collection[str]) -> Copies:
     """The copies among some recordings, as the last run over everything found them."""
-    rows: list[Duplicate] = list(corpus.table("duplicates").rows(_of(recording_ids)))
+    rows = list(corpus.rows(Duplicate, _of(recording_ids)))
     copies = Copies(tuple(rows))
     if not rows:
         return copies
@@ -99,7 +99,7 @@ def known_copies(corpus: Corpus, rule: Duplicates, recording_ids: Collection[str
             if replaced.isdisjoint(match.recordings) and not ids.isdisjoint(match.recordings)
         ]
         others = {name for match in matches for name in match.recordings}
-        known = [*own, *(row for row in corpus.table("duplicates").rows(_of(others - ids)) if row.method == kind)]
+        known = [*own, *(row for row in corpus.rows(Duplicate, _of(others - ids)) if row.method == kind)]
         times = copied_times(known, matches)
         copies |= Copies(cut_away={name: times[name] for name in ids})
     return copies

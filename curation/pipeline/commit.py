@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 import pyarrow as pa
 
 from manifests.recipe import Recipe
-from manifests.records import Drop, Recording
+from manifests.records import Annotation, Drop, Recording
 from manifests.schema import to_table
 from manifests.store import Corpus
 
@@ -38,7 +38,7 @@ def join(corpus: Corpus, entries: Entries, copies: Copies, settled: Iterable[Set
         events.append(one.events)
         cuts.append(one.cuts)
         drops += [with_duplicate_source(drop, copies, entries.recordings) for drop in one.drops]
-    marked = to_table("events", annotator_events(corpus.table("annotations").rows()))
+    marked = to_table("events", annotator_events(corpus.rows(Annotation)))
     return Tables(
         [recordings[name] for name in sorted(recordings)],
         pa.concat_tables([to_table("events", ()), *events, marked]),

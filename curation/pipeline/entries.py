@@ -37,9 +37,9 @@ class Entries:
 def stored_entries(corpus: Corpus) -> Entries:
     """The entries that the corpus holds."""
     return Entries(
-        sources={row.source_id: row for row in corpus.table("sources").rows()},
-        recordings={row.recording_id: row for row in corpus.table("recordings").rows()},
-        drops=[row for row in corpus.table("drops").rows() if row.stage in BEFORE_DECIDING],
+        sources={row.source_id: row for row in corpus.rows(Source)},
+        recordings={row.recording_id: row for row in corpus.rows(Recording)},
+        drops=[row for row in corpus.rows(Drop) if row.stage in BEFORE_DECIDING],
     )
 
 

@@ -31,18 +31,18 @@ def redecide(corpus: Corpus, recording_ids: Collection[str], recipe: Recipe | No
     chosen = recipe or corpus.active_recipe()
     setup = setup_of(corpus, chosen)
     ids = sorted(set(recording_ids))
-    recordings: dict[str, Recording] = {row.recording_id: row for row in corpus.table("recordings").rows(_of(ids))}
+    recordings: dict[str, Recording] = {row.recording_id: row for row in corpus.rows(Recording, _of(ids))}
     if missing := [name for name in ids if name not in recordings]:
         raise CorpusError(f"{corpus.path}: no recording {missing[0]}")
     drops = corpus.table("drops").to_arrow()
     before = drops.filter(pc.not_equal(drops["stage"], STAGE))
     gone = set(before.filter(pc.equal(before["item_kind"], "recording"))["item"].to_pylist())
     verdicts: dict[str, list[Verdict]] = {name: [] for name in ids}
-    for verdict in corpus.table("verdicts").rows(_of(ids)):
+    for verdict in corpus.rows(Verdict, _of(ids)):
         verdicts[verdict.recording_id].append(verdict)
     copies = known_copies(corpus, chosen.duplicates, ids)
     kept_ids = {row.kept_id for row in copies.rows}
-    kept = {row.recording_id: row for row in corpus.table("recordings").rows(_of(kept_ids))}
+    kept = {row.recording_id: row for row in corpus.rows(Recording, _of(kept_ids))}
     results: list[Settled] = []
     new_drops: list[Drop] = []
     for name in ids:
@@ -52,7 +52,7 @@ def redecide(corpus: Corpus, recording_ids: Collection[str], recipe: Recipe | No
             result = settle(corpus, Request(recordings[name], None, time, people), chosen, setup)
             results.append(result)
             new_drops += [with_duplicate_source(drop, copies, kept) for drop in result.drops]
-    annotations: Iterable[Annotation] = corpus.table("annotations").rows(_of(ids))
+    annotations = corpus.rows(Annotation, _of(ids))
     marked = to_table("events", annotator_events(annotations))
     events = pa.concat_tables([*(result.events for result in results), marked])
     cuts = corpus.table("cuts").to_arrow()

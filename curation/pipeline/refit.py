@@ -46,7 +46,7 @@ def refit(corpus: Corpus, name: str, recipe: Recipe, on_progress: Callable[[floa
 
 
 def _refit_duplicates(corpus: Corpus, on_progress: Callable[[float], None] | None) -> str:
-    recordings = [row.recording_id for row in corpus.table("recordings").rows()]
+    recordings = [row.recording_id for row in corpus.rows(Recording)]
     lines = []
     for done, kind in enumerate(KINDS, start=1):
         corpus.use_fits(fit_name(kind), ())
@@ -82,7 +82,7 @@ def _with_runtime(setup: ModelSetup, detector: str, runtime: Runtime) -> ModelSe
 
 def sample(corpus: Corpus) -> list[tuple[Recording, Path]]:
     """Up to SAMPLES recordings whose media is there, chosen by their ids, so that more of them change few."""
-    located, _ = with_audio(corpus, corpus.table("recordings").rows())
+    located, _ = with_audio(corpus, corpus.rows(Recording))
     located.sort(key=lambda one: digest("sample", one[0].recording_id))
     return list(islice(((row, Path(path)) for row, path in located if Path(path).is_file()), SAMPLES))
 

@@ -242,12 +242,12 @@ def _read(corpus: Corpus, max_seconds: float | None, stamp: tuple[object, ...]) 
     recipe = corpus.active_recipe()
     filter = (pc.field("item_kind") == "recording") & (pc.field("stage") != STAGE)
     gone = set(corpus.table("drops").to_arrow(["item"], filter)["item"].to_pylist())
-    rows: Iterable[Recording] = corpus.table("recordings").rows()
+    rows = corpus.rows(Recording)
     known = [row for row in rows if row.duration and row.recording_id not in gone]
     chosen = _drawn(known, max_seconds)
     ids = [row.recording_id for row in chosen]
     before: dict[str, list[Cut]] = {name: [] for name in ids}
-    for cut in corpus.table("cuts").rows(pc.field("recording_id").isin(pa.array(ids, pa.string()))):
+    for cut in corpus.rows(Cut, pc.field("recording_id").isin(pa.array(ids, pa.string()))):
         before[cut.recording_id].append(cut)
     return _State(
         stamp, chosen, len(known), load_evidence(corpus), known_copies(corpus, recipe.duplicates, ids), before

@@ -276,7 +276,7 @@ def _add_texts(
 
 def _note(corpus: Corpus, recipe: Recipe, problems: Mapping[str, Problem]) -> None:
     """Cuts without features become drops; those of an earlier extraction go."""
-    drops = list(corpus.table("drops").rows(pc.field("stage") != STAGE))
+    drops = list(corpus.rows(Drop, pc.field("stage") != STAGE))
     for cut_id, (reason, detail) in problems.items():
         drop = Drop(item=cut_id, item_kind="cut", stage=STAGE, reason=reason, detail=detail, recipe_hash=recipe.hash)
         drops.append(drop)

@@ -15,7 +15,7 @@ from curation.release.splits import Split, family, split_of
 from manifests.annotations import latest_versions
 from manifests.errors import Problem
 from manifests.recipe import Recipe
-from manifests.records import Annotation, Cut, Duplicate, Recording
+from manifests.records import Annotation, Cut, Duplicate, Recording, Source
 from manifests.store import Corpus
 from manifests.time import Segment, Timeline
 from manifests.uris import resolve
@@ -46,14 +46,14 @@ class PlannedCut:
 def planned_cuts(corpus: Corpus, recipe: Recipe, setup: ModelSetup) -> list[PlannedCut]:
     """Every accepted cut of the corpus, by recording and time."""
     cuts: list[Cut] = sorted(
-        corpus.table("cuts").rows(pc.field("decision") == "accept"), key=lambda cut: (cut.recording_id, cut.start)
+        corpus.rows(Cut, pc.field("decision") == "accept"), key=lambda cut: (cut.recording_id, cut.start)
     )
     ids = {cut.recording_id for cut in cuts}
-    recordings = {row.recording_id: row for row in corpus.table("recordings").rows() if row.recording_id in ids}
-    copies = list(corpus.table("duplicates").rows())
-    families = family(ids, copies, corpus.table("sources").rows())
+    recordings = {row.recording_id: row for row in corpus.rows(Recording) if row.recording_id in ids}
+    copies = list(corpus.rows(Duplicate))
+    families = family(ids, copies, corpus.rows(Source))
     annotations: dict[str, list[Annotation]] = defaultdict(list)
-    for row in latest_versions(corpus.table("annotations").rows()).values():
+    for row in latest_versions(corpus.rows(Annotation)).values():
         annotations[row.recording_id].append(row)
     twins = dict(_twins(cuts, copies))
     roots = corpus.roots

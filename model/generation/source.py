@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from curation.media import MediaError, probe, seconds_shown
+from manifests.records import Cut, Recording
 from manifests.store import Corpus
 from manifests.uris import resolve
 
@@ -44,10 +45,10 @@ def find_video(corpus: Corpus, what: str) -> VideoSource:
             return VideoSource(path, 0.0, seconds_shown(path))
         except MediaError as error:
             raise CannotGenerate(f"{path}: {error.detail}") from error
-    cut = next(iter(corpus.table("cuts").rows(pc.field("cut_id") == what)), None)
+    cut = next(iter(corpus.rows(Cut, pc.field("cut_id") == what)), None)
     if cut is None:
         raise CannotGenerate(f"{what}: neither a file nor a cut of {corpus.path}")
-    (recording,) = corpus.table("recordings").rows(pc.field("recording_id") == cut.recording_id)
+    (recording,) = corpus.rows(Recording, pc.field("recording_id") == cut.recording_id)
     if not recording.has_video:
         raise CannotGenerate(f"cut {what}: {recording.uri} has no pictures to make a sound for")
     try:

@@ -22,6 +22,7 @@ from pathlib import Path
 from curation.pipeline.coverage import CascadeAccount
 from curation.pipeline.curate import curate, default_workers, replay
 from manifests.recipe import Recipe, load_recipe
+from manifests.records import Cut, Recording
 from manifests.store import Corpus
 from manifests.time import Segment, Timeline
 from tests.bench.random_weights import full_weights
@@ -109,10 +110,10 @@ def decided(base: Path, name: str, recipe: Recipe) -> Run:
     account = replay(corpus, recipe, workers=default_workers()).cascade
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    hashes = {one.recording_id: one.sha256 for one in corpus.table("recordings").rows()}
+    hashes = {one.recording_id: one.sha256 or "" for one in corpus.rows(Recording)}
     accepted: dict[str, Timeline] = {}
     cuts = set()
-    for cut in corpus.table("cuts").rows():
+    for cut in corpus.rows(Cut):
         cuts.add((cut.cut_id, cut.decision))
         if cut.decision == "accept":
             key = hashes[cut.recording_id]

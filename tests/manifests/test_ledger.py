@@ -26,7 +26,7 @@ def row(key: str, minute: int = 0, *, stage: str = "score", attempt: int = 1) ->
 
 
 def rows(corpus: Corpus) -> list[LedgerRow]:
-    return list(corpus.table("ledger").rows())
+    return list(corpus.rows(LedgerRow))
 
 
 def test_the_last_start_counts(corpus: Corpus) -> None:

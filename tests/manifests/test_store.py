@@ -23,7 +23,7 @@ import pytest
 from manifests.files import write_beside
 from manifests.lock import Locked
 from manifests.parquet import write_parquet
-from manifests.records import Event, Source
+from manifests.records import Event, Rating, Source
 from manifests.schema import MIGRATIONS, SCHEMA_VERSION, SCHEMAS, VERSION_KEY, CorpusError, SchemaError, to_table
 from manifests.store import Corpus, read_shard, shard_path, write_shard
 
@@ -94,7 +94,7 @@ def test_records_give_the_bytes_of_arrow_and_come_back_sorted(corpus: Corpus, tm
     other = Corpus.create(tmp_path / "other")
     other.replace("events", to_table("events", EVENTS))
     assert files_below(corpus.path / "manifests") == files_below(other.path / "manifests")
-    found = list(corpus.table("events").rows())
+    found = list(corpus.rows(Event))
     assert found == sorted(EVENTS, key=lambda e: (e.recording_id, e.start))
 
 
@@ -148,7 +148,7 @@ with corpus.lock("killed"), write_beside(Path(sys.argv[2])) as file:
     for target in (part(corpus, "events"), part(corpus, "cuts"), corpus.path / "corpus.toml"):
         assert start_python(corpus, code, str(target)).wait(60) == -9
     assert len(list(corpus.leftovers())) == 1, "each lock sweeps what the one before left"
-    assert set(corpus.table("events").rows()) == set(EVENTS) and corpus.recipe is None
+    assert set(corpus.rows(Event)) == set(EVENTS) and corpus.recipe is None
     with corpus.lock("test"):
         assert files_below(corpus.path).keys() == {*before, ".lock"}
 
@@ -161,7 +161,7 @@ def test_replacing_takes_in_what_was_appended(corpus: Corpus) -> None:
     assert corpus.table("events").count() == 200
     corpus.replace("events", corpus.table("events").to_arrow())
     assert corpus.table("events").files() == [part(corpus, "events")]
-    assert set(corpus.table("events").rows()) == set(EVENTS)
+    assert set(corpus.rows(Event)) == set(EVENTS)
 
 
 # Reading
@@ -243,7 +243,7 @@ def test_a_newer_version_is_refused_and_an_older_one_migrated(corpus: Corpus, mo
         ("events", 0),
         lambda old: old.append_column("source", pa.array(["unknown"] * old.num_rows)),
     )
-    migrated = list(corpus.table("events").rows())
+    migrated = list(corpus.rows(Event))
     assert [e.source for e in migrated] == ["yamnet"] * 3 + ["unknown"] * 3
 
 
@@ -254,11 +254,11 @@ def test_a_corpus_of_the_version_before_is_read_and_written_on(corpus: Corpus) -
     corpus.replace("events", EVENTS[:3])
     pq.write_table(with_version(corpus.table("events").to_arrow(), 2), part(corpus, "events"))
     corpus.append("events", EVENTS[3:5])
-    assert list(corpus.table("events").rows()) == list(corpus.table("events").rows(pc.field("start") >= 0))
-    assert sorted(corpus.table("events").rows(), key=EVENTS.index) == EVENTS[:5]
+    assert list(corpus.rows(Event)) == list(corpus.rows(Event, pc.field("start") >= 0))
+    assert sorted(corpus.rows(Event), key=EVENTS.index) == EVENTS[:5]
     corpus.replace("events", corpus.table("events").to_arrow())
     assert corpus.table("events").to_arrow().schema.metadata[VERSION_KEY] == b"3"
-    assert list(corpus.table("ratings").rows()) == [], "a table that version 2 did not have is empty"
+    assert list(corpus.rows(Rating)) == [], "a table that version 2 did not have is empty"
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"not parquet at all", b"PAR1" + bytes(100) + b"PAR1"])

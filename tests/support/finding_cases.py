@@ -70,7 +70,7 @@ def complaints(page: Page) -> list[str]:
 
 def add_cuts(corpus: Corpus, count: int) -> list[Cut]:
     """Put `count` short cuts beside each other into the corpus, of risks that differ; gives them all."""
-    known: list[Cut] = list(corpus.table("cuts").rows())
+    known = list(corpus.rows(Cut))
     pattern = known[0]
     made = []
     for number in range(count):

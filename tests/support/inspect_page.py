@@ -117,11 +117,11 @@ def open_player(page: Page, address: str, recording_id: str, at: float = 0.0, *,
 
 def verdicts(corpus: Corpus) -> list[Verdict]:
     """All rows, the oldest first."""
-    rows: list[Verdict] = list(corpus.table("verdicts").rows())
+    rows = list(corpus.rows(Verdict))
     return sorted(rows, key=lambda row: row.made_at)
 
 
 def cuts_of(corpus: Corpus, recording_id: str) -> list[Cut]:
     """The recording's cuts in order of time."""
-    rows: list[Cut] = [row for row in corpus.table("cuts").rows() if row.recording_id == recording_id]
+    rows: list[Cut] = [row for row in corpus.rows(Cut) if row.recording_id == recording_id]
     return sorted(rows, key=lambda row: row.start)

@@ -34,7 +34,7 @@ def show(shell: Shell) -> None:
         _nothing_yet(shell)
         return
     question, only = _chosen(sounds)
-    ratings: list[Rating] = list(shell.corpus.table("ratings").rows())
+    ratings = list(shell.corpus.rows(Rating))
     if not shell.author:
         st.info(
             "Give your name at the side: ratings are kept with it, and nobody hears a pair twice before all others."
@@ -124,7 +124,7 @@ def _next(
     names = {cut: [REFERENCE, *(sound.system for sound in here)] for cut, here in sounds.items()}
     names = {cut: [name for name in here if name in only] for cut, here in names.items()}
     while (pair := next_pair(names, ratings, shell.author, question)) is not None:
-        cut: Cut | None = next(shell.corpus.table("cuts").rows(pc.field("cut_id") == pair.cut_id), None)
+        cut: Cut | None = next(shell.corpus.rows(Cut, pc.field("cut_id") == pair.cut_id), None)
         if cut is not None:
             try:
                 by_name = {sound.system: sound for sound in sounds[pair.cut_id]}
@@ -136,7 +136,7 @@ def _next(
 
 
 def _recording(shell: Shell, cut: Cut) -> Recording:
-    (recording,) = shell.corpus.table("recordings").rows(pc.field("recording_id") == cut.recording_id)
+    (recording,) = shell.corpus.rows(Recording, pc.field("recording_id") == cut.recording_id)
     found: Recording = recording
     return found
 

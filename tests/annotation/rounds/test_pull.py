@@ -17,7 +17,7 @@ from annotation.rounds.push import send
 from annotation.server import ServerError
 from annotation.tasks.windows import task_key
 from manifests.annotations import latest_versions
-from manifests.records import Annotation, Recording, Task
+from manifests.records import Annotation, Event, Recording, Task
 from manifests.store import Corpus
 from manifests.validation import validate
 from tests.support.label_studio import Annotator, LabelStudio
@@ -84,7 +84,7 @@ class Work:
         return pull(self.corpus, self.server)
 
     def rows(self) -> list[Annotation]:
-        return list(self.corpus.table("annotations").rows())
+        return list(self.corpus.rows(Annotation))
 
 
 @pytest.fixture
@@ -172,10 +172,10 @@ def test_a_deleted_answer_and_a_deleted_task_are_noticed_and_kept(work: Work, an
     first = work.answer(ann, 0, [region(1, 2), verdict("keep")])
     work.answer(ann, 1, [verdict("keep")])
     work.pull()
-    assert len(list(work.corpus.table("events").rows())) == 1
+    assert len(list(work.corpus.rows(Event))) == 1
     work.delete(f"/api/annotations/{first}/")
     assert work.pull().deleted == 1
-    assert list(work.corpus.table("events").rows()) == []
+    assert list(work.corpus.rows(Event)) == []
     work.delete(f"/api/tasks/{work.ids[1]}/")
     assert work.pull().deleted == 1
     assert work.pull().deleted == 0
@@ -190,7 +190,7 @@ def test_an_answer_written_by_somebody_else_is_forged(work: Work, ann: Annotator
     assert ann.email in line and work.studio.email in line
     (row,) = work.rows()
     assert row.edited_by_other and row.updated_by == work.studio.email
-    assert list(work.corpus.table("events").rows()) == []
+    assert list(work.corpus.rows(Event)) == []
 
 
 def test_a_skipped_task_says_so(work: Work, ann: Annotator) -> None:

@@ -125,7 +125,7 @@ def test_a_decision_is_a_row_with_author_and_time_and_the_cuts_follow(corpus: Co
     earlier = datetime.now(UTC)
     done = decide_span(corpus, wish(corpus, *SPAN, "reject", author=" ann ", reasons=("music",), comment=" a radio "))
     row = done.verdict
-    assert list(corpus.table("verdicts").rows()) == [row]
+    assert list(corpus.rows(Verdict)) == [row]
     assert (row.author, row.method, row.comment, row.supersedes) == ("ann", "reviewer", "a radio", None)
     assert earlier <= row.made_at <= datetime.now(UTC)
     assert (160.0, 260.0, "reject") in spans(done.cuts)
@@ -260,7 +260,7 @@ def test_of_two_at_the_same_instant_one_is_shown_the_others_row(corpus: Corpus) 
     (done,) = [one for one in outcomes if isinstance(one, ReviewResult)]
     (told,) = [one for one in outcomes if isinstance(one, ConflictError)]
     assert told.rows == (done.verdict,)
-    assert list(corpus.table("verdicts").rows()) == [done.verdict]
+    assert list(corpus.rows(Verdict)) == [done.verdict]
 
 
 def test_whoever_meets_a_long_writer_is_told_who_writes(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -332,7 +332,7 @@ def test_deciding_anew_leaves_all_other_rows_alone(corpus: Corpus) -> None:
     corpus.append("annotations", [answer, replace(answer, version_id="w", annotation_id="b", recording_id=IDS[1])])
     replay(corpus, RECIPE)
     foreign = Drop(item=cut_id(IDS[1], 0, 149_000), item_kind="cut", stage="extract", reason="too_short")
-    corpus.replace("drops", [*corpus.table("drops").rows(), foreign])
+    corpus.replace("drops", [*corpus.rows(Drop), foreign])
     before = tables(corpus)
     done = decide_span(corpus, wish(corpus, *SPAN, "reject"))
     assert [event.source for event in done.situation.events].count("annotator:ann") == 1
@@ -349,7 +349,7 @@ def test_the_files_of_many_decisions_become_one_and_no_row_is_lost(
     monkeypatch.setattr("manifests.verdicts.PARTS", 3)
     made = [decide_span(corpus, wish(corpus, *SPAN, ("keep", "reject")[i % 2])).verdict for i in range(6)]
     assert len(corpus.table("verdicts").files()) <= 3
-    assert sorted(corpus.table("verdicts").rows(), key=lambda row: row.made_at) == made
+    assert sorted(corpus.rows(Verdict), key=lambda row: row.made_at) == made
     assert validate(corpus) == []
 
 
@@ -446,7 +446,7 @@ def test_two_reviewers_never_overwrite_each_other(heard_once: Path, turns: list[
 
 
 def test_on_real_recordings_trim_reject_and_undo_leave_exactly_that_in_the_parquet(review_corpus: Corpus) -> None:
-    cut = max(review_corpus.table("cuts").rows(), key=lambda one: one.end - one.start)
+    cut = max(review_corpus.rows(Cut), key=lambda one: one.end - one.start)
     now = recording_state(review_corpus, cut.recording_id)
     start, end = round(cut.start * 1000), round(cut.end * 1000)
     left = (end - 61_000, end - 1000)
@@ -465,7 +465,7 @@ def test_on_real_recordings_trim_reject_and_undo_leave_exactly_that_in_the_parqu
     assert back.cuts == trimmed.cuts
     whole = undo(review_corpus, trimmed.verdict.verdict_id, "ann", back.situation.seen)
     assert whole.cuts == now.cuts
-    rows = sorted(review_corpus.table("verdicts").rows(), key=lambda row: row.made_at)
+    rows = sorted(review_corpus.rows(Verdict), key=lambda row: row.made_at)
     assert [(row.author, row.decision, row.supersedes) for row in rows] == [
         ("ann", "keep", None),
         ("bob", "reject", None),

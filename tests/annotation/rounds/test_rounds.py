@@ -22,7 +22,7 @@ from annotation.rounds.push import Delivery, push
 from annotation.tasks.routing import Routing
 from curation.pipeline.curate import curate, replay
 from manifests.recipe import Bounds, Recipe, load_recipe
-from manifests.records import Annotation, Cut, Event, Task
+from manifests.records import Annotation, Cut, Event, Recording, Task
 from manifests.store import Corpus
 from manifests.validation import validate
 from tests.support.browser import Page
@@ -48,10 +48,10 @@ def corpus(label_studio: LabelStudio, record: Callable[..., Path], tmp_path_fact
     record(media / "more surf.wav", 66, seed=2, video=False)
     record(media / "third surf.wav", 64, seed=3, video=False)
     curate(label_studio.corpus, [media], recipe(), workers=2)
-    events = list(label_studio.corpus.table("events").rows())
+    events = list(label_studio.corpus.rows(Event))
     events += [
         Event(recording_id=row.recording_id, start=SPEECH[0], end=SPEECH[1], label="speech", source="fusion", score=0.5)
-        for row in label_studio.corpus.table("recordings").rows()
+        for row in label_studio.corpus.rows(Recording)
         if row.has_video
     ]
     label_studio.corpus.replace("events", events)
@@ -76,7 +76,7 @@ def listener(label_studio: LabelStudio) -> Annotator:
 
 
 def tasks_of(corpus: Corpus) -> list[Task]:
-    return list(corpus.table("tasks").rows())
+    return list(corpus.rows(Task))
 
 
 def on_server(server: Server, corpus: Corpus) -> dict[str, tuple[int, dict[str, Any]]]:
@@ -239,7 +239,7 @@ def test_an_annotator_listens_changes_a_region_rejects_and_all_of_it_comes_back(
     assert (region.start, region.end) == pytest.approx((moved["value"]["start"], moved["value"]["end"]), abs=0.0006)
     assert region.start > SPEECH[0] + 5
     assert row.lead_time is not None and row.lead_time > 0
-    (event,) = corpus.table("events").rows(pc.field("source") == f"annotator:{listener.email}")
+    (event,) = corpus.rows(Event, pc.field("source") == f"annotator:{listener.email}")
     assert (event.start, event.end, event.label) == (region.start, region.end, "speech")
     assert pull(corpus, server).new == 0
 
@@ -252,11 +252,11 @@ def test_what_was_marked_is_cut_out_and_the_rest_is_accepted(corpus: Corpus, ser
     (speech,) = verdict.excised
     replay(corpus, recipe())
     recording = verdict.recording_id
-    cuts: list[Cut] = [row for row in corpus.table("cuts").rows() if row.recording_id == recording]
+    cuts: list[Cut] = [row for row in corpus.rows(Cut) if row.recording_id == recording]
     kept = [cut for cut in cuts if cut.decision == "accept"]
     assert kept
     assert all(cut.end <= speech.start or cut.start >= speech.end for cut in cuts)
-    others = [row for row in corpus.table("cuts").rows() if row.recording_id != recording]
+    others = [row for row in corpus.rows(Cut) if row.recording_id != recording]
     assert {row.decision for row in others} == {"review"}
     assert adjudicate(corpus, ConsensusSettings()).verdicts == ()
     assert validate(corpus) == []
@@ -282,7 +282,7 @@ def test_a_clip_without_a_picture_can_be_judged_and_submitted(
 
 
 def rows(corpus: Corpus) -> list[Annotation]:
-    return list(corpus.table("annotations").rows())
+    return list(corpus.rows(Annotation))
 
 
 def sorted_keys(value: object) -> object:
@@ -331,6 +331,6 @@ def test_two_who_differ_are_settled_by_an_adjudicator_who_sees_what_they_said(
     assert (verdict.decision, verdict.method, verdict.author) == ("reject", "adjudicator", adjudicator.email)
     assert settled.conflicts == ()
     replay(corpus, recipe())
-    (cut,) = [row for row in corpus.table("cuts").rows() if row.recording_id == task.recording_id]
+    (cut,) = [row for row in corpus.rows(Cut) if row.recording_id == task.recording_id]
     assert (cut.decision, cut.reasons) == ("reject", ("listener_other",))
     assert validate(corpus) == []

@@ -95,7 +95,7 @@ def with_recordings(corpus: Corpus, folder: Path) -> Corpus:
 
 
 def id_of(corpus: Corpus, name: str) -> str:
-    (found,) = [row.recording_id for row in corpus.table("recordings").rows() if row.uri.endswith(name)]
+    (found,) = [row.recording_id for row in corpus.rows(Recording) if row.uri.endswith(name)]
     return str(found)
 
 
@@ -171,7 +171,7 @@ def test_every_window_gets_its_files_and_gets_them_once(corpus: Corpus) -> None:
 
 def test_what_cannot_be_made_is_told_and_stops_nothing(corpus: Corpus, tmp_path: Path) -> None:
     film, sound = id_of(corpus, "film.mp4"), id_of(corpus, "sound.wav")
-    rows = {row.recording_id: row for row in corpus.table("recordings").rows()}
+    rows = {row.recording_id: row for row in corpus.rows(Recording)}
     bad = {
         "gone": replace(rows[film], recording_id="gone", uri="media:gone.mp4"),
         "moved": replace(rows[film], recording_id="moved", uri="nowhere:film.mp4"),

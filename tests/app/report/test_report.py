@@ -20,7 +20,7 @@ from curation.media import write_media
 from curation.pipeline.curate import curate
 from manifests.labels import load_labels
 from manifests.recipe import load_recipe
-from manifests.records import Cut
+from manifests.records import Cut, Recording
 from manifests.schema import CorpusError
 from manifests.store import Corpus
 
@@ -104,8 +104,8 @@ class Parsed(HTMLParser):
 
 
 def cuts_of(corpus: Corpus, name: str) -> list[Cut]:
-    (wanted,) = (r.recording_id for r in corpus.table("recordings").rows() if r.uri.endswith(name))
-    return sorted((c for c in corpus.table("cuts").rows() if c.recording_id == wanted), key=lambda c: c.start)
+    (wanted,) = (r.recording_id for r in corpus.rows(Recording) if r.uri.endswith(name))
+    return sorted((c for c in corpus.rows(Cut) if c.recording_id == wanted), key=lambda c: c.start)
 
 
 def data_of(page: Path) -> Any:

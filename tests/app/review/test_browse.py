@@ -13,6 +13,7 @@ import pytest
 from app.review.pages.browse import _csv, _parquet
 from curation.catalog.catalog import Catalog
 from curation.catalog.filters import Filter
+from manifests.records import Cut, Recording, Source
 from manifests.store import Corpus
 from tests.support.browser import Page
 from tests.support.finding_cases import add_cuts, choose, column, complaints, outside, press, rows, type_into, wait_rows
@@ -23,7 +24,7 @@ NASTY = "<img src=x onerror=\"document.title='owned'\"> **bold** $x^2$ \u202egnp
 
 
 def test_filters_narrow_the_table_and_stand_in_the_address(review_corpus: Corpus, served: Served, page: Page) -> None:
-    cuts = list(review_corpus.table("cuts").rows())
+    cuts = list(review_corpus.rows(Cut))
     waiting = {cut.cut_id for cut in cuts if cut.decision == "review"}
     assert waiting and len(waiting) < len(cuts)
     address = served(review_corpus)
@@ -56,7 +57,7 @@ def test_filters_stay_from_page_to_page(review_corpus: Corpus, served: Served, p
     wait_text(page, "Where the hours went")
     page.wait_for('location.search === "?decisions=review"')
     click_text(page, "Browse")
-    waiting = [cut for cut in review_corpus.table("cuts").rows() if cut.decision == "review"]
+    waiting = [cut for cut in review_corpus.rows(Cut) if cut.decision == "review"]
     wait_rows(page, len(waiting), len(waiting))
 
 
@@ -135,7 +136,7 @@ def test_a_click_on_a_row_inspects_it(review_corpus: Corpus, served: Served, pag
     open_page(page, served(review_corpus), "browse")
     page.wait_for("!!document.querySelector('.lpse-table tbody tr')")
     link = page.run("document.querySelector('.lpse-table .lpse-title').getAttribute('href')")
-    riskiest = max(review_corpus.table("cuts").rows(), key=lambda cut: cut.risk)
+    riskiest = max(review_corpus.rows(Cut), key=lambda cut: cut.risk)
     assert link == f"inspect?recording={riskiest.recording_id}&t={riskiest.start:g}"
     page.run("document.querySelector('.lpse-table tbody tr').click()")
     page.wait_for("location.pathname === '/inspect'")
@@ -144,7 +145,7 @@ def test_a_click_on_a_row_inspects_it(review_corpus: Corpus, served: Served, pag
 
 def test_recordings_are_listed_with_what_became_of_them(review_corpus: Corpus, served: Served, page: Page) -> None:
     open_page(page, served(review_corpus), "browse?list=recordings")
-    recordings = list(review_corpus.table("recordings").rows())
+    recordings = list(review_corpus.rows(Recording))
     wait_rows(page, len(recordings), len(recordings))
     assert set(rows(page)) == {one.recording_id for one in recordings}
     assert "too short" in column(page, "Dropped for")
@@ -156,7 +157,7 @@ def test_recordings_are_listed_with_what_became_of_them(review_corpus: Corpus, s
 
 
 def test_what_a_corpus_holds_is_shown_as_text(review_corpus: Corpus, served: Served, page: Page) -> None:
-    sources = list(review_corpus.table("sources").rows())
+    sources = list(review_corpus.rows(Source))
     named = [replace(one, title=NASTY, channel=NASTY, licence=NASTY) for one in sources]
     review_corpus.replace("sources", named)
     address = served(review_corpus)
@@ -181,7 +182,7 @@ def test_an_address_that_asks_for_what_cannot_be_says_so(review_corpus: Corpus, 
 
 def test_a_decision_elsewhere_is_seen_without_a_restart(review_corpus: Corpus, served: Served, page: Page) -> None:
     open_page(page, served(review_corpus), "browse")
-    cuts = list(review_corpus.table("cuts").rows())
+    cuts = list(review_corpus.rows(Cut))
     wait_rows(page, len(cuts))
     review_corpus.replace("cuts", [replace(cuts[0], decision="reject", reasons=("listener_reject",))])
     choose(page, "decisions", "accept")
@@ -200,7 +201,7 @@ def test_downloads_hold_the_rows_that_the_filters_show(review_corpus: Corpus) ->
 
 @pytest.mark.parametrize(("text", "written"), [("=1+1", "'=1+1"), ("@x", "'@x"), ("-5", "'-5"), ("a=b", "a=b")])
 def test_no_spreadsheet_runs_a_title(review_corpus: Corpus, text: str, written: str) -> None:
-    sources = [replace(one, title=text) for one in review_corpus.table("sources").rows()]
+    sources = [replace(one, title=text) for one in review_corpus.rows(Source)]
     review_corpus.replace("sources", sources)
     shown = Catalog(review_corpus).cuts(Filter())
     assert {row["title"] for row in csv.DictReader(io.StringIO(_csv(shown).decode()))} == {written}

@@ -14,7 +14,7 @@ import soundfile
 
 from curation.media import mono_span
 from manifests.generated import generated_sounds, sound_path, write_notes
-from manifests.records import Cut, Recording
+from manifests.records import Cut, Rating, Recording
 from manifests.schema import CorpusError
 from manifests.store import Corpus
 from manifests.uris import resolve
@@ -33,12 +33,8 @@ SOUNDS = f"[...({HERE}).querySelectorAll('audio')]"
 @pytest.fixture
 def cut(review_corpus: Corpus) -> Cut:
     """An accepted cut with pictures, for which a system generated a hum."""
-    films: dict[str, Recording] = {
-        row.recording_id: row for row in review_corpus.table("recordings").rows() if row.has_video
-    }
-    chosen: Cut = next(
-        row for row in review_corpus.table("cuts").rows() if row.decision == "accept" and row.recording_id in films
-    )
+    films: dict[str, Recording] = {row.recording_id: row for row in review_corpus.rows(Recording) if row.has_video}
+    chosen: Cut = next(row for row in review_corpus.rows(Cut) if row.decision == "accept" and row.recording_id in films)
     path = sound_path(review_corpus, "with-adapters", chosen.cut_id)
     path.parent.mkdir(parents=True)
     count = int(chosen.segment.duration * RATE)
@@ -96,7 +92,7 @@ def test_two_sounds_are_heard_blind_rated_and_then_named(
     page.wait_for(f"({names}).every((name) => {json.dumps(NAMES)}.includes(name))")
 
     shown = page.run(names)
-    rows = {row.system: row for row in review_corpus.table("ratings").rows()}
+    rows = {row.system: row for row in review_corpus.rows(Rating)}
     assert set(rows) == set(NAMES)
     assert (rows[shown[0]].score, rows[shown[0]].preferred) == (4, True)
     assert (rows[shown[1]].score, rows[shown[1]].preferred) == (2, False)
@@ -127,7 +123,7 @@ def test_both_sounds_come_alike(review_corpus: Corpus, cut: Cut, served: Served,
             waves[url] = wav.read(dtype="float32")
     first, second = waves.values()
     assert len(first) == len(second) == int(min(cut.segment.duration, 120) * RATE)
-    (recording,) = (row for row in review_corpus.table("recordings").rows() if row.recording_id == cut.recording_id)
+    (recording,) = (row for row in review_corpus.rows(Recording) if row.recording_id == cut.recording_id)
     path = resolve(recording.uri, review_corpus.roots)
     real = mono_span(path, cut.start, cut.start + len(first) / RATE, RATE)
     assert min(float(np.abs(one - real).max()) for one in waves.values()) < 2**-14

@@ -11,7 +11,7 @@ import pytest
 from annotation.rounds.review import ReviewRequest, decide_span, recording_state
 from app.review.actions import read
 from app.review.recordings import find_recordings, next_cut
-from manifests.records import Cut
+from manifests.records import Cut, Recording
 from manifests.schema import CorpusError
 from manifests.store import Corpus
 from manifests.time import to_ms
@@ -31,7 +31,7 @@ class Desk:
         """The recording of the yard as it was curated, its first cut selected."""
         page.visit("about:blank")
         corpus = fresh(self.source, self.folder)
-        recording_id = next(row.recording_id for row in corpus.table("recordings").rows() if "yard" in row.uri)
+        recording_id = next(row.recording_id for row in corpus.rows(Recording) if "yard" in row.uri)
         return corpus, open_player(page, self.address, recording_id), cuts_of(corpus, recording_id)[0]
 
 
@@ -236,9 +236,7 @@ def test_finding_recordings_and_cuts(review_corpus: Corpus) -> None:
     assert [name for _, name in find_recordings(review_corpus, "YARD")[0]] == ["yard-with-a-conversation.mp4"]
     assert find_recordings(review_corpus, everything[0][0][:9]) == (everything[:1], 1)
     assert find_recordings(review_corpus, "%.*") == ([], 0)
-    cuts = sorted(
-        (row.recording_id, row.start) for row in review_corpus.table("cuts").rows() if row.decision == "review"
-    )
+    cuts = sorted((row.recording_id, row.start) for row in review_corpus.rows(Cut) if row.decision == "review")
     place: tuple[str, float] | None = ("", -1.0)
     found = []
     while place is not None:

@@ -74,7 +74,7 @@ def ask(address: str, path: str, method: str = "GET", **headers: str) -> Answer:
 
 def film(corpus: Corpus, name: str = "yard") -> tuple[Recording, Path]:
     """A recording of the corpus and its file."""
-    for row in corpus.table("recordings").rows():
+    for row in corpus.rows(Recording):
         if name in row.uri:
             return row, corpus.roots["media"] / row.uri.partition(":")[2]
     raise AssertionError(name)
@@ -204,9 +204,7 @@ def test_what_browsers_cannot_play_comes_as_a_copy(review_corpus: Corpus, served
         container="avi",
         audio_codec="pcm_s16le",
     )
-    rows = [
-        other if row.recording_id == other.recording_id else row for row in review_corpus.table("recordings").rows()
-    ]
+    rows = [other if row.recording_id == other.recording_id else row for row in review_corpus.rows(Recording)]
     review_corpus.replace("recordings", rows)
     address, media = served(review_corpus), f"/lpse/media/{recording.recording_id}"
     # its sources still name the file that was there, but the row says what it is

@@ -9,6 +9,7 @@ import pytest
 
 from app.review.pages.overview import hours
 from curation.catalog.accounting import corpus_account
+from manifests.records import Cut
 from manifests.store import Corpus
 from tests.support.browser import Page
 from tests.support.finding_cases import choose, complaints, outside, press
@@ -46,7 +47,7 @@ def test_filters_change_every_figure(review_corpus: Corpus, served: Served, page
     open_page(page, served(review_corpus))
     wait_text(page, "Where the hours went")
     choose(page, "decisions", "review")
-    waiting = [cut for cut in review_corpus.table("cuts").rows() if cut.decision == "review"]
+    waiting = [cut for cut in review_corpus.rows(Cut) if cut.decision == "review"]
     wait_text(page, f"{len(waiting)} cuts with what the filters ask for")
     page.wait_for('location.search === "?decisions=review"')
     page.wait_for("!document.querySelector('.lpse-line + .lpse-bound, .lpse-plot .lpse-dot')")
@@ -55,7 +56,7 @@ def test_filters_change_every_figure(review_corpus: Corpus, served: Served, page
 def test_the_curve_is_read_with_the_keys(review_corpus: Corpus, served: Served, page: Page) -> None:
     open_page(page, served(review_corpus))
     page.wait_for("!!document.querySelector('.lpse-plot[role=slider]')")
-    accepted = [cut for cut in review_corpus.table("cuts").rows() if cut.decision == "accept"]
+    accepted = [cut for cut in review_corpus.rows(Cut) if cut.decision == "accept"]
     wait_text(page, f"Accepted now: {hours(sum(cut.segment.duration for cut in accepted))}")
     page.run("document.querySelector('.lpse-plot[role=slider]').focus()")
     press(page, *["ArrowRight"] * 2)

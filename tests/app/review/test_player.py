@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from curation.media import write_media
-from manifests.records import Source
+from manifests.records import Recording, Source
 from manifests.store import Corpus
 from tests.support.browser import Page
 from tests.support.inspect_page import Player, app_of, fresh, open_player
@@ -24,8 +24,8 @@ MARKUP = '<img src=x onerror="window.hurt=1"> & **bold** $x$ :smile: [a](javascr
 def opened(curated_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Corpus, str]]:
     """A corpus in which one recording has another title and file name, and another one no picture; and the app."""
     corpus = fresh(curated_once, tmp_path_factory.mktemp("played"))
-    rows = {row.recording_id: row for row in corpus.table("recordings").rows()}
-    sources = list(corpus.table("sources").rows())
+    rows = {row.recording_id: row for row in corpus.rows(Recording)}
+    sources = list(corpus.rows(Source))
     pond = next(row for row in rows.values() if "pond" in row.uri)
     short = next(row for row in rows.values() if "short" in row.uri)
     media = corpus.roots["media"]
@@ -54,7 +54,7 @@ def opened(curated_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def recording_id(corpus: Corpus, part: str) -> str:
-    return str(next(row.recording_id for row in corpus.table("recordings").rows() if part in row.uri))
+    return str(next(row.recording_id for row in corpus.rows(Recording) if part in row.uri))
 
 
 def yard(opened: tuple[Corpus, str], page: Page, at: float = 0.0) -> Player:

@@ -214,7 +214,7 @@ def test_a_verdict_is_superseded_once_and_never_changed(tmp_path: Path) -> None:
     second = verdict(0, 60, "reject", minute=1, supersedes=first.verdict_id)
     record(corpus, [first])
     record(corpus, [second])
-    assert current(corpus.table("verdicts").rows()) == [second]
+    assert current(corpus.rows(Verdict)) == [second]
     with pytest.raises(StaleVerdict, match=r"superseded by .*: ann decided reject"):
         record(corpus, [verdict(0, 60, "unsure", minute=2, supersedes=first.verdict_id)])
     third, fourth = (verdict(0, 60, word, minute=3, supersedes=second.verdict_id) for word in ("unsure", "keep"))
@@ -222,4 +222,4 @@ def test_a_verdict_is_superseded_once_and_never_changed(tmp_path: Path) -> None:
         record(corpus, [third, fourth])  # two at once cannot take one place either
     with pytest.raises(StaleVerdict, match="not there"):
         record(corpus, [verdict(0, 60, "unsure", minute=2, supersedes="nothing")])
-    assert current(corpus.table("verdicts").rows()) == [second]
+    assert current(corpus.rows(Verdict)) == [second]

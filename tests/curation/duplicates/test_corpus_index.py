@@ -22,7 +22,7 @@ from curation.pipeline.curate import curate, replay
 from curation.pipeline.refit import refit
 from manifests.fits import fit_folder, fit_items
 from manifests.recipe import load_recipe
-from manifests.records import Duplicate
+from manifests.records import Cut, Drop, Duplicate, Recording
 from manifests.schema import CorpusError
 from manifests.store import Corpus, shard_path
 from manifests.time import Segment, Timeline
@@ -71,12 +71,12 @@ def corpus(base: Path, tmp_path: Path) -> Corpus:
 
 
 def names(corpus: Corpus) -> dict[str, str]:
-    return {row.recording_id: row.uri.split(":", 1)[1] for row in corpus.table("recordings").rows()}
+    return {row.recording_id: row.uri.split(":", 1)[1] for row in corpus.rows(Recording)}
 
 
 def rows(corpus: Corpus) -> dict[str, tuple[str, Duplicate]]:
     named = names(corpus)
-    return {named[one.recording_id]: (named[one.kept_id], one) for one in corpus.table("duplicates").rows()}
+    return {named[one.recording_id]: (named[one.kept_id], one) for one in corpus.rows(Duplicate)}
 
 
 def test_a_re_encoded_trimmed_copy_points_to_the_one_that_is_kept(corpus: Corpus) -> None:
@@ -86,9 +86,9 @@ def test_a_re_encoded_trimmed_copy_points_to_the_one_that_is_kept(corpus: Corpus
     assert found.offset == pytest.approx(TRIMMED, abs=0.15)
     assert found.start == pytest.approx(0.0, abs=1.0) and found.end == pytest.approx(LENGTH - TRIMMED, abs=1.0)
     named = names(corpus)
-    (drop,) = (row for row in corpus.table("drops").rows() if named[row.item] == "copy.m4a")
+    (drop,) = (row for row in corpus.rows(Drop) if named[row.item] == "copy.m4a")
     assert drop.reason == "duplicate" and "first.wav" in (drop.detail or "")
-    assert {named[cut.recording_id] for cut in corpus.table("cuts").rows()} == {"first.wav", "other.wav"}
+    assert {named[cut.recording_id] for cut in corpus.rows(Cut)} == {"first.wav", "other.wav"}
     assert validate(corpus) == []
 
 
@@ -146,7 +146,7 @@ def test_the_same_picture_over_another_sound_is_found_too(corpus: Corpus) -> Non
     for name in ("first.wav", "other.wav"):
         save_fingerprints(corpus, named[name], "picture", [(10.0, words)])
     replay(corpus, RECIPE)
-    methods = {names(corpus)[row.recording_id]: row.method for row in corpus.table("duplicates").rows()}
+    methods = {names(corpus)[row.recording_id]: row.method for row in corpus.rows(Duplicate)}
     (copy,) = methods.keys() - {"copy.m4a"}
     assert copy in ("first.wav", "other.wav") and methods == {"copy.m4a": "audio", copy: "picture"}
 
@@ -154,9 +154,9 @@ def test_the_same_picture_over_another_sound_is_found_too(corpus: Corpus) -> Non
 def test_what_is_only_noted_stays_in_the_cuts(corpus: Corpus) -> None:
     replay(corpus, replace(RECIPE, duplicates=replace(RECIPE.duplicates, audio="note")))
     assert list(rows(corpus)) == ["copy.m4a"]
-    assert len(list(corpus.table("cuts").rows())) == 3
+    assert len(list(corpus.rows(Cut))) == 3
     replay(corpus, replace(RECIPE, duplicates=replace(RECIPE.duplicates, min_overlap=100.0)))
-    assert not rows(corpus) and len(list(corpus.table("cuts").rows())) == 3
+    assert not rows(corpus) and len(list(corpus.rows(Cut))) == 3
 
 
 def test_a_lost_index_is_told_and_made_again(corpus: Corpus) -> None:

@@ -13,6 +13,7 @@ import pytest
 from curation.media import write_media
 from curation.pipeline.curate import curate
 from manifests.recipe import load_recipe
+from manifests.records import Cut, Drop, Event, Recording, Source
 from manifests.store import Corpus
 from manifests.time import Segment
 from manifests.uris import decode
@@ -67,10 +68,10 @@ def name_of(uri: str) -> str:
 
 
 def test_every_input_ends_as_a_row_with_its_reason(curated: Corpus) -> None:
-    sources = {row.source_id: row for row in curated.table("sources").rows()}
-    recordings = {row.recording_id: row for row in curated.table("recordings").rows()}
+    sources = {row.source_id: row for row in curated.rows(Source)}
+    recordings = {row.recording_id: row for row in curated.rows(Recording)}
     uris = {key: row.uri for key, row in (sources | recordings).items()}
-    reasons = {name_of(uris[drop.item]): drop.reason for drop in curated.table("drops").rows()}
+    reasons = {name_of(uris[drop.item]): drop.reason for drop in curated.rows(Drop)}
     copies = {name for name, reason in reasons.items() if reason == "duplicate"}
     assert copies == {"copy.wav"}
     assert {name: reason for name, reason in reasons.items() if name not in copies} == {
@@ -83,26 +84,26 @@ def test_every_input_ends_as_a_row_with_its_reason(curated: Corpus) -> None:
         "outside.wav": "outside_root",
         "pipe.mp4": "not_media",
     }
-    cut = {name_of(recordings[row.recording_id].uri) for row in curated.table("cuts").rows()}
+    cut = {name_of(recordings[row.recording_id].uri) for row in curated.rows(Cut)}
     assert cut == {ODD, NOT_UTF8, "audio only.wav", "cut off.wav", "damaged.mkv"}
     assert {name_of(row.uri) for row in sources.values()} == cut | reasons.keys()
     assert validate(curated) == []
 
 
 def test_what_is_damaged_is_kept_without_the_damage(curated: Corpus) -> None:
-    (damaged,) = (row for row in curated.table("recordings").rows() if name_of(row.uri) == "damaged.mkv")
+    (damaged,) = (row for row in curated.rows(Recording) if name_of(row.uri) == "damaged.mkv")
     assert damaged.status == "damaged"
     lost = [
         row.segment
-        for row in curated.table("events").rows()
+        for row in curated.rows(Event)
         if row.recording_id == damaged.recording_id and row.label == "artifact"
     ]
     assert lost and all(Segment(70, 80).overlaps(segment) for segment in lost)
-    cuts = [row.segment for row in curated.table("cuts").rows() if row.recording_id == damaged.recording_id]
+    cuts = [row.segment for row in curated.rows(Cut) if row.recording_id == damaged.recording_id]
     assert len(cuts) == 2 and not any(cut.overlaps(segment) for cut in cuts for segment in lost)
 
 
 def test_what_is_cut_off_is_kept_as_far_as_it_goes(curated: Corpus) -> None:
-    (row,) = (row for row in curated.table("recordings").rows() if name_of(row.uri) == "cut off.wav")
+    (row,) = (row for row in curated.rows(Recording) if name_of(row.uri) == "cut off.wav")
     assert row.status == "truncated"
     assert row.duration == pytest.approx(78, abs=0.1)

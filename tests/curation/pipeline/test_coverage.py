@@ -18,6 +18,7 @@ from curation.media import write_media
 from curation.pipeline.coverage import CascadeAccount
 from curation.pipeline.curate import curate, replay
 from manifests.recipe import Recipe, load_recipe
+from manifests.records import Cut, Recording
 from manifests.scores import FrameScores
 from manifests.store import Corpus
 from manifests.validation import validate
@@ -67,11 +68,11 @@ def corpus(saved: tuple[Path, CascadeAccount], tmp_path: Path) -> Corpus:
 
 
 def cuts(corpus: Corpus) -> list[tuple[object, ...]]:
-    return [(c.start, c.end, c.decision, c.reasons, c.risk) for c in corpus.table("cuts").rows()]
+    return [(c.start, c.end, c.decision, c.reasons, c.risk) for c in corpus.rows(Cut)]
 
 
 def heard(corpus: Corpus, recipe: Recipe) -> dict[str, FrameScores]:
-    (recording,) = corpus.table("recordings").rows()
+    (recording,) = corpus.rows(Recording)
     return load_scores(corpus, recording.recording_id, recipe.all_detectors, setup_of(corpus, recipe))
 
 

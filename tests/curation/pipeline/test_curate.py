@@ -19,7 +19,7 @@ from curation.pipeline.curate import curate, replay
 from curation.runner.progress import Progress
 from manifests.ledger import Ledger
 from manifests.recipe import load_recipe
-from manifests.records import Cut, Drop, Recording
+from manifests.records import Cut, Drop, Recording, Source
 from manifests.store import Corpus
 from manifests.validation import validate
 
@@ -36,17 +36,17 @@ def tables(corpus: Corpus) -> dict[str, bytes]:
 
 def drops(corpus: Corpus) -> dict[str, Drop]:
     """Drops by the file name of what was dropped."""
-    uris = {row.source_id: row.uri for row in corpus.table("sources").rows()}
-    uris |= {row.recording_id: row.uri for row in corpus.table("recordings").rows()}
-    return {uris[row.item].split(":", 1)[1]: row for row in corpus.table("drops").rows() if row.item in uris}
+    uris = {row.source_id: row.uri for row in corpus.rows(Source)}
+    uris |= {row.recording_id: row.uri for row in corpus.rows(Recording)}
+    return {uris[row.item].split(":", 1)[1]: row for row in corpus.rows(Drop) if row.item in uris}
 
 
 def recordings(corpus: Corpus) -> dict[str, Recording]:
-    return {row.uri.split(":", 1)[1]: row for row in corpus.table("recordings").rows()}
+    return {row.uri.split(":", 1)[1]: row for row in corpus.rows(Recording)}
 
 
 def cuts(corpus: Corpus) -> list[Cut]:
-    return list(corpus.table("cuts").rows())
+    return list(corpus.rows(Cut))
 
 
 @pytest.fixture(scope="session")
@@ -123,7 +123,7 @@ def test_a_file_whose_content_changes_is_another_recording(finished: Corpus, med
     old = recordings(finished)["surf.mp4"].recording_id
     record(media / "surf.mp4", 70, seed=9)
     curate(finished, [media], RECIPE, workers=1)
-    gone = [row for row in finished.table("drops").rows() if row.item == old]
+    gone = [row for row in finished.rows(Drop) if row.item == old]
     assert [row.reason for row in gone] == ["replaced"]
     assert old not in {cut.recording_id for cut in cuts(finished)}
     assert sorted(round(cut.end) for cut in cuts(finished)) == [62, 70]
@@ -134,7 +134,7 @@ def test_a_file_that_cannot_be_read_for_a_while_keeps_what_was_made_of_it(finish
     os.rename(media / "surf.mp4", media.parent / "elsewhere.mp4")
     (media / "surf.mp4").symlink_to(media / "nowhere")
     curate(finished, [media], RECIPE, workers=1)
-    assert [row.reason for row in finished.table("drops").rows() if row.item_kind == "source"] == ["vanished"]
+    assert [row.reason for row in finished.rows(Drop) if row.item_kind == "source"] == ["vanished"]
     assert len(cuts(finished)) == 2 and validate(finished) == []
     (media / "surf.mp4").unlink()
     os.rename(media.parent / "elsewhere.mp4", media / "surf.mp4")

@@ -30,12 +30,12 @@ IDS = tuple(f"{number:x}" * 16 for number in range(1, 5))
 
 
 def accepted(corpus: Corpus) -> set[str]:
-    return {cut.cut_id for cut in corpus.table("cuts").rows() if cut.decision == "accept"}
+    return {cut.cut_id for cut in corpus.rows(Cut) if cut.decision == "accept"}
 
 
 def totals(corpus: Corpus) -> dict[str, Any]:
     rows: dict[str, list[float]] = {"accept": [], "review": [], "reject": []}
-    for cut in corpus.table("cuts").rows():
+    for cut in corpus.rows(Cut):
         rows[cut.decision].append(cut.end - cut.start)
     return {name: (len(lengths), pytest.approx(sum(lengths))) for name, lengths in rows.items()}
 
@@ -151,7 +151,7 @@ def test_recordings_without_scores_or_never_decided_are_counted(corpus: Corpus) 
     for path in corpus.table("scores").folder.glob(f"*/{IDS[0]}-silero-*"):
         path.unlink()
     gone = Drop(item=IDS[1], item_kind="recording", stage="commit", reason="replaced")
-    corpus.replace("drops", [*corpus.table("drops").rows(), gone])
+    corpus.replace("drops", [*corpus.rows(Drop), gone])
     found = WhatIf(corpus).changed(RECIPE)
     assert (found.recordings, found.of, found.unscored) == (3, 3, 1)
 

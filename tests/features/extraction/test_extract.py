@@ -30,7 +30,7 @@ from features.extraction.codec_fit import refit
 from features.extraction.extract import Extraction, extract
 from manifests.fits import fit_items
 from manifests.recipe import load_recipe
-from manifests.records import Drop
+from manifests.records import Drop, Recording
 from manifests.schema import CorpusError
 from manifests.store import Corpus
 from tests.support.made_up_annotators import a_task, an_answer
@@ -71,7 +71,7 @@ def parts(folder: Path) -> dict[str, bytes]:
 
 
 def recording_of(corpus: Corpus, name: str) -> str:
-    (row,) = [row for row in corpus.table("recordings").rows() if row.uri.endswith(name)]
+    (row,) = [row for row in corpus.rows(Recording) if row.uri.endswith(name)]
     return str(row.recording_id)
 
 
@@ -209,14 +209,14 @@ def test_a_file_that_is_gone_costs_its_cuts_and_says_so(media: Path, tmp_path: P
     (tmp_path / "media" / "sound.wav").unlink()
     done = extract(corpus, workers=2)
     assert done.cuts == 1 and sorted(reason for reason, _ in done.problems.values()) == ["too_short", "vanished"]
-    drops: list[Drop] = list(corpus.table("drops").rows(pc.field("stage") == "extract"))
+    drops = list(corpus.rows(Drop, pc.field("stage") == "extract"))
     assert {(drop.item, drop.reason, drop.item_kind) for drop in drops} == {
         (cut, reason, "cut") for cut, (reason, _) in done.problems.items()
     }
     shutil.copy(media / "sound.wav", tmp_path / "media")
     done = extract(corpus, workers=1)
     assert (done.cuts, done.new) == (2, 1)
-    assert [drop.reason for drop in corpus.table("drops").rows()] == ["too_short"]
+    assert [drop.reason for drop in corpus.rows(Drop)] == ["too_short"]
 
 
 def test_a_codec_is_fitted_once_and_anew_only_when_asked(again: Corpus) -> None:

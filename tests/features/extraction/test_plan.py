@@ -18,7 +18,7 @@ from curation.release.splits import family, split_of
 from features.extraction.captions import caption, top_tags
 from features.extraction.plan import planned_cuts
 from manifests.recipe import load_recipe
-from manifests.records import Annotation, Duplicate, Source
+from manifests.records import Annotation, Duplicate, Recording, Source
 from manifests.scores import NO_TAG, FrameScores, Tags
 from manifests.time import Segment
 from tests.support.made_up_annotators import NOON, a_task, an_answer
@@ -141,7 +141,7 @@ def test_the_second_of_two_that_are_the_same_is_left_out(tmp_path: Path) -> None
     film(media / "a.wav", 30, seed=1, video=False)
     film(media / "b.wav", 30, seed=2, video=False)
     corpus = corpus_of(tmp_path / "corpus", media, {"a.wav": [(0.0, 20.0)], "b.wav": [(0.0, 10.0), (12.0, 24.0)]})
-    rows = {row.uri[-5:]: row.recording_id for row in corpus.table("recordings").rows()}
+    rows = {row.uri[-5:]: row.recording_id for row in corpus.rows(Recording)}
     recipe = load_recipe("default")
     setup = setup_of(corpus, recipe)
 

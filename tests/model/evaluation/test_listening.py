@@ -92,7 +92,7 @@ def test_one_sound_is_no_pair(sounds: dict[str, list[str]]) -> None:
 
 def test_both_sounds_of_a_trial_are_kept(corpus: Corpus) -> None:
     rate(corpus, CUT, ("mine", "reference"), (2, 5), 1, RELEVANCE, " ada ", "the first one hums")
-    first, second = sorted(corpus.table("ratings").rows(), key=lambda row: row.system)
+    first, second = sorted(corpus.rows(Rating), key=lambda row: row.system)
     assert (first.system, first.score, first.preferred) == ("mine", 2, False)
     assert (second.system, second.score, second.preferred) == ("reference", 5, True)
     assert first.trial_id == second.trial_id and first.rating_id != second.rating_id

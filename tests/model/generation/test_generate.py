@@ -28,6 +28,7 @@ from features.encoders.frames import resized
 from features.extraction.extract import extract
 from manifests.generated import generated_sounds
 from manifests.recipe import load_recipe
+from manifests.records import Cut
 from manifests.store import Corpus
 from model.adapters import AdapterConfig, Adapters, load_adapters, save_adapters
 from model.errors import ModelError
@@ -110,7 +111,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
     adapters = Adapters(network.config, AdapterConfig())
     _stirred(adapters, 2)
     save_adapters(adapters, folder / "adapters.safetensors", base_hash(network), {})
-    (cut,) = (row.cut_id for row in corpus.table("cuts").rows())
+    (cut,) = (row.cut_id for row in corpus.rows(Cut))
     return Studio(corpus, folder / "films", cut, folder / "base.safetensors", folder / "adapters.safetensors")
 
 
