@@ -44,7 +44,9 @@ class DetectorSpec:
 
     def key(self, recording_id: str) -> str:
         """Content key of this detector's scores over one recording, 16 hex digits."""
-        return digest("scores", recording_id, asdict(self))
+        decisive = asdict(self)
+        decisive["apart"] = decisive.pop("stateless")  # its name when the first scores were stored
+        return digest("scores", recording_id, decisive)
 
 
 @dataclass(frozen=True, eq=False)

