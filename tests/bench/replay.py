@@ -98,14 +98,16 @@ class Counting:
     def wrapping(self, name, execute):
         def exec_module(module):
             execute(module)
-            decide = vars(module).get("decide")
+            # a decision begins with its draft, where a checkout has one
+            found = "draft" if "draft" in vars(module) else "decide"
+            decide = vars(module).get(found)
             if callable(decide) and getattr(decide, "__module__", None) == name:
                 def counted(*args, **kwargs):
                     recording = args[0] if args else kwargs["recording"]
                     note(f"decided {os.getpid()} {recording.recording_id}")
                     return decide(*args, **kwargs)
 
-                module.decide = counted
+                setattr(module, found, counted)
         return exec_module
 
 
@@ -546,7 +548,7 @@ def recipes(cascade: bool) -> list[Recipe]:
     found = []
     for threshold in (BEFORE, AFTER):
         recipe = load_recipe("default")
-        speech = replace(recipe.contaminants["speech"], doubt=threshold)
+        speech = replace(recipe.contaminants["speech"], review_threshold=threshold)
         recipe = replace(recipe, contaminants={**recipe.contaminants, "speech": speech})
         if cascade:
             cheap = tuple(name for name in DETECTORS if name != IN_CASCADE)
@@ -558,9 +560,9 @@ def recipes(cascade: bool) -> list[Recipe]:
 def fill(corpus: Corpus, recordings: int, minutes: float) -> None:
     """Recordings with stored scores and fingerprints; the last one holds most of the one before it."""
     import numpy as np
-    from curation.kept import keep_scores, setup_of
-    from curation.printing import keep_prints
 
+    from curation.detectors.score_store import save_scores, setup_of
+    from curation.duplicates.fingerprint_store import save_fingerprints
     from manifests.identity import digest, source_id
     from manifests.records import Recording, Source
 
@@ -595,11 +597,11 @@ def fill(corpus: Corpus, recordings: int, minutes: float) -> None:
         )
         sources.append(Source(source_id=source_id(uri), uri=uri, recording_id=recording_id, origin="folder"))
         for name, scores in made_scores(rng, seconds, talk=TALK if number % 4 == 3 else 5.0).items():
-            keep_scores(corpus, recording_id, name, setup, scores)
+            save_scores(corpus, recording_id, name, setup, scores)
         before = words if number == recordings - 1 else {}
         words = fingerprints(rng, seconds, before)
-        keep_prints(corpus, recording_id, "audio", [(0.0, words["audio"])])
-        keep_prints(corpus, recording_id, "picture", [(0.0, words["picture"])])
+        save_fingerprints(corpus, recording_id, "audio", [(0.0, words["audio"])])
+        save_fingerprints(corpus, recording_id, "picture", [(0.0, words["picture"])])
     corpus.replace("recordings", rows)
     corpus.replace("sources", sources)
 
@@ -609,7 +611,8 @@ def fingerprints(
 ) -> dict[str, NDArray[np.uint64]]:
     """Random words per kind; those of a copy from its second minute on are those of `copy_of`."""
     import numpy as np
-    from curation.duplicates.prints import SIGNS, SPECS, pack
+
+    from curation.duplicates.fingerprint import SIGNS, SPECS, pack
 
     found: dict[str, NDArray[np.uint64]] = {}
     for kind, one in SPECS.items():
@@ -706,26 +709,28 @@ def put(scores: Mapping[str, FrameScores], lane: str, start: float, end: float, 
 def leave_to_cascade(corpus: Corpus) -> None:
     """Keep of the cascade's detector the scores that the recipes before and after the change ask for."""
     import numpy as np
-    from curation.cascade import unheard
-    from curation.kept import keep_scores, kept, load_scores, setup_of
+
+    from curation.decision.cascade import pending_time
+    from curation.detectors.score_store import load_scores, save_scores, scores_path, setup_of
+    from manifests.records import Recording
 
     both = recipes(cascade=True)
     setup = setup_of(corpus, both[0])
     shares = []
-    for recording in corpus.table("recordings").rows():
-        scores = load_scores(corpus, recording.recording_id, both[0].hearing, setup)
+    for recording in corpus.rows(Recording):
+        scores = load_scores(corpus, recording.recording_id, both[0].all_detectors, setup)
         full = scores[IN_CASCADE]
         scored = np.zeros(len(full), bool)
         for recipe in both:
             while True:
                 known = np.where(scored[:, None], full.values, np.float16(np.nan))
                 scores[IN_CASCADE] = type(full)(full.start, full.hop, full.window, full.labels, known)
-                needs = unheard(scores, recipe, recording.duration)
+                needs = pending_time(scores, recipe, recording.duration)
                 if not needs:
                     break
                 scored |= needs[IN_CASCADE].pad(full.window).mask(full.hop, len(full), full.start)
-        kept(corpus, recording.recording_id, IN_CASCADE, setup).unlink()
-        keep_scores(corpus, recording.recording_id, IN_CASCADE, setup, scores[IN_CASCADE])
+        scores_path(corpus, recording.recording_id, IN_CASCADE, setup).unlink()
+        save_scores(corpus, recording.recording_id, IN_CASCADE, setup, scores[IN_CASCADE])
         shares.append(float(scored.mean()))
     print(f"{IN_CASCADE} in the cascade scores {100 * np.mean(shares):.0f} % of the time", flush=True)
 
