@@ -725,7 +725,7 @@ def leave_to_cascade(corpus: Corpus) -> None:
             while True:
                 known = np.where(scored[:, None], full.values, np.float16(np.nan))
                 scores[IN_CASCADE] = type(full)(full.start, full.hop, full.window, full.labels, known)
-                needs = pending_time(scores, recipe, recording.duration)
+                needs = pending_time(scores, recipe, recording.duration or 0.0)
                 if not needs:
                     break
                 scored |= needs[IN_CASCADE].pad(full.window).mask(full.hop, len(full), full.start)
