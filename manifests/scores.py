@@ -42,6 +42,14 @@ def no_tags(frames: int, width: int, hop: float) -> Tags:
 
 
 @dataclass(frozen=True, eq=False)
+class Grid:
+    """For each cell of a grid the frame whose centre is nearest, and whether that frame covers the cell's centre."""
+
+    nearest: NDArray[np.intp] = field(repr=False)
+    covered: NDArray[np.bool_] = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
 class FrameScores:
     """Scores of shape (frames, labels), float16; NaN where nobody scored, never 0.
 
@@ -85,20 +93,28 @@ class FrameScores:
             values=pool_max(self.values, factor),
         )
 
-    def on_grid(self, label: str, hop: float, count: int) -> NDArray[np.float32]:
-        """One lane read at the centres of a common grid, shape (count,): grid cell i is [i * hop, (i + 1) * hop).
-
-        Each cell takes the frame whose centre is nearest, and NaN where no frame heard the cell's centre.
-        """
-        lane = self.track(label)
+    def grid(self, hop: float, count: int) -> Grid:
+        """Where these frames lie on a common grid of `count` cells: cell i is [i * hop, (i + 1) * hop) seconds."""
         centres = (np.arange(count) + 0.5) * hop
-        if not len(lane):
-            return np.full(count, np.nan, np.float32)
+        if not len(self):
+            return Grid(np.zeros(count, np.intp), np.zeros(count, np.bool_))
         position = (centres - self.start - self.window / 2) / self.hop
-        nearest = np.clip(np.floor(position + 0.5).astype(int), 0, len(lane) - 1)
-        heard_from = self.start + nearest * self.hop
-        heard = (centres >= heard_from - 1e-9) & (centres < heard_from + max(self.window, self.hop) + 1e-9)
-        return np.where(heard, lane[nearest], np.nan).astype(np.float32)
+        nearest = np.clip(np.floor(position + 0.5).astype(np.intp), 0, len(self) - 1)
+        begin = self.start + nearest * self.hop
+        covered = (centres >= begin - 1e-9) & (centres < begin + max(self.window, self.hop) + 1e-9)
+        return Grid(nearest, covered)
+
+    def on_grid(self, label: str, hop: float, count: int, grid: Grid | None = None) -> NDArray[np.float32]:
+        """One track read at the centres of a common grid, shape (count,).
+
+        Each cell takes the frame whose centre is nearest, and NaN where no frame covers the cell's centre. `grid`: that
+        of `grid(hop, count)`, computed once for several labels.
+        """
+        track = self.track(label)
+        if not len(track):
+            return np.full(count, np.nan, np.float32)
+        found = grid or self.grid(hop, count)
+        return np.where(found.covered, track[found.nearest], np.float32(np.nan))
 
 
 def pool_max(values: NDArray[np.float16], factor: int) -> NDArray[np.float16]:
@@ -193,14 +209,22 @@ def to_rows(
         yield row
 
 
+WITHOUT_TAGS = ("start", "hop", "window", "labels", "frames", "values")
+"""The columns that `from_rows` needs for scores without tags."""
+
+
 def from_rows(table: pa.Table) -> FrameScores:
-    """The scores of a table's rows, as `store.read_shard` gives them. Raises ValueError when the rows disagree."""
+    """The scores of a table's rows, as `store.read_shard` gives them. Raises ValueError when the rows disagree.
+
+    Rows of the columns WITHOUT_TAGS give scores without tags.
+    """
     parts = []
     for number in range(table.num_rows):
         row = table.slice(number, 1)
-        plain = row.drop_columns(["values", "tag_ids", "tag_scores"]).to_pylist()[0]
+        lists = [name for name in ("values", "tag_ids", "tag_scores") if name in row.column_names]
+        plain = row.drop_columns(lists).to_pylist()[0]
         tags = None
-        if plain["tags_per_frame"]:
+        if plain.get("tags_per_frame"):
             width = plain["tags_per_frame"]
             ids, strengths = _flat(row, "tag_ids"), _flat(row, "tag_scores")
             tags = Tags(ids.reshape(-1, width), strengths.reshape(-1, width), plain["tag_hop"])

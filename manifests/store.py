@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import tomli_w
 
 from .files import leftovers, live_parts, remove_dead_parts, stamp, write_beside, write_next_part
@@ -54,6 +53,7 @@ T = TypeVar("T")
 if TYPE_CHECKING:
     import datasets
     import pandas as pd
+    from pyarrow import dataset
 
 _WORD = re.compile(r"[A-Za-z0-9_]+")
 
@@ -75,11 +75,13 @@ class Table:
         """Number of rows, from the files' footers."""
         return sum(open_parquet(self.name, path)[0].metadata.num_rows for path in self.files())
 
-    def scan(self) -> ds.Dataset:
+    def scan(self) -> dataset.Dataset:
         """A lazy Arrow dataset; rows of older schema versions come migrated.
 
         Raises CorpusError naming the file that is unreadable, foreign or of a newer version.
         """
+        import pyarrow.dataset as ds  # 0.2 s, which a worker that reads shards need not spend
+
         current, older = [], []
         for path in self.files():
             file, version = open_parquet(self.name, path)
@@ -87,8 +89,8 @@ class Table:
                 current.append(str(path))
             else:
                 older.append(migrate(self.name, file.read(), version))
-        dataset = ds.dataset(current, schema=SCHEMAS[self.name], format="parquet")
-        return ds.dataset([dataset, ds.dataset(pa.concat_tables(older))]) if older else dataset
+        found = ds.dataset(current, schema=SCHEMAS[self.name], format="parquet")
+        return ds.dataset([found, ds.dataset(pa.concat_tables(older))]) if older else found
 
     def to_arrow(self, columns: list[str] | None = None, filter: pc.Expression | None = None) -> pa.Table:
         """The rows as an Arrow table: `columns` of them, where `filter` (an Arrow expression) holds."""
@@ -359,8 +361,8 @@ def read_shard(
     """
     file, version = open_parquet(table, shard_path(corpus, table, recording_id, maker, key))
     if columns is not None and version == VERSIONS[table]:
-        return file.read(columns=list(columns))
-    rows = migrate(table, file.read(), version)
+        return file.read(columns=list(columns), use_threads=False)  # a small file: threads cost more than they save
+    rows = migrate(table, file.read(use_threads=False), version)
     return rows if columns is None else rows.select(list(columns))
 
 

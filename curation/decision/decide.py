@@ -19,7 +19,7 @@ from manifests.time import Segment, Timeline, from_ms, to_ms, to_ticks
 from .exclusions import UNSURE, Assessment, assess
 from .fusion import HOP, Fused, fuse
 from .human_evidence import EDGE_SECONDS, NO_EVIDENCE, HumanEvidence
-from .measures import measure_audio, with_video
+from .measures import AudioMeasures, with_video
 from .quality import QualityReasons, judge_quality
 from .spans import partition, pure_spans, split_at_quiet
 
@@ -104,7 +104,7 @@ def draft(
     assessment = assess(fused, scores["level"], recipe, recording.duration, copied.crop(whole), people)
     exclusions = assessment.exclusions
     loudness = scores["level"].on_grid("rms_dbfs", HOP, fused.count)
-    limits = recipe.spans
+    limits, measures = recipe.spans, AudioMeasures(scores["level"], scores.get("signal"))
     cuts: list[DraftCut] = []
     for span in _pure(whole, exclusions.excluded, people, limits.min_duration):
         for piece in partition(span, exclusions.uncertain_time, limits.min_duration, limits.discard_weight):
@@ -119,13 +119,13 @@ def draft(
             )
             for part in parts:
                 segment = _on_ms(part, recording)
-                cuts.append(DraftCut(segment, measure_audio(scores, segment)))
+                cuts.append(DraftCut(segment, measures.over(segment)))
     for rejected, reasons in people.rejected:
         for part in Timeline([rejected]).crop(whole) - copied:
             if _whole_ms(part, recording):
                 segment = _on_ms(part, recording)
-                cuts.append(DraftCut(segment, measure_audio(scores, segment), reasons))
-    return Draft(recording, recipe, people, copied, fused, assessment, tuple(cuts), measure_audio(scores, whole))
+                cuts.append(DraftCut(segment, measures.over(segment), reasons))
+    return Draft(recording, recipe, people, copied, fused, assessment, tuple(cuts), measures.over(whole))
 
 
 def finish(drafted: Draft, picture: FrameScores | None) -> Decided:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.recipe import Contaminant, Recipe
-from manifests.scores import FrameScores
+from manifests.scores import FrameScores, Grid
 
 HOP = 0.04  # the common grid, seconds
 STEPS = 2**20  # of a log-odds of 1: far finer than scores are kept
@@ -87,6 +87,8 @@ def pending_cells(scores: FrameScores | None, count: int) -> NDArray[np.bool_]:
     """Cells that a detector could hear and has not yet, shape (count,): without scores, all of them."""
     if scores is None:
         return np.ones(count, bool)
+    if not np.isnan(scores.values[:, :1]).any():
+        return np.zeros(count, bool)
     centres = (np.arange(count) + 0.5) * HOP
     within = (centres >= scores.start) & (centres < scores.start + len(scores) * scores.hop)
     return np.asarray(within & np.isnan(scores.on_grid(scores.labels[0], HOP, count)))
@@ -97,7 +99,11 @@ def scored_seconds(scores: FrameScores | None) -> float:
     return 0.0 if scores is None else float(np.count_nonzero(~np.isnan(scores.values[:, 0]))) * scores.hop
 
 
-def track_bounds(scores: Mapping[str, FrameScores], name: str, count: int) -> LowHigh:
+Grids = dict[str, Grid]
+"""The grid of each detector's frames, computed once for all of its labels."""
+
+
+def track_bounds(scores: Mapping[str, FrameScores], name: str, count: int, grids: Grids) -> LowHigh:
     """What the lane "detector.label" is at least and at most on the grid; the same array where it is known.
 
     Raises KeyError for a label that the detector has not.
@@ -105,20 +111,27 @@ def track_bounds(scores: Mapping[str, FrameScores], name: str, count: int) -> Lo
     detector, _, label = name.partition(".")
     if detector not in scores:
         return np.zeros(count, np.float32), np.ones(count, np.float32)
-    lane = scores[detector].on_grid(label, HOP, count)
+    if detector not in grids:
+        grids[detector] = scores[detector].grid(HOP, count)
+    track = scores[detector].on_grid(label, HOP, count, grids[detector])
     missing = pending_cells(scores[detector], count)
     if not missing.any():
-        return lane, lane
-    return np.where(missing, np.float32(0), lane), np.where(missing, np.float32(1), lane)
+        return track, track
+    return np.where(missing, np.float32(0), track), np.where(missing, np.float32(1), track)
 
 
-def contaminant_bounds(scores: Mapping[str, FrameScores], contaminant: Contaminant, count: int) -> LowHigh:
+def contaminant_bounds(
+    scores: Mapping[str, FrameScores], contaminant: Contaminant, count: int, grids: Grids | None = None
+) -> LowHigh:
     """Fused probability of one contaminant on the grid, at least and at most, shape (count,) each.
 
     Every step from a score to the probability is monotone, so bounds of the scores give bounds of the probability.
     NaN where any of its evidence will never be scored.
     """
-    lanes = {name: track_bounds(scores, name, count) for name in (*contaminant.evidence, *contaminant.suppressed_by)}
+    found = {} if grids is None else grids
+    lanes = {
+        name: track_bounds(scores, name, count, found) for name in (*contaminant.evidence, *contaminant.suppressed_by)
+    }
 
     def probability(evidence_bound: int) -> NDArray[np.float32]:
         odds = np.zeros(count, np.float32)
@@ -145,8 +158,9 @@ def fuse(scores: Mapping[str, FrameScores], recipe: Recipe, duration: float) -> 
     beyond = (np.arange(count) + 0.5) * HOP >= level.start + len(level) * level.hop
     lower: dict[str, NDArray[np.float32]] = {}
     upper: dict[str, NDArray[np.float32]] = {}
+    grids: Grids = {}
     for name, contaminant in recipe.contaminants.items():
-        low, high = contaminant_bounds(scores, contaminant, count)
+        low, high = contaminant_bounds(scores, contaminant, count, grids)
         lower[name] = np.where(beyond, np.float32(np.nan), low)
         upper[name] = lower[name] if high is low else np.where(beyond, np.float32(np.nan), high)
     return Fused(count, lower, upper)

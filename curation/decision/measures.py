@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,30 +34,80 @@ def measure(scores: Mapping[str, FrameScores], segment: Segment) -> Measured:
 
 def measure_audio(scores: Mapping[str, FrameScores], segment: Segment) -> Measured:
     """The measures of a span's audio, from the scores of `level` and `signal`."""
-    level, signal = scores.get("level"), scores.get("signal")
-    loudness = _track(signal, "loudness_lufs", segment)
-    sounding = loudness > SOUNDING_LUFS
-    dropout = _track(level, "dropout", segment) > 0
-    starts = int(np.count_nonzero(dropout & ~np.append(False, dropout[:-1])))
-    return Measured(
-        loudness_lufs=integrated_loudness(_blocks_inside(signal, segment)),
-        clipped=_mean(_track(level, "clipped", segment)),
-        bandwidth_hz=_bandwidth(level, segment),
-        dc=_offset(_track(signal, "dc", segment)),
-        dead_channels=_count(_track(signal, "dead", segment), sounding, DEAD_SHARE),
-        copied_channels=_count(_track(signal, "copied", segment), sounding, COPIED_SHARE),
-        mono_loss_db=_percentile(_track(signal, "mono_loss_db", segment), sounding, LOSS_PERCENTILE),
-        dropouts=None if not len(dropout) else starts * 60 / segment.duration,
-    )
+    return AudioMeasures(scores.get("level"), scores.get("signal")).over(segment)
+
+
+@dataclass(frozen=True, eq=False)
+class AudioMeasures:
+    """Measures spans of one recording's audio, from the scores of `level` and `signal`."""
+
+    level: FrameScores | None
+    signal: FrameScores | None
+
+    def over(self, segment: Segment) -> Measured:
+        """The measures of a span."""
+        level, signal = _Part(self.level, segment), _Part(self.signal, segment)
+        sounding = signal.track("loudness_lufs") > SOUNDING_LUFS
+        dropout = level.track("dropout") > 0
+        starts = int(np.count_nonzero(dropout & ~np.append(False, dropout[:-1])))
+        return Measured(
+            loudness_lufs=integrated_loudness(_blocks_inside(self.signal, segment)),
+            clipped=_mean(level.track("clipped")),
+            bandwidth_hz=self._bandwidth(level),
+            dc=_offset(signal.track("dc")),
+            dead_channels=_count(signal.track("dead"), sounding, DEAD_SHARE),
+            copied_channels=_count(signal.track("copied"), sounding, COPIED_SHARE),
+            mono_loss_db=_percentile(signal.track("mono_loss_db"), sounding, LOSS_PERCENTILE),
+            dropouts=None if not len(dropout) else starts * 60 / segment.duration,
+        )
+
+    @cached_property
+    def _top_khz(self) -> float:
+        """The bandwidth of a second without a cliff, in kHz; if every second has a cliff, the highest of them."""
+        return float(np.nanmax(self.level.track("bandwidth_khz"))) if self.level else 0.0
+
+    def _bandwidth(self, level: _Part) -> float | None:
+        """The end of the spectrum in Hz: the cliff that nearly all sounding seconds respect, else half the sample rate.
+
+        A cliff in a few seconds only, or one that others go beyond, is what a codec left out of dull sound.
+        """
+        bandwidth, edge = level.track("bandwidth_khz"), level.track("edge_khz")
+        if not len(bandwidth):
+            return None
+        whole = self._top_khz
+        sounding = edge > 0
+        cliffs = bandwidth[sounding & (bandwidth < whole)]
+        if len(cliffs) < max(CLIFF_SHARE * np.count_nonzero(sounding), 1):
+            return 1000 * whole
+        end = float(np.percentile(cliffs, BAND_PERCENTILE))
+        beyond = np.count_nonzero(edge[sounding & (bandwidth >= whole)] > BEYOND * end)
+        return 1000 * (end if beyond <= BEYOND_SHARE * len(cliffs) else whole)
+
+
+class _Part:
+    """The scored frames of one detector that begin in a span; without scores there are none."""
+
+    def __init__(self, scores: FrameScores | None, segment: Segment) -> None:
+        self.scores = scores
+        if scores is None:
+            return
+        first, end = (to_ticks(t - scores.start, 1 / scores.hop) for t in (segment.start, segment.end))
+        self._values = scores.values[max(first, 0) : max(end, first + 1, 0)]
+        unscored = np.isnan(self._values).all(axis=1) if np.isnan(self._values[:, :1]).any() else None
+        self._scored = None if unscored is None else ~unscored
+
+    def track(self, label: str) -> NDArray[np.float32]:
+        """One label of these frames; NaN stays where other labels of the same frame are scored."""
+        if self.scores is None:
+            return np.zeros(0, np.float32)
+        track = self._values[:, self.scores.labels.index(label)].astype(np.float32)
+        return track if self._scored is None else track[self._scored]
 
 
 def with_video(measures: Measured, picture: FrameScores | None, segment: Segment) -> Measured:
     """The measures of a span's audio, completed by those of its video."""
-    return replace(
-        measures,
-        still_share=_mean(_track(picture, "still", segment)),
-        scene_cuts=_per_minute(picture, "cut", segment),
-    )
+    part = _Part(picture, segment)
+    return replace(measures, still_share=_mean(part.track("still")), scene_cuts=_per_minute(part, "cut"))
 
 
 def integrated_loudness(momentary: NDArray[np.floating]) -> float | None:
@@ -72,42 +123,15 @@ def integrated_loudness(momentary: NDArray[np.floating]) -> float | None:
     return float(10 * np.log10(kept.mean()))
 
 
-def _track(scores: FrameScores | None, label: str, segment: Segment) -> NDArray[np.float32]:
-    """The scored frames of a lane that begin in the segment; NaN stays where others of the same frame are known."""
-    if scores is None:
-        return np.zeros(0, np.float32)
-    first, end = (to_ticks(t - scores.start, 1 / scores.hop) for t in (segment.start, segment.end))
-    part = slice(max(first, 0), max(end, first + 1, 0))
-    unscored = np.isnan(scores.values[part]).all(axis=1)
-    return scores.track(label)[part][~unscored]
-
-
 def _blocks_inside(signal: FrameScores | None, segment: Segment) -> NDArray[np.float32]:
     """Momentary loudness of the blocks that lie wholly in the segment."""
     if signal is None:
         return np.zeros(0, np.float32)
     first = int(np.ceil((segment.start - signal.start) / signal.hop - 1e-6))
     last = int(np.floor((segment.end - signal.window - signal.start) / signal.hop + 1e-6))
-    lane = signal.track("loudness_lufs")[max(first, 0) : max(last + 1, 0)]
-    return np.asarray(lane[~np.isnan(lane)])
-
-
-def _bandwidth(level: FrameScores | None, segment: Segment) -> float | None:
-    """Where the spectrum ends, in Hz: at the cliff that nearly all sounding seconds respect, else half the sample rate.
-
-    A cliff in a few seconds only, or one that others go beyond, is what a codec left out of dull sound.
-    """
-    bandwidth, edge = _track(level, "bandwidth_khz", segment), _track(level, "edge_khz", segment)
-    if level is None or not len(bandwidth):
-        return None
-    whole = float(np.nanmax(level.track("bandwidth_khz")))  # of a second without a cliff; if each has one, it is one
-    sounding = edge > 0
-    cliffs = bandwidth[sounding & (bandwidth < whole)]
-    if len(cliffs) < max(CLIFF_SHARE * np.count_nonzero(sounding), 1):
-        return 1000 * whole
-    end = float(np.percentile(cliffs, BAND_PERCENTILE))
-    beyond = np.count_nonzero(edge[sounding & (bandwidth >= whole)] > BEYOND * end)
-    return 1000 * (end if beyond <= BEYOND_SHARE * len(cliffs) else whole)
+    column = signal.labels.index("loudness_lufs")
+    blocks = signal.values[max(first, 0) : max(last + 1, 0), column].astype(np.float32)
+    return np.asarray(blocks[~np.isnan(blocks)])
 
 
 def _offset(lane: NDArray[np.float32]) -> float | None:
@@ -136,8 +160,8 @@ def _mean(lane: NDArray[np.float32]) -> float | None:
     return float(lane.mean(dtype=np.float64)) if len(lane) else None
 
 
-def _per_minute(scores: FrameScores | None, label: str, segment: Segment) -> float | None:
-    lane = _track(scores, label, segment)
-    if scores is None or not len(lane):
+def _per_minute(part: _Part, label: str) -> float | None:
+    track = part.track(label)
+    if part.scores is None or not len(track):
         return None
-    return float(lane.sum()) * 60 / (len(lane) * scores.hop)
+    return float(track.sum()) * 60 / (len(track) * part.scores.hop)

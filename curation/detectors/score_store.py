@@ -8,7 +8,7 @@ from pathlib import Path
 
 from manifests.fits import fits_folder
 from manifests.recipe import Recipe
-from manifests.scores import FrameScores, from_rows, merged, to_rows
+from manifests.scores import WITHOUT_TAGS, FrameScores, from_rows, merged, to_rows
 from manifests.store import Corpus, read_shard, shard_path, write_shard
 
 from . import PICTURE, ModelSetup, spec
@@ -49,21 +49,24 @@ def load_scores(
     recording_id: str,
     detectors: Sequence[str] | None = None,
     setup: ModelSetup | None = None,
+    *,
+    tags: bool = True,
 ) -> dict[str, FrameScores]:
     """The stored scores of a recording, by detector; detectors that have not scored it are left out.
 
-    `detectors` None: those of the active recipe, and `picture`. `setup` None: as the active recipe has it. Raises
-    CorpusError for scores that cannot be read, and where nothing was curated yet.
+    `detectors` None: those of the active recipe, and `picture`. `setup` None: as the active recipe has it. Without
+    `tags` it is quicker. Raises CorpusError for scores that cannot be read, and where nothing was curated yet.
     """
     if detectors is None or setup is None:
         recipe = corpus.active_recipe()
         detectors = (*recipe.all_detectors, PICTURE) if detectors is None else detectors
         setup = setup or setup_of(corpus, recipe)
+    columns = None if tags else WITHOUT_TAGS
     found = {}
     for name in detectors:
         key = spec(name, setup).key(recording_id)
         try:
-            found[name] = from_rows(read_shard(corpus, "scores", recording_id, name, key))
+            found[name] = from_rows(read_shard(corpus, "scores", recording_id, name, key, columns))
         except FileNotFoundError:
             continue
     return found

@@ -127,7 +127,8 @@ class _Recording:
     def settle(self) -> Settled:
         recipe, row = self._recipe, self._request.recording
         try:
-            self._scores = load_scores(self._corpus, self._id, (*recipe.all_detectors, PICTURE), self._setup)
+            names = (*recipe.all_detectors, PICTURE)
+            self._scores = load_scores(self._corpus, self._id, names, self._setup, tags=False)
         except ValueError as error:
             return undecided(row, Problem(UNSCORED, f"its scores cannot be read: {error}"), recipe)
         missing = [name for name in recipe.detectors if name not in self._scores]
@@ -183,7 +184,8 @@ class _Recording:
             self._media.append(MediaWork(CASCADE, key, {}, error.problem))
             return False
         for name, frames in found.scores.items():
-            known = self._scores.get(name)
+            # as stored, with the tags that deciding does without
+            known = load_scores(self._corpus, self._id, (name,), self._setup).get(name)
             self._scores[name] = save_scores(self._corpus, self._id, name, self._setup, frames, known)
         self._media.append(MediaWork(CASCADE, key, {name: time.duration for name, time in needs.items()}))
         return True
