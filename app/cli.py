@@ -16,7 +16,15 @@ from .commands.features import features
 from .commands.generate import generate
 from .commands.review import review
 from .commands.train import train
-from .terminal.options import FAULTS, CorpusOption, WorkersOption, next_command, refusing_in_one_line
+from .terminal.options import CorpusOption, WorkersOption, next_command
+from .terminal.run import FAULTS, command_run, program_version
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lpse {program_version()}")
+        raise typer.Exit
+
 
 cli = typer.Typer(
     name="lpse",
@@ -26,6 +34,20 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+
+@cli.callback()
+def lpse(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the log on standard error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """From raw long videos to pure sound-effect cuts: no speech, no singing, no music.
+
+    Every run over a corpus writes a log file to CORPUS/logs.
+    """
+
 
 cli.add_typer(annotate)
 cli.add_typer(features)
@@ -48,7 +70,7 @@ def curate(
 
     Example: lpse curate videos/ --corpus corpus/
     """
-    with refusing_in_one_line():
+    with command_run("curate", corpus):
         _curate(sources, corpus, recipe, workers, retry)
         next_command(f"lpse report --corpus {shlex.quote(str(corpus))}")
 
@@ -86,7 +108,7 @@ def replay(
 
     Example: lpse replay --corpus corpus/ --recipe strict.toml
     """
-    with refusing_in_one_line():
+    with command_run("replay", corpus):
         from curation.pipeline.curate import replay as run
         from manifests.recipe import load_recipe
         from manifests.store import Corpus
@@ -122,7 +144,7 @@ def extract(
 
     Example: lpse extract --corpus corpus/
     """
-    with refusing_in_one_line():
+    with command_run("extract", corpus):
         from features.extraction.extract import extract as run
         from manifests.recipe import load_recipe
         from manifests.store import Corpus
@@ -164,7 +186,7 @@ def refit(
 
     Example: lpse refit panns_clip-int8 --corpus corpus/ --recipe mine.toml
     """
-    with refusing_in_one_line():
+    with command_run("refit", corpus):
         from curation.pipeline.refit import NAMES as INDEXES
         from curation.pipeline.refit import refit as run
         from features.extraction.codec_fit import NAMES as CODECS
@@ -202,7 +224,7 @@ def report(
 
     Example: lpse report --corpus corpus/
     """
-    with refusing_in_one_line():
+    with command_run("report", corpus):
         page = _report(corpus, out)
         typer.echo(f"Open the report: {page}")
 
@@ -226,7 +248,7 @@ def validate(corpus: CorpusOption) -> None:
 
     Example: lpse validate --corpus corpus/
     """
-    with refusing_in_one_line():
+    with command_run("validate", corpus):
         from features.cache.of_corpus import cache_faults
         from manifests.store import Corpus
         from manifests.validation import validate as check
@@ -250,7 +272,7 @@ def doctor(
 
     Example: lpse doctor --recipe full
     """
-    with refusing_in_one_line():
+    with command_run("doctor"):
         from manifests.recipe import load_recipe
 
         from .commands.doctor import examine
@@ -270,7 +292,7 @@ def demo(
 
     Example: lpse demo
     """
-    with refusing_in_one_line():
+    with command_run("demo"):
         from rich.console import Console
 
         from .commands.demo import run_demo

@@ -10,7 +10,8 @@ import typer
 
 from manifests.records import Annotation, Task, Verdict
 
-from ..terminal.options import CorpusOption, WorkersOption, next_command, refusing_in_one_line
+from ..terminal.options import CorpusOption, WorkersOption, next_command
+from ..terminal.run import command_run
 
 if TYPE_CHECKING:
     from annotation.labelstudio.client import Server
@@ -56,7 +57,7 @@ def serve(
 
     Example: lpse annotate serve --corpus corpus/
     """
-    with refusing_in_one_line("stopped; answers are kept: the same command starts it again"):
+    with command_run("annotate serve", corpus, "stopped; answers are kept: the same command starts it again"):
         from annotation.server import serving
         from manifests.store import Corpus
 
@@ -77,7 +78,7 @@ def invite(corpus: CorpusOption, url: UrlOption = None, token: TokenOption = Non
 
     Example: lpse annotate invite --corpus corpus/
     """
-    with refusing_in_one_line():
+    with command_run("annotate invite", corpus):
         from annotation.server import access, invite_link
         from manifests.store import Corpus
 
@@ -107,7 +108,7 @@ def push(
 
     Example: lpse annotate push --corpus corpus/ --cuts 200
     """
-    with refusing_in_one_line():
+    with command_run("annotate push", corpus):
         from annotation.rounds.push import push as run
         from annotation.tasks.routing import Routing
         from curation.pipeline.curate import default_workers
@@ -137,7 +138,7 @@ def pull(corpus: CorpusOption, url: UrlOption = None, token: TokenOption = None)
 
     Example: lpse annotate pull --corpus corpus/
     """
-    with refusing_in_one_line():
+    with command_run("annotate pull", corpus):
         from annotation.rounds.pull import pull as run
 
         from ..terminal.progress import ProgressBars
@@ -158,7 +159,7 @@ def agreement(corpus: CorpusOption) -> None:
 
     Example: lpse annotate agreement --corpus corpus/
     """
-    with refusing_in_one_line():
+    with command_run("annotate agreement", corpus):
         from annotation.agreement import agreement_table, measure_agreement
         from annotation.tasks.windows import prelabel_counts
         from manifests.files import write_beside
@@ -196,7 +197,7 @@ def adjudicate(
 
     Example: lpse annotate adjudicate --corpus corpus/ --rule weighted
     """
-    with refusing_in_one_line():
+    with command_run("annotate adjudicate", corpus):
         from annotation.consensus import ConsensusSettings, rule_named
         from annotation.rounds.adjudicate import adjudicate as run
         from curation.pipeline.curate import default_workers

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..terminal.options import BadOption, refusing_in_one_line
+from ..terminal.options import BadOption
+from ..terminal.run import command_run
 from ..terminal.tables import clock
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def show(cache: CacheArgument) -> None:
 
     Example: lpse features show corpus/features/default-6fa58fa7
     """
-    with refusing_in_one_line():
+    with command_run("features show"):
         from features.cache import FeatureCache
 
         opened = FeatureCache(cache)
@@ -78,7 +79,7 @@ def export_to(
 
     Example: lpse features export corpus/features/full-0123abcd mmaudio/ --split train
     """
-    with refusing_in_one_line():
+    with command_run("features export_to"):
         from features.cache import FeatureCache
         from features.cache.mmaudio import write_memmap
 
@@ -99,7 +100,7 @@ def import_from(
 
     Example: lpse features import mmaudio/ imported/
     """
-    with refusing_in_one_line():
+    with command_run("features import_from"):
         from features.cache.mmaudio import described, read_memmap
 
         count = read_memmap(folder, table or table_beside(folder), cache, described(folder, dtype), split)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
-from ..terminal.options import BadOption, CorpusOption, refusing_in_one_line
+from ..terminal.options import BadOption, CorpusOption
+from ..terminal.run import command_run
 from ..terminal.tables import clock
 from .features import chosen_device
 
@@ -76,7 +77,7 @@ def generate(
     Example: lpse generate film.mp4 --corpus corpus/ --base base.safetensors --adapters adapters.safetensors --out
     film-with-sound.mp4
     """
-    with refusing_in_one_line("stopped; nothing was written"):
+    with command_run("generate", corpus, "stopped; nothing was written"):
         from manifests.generated import sound_path, write_notes
         from manifests.recipe import load_recipe
         from manifests.store import Corpus

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from ..terminal.options import CorpusOption, refusing_in_one_line
+from ..terminal.options import CorpusOption
+from ..terminal.run import command_run
 
 
 def review(
@@ -25,7 +26,7 @@ def review(
 
     Example: lpse review --corpus corpus/
     """
-    with refusing_in_one_line("stopped; every decision is kept"):
+    with command_run("review", corpus, "stopped; every decision is kept"):
         from manifests.store import Corpus
 
         from ..review import is_loopback, serving

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ..terminal.options import BadOption, next_command, refusing_in_one_line
+from ..terminal.options import BadOption, next_command
+from ..terminal.run import command_run
 
 if TYPE_CHECKING:
     from features.cache import FeatureCache
@@ -50,7 +51,7 @@ def train(
 
     Example: lpse train corpus/ --base large.safetensors --out runs/adapters
     """
-    with refusing_in_one_line("stopped; a checkpoint is written: the same command goes on from here"):
+    with command_run("train", stopped="stopped; a checkpoint is written: the same command goes on from here"):
         from model.training import fresh, from_file, load_settings
         from model.training import train as run
         from model.training.seam_trial import seam_trial
