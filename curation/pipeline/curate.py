@@ -7,6 +7,7 @@ the same, byte for byte.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections import defaultdict
@@ -44,6 +45,7 @@ from .entries import Entries, entries_with, orphaned_recordings, problem_drop, s
 from .settle import CASCADE, VIDEO, Request, Settle, Settled, undecided
 from .stages import Identified, Identify, Score
 
+logger = logging.getLogger(__name__)
 SLOWEST_BYTES_PER_SECOND = 5e6
 
 
@@ -142,6 +144,8 @@ class _Run:
     ) -> _Run:
         """Check the recipe's detectors, and convert what must be converted."""
         setup = check_detectors(recipe, corpus)
+        versions = ", ".join(f"{name} {spec(name, setup).version}" for name in recipe.all_detectors)
+        logger.info("recipe %s (%s), detectors: %s", recipe.name, recipe.hash, versions)
         for name in recipe.all_detectors:
             prepare(name, setup)
         runner = LedgeredRunner(Ledger(corpus), workers or default_workers(), retry)
@@ -149,6 +153,7 @@ class _Run:
 
     def identify(self, found: Sequence[Found]) -> dict[str, Identified]:
         """The identity of every file that can be read, by uri."""
+        logger.info("%d files found", len(found))
         stage = Identify()
         files = [one for one in found if one.problem is None]
         keys = {one.uri: stage.key(one.uri, one.signature) for one in files}
@@ -174,6 +179,7 @@ class _Run:
             result, row = results[item.key], recordings[item.id]
             status = "ok" if row.status in ("damaged", "quarantined") else row.status
             if result.problem:
+                logger.info("%s: %s: %s", item.label, *result.problem)
                 problems[item.id] = result.problem
                 if failed_problem(result.problem):
                     status = "quarantined"
@@ -220,6 +226,7 @@ class _Run:
                 for name, one in self._settle(entries, again, copies).items()
             }
         tables = join(self.corpus, entries, copies, settled.values())
+        logger.info("%d recordings decided, %d cuts; writing the tables", len(settled), tables.cuts.num_rows)
         commit(self.corpus, self.recipe, entries, copies, tables, command)
         self.runner.ledger.compact()
         return self._result(tables, settled)
