@@ -17,7 +17,7 @@ from .commands.generate import generate
 from .commands.review import review
 from .commands.train import train
 from .terminal.options import CorpusOption, WorkersOption, next_command
-from .terminal.run import FAULTS, command_run, program_version
+from .terminal.run import FAULTS, command_run, program_version, show_log
 
 
 def _print_version(wanted: bool) -> None:
@@ -47,6 +47,7 @@ def lpse(
 
     Every run over a corpus writes a log file to CORPUS/logs.
     """
+    show_log(verbose)
 
 
 cli.add_typer(annotate)

@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import click
 import typer
 
 from manifests.errors import LpseError
@@ -28,6 +27,14 @@ _SECRET_OPTION = re.compile(r"--?(token|password|key)\b", re.IGNORECASE)
 _HOST = re.compile(r"(?<=://)[^/\s'\"]+|(?<=[?&])(?:token|key|password)=[^&\s'\"]+", re.IGNORECASE)
 _SECRET_VARIABLES = ("LPSE_LABEL_STUDIO_TOKEN",)
 _logger = logging.getLogger("app")
+
+
+_shown = [False]
+
+
+def show_log(shown: bool) -> None:
+    """Whether commands show their log on standard error, from here on."""
+    _shown[0] = shown
 
 
 @contextmanager
@@ -52,7 +59,7 @@ def command_run(
             _logger.info("stopped by Ctrl-C")
             _complain(stopped)
             raise typer.Exit(INTERRUPTED) from None
-        except (typer.Exit, click.ClickException):
+        except typer.Exit:
             raise
         except Exception:
             _logger.exception("failed")
@@ -92,11 +99,10 @@ def without_secrets(arguments: Sequence[str]) -> str:
 @contextmanager
 def _logging(command: str, corpus: Path | None) -> Iterator[None]:
     """Send our packages' records to the corpus's log file and, with --verbose, to stderr."""
-    context = click.get_current_context(silent=True)
     handlers: list[logging.Handler] = []
     if corpus is not None:
         handlers.append(_CorpusLog(corpus, command))
-    if context is not None and context.find_root().params.get("verbose"):
+    if _shown[0]:
         shown = logging.StreamHandler(sys.stderr)
         shown.setLevel(logging.INFO)
         shown.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
