@@ -193,7 +193,7 @@ class Corpus:
         """
         if self.recipe is None:
             raise CorpusError(f"{self.path}: nothing was curated yet")
-        return parse_recipe(with_new_names(self.recipe), str(self.path))
+        return parse_recipe(with_new_names(self.recipe), "its active recipe")
 
     def set_recipe(self, resolved: Mapping[str, Any], hash: str) -> None:
         """Make `resolved` the active recipe. TOML has no null: a None in it raises TypeError."""

@@ -11,8 +11,7 @@ TEXT = 'document.querySelector(".stApp").innerText'
 
 def open_page(page: Page, address: str, name: str = "", *, width: int = 1280, scheme: str = "light") -> None:
     """Go to a page of the app and wait until Streamlit has drawn it."""
-    page.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
-    page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    page.size(width, scheme=scheme)
     page.visit(f"{address}/{name}")
     wait_drawn(page)
 

@@ -178,7 +178,7 @@ def test_what_cannot_be_said_is_told() -> None:
 def test_agreement_with_the_machine_is_called_that(agreement: Agreement) -> None:
     (about_shown, about_forged) = view_agreement(agreement).sentences
     assert about_shown.startswith("On the 14 tasks that came with pre-labels alpha is 0.") and "machine" in about_shown
-    assert about_forged == "1 annotation written by somebody else than its annotator is left out."
+    assert about_forged == "1 annotation edited by another person than the annotator is left out."
     shown = view_agreement(two("keep", "reject", purpose="label"))
     assert "heard with pre-labels, they agree" in shown.headline
     assert shown.sentences[0].startswith("No task was heard by two or more without pre-labels")
