@@ -1,9 +1,10 @@
-"""Annotations: every version ever seen is kept; which one counts, and whose it is."""
+"""Annotations: every version ever pulled is kept; `counted` is the one rule by which versions count."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from .records import Annotation
@@ -11,13 +12,49 @@ from .records import Annotation
 _SAID = ("annotator", "task_key", "state", "verdict", "reasons", "caption", "av_sync", "regions")
 
 
+@dataclass(frozen=True)
+class Counted:
+    """The latest version of each annotation that was not deleted, by what becomes of it; the oldest first.
+
+    `answers` count: submitted, and their annotator's own. `skipped`: their annotator passed the task over. `rewritten`:
+    somebody else changed what they say, so they count nowhere.
+    """
+
+    answers: tuple[Annotation, ...]
+    skipped: tuple[Annotation, ...]
+    rewritten: tuple[Annotation, ...]
+
+
+def counted(rows: Iterable[Annotation]) -> Counted:
+    """The annotations that count, among all versions of all annotations: the only rule for it.
+
+    Of each annotation the latest version counts, when it is submitted and its annotator's own. It is their own even if
+    somebody else wrote it last, as long as it says what an earlier version of the annotator's own says: an expert who
+    marks an answer as the known one writes such a version.
+    """
+    answers: list[Annotation] = []
+    skipped: list[Annotation] = []
+    rewritten: list[Annotation] = []
+    for history in histories(rows):
+        last = history[-1]
+        if last.state == "deleted":
+            continue
+        if not is_own(history):
+            rewritten.append(last)
+        elif last.state == "skipped":
+            skipped.append(last)
+        else:
+            answers.append(last)
+    return Counted(tuple(answers), tuple(skipped), tuple(rewritten))
+
+
 def age(row: Annotation) -> tuple[datetime, datetime, str]:
-    """What versions of one annotation are ordered by: the largest counts."""
+    """The order of the versions of one annotation: the largest is the latest."""
     return row.updated_at, row.pulled_at, row.version_id
 
 
 def histories(rows: Iterable[Annotation]) -> list[list[Annotation]]:
-    """The versions of each annotation, the one that counts last; annotations in the order of those."""
+    """The versions of each annotation, the latest last; annotations in the order of their latest versions."""
     versions: dict[str, list[Annotation]] = defaultdict(list)
     for row in rows:
         versions[row.annotation_id].append(row)
@@ -25,15 +62,12 @@ def histories(rows: Iterable[Annotation]) -> list[list[Annotation]]:
 
 
 def latest_versions(rows: Iterable[Annotation]) -> dict[str, Annotation]:
-    """The version of each annotation that counts, by annotation_id."""
+    """The latest version of each annotation, by annotation_id, whether it counts or not."""
     return {history[-1].annotation_id: history[-1] for history in histories(rows)}
 
 
 def is_own(history: Sequence[Annotation]) -> bool:
-    """Whether the version that counts says what its annotator said.
-
-    Somebody else may have written it anew without changing what it says, as whoever marks it as a known answer does.
-    """
+    """Whether the latest version says what its annotator said, whoever wrote it."""
     *before, last = history
     return not last.edited_by_other or any(_same(last, row) for row in before if not row.edited_by_other)
 

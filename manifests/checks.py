@@ -111,6 +111,16 @@ def check_links(tables: Mapping[str, pa.Table]) -> Iterator[Fault]:
         yield from _faults("recordings", recordings, lost, "has neither an accept or review cut nor a drop")
 
 
+def check_recipe(tables: Mapping[str, pa.Table], active: str | None) -> Iterator[Fault]:
+    """Cuts and drops of another recipe than the active one; drops of the stages before deciding have none."""
+    for name in ("cuts", "drops"):
+        if name in tables:
+            hashes = tables[name]["recipe_hash"]
+            other = _not_among(hashes, pa.array([] if active is None else [active], pa.string()))
+            problem = f"decided by the recipe {{recipe_hash}}, the active one is {active}: lpse replay decides again"
+            yield from _faults(name, tables[name], other, problem)
+
+
 def check_scores(row: pa.Table, durations: Mapping[str, float | None] | None) -> Iterator[str]:
     """What is wrong with one row of scores; `durations` of all recordings in seconds, None when not known."""
     yield from (fault.problem for fault in check_rows("scores", row))

@@ -13,6 +13,7 @@ from typing import IO
 
 _PART = re.compile(r"part-(\d{5,})(?:-(\d{5,}))?\.parquet")
 _TEMPORARY = re.compile(r"\..+\.tmp")
+_STAGED = re.compile(r"\.(.+)\.\d+-[0-9a-f]{8}\.tmp")
 
 
 @contextmanager
@@ -36,7 +37,7 @@ def write_next_part(folder: Path) -> Iterator[IO[bytes]]:
     with _temporary(folder / "part.parquet") as (file, temporary):
         yield file
         _to_disk(file)
-        number = 1 + max((last for _, last, _ in _parts(folder)), default=-1)
+        number = _next_number(folder)
         while True:
             try:
                 # A link fails where the name is taken; a rename would put this part in another's place.
@@ -45,6 +46,41 @@ def write_next_part(folder: Path) -> Iterator[IO[bytes]]:
             except FileExistsError:
                 number += 1
         _folder_to_disk(folder)
+
+
+@contextmanager
+def stage_beside(path: Path) -> Iterator[tuple[IO[bytes], Path]]:
+    """A hidden file beside `path`, open for writing, and its path; `publish` later gives it the name `path`.
+
+    On disk when the block ends; after an exception nothing is left behind.
+    """
+    temporary = _beside(path)
+    try:
+        with open(temporary, "xb") as file:
+            yield file, temporary
+            _to_disk(file)
+        _folder_to_disk(path.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def publish(staged: Path, path: Path) -> None:
+    """Rename what `stage_beside` wrote to `path`; nothing happens where that was done before."""
+    with suppress(FileNotFoundError):
+        os.replace(staged, path)
+        _folder_to_disk(path.parent)
+
+
+def is_staged(staged: str, name: str) -> bool:
+    """Whether a file called `staged` is one that `stage_beside` writes for a file called `name`."""
+    match = _STAGED.fullmatch(staged)
+    return match is not None and match[1] == name
+
+
+def next_part(folder: Path) -> Path:
+    """The part file after all that are there; no other writer may be at work."""
+    return folder / f"part-{_next_number(folder):05d}.parquet"
 
 
 def stamp(files: Iterable[Path]) -> tuple[object, ...]:
@@ -100,15 +136,24 @@ def _parts(folder: Path) -> list[tuple[int, int, Path]]:
     return sorted(parts, key=lambda part: (part[0], -part[1], part[2].name))
 
 
+def _next_number(folder: Path) -> int:
+    return 1 + max((last for _, last, _ in _parts(folder)), default=-1)
+
+
 @contextmanager
 def _temporary(path: Path) -> Iterator[tuple[IO[bytes], Path]]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    temporary = _beside(path)
     try:
         with open(temporary, "xb") as file:
             yield file, temporary
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> Path:
+    """A name for a hidden file in the folder of `path`, which is made where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
 
 
 def _to_disk(file: IO[bytes]) -> None:

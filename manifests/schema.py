@@ -249,3 +249,13 @@ def repeated_keys(name: str, table: pa.Table) -> pa.Table:
     if not same or table.num_rows < 2:
         return table.slice(0, 0)
     return table.slice(1).filter(reduce(pc.and_, same))
+
+
+def whole_table(name: str, rows: pa.Table | Iterable[pa.RecordBatch] | Iterable[Any]) -> pa.Table:
+    """The rows of a whole table, in order. Raises SchemaError for rows that do not fit or share a primary key."""
+    table = sort_rows(name, to_table(name, rows))
+    repeated = repeated_keys(name, table)
+    if repeated.num_rows:
+        first = repeated.select(PRIMARY_KEYS[name]).slice(0, 1).to_pylist()[0]
+        raise SchemaError(f"{name}: {repeated.num_rows} rows repeat a primary key, first {first}")
+    return table

@@ -1,6 +1,6 @@
 """The corpus on disk: its settings, its tables in Parquet, and who may write.
 
-corpus.toml                            settings: schema version, media roots, active recipe
+corpus.toml                            settings: schema version, media roots, active recipe, unfinished commit
 manifests/<table>/part-00000.parquet   a table that is written whole
 manifests/<table>/part-00001.parquet   what was appended to it since, and so on
 manifests/scores/<2 letters of the recording>/<recording>-<detector>-<key>.parquet   prints likewise
@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tomli_w
 
+from .commits import Commit, command_of, finish, staged_files
 from .files import leftovers, live_parts, remove_dead_parts, stamp, write_beside, write_next_part
 from .lock import exclusive
 from .parquet import open_parquet, write_parquet
@@ -32,7 +33,6 @@ from .recipe import Recipe, parse_recipe
 from .recipe_names import with_new_names
 from .records import RECORDS
 from .schema import (
-    PRIMARY_KEYS,
     SCHEMA_VERSION,
     SCHEMAS,
     SHARDED,
@@ -41,10 +41,10 @@ from .schema import (
     SchemaError,
     conform,
     migrate,
-    repeated_keys,
     sort_rows,
     to_records,
     to_table,
+    whole_table,
 )
 from .uris import quote, unquote
 
@@ -56,6 +56,15 @@ if TYPE_CHECKING:
     from pyarrow import dataset
 
 _WORD = re.compile(r"[A-Za-z0-9_]+")
+
+
+class UnfinishedCommit(CorpusError):
+    """The tables are a mixture of two states."""
+
+
+def unfinished_text(command: str) -> str:
+    """Name an unfinished commit, and its cure, in a line."""
+    return f"{command} has not finished writing its tables: if it is not running any more, run it again, or lpse replay"
 
 
 @dataclass(frozen=True)
@@ -234,12 +243,8 @@ class Corpus:
 
         Raises SchemaError for rows that do not fit or share a primary key; the table then stays as it was.
         """
-        folder = self._folder_of_parts(name)
-        table = sort_rows(name, to_table(name, rows))
-        repeated = repeated_keys(name, table)
-        if repeated.num_rows:
-            first = repeated.select(PRIMARY_KEYS[name]).slice(0, 1).to_pylist()[0]
-            raise SchemaError(f"{name}: {repeated.num_rows} rows repeat a primary key, first {first}")
+        folder = self.folder_of_parts(name)
+        table = whole_table(name, rows)
         path = folder / "part-00000.parquet"
         with write_beside(path) as file:
             write_parquet(table, file)
@@ -254,19 +259,66 @@ class Corpus:
 
         Raises SchemaError for rows that do not fit.
         """
-        folder = self._folder_of_parts(name)
+        folder = self.folder_of_parts(name)
         table = sort_rows(name, to_table(name, rows))
         if table.num_rows:
             with write_next_part(folder) as file:
                 write_parquet(table, file)
 
     @contextmanager
+    def commit(self, command: str) -> Iterator[Commit]:
+        """Change several tables, and the recipe, as one when the block ends well; the caller holds the lock.
+
+        `command` names the commit to people while it is unfinished. After an exception nothing is changed.
+        """
+        if (other := self.unfinished) is not None:
+            raise UnfinishedCommit(f"{self.path}: {unfinished_text(other)}")
+        commit = Commit(self)
+        try:
+            yield commit
+            if journal := commit.journal(command):
+                self._save({**self._load(), "commit": journal})
+        finally:
+            if self.unfinished is None:
+                commit.discard()
+        self._finish_commit()
+
+    @property
+    def unfinished(self) -> str | None:
+        """The command whose commit was begun and is not finished, or None."""
+        journal = self._load().get("commit")
+        return None if journal is None else command_of(self.path, journal)
+
+    def check_finished(self, but: str | None = None) -> None:
+        """Raise UnfinishedCommit while the tables are a mixture of two states, unless `but` is the command to finish.
+
+        That is so between the first and the last rename of a commit, and where cuts are of another recipe than the
+        active one.
+        """
+        if (command := self.unfinished) is not None and command != but:
+            raise UnfinishedCommit(f"{self.path}: {unfinished_text(command)}")
+        if command is None:
+            made_by = pc.unique(self.table("cuts").to_arrow(["recipe_hash"])["recipe_hash"]).to_pylist()
+            if other := next((hash for hash in sorted(made_by) if hash != self.recipe_hash), None):
+                raise UnfinishedCommit(
+                    f"{self.path}: cuts of the recipe {other}, the active one is {self.recipe_hash}: run lpse replay"
+                )
+
+    def folder_of_parts(self, name: str) -> Path:
+        """The folder of a table's numbered parts. Raises ValueError for a table of one file for each recording."""
+        if name in SHARDED:
+            raise ValueError(f"{name} are one file each: use write_shard")
+        return self.table(name).folder
+
+    @contextmanager
     def lock(self, purpose: str, wait: float = 0.0) -> Iterator[None]:
         """Be the only writer within the block. Raises Locked, naming the process that is, after `wait` seconds.
 
-        Whoever gets the lock is alone, so what a killed writer left, temporary files and merged parts, goes.
+        Whoever gets the lock is alone, so a commit that a killed writer began is finished, and what else it left,
+        temporary files and merged parts, goes.
         """
         with exclusive(self.path / ".lock", purpose, wait):
+            self._finish_commit()
             for path in self.leftovers():
                 if path.is_dir():
                     shutil.rmtree(path)
@@ -275,14 +327,11 @@ class Corpus:
             remove_dead_parts(self.table("ledger").folder)
             yield
 
-    @contextmanager
-    def commit(self, command: str) -> Iterator[Corpus]:  # TEMPORARY
-        yield self
-
     def leftovers(self) -> Iterator[Path]:
-        """Temporary files that writers left, or are writing now."""
+        """Temporary files that writers left, or are writing now, but for those that an unfinished commit needs."""
+        staged = {path for path, _ in staged_files(self.path, self._load().get("commit"))}
         yield from (path for path in leftovers(self.path) if path.parent == self.path)
-        yield from leftovers(self.path / "manifests", self.path / "ledger")
+        yield from (path for path in leftovers(self.path / "manifests", self.path / "ledger") if path not in staged)
         yield from sorted((self.path / "fits").glob(".*.tmp"))
 
     @property
@@ -301,10 +350,11 @@ class Corpus:
         with write_beside(self._settings_path) as file:
             tomli_w.dump(settings, file)
 
-    def _folder_of_parts(self, name: str) -> Path:
-        if name in SHARDED:
-            raise ValueError(f"{name} are one file each: use write_shard")
-        return self.table(name).folder
+    def _finish_commit(self) -> None:
+        """Finish the commit that corpus.toml names, if it names one; its recipe, and the end of it, come last."""
+        settings = self._load()
+        if (journal := settings.pop("commit", None)) is not None:
+            self._save({**settings, **finish(self.path, journal)})
 
 
 def shard_path(corpus: Corpus, table: str, recording_id: str, maker: str, key: str) -> Path:

@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .checks import Fault, check_continuous, check_links, check_print, check_rows, check_scores
+from .checks import Fault, check_continuous, check_links, check_print, check_recipe, check_rows, check_scores
 from .fits import fit_folder
 from .parquet import open_parquet
 from .schema import PRIMARY_KEYS, SCHEMAS, SHARDED, VERSIONS, migrate
-from .store import Corpus, shard_path
+from .store import Corpus, shard_path, unfinished_text
 from .uris import quote
 
 __all__ = ["Fault", "validate"]
@@ -26,6 +26,8 @@ def validate(corpus: Corpus) -> list[Fault]:
     What hangs on a table that cannot be read in full is not judged: a broken file makes nothing "missing".
     """
     faults = list(_stray_files(corpus))
+    if (command := corpus.unfinished) is not None:
+        faults.append(Fault("", "corpus.toml", unfinished_text(command)))
     complete: dict[str, pa.Table] = {}
     for name in SCHEMAS:
         if name not in SHARDED:
@@ -37,6 +39,8 @@ def validate(corpus: Corpus) -> list[Fault]:
             if len(readable) == len(files):
                 complete[name] = table
     faults += check_links(complete)
+    if command is None:  # else the recipe and the rows come from two states, as the fault above says
+        faults += check_recipe(complete, corpus.recipe_hash)
     durations = _durations(complete.get("recordings"))
     faults += _check_shards(corpus, "scores", lambda row: check_scores(row, durations), check_continuous)
     faults += _check_shards(corpus, "prints", lambda row: check_print(row, durations))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import pyarrow.compute as pc
 
+from .commits import Commit
 from .files import live_parts, merged_path, remove_dead_parts, write_beside
 from .parquet import write_parquet
 from .records import Verdict, VerdictMethod
@@ -52,9 +53,10 @@ def describe(row: Verdict) -> str:
     return f"{row.author} {what} {span.start:.1f} to {span.end:.1f} s at {row.made_at:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def record(corpus: Corpus, rows: Sequence[Verdict]) -> None:
-    """Add verdicts; the caller holds the corpus's lock. All of them or none.
+def record(corpus: Corpus, rows: Sequence[Verdict], commit: Commit | None = None) -> None:
+    """Add verdicts, all of them or none; the caller holds the corpus's lock.
 
+    They are added at once (None), or with the rest of `commit`; `merge_parts` is then for the caller.
     Raises StaleVerdict, naming what is current, when one would take the place of a row that is not there or was
     superseded, and CorpusError for an id that is there already.
     """
@@ -77,11 +79,14 @@ def record(corpus: Corpus, rows: Sequence[Verdict]) -> None:
                 )
             successor[row.supersedes] = row.verdict_id
         known.add(row.verdict_id)
-    corpus.append("verdicts", rows)
-    _merge_parts(corpus)
+    if commit is not None:
+        commit.append("verdicts", rows)
+    else:
+        corpus.append("verdicts", rows)
+        merge_parts(corpus)
 
 
-def _merge_parts(corpus: Corpus) -> None:
+def merge_parts(corpus: Corpus) -> None:
     """Many small files made one; a kill at any point loses no row and doubles none."""
     table = corpus.table("verdicts")
     if len(live_parts(table.folder)) > PARTS:

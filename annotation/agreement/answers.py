@@ -1,4 +1,4 @@
-"""Which annotations count: the latest version of each, submitted, its annotator's own, one a person and task."""
+"""Answers: by task, one annotation of each person."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from manifests.annotations import histories, is_own
+from manifests.annotations import counted
 from manifests.records import Annotation, Task
 
 
@@ -14,7 +14,7 @@ from manifests.records import Annotation, Task
 class Answers:
     """What people answered. `by_task`: by task and annotator, without known answers. `known`: those, by task.
 
-    `edited_by_other`: annotations whose latest version somebody else wrote. `skipped`: by annotator, tasks skipped.
+    `edited_by_other`: annotations that somebody else rewrote. `skipped`: by annotator, tasks skipped.
     `unplanned`: annotations of tasks that are not in the table.
     """
 
@@ -28,28 +28,21 @@ class Answers:
 def collect(tasks: Mapping[str, Task], annotations: Iterable[Annotation]) -> Answers:
     """The answers to `tasks`, given by key, among all versions of all annotations.
 
-    Whoever only marks an answer as the known one rewrites it too: with the same content as a version that was the
-    annotator's own, it is not edited by another. A known answer is a measure for others and no vote.
+    `manifests.annotations.counted` chooses them. A known answer is a measure for others and no vote.
     """
+    found = counted(annotations)
     by_task: dict[str, dict[str, Annotation]] = defaultdict(dict)
     known: dict[str, Annotation] = {}
-    edited_by_other: list[Annotation] = []
+    for row in found.answers:
+        if row.task_key in tasks and row.ground_truth:
+            known[row.task_key] = row
+        elif row.task_key in tasks:
+            by_task[row.task_key][row.annotator] = row  # the later one of the same person takes the place
     skips: dict[str, set[str]] = defaultdict(set)
-    unplanned = 0
-    for history in histories(annotations):
-        last = history[-1]
-        if last.state == "deleted":
-            continue
-        if last.task_key not in tasks:
-            unplanned += 1
-        elif not is_own(history):
-            edited_by_other.append(last)
-        elif last.state == "skipped":
-            skips[last.annotator].add(last.task_key)
-        elif last.ground_truth:
-            known[last.task_key] = last
-        else:
-            by_task[last.task_key][last.annotator] = last  # the later one of the same person takes the place
+    for row in found.skipped:
+        if row.task_key in tasks:
+            skips[row.annotator].add(row.task_key)
+    edited_by_other = [row for row in found.rewritten if row.task_key in tasks]
     return Answers(
         by_task={key: dict(sorted(by_task[key].items())) for key in sorted(by_task)},
         known=known,
@@ -57,5 +50,5 @@ def collect(tasks: Mapping[str, Task], annotations: Iterable[Annotation]) -> Ans
             sorted(edited_by_other, key=lambda row: (row.annotator, row.task_key, row.annotation_id))
         ),
         skipped={name: sum(name not in by_task.get(key, {}) for key in keys) for name, keys in sorted(skips.items())},
-        unplanned=unplanned,
+        unplanned=sum(row.task_key not in tasks for row in (*found.answers, *found.skipped, *found.rewritten)),
     )

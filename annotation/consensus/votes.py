@@ -1,4 +1,4 @@
-"""Which answers count: by window, one vote a person; what adjudicators said stands apart."""
+"""Votes: by window, one answer of each person; the answers of adjudicators are apart."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, get_args
 
-from manifests.annotations import histories, is_own
+from manifests.annotations import age, counted
 from manifests.labels import load_labels
 from manifests.records import Annotation, Judgement, Region, Task
 from manifests.time import to_ms
@@ -44,8 +44,8 @@ class Vote:
 class Votes:
     """The votes by window and annotator, and the adjudicators' answers by window.
 
-    Left out, besides older versions, skipped tasks and deleted answers: `edited_by_other`, last written by another
-    person; `unanswered`, without a known verdict; `unplanned`, to tasks that are not in the table.
+    Left out, besides older versions, skipped tasks and deleted answers: `edited_by_other`, rewritten by another person;
+    `unanswered`, without a known verdict; `unplanned`, to tasks that are not in the table.
     """
 
     by_window: Mapping[Window, Mapping[str, Vote]]
@@ -63,44 +63,42 @@ def window_of(task: Task) -> Window:
 def collect_votes(tasks: Iterable[Task], annotations: Iterable[Annotation]) -> Votes:
     """The votes among all versions of all annotations.
 
-    Of an annotation the latest version counts, when it is submitted and its annotator's own; of several answers of one
-    person about one window, whatever the tasks' purposes, the latest. Whoever only marks an answer as the known one
-    writes it anew: a version that says what an earlier one of the annotator's own said is not edited_by_other.
+    `manifests.annotations.counted` chooses the answers; of several answers of one person about one window, whatever the
+    tasks' purposes, the latest is the vote.
     """
     asked = {task.task_key: task for task in tasks}
+    found = counted(annotations)
+    edited_by_other = [row for row in found.rewritten if row.state == "submitted"]
     by_window: dict[Window, dict[str, Vote]] = defaultdict(dict)
     adjudicated: dict[Window, Vote] = {}
-    edited_by_other, unanswered, unplanned = [], [], []
-    for history in histories(annotations):
-        last = history[-1]
-        if last.state != "submitted":
+    unanswered = []
+    for row in found.answers:
+        if row.task_key not in asked:
             continue
-        if last.task_key not in asked:
-            unplanned.append(last)
-        elif not is_own(history):
-            edited_by_other.append(last)
-        elif last.verdict not in JUDGEMENTS:
-            unanswered.append(last)
+        if row.verdict not in JUDGEMENTS:
+            unanswered.append(row)
+            continue
+        task = asked[row.task_key]
+        window = window_of(task)
+        vote = Vote(
+            annotator=row.annotator,
+            judgement=row.verdict,
+            reasons=tuple(sorted(set(row.reasons))),
+            marks=_marks(window, row.regions),
+            made_at=row.updated_at,
+        )
+        if task.purpose == "adjudicate":
+            adjudicated[window] = vote  # rows come in order of age: the later one takes the place
         else:
-            task = asked[last.task_key]
-            window = window_of(task)
-            vote = Vote(
-                annotator=last.annotator,
-                judgement=last.verdict,
-                reasons=tuple(sorted(set(last.reasons))),
-                marks=_marks(window, last.regions),
-                made_at=last.updated_at,
-            )
-            if task.purpose == "adjudicate":
-                adjudicated[window] = vote  # rows come in order of age: the later one takes the place
-            else:
-                by_window[window][last.annotator] = vote
+            by_window[window][row.annotator] = vote
     return Votes(
         by_window={window: dict(sorted(by_window[window].items())) for window in sorted(by_window)},
         adjudicated=dict(sorted(adjudicated.items())),
-        edited_by_other=tuple(edited_by_other),
+        edited_by_other=tuple(row for row in edited_by_other if row.task_key in asked),
         unanswered=tuple(unanswered),
-        unplanned=tuple(unplanned),
+        unplanned=tuple(
+            sorted((row for row in (*found.answers, *edited_by_other) if row.task_key not in asked), key=age)
+        ),
     )
 
 

@@ -12,7 +12,7 @@ from manifests.labels import load_labels
 from manifests.lock import exclusive
 from manifests.records import Annotation, LabelledSegment, Task, Verdict
 from manifests.store import Corpus
-from manifests.verdicts import record
+from manifests.verdicts import merge_parts, record
 
 from ..agreement.answers import collect
 from ..agreement.gold import known_answers
@@ -56,7 +56,8 @@ def adjudicate(
     Without a server conflicts are only returned. Verdicts stand whatever becomes of the sending.
     """
     with exclusive(corpus.path / ".annotation.lock", "annotate"):
-        recipe = corpus.active_recipe()
+        with corpus.lock("annotate adjudicate"):
+            recipe = corpus.active_recipe()  # read under the lock, which finishes what a killed writer began
         tasks = list(corpus.rows(Task))
         annotations = list(corpus.rows(Annotation))
         existing = list(corpus.rows(Verdict))
@@ -68,8 +69,10 @@ def adjudicate(
         open_tasks = _conflict_tasks(conflicts, tasks, annotations, recipe.hash)
         known = {task.task_key for task in tasks}
         with corpus.lock("annotate adjudicate"):
-            record(corpus, rows)
-            corpus.append("tasks", [task for task in open_tasks if task.task_key not in known])
+            with corpus.commit("lpse annotate adjudicate") as change:
+                record(corpus, rows, change)
+                change.append("tasks", [task for task in open_tasks if task.task_key not in known])
+            merge_parts(corpus)
         delivery = None
         if server is not None and open_tasks:
             server.whoami()

@@ -15,9 +15,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from curation.decision.human_evidence import write_annotator_events
+from curation.decision.human_evidence import add_annotations
 from curation.runner.progress import Progress, ProgressCallback
-from manifests.annotations import latest_versions
+from manifests.annotations import counted, latest_versions
 from manifests.files import write_beside
 from manifests.lock import exclusive
 from manifests.records import Annotation, Task
@@ -65,7 +65,8 @@ def pull(corpus: Corpus, server: Server, on_progress: ProgressCallback | None = 
             check_page(
                 project, Variant(picture, "adjudicate" in project.description.rpartition("[lpse ")[2]), server.url
             )
-        latest = latest_versions(corpus.rows(Annotation))
+        earlier = list(corpus.rows(Annotation))
+        latest = latest_versions(earlier)
         state_path = corpus.path / "annotation" / "pulled.json"
         state = _read_state(state_path)
         people, pulled_at = server.people(), datetime.now(UTC)
@@ -85,15 +86,14 @@ def pull(corpus: Corpus, server: Server, on_progress: ProgressCallback | None = 
             state[name] = {"tasks": project.tasks, "updated_at": instant}
             if on_progress:
                 on_progress(Progress("pull", index + 1, len(projects), items=len(projects)))
-        with corpus.lock("annotate pull"):
-            corpus.append("annotations", rows)
-            if rows:
-                write_annotator_events(corpus)
+        with corpus.lock("annotate pull"), corpus.commit("lpse annotate pull") as change:
+            add_annotations(corpus, rows, change)
         # last: killed before, the next pull fetches the same again and finds it known
         state_path.parent.mkdir(exist_ok=True)
         with write_beside(state_path) as file:
             file.write(json.dumps(state, indent=1).encode())
     known = set(latest)
+    rewritten = {row.version_id for row in counted([*earlier, *rows]).rewritten}
     return Pulled(
         new=sum(row.annotation_id not in known for row in rows),
         changed=sum(row.annotation_id in known and row.state != "deleted" for row in rows),
@@ -102,7 +102,7 @@ def pull(corpus: Corpus, server: Server, on_progress: ProgressCallback | None = 
         edited_by_other=tuple(
             f"annotation of {row.annotator} (task {row.task_key}) was written by {row.updated_by}: it does not count"
             for row in rows
-            if row.edited_by_other and row.state != "deleted"
+            if row.version_id in rewritten
         ),
         problems=tuple(problems),
         tasks=seen,

@@ -57,8 +57,10 @@ def push(
     """Plan a round, unless it is planned already, and send what of it the server lacks.
 
     `round` None: the latest, or the first. `media_url`: where the folder of proxies is served, when not by the server
-    itself. Raises ServerError, Locked, and CorpusError where there is nothing to send or no such round.
+    itself. Raises ServerError, Locked, and CorpusError where there is nothing to send, no such round, or an unfinished
+    commit.
     """
+    corpus.check_finished()
     server.whoami()  # before anything is written
     with exclusive(corpus.path / ".annotation.lock", "annotate"):
         recipe = corpus.active_recipe()

@@ -15,14 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.pipeline.redecide import redecide
-from manifests.annotations import latest_versions
+from manifests.annotations import counted
 from manifests.identity import digest
 from manifests.labels import load_labels
 from manifests.records import TRIMMED, Annotation, Cut, Drop, Event, LabelledSegment, Recording, Ruling, Source, Verdict
 from manifests.schema import CorpusError
 from manifests.store import Corpus
 from manifests.time import from_ms, to_ms
-from manifests.verdicts import ASKED, StaleVerdict, current, describe, is_comment, record
+from manifests.verdicts import ASKED, StaleVerdict, current, describe, is_comment
 
 WAIT_SECONDS = 10.0  # for another writer: a decision takes less, a run over the corpus more
 
@@ -32,7 +32,7 @@ class RecordingState:
     """All that is known of a recording when somebody decides about it.
 
     `cuts` in order of time; `verdicts`: the current ones, the oldest first; `history`: all of them, likewise;
-    `annotations`: the latest version of each submitted answer; `seen`: the ids of all verdicts, to hand back with the
+    `annotations`: the answers that count; `seen`: the ids of all verdicts, to hand back with the
     decision.
     """
 
@@ -92,7 +92,6 @@ def recording_state(corpus: Corpus, recording_id: str) -> RecordingState:
     sources = list(corpus.rows(Source, ours))
     cuts: list[Cut] = sorted(corpus.rows(Cut, ours), key=lambda row: (row.start, row.end))
     history = _history(corpus, recording_id)
-    answers = latest_versions(corpus.rows(Annotation, ours)).values()
     items = [recording_id, *(row.source_id for row in sources), *(row.cut_id for row in cuts)]
     return RecordingState(
         recording=recording,
@@ -101,7 +100,7 @@ def recording_state(corpus: Corpus, recording_id: str) -> RecordingState:
         verdicts=tuple(current(history)),
         history=tuple(history),
         events=tuple(corpus.rows(Event, ours)),
-        annotations=tuple(row for row in answers if row.state == "submitted"),
+        annotations=counted(corpus.rows(Annotation, ours)).answers,
         drops=tuple(corpus.rows(Drop, pc.field("item").isin(pa.array(items, pa.string())))),
         seen=frozenset(row.verdict_id for row in history),
     )
@@ -207,8 +206,7 @@ def _written(corpus: Corpus, row: Verdict, history: Iterable[Verdict]) -> Review
     extent = row.recording_id, row.start_ms, row.end_ms
     said = row.decision, row.reasons, excised, row.method, row.author, row.comment, row.supersedes
     row = replace(row, verdict_id=digest("verdict", *extent, *said, row.made_at.isoformat()))
-    record(corpus, [row])
-    redecide(corpus, [row.recording_id])
+    redecide(corpus, [row.recording_id], [row])
     now = recording_state(corpus, row.recording_id)
     return ReviewResult(row, now.cuts, now)
 

@@ -32,6 +32,7 @@ def review(
         from ..review import is_loopback, serving
 
         opened = Corpus.open(corpus)
+        opened.check_finished()
         with serving(opened, port, host) as address:
             if not is_loopback(host):
                 typer.secho(

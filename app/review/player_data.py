@@ -171,7 +171,6 @@ def player_data(corpus: Corpus, situation: RecordingState, author: str, at: floa
     recording = situation.recording
     recipe, missing, moments = _moments(corpus, recording)
     labels = load_labels()
-    annotators = [row for row in situation.annotations if row.state == "submitted" and not row.edited_by_other]
     return {
         "visit": visit,
         "at": at,
@@ -195,7 +194,7 @@ def player_data(corpus: Corpus, situation: RecordingState, author: str, at: floa
         "missing": missing,
         "cuts": [_cut(cut) for cut in sorted(situation.cuts, key=lambda cut: (cut.start, cut.end))],
         "events": [_event(event) for event in situation.events],
-        "regions": [region for row in annotators for region in _regions(row)],
+        "regions": [region for row in situation.annotations for region in _regions(row)],
         "decided": [_decided(row) for row in situation.verdicts if row.decision != "open"],
         "moments": [[m.label, m.at, m.start, m.end, m.probability] for m in moments],
         "history": history(situation, author),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from manifests.annotations import counted
 from manifests.labels import load_labels
+from manifests.records import Annotation
 from manifests.schema import SCHEMAS
 from manifests.store import Corpus
 from manifests.uris import decode
@@ -18,7 +21,7 @@ from .fates import labels_inside, outcomes_of
 if TYPE_CHECKING:
     import duckdb
 
-# table -> the columns that are read of it
+# table -> the columns that are read of it; of `annotations` only the rows that count
 TABLES: dict[str, tuple[str, ...]] = {
     "sources": ("source_id", "recording_id", "origin", "channel", "title", "licence"),
     "recordings": ("recording_id", "uri", "duration", "has_video", "status"),
@@ -30,10 +33,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "recording_id", "start_ms", "end_ms", "verdict_id", "supersedes", "decision", "author", "comment", "made_at",
     ),
     "tasks": ("task_key", "recording_id", "purpose", "annotators"),
-    "annotations": (
-        "recording_id", "start_ms", "end_ms", "version_id", "annotation_id", "task_key", "annotator", "edited_by_other",
-        "state", "verdict", "updated_at", "pulled_at",
-    ),
+    "annotations": ("recording_id", "start_ms", "end_ms", "task_key", "annotator", "verdict"),
 }  # fmt: skip
 
 _STEPS = (
@@ -45,15 +45,13 @@ _STEPS = (
         arg_min(origin, source_id) AS origin
     FROM sources_read WHERE recording_id IS NOT NULL GROUP BY recording_id""",
     "CREATE TABLE drops AS FROM drops_read",
-    # what people say of spans: verdicts that nothing superseded, and the latest answers of annotators
+    # what people say of spans: verdicts that nothing superseded, and the answers of annotators
     """CREATE TEMP TABLE ruled AS SELECT * FROM verdicts_read
     WHERE verdict_id NOT IN (SELECT supersedes FROM verdicts_read WHERE supersedes IS NOT NULL)""",
     """CREATE TEMP TABLE answered AS
     SELECT recording_id, start_ms, end_ms, task_key, count(DISTINCT annotator) AS heard,
         count(DISTINCT annotator) > 1 AND count(DISTINCT verdict) > 1 AS disputed
-    FROM (SELECT * FROM annotations_read QUALIFY row_number() OVER
-        (PARTITION BY annotation_id ORDER BY updated_at DESC, pulled_at DESC, version_id DESC) = 1)
-    WHERE state = 'submitted' AND NOT edited_by_other GROUP BY recording_id, start_ms, end_ms, task_key""",
+    FROM annotations_read GROUP BY recording_id, start_ms, end_ms, task_key""",
     """CREATE TABLE asked AS SELECT task_key, tasks_read.recording_id, purpose, annotators AS wanted,
         coalesce(given.heard, 0) AS heard
     FROM tasks_read LEFT JOIN (SELECT task_key, max(heard) AS heard FROM answered GROUP BY task_key) given
@@ -98,7 +96,8 @@ def fill(connection: duckdb.DuckDBPyConnection, corpus: Corpus) -> Callable[[], 
 
     Raises CorpusError for tables that cannot be read.
     """
-    read = {name: _read(corpus, name, columns) for name, columns in TABLES.items()}
+    read = {name: _read(corpus, name, columns) for name, columns in TABLES.items() if name != "annotations"}
+    read["annotations"] = _answers(corpus, corpus.stamp("annotations"))
     labels = load_labels().names
     cuts = read["cuts"].append_column("tags", labels_inside(read["events"], read["cuts"], labels))
     views = {
@@ -127,6 +126,15 @@ def _read(corpus: Corpus, name: str, columns: tuple[str, ...]) -> pa.Table:
             if attempt == 2:
                 raise
     raise AssertionError
+
+
+@lru_cache(2)  # a reviewer's decision changes other tables, and 20,000 annotations take a second
+def _answers(corpus: Corpus, _stamp: object) -> pa.Table:
+    """The annotations that count."""
+    columns = TABLES["annotations"]
+    rows = counted(corpus.rows(Annotation)).answers
+    schema = pa.schema([SCHEMAS["annotations"].field(name) for name in columns])
+    return pa.Table.from_pylist([{name: getattr(row, name) for name in columns} for row in rows], schema)
 
 
 def display_path(uri: str) -> str:

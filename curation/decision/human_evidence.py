@@ -6,12 +6,13 @@ It is tied to time, never to cuts, and outranks the detectors where somebody hea
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow.compute as pc
 
-from manifests.annotations import latest_versions
+from manifests.annotations import counted
+from manifests.commits import Commit
 from manifests.labels import load_labels
 from manifests.records import TRIMMED, Annotation, Event, Verdict
 from manifests.store import Corpus
@@ -119,12 +120,11 @@ def load_evidence(corpus: Corpus) -> dict[str, HumanEvidence]:
 
 
 def annotator_events(annotations: Iterable[Annotation]) -> list[Event]:
-    """The regions that annotators marked, as events: the latest version of each answer, the annotator's own."""
+    """The regions of the annotations that count, as events."""
     vocabulary = set(load_labels().names)
     events = {
         (row.recording_id, region.start, region.end, region.label, row.annotator): None
-        for row in latest_versions(annotations).values()
-        if row.state == "submitted" and not row.edited_by_other
+        for row in counted(annotations).answers
         for region in row.regions
         if region.label in vocabulary
     }
@@ -134,7 +134,9 @@ def annotator_events(annotations: Iterable[Annotation]) -> list[Event]:
     ]
 
 
-def write_annotator_events(corpus: Corpus) -> None:
-    """Bring the annotators' part of `events` up to date; the caller holds the corpus's lock."""
-    heard = list(corpus.rows(Event, ~pc.starts_with(pc.field("source"), ANNOTATOR)))
-    corpus.replace("events", [*heard, *annotator_events(corpus.rows(Annotation))])
+def add_annotations(corpus: Corpus, rows: Sequence[Annotation], change: Commit) -> None:
+    """Add rows to `annotations`, and bring the annotators' part of `events` up to date with them, in one commit."""
+    if rows:
+        change.append("annotations", rows)
+        others = list(corpus.rows(Event, ~pc.starts_with(pc.field("source"), ANNOTATOR)))
+        change.replace("events", [*others, *annotator_events([*corpus.rows(Annotation), *rows])])

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.recipe import Recipe
+from manifests.commits import Commit
 from manifests.records import Annotation, Drop, Recording, Verdict
 from manifests.schema import CorpusError, sort_rows, to_table
-from manifests.store import Corpus
+from manifests.store import Corpus, UnfinishedCommit
 from manifests.time import Timeline
+from manifests.verdicts import merge_parts, record
 
 from ..decision.decide import STAGE
 from ..decision.human_evidence import annotator_events, evidence_of
@@ -21,14 +22,21 @@ from .commit import with_duplicate_source
 from .settle import Request, Settled, settle
 
 
-def redecide(corpus: Corpus, recording_ids: Collection[str], recipe: Recipe | None = None) -> None:
-    """Decide again over some recordings, from the kept scores; the caller holds the corpus's lock.
+def redecide(corpus: Corpus, recording_ids: Collection[str], new: Sequence[Verdict] = ()) -> None:
+    """Decide again over some recordings, by the active recipe, from the kept scores; the caller holds the lock.
 
-    Their rows in cuts, events and drops become those that a replay of everything by the same recipe (None: the active
-    one) would give, as long as no other recording changed. Scores that are not kept any more are not made anew. Raises
-    CorpusError for a recording there is not.
+    `new` verdicts over them count, and are recorded in the same commit. The rows of the recordings in cuts, events and
+    drops become those that a replay of everything would give, as long as no other recording changed. Scores that are
+    missing stay missing. Raises CorpusError for an unknown recording, StaleVerdict as `verdicts.record` does, and
+    UnfinishedCommit where the other recordings were decided by another recipe; nothing is written then.
     """
-    chosen = recipe or corpus.active_recipe()
+    corpus.check_finished()
+    chosen = corpus.active_recipe()
+    if chosen.hash != corpus.recipe_hash:
+        raise UnfinishedCommit(
+            f"{corpus.path}: was decided by the recipe {corpus.recipe_hash}, which reads as {chosen.hash} now: "
+            "run lpse replay"
+        )
     setup = setup_of(corpus, chosen)
     ids = sorted(set(recording_ids))
     recordings: dict[str, Recording] = {row.recording_id: row for row in corpus.rows(Recording, _of(ids))}
@@ -38,7 +46,7 @@ def redecide(corpus: Corpus, recording_ids: Collection[str], recipe: Recipe | No
     before = drops.filter(pc.not_equal(drops["stage"], STAGE))
     gone = set(before.filter(pc.equal(before["item_kind"], "recording"))["item"].to_pylist())
     verdicts: dict[str, list[Verdict]] = {name: [] for name in ids}
-    for verdict in corpus.rows(Verdict, _of(ids)):
+    for verdict in [*corpus.rows(Verdict, _of(ids)), *new]:
         verdicts[verdict.recording_id].append(verdict)
     copies = known_copies(corpus, chosen.duplicates, ids)
     kept_ids = {row.kept_id for row in copies.rows}
@@ -61,11 +69,13 @@ def redecide(corpus: Corpus, recording_ids: Collection[str], recipe: Recipe | No
     of_deciding = pc.and_(pc.equal(drops["stage"], STAGE), _is(drops, "recording", pa.array(ids, pa.string())))
     heard = corpus.table("events").to_arrow()
     of_events = pc.is_in(heard["recording_id"], value_set=pa.array(ids, pa.string()))
-    _exchange(corpus, "events", heard, of_events, events)
-    _exchange(
-        corpus, "cuts", cuts, ours, pa.concat_tables([to_table("cuts", ()), *(result.cuts for result in results)])
-    )
-    _exchange(corpus, "drops", drops, pc.or_(of_cuts, of_deciding), to_table("drops", new_drops))
+    new_cuts = pa.concat_tables([to_table("cuts", ()), *(result.cuts for result in results)])
+    with corpus.commit("lpse review") as change:
+        record(corpus, new, change)
+        _exchange(change, "events", heard, of_events, events)
+        _exchange(change, "cuts", cuts, ours, new_cuts)
+        _exchange(change, "drops", drops, pc.or_(of_cuts, of_deciding), to_table("drops", new_drops))
+    merge_parts(corpus)
 
 
 def _of(recording_ids: Iterable[str]) -> pc.Expression:
@@ -78,8 +88,8 @@ def _is(drops: pa.Table, kind: str, items: pa.Array) -> pa.ChunkedArray:
     return pc.and_(pc.equal(drops["item_kind"], kind), pc.is_in(drops["item"], value_set=items))
 
 
-def _exchange(corpus: Corpus, name: str, table: pa.Table, gone: pa.ChunkedArray, new: pa.Table) -> None:
+def _exchange(change: Commit, name: str, table: pa.Table, gone: pa.ChunkedArray, new: pa.Table) -> None:
     """Write the table with the rows `gone` replaced by `new`, unless they are the same."""
     new = sort_rows(name, new)
     if not sort_rows(name, table.filter(gone)).equals(new):
-        corpus.replace(name, pa.concat_tables([table.filter(pc.invert(gone)), new]))
+        change.replace(name, pa.concat_tables([table.filter(pc.invert(gone)), new]))

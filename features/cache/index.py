@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -71,15 +72,19 @@ INDEX = pa.schema(
 )
 
 
-def write_index(path: Path, rows: Iterable[IndexRow]) -> None:
-    """Replace the index, at once; the rows are shown in the order given.
+def write_index(
+    path: Path,
+    rows: Iterable[IndexRow],
+    write: Callable[[Path], AbstractContextManager[IO[bytes]]] = write_beside,
+) -> None:
+    """Replace the index, at once or when `write` does; the rows are shown in the order given.
 
     Raises CacheError where a present cut or its caption is not stored, is there twice, or is not what the row says;
     the index that was there stays.
     """
     spec = read_spec(path)
     table = index_table(path, spec, rows)
-    with write_beside(path / "index.parquet") as file:
+    with write(path / "index.parquet") as file:
         pq.write_table(
             table,
             file,

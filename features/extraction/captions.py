@@ -34,11 +34,11 @@ class Caption(NamedTuple):
 
 
 def caption(cut: Segment, annotations: Iterable[Annotation], scores: Mapping[str, FrameScores]) -> Caption:
-    """The caption of a cut; `annotations` and `scores` are those of its recording.
+    """The caption of a cut; `annotations` (those that count) and `scores` are those of its recording.
 
     Of listeners, the one who heard most of it counts, then the latest. Of tags, the strongest three.
     """
-    written = [row for row in annotations if row.state == "submitted" and row.caption and row.caption.strip()]
+    written = [row for row in annotations if row.caption and row.caption.strip()]
     heard = [(_shared(cut, row.segment), age(row), row) for row in written]
     heard = [entry for entry in heard if entry[0] >= LEAST_SHARE * cut.duration]
     if heard:

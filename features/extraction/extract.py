@@ -19,6 +19,7 @@ from curation.detectors.score_store import setup_of
 from curation.media import MediaError
 from curation.runner import Item, Progress, ProgressCallback, ShareCallback
 from curation.runner.ledgered import LedgeredRunner, problem_of
+from manifests.commits import Commit
 from manifests.errors import Problem
 from manifests.identity import digest
 from manifests.ledger import Ledger
@@ -51,6 +52,7 @@ from .encode import CPU_WINDOWS, GPU_WINDOWS, CutSource, Encoders, features_of
 from .plan import PlannedCut, planned_cuts
 
 STAGE = "extract"
+COMMAND = "lpse extract"
 BATCH_BYTES = 2 << 30  # of features that lie staged before parts take them
 
 Problems = dict[str, Problem]
@@ -133,8 +135,10 @@ def extract(
     """Bring the cache of `recipe`'s encoders up to date with the corpus's accepted cuts.
 
     None stands for the recipe the corpus was decided by. Cuts without features become drops of the stage "extract".
-    Raises CorpusError where `recipe` decides otherwise or nothing is accepted, ModelUnavailable, Locked.
+    Raises CorpusError where `recipe` decides otherwise, nothing is accepted or another command's commit is unfinished;
+    ModelUnavailable; Locked.
     """
+    corpus.check_finished(but=COMMAND)
     with corpus.lock(STAGE):
         recipe = agreed_recipe(corpus, recipe)
         features, setup = recipe.features, setup_of(corpus, recipe)
@@ -155,8 +159,9 @@ def extract(
         log.ledger.compact()
         shown = [one for one in wanted if one.cut.cut_id not in problems]
         _add_texts(folder, recipe, setup, device, shown, on_progress)
-        _note(corpus, recipe, problems)
-        return _show(folder, shown, problems, len(stored(folder)) - before)
+        with corpus.commit(COMMAND) as change:
+            _note(corpus, recipe, problems, change)
+            return _show(folder, shown, problems, len(stored(folder)) - before, change)
 
 
 def agreed_recipe(corpus: Corpus, recipe: Recipe | None) -> Recipe:
@@ -274,13 +279,13 @@ def _add_texts(
     add_texts(folder, encoded)
 
 
-def _note(corpus: Corpus, recipe: Recipe, problems: Mapping[str, Problem]) -> None:
+def _note(corpus: Corpus, recipe: Recipe, problems: Problems, change: Commit) -> None:
     """Cuts without features become drops; those of an earlier extraction go."""
     drops = list(corpus.rows(Drop, pc.field("stage") != STAGE))
     for cut_id, (reason, detail) in problems.items():
         drop = Drop(item=cut_id, item_kind="cut", stage=STAGE, reason=reason, detail=detail, recipe_hash=recipe.hash)
         drops.append(drop)
-    corpus.replace("drops", drops)
+    change.replace("drops", drops)
 
 
 def _indexed(folder: Path) -> dict[str, IndexRow]:
@@ -293,7 +298,7 @@ def _indexed(folder: Path) -> dict[str, IndexRow]:
     return {row["cut_id"]: IndexRow(**row) for row in table.to_pylist()}
 
 
-def _show(folder: Path, shown: Sequence[PlannedCut], problems: Mapping[str, Problem], new: int) -> Extraction:
+def _show(folder: Path, shown: Sequence[PlannedCut], problems: Problems, new: int, change: Commit) -> Extraction:
     """Write the index, which makes visible what was extracted and hides what is not accepted any more."""
     places, wanted = find_cuts(folder), {one.cut.cut_id: one for one in shown}
     earlier = _indexed(folder)
@@ -316,7 +321,7 @@ def _show(folder: Path, shown: Sequence[PlannedCut], problems: Mapping[str, Prob
         if one is None and cut_id in earlier:
             row = replace(earlier[cut_id], state="withdrawn")
         rows.append(row)
-    write_index(folder, rows)
+    write_index(folder, rows, change.write)
     present = [row for row in rows if row.state == "present"]
     return Extraction(
         folder=folder,

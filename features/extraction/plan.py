@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from curation.detectors import ModelSetup
 from curation.detectors.score_store import load_scores
 from curation.release.splits import Split, family, split_of
-from manifests.annotations import latest_versions
+from manifests.annotations import counted
 from manifests.errors import Problem
 from manifests.recipe import Recipe
 from manifests.records import Annotation, Cut, Duplicate, Recording, Source
@@ -53,7 +53,7 @@ def planned_cuts(corpus: Corpus, recipe: Recipe, setup: ModelSetup) -> list[Plan
     copies = list(corpus.rows(Duplicate))
     families = family(ids, copies, corpus.rows(Source))
     annotations: dict[str, list[Annotation]] = defaultdict(list)
-    for row in latest_versions(corpus.rows(Annotation)).values():
+    for row in counted(corpus.rows(Annotation)).answers:
         annotations[row.recording_id].append(row)
     twins = dict(_twins(cuts, copies))
     roots = corpus.roots

@@ -27,7 +27,7 @@ from manifests.records import (
     Status,
 )
 from manifests.schema import SCHEMAS, VERSION_KEY, to_table
-from manifests.store import Corpus, write_shard
+from manifests.store import Corpus, UnfinishedCommit, write_shard
 from manifests.validation import Fault, validate
 from tests.support.made_up_annotators import Truth, a_task, a_verdict, an_answer
 
@@ -94,6 +94,7 @@ def by_key(rows: list[Any], *keys: str) -> list[Any]:
 @pytest.fixture
 def sound(corpus: Corpus) -> Corpus:
     """A corpus without faults, on every border that is still allowed."""
+    corpus.set_recipe({}, "h")
     names = ["kept", "dropped", "broken"]
     corpus.replace(
         "recordings",
@@ -125,6 +126,7 @@ def test_a_sound_corpus_has_no_faults(sound: Corpus, tmp_path: Path) -> None:
 
 
 def test_every_fault_of_rows_is_listed_at_once(corpus: Corpus) -> None:
+    corpus.set_recipe({}, "h")
     write_raw(
         corpus,
         "recordings",
@@ -384,3 +386,18 @@ def test_every_fault_of_what_people_said_is_listed_at_once(sound: Corpus) -> Non
         ("verdicts", "supersedes 1, as another row does"),
         ("verdicts", "supersedes 0 is not in verdicts"),
     }
+
+
+def test_cuts_and_drops_of_another_recipe_are_listed(sound: Corpus) -> None:
+    (first, second) = sound.rows(Cut)
+    sound.replace("cuts", [first, replace(second, recipe_hash="older")])
+    drops = list(sound.rows(Drop))
+    late = replace(drop("kept", "recording"), stage="decide", reason="speech", recipe_hash="h")
+    sound.replace("drops", [*drops, late, replace(late, reason="music", recipe_hash="older")])
+    problem = "decided by the recipe older, the active one is h: lpse replay decides again"
+    assert validate(sound) == [
+        Fault("cuts", second.cut_id, problem),
+        Fault("drops", "recording kept decide music", problem),
+    ]
+    with pytest.raises(UnfinishedCommit, match="cuts of the recipe older, the active one is h: run lpse replay"):
+        sound.check_finished()

@@ -124,9 +124,7 @@ def test_a_corpus_of_another_version_is_told_what_to_run(curated: Path, tmp_path
     folder = shutil.copytree(curated / "corpus", tmp_path / "corpus")
     settings = folder / "corpus.toml"
     settings.write_text(settings.read_text().replace("[recipe]\n", "[recipe]\nolder = 1\n"))
-    with pytest.raises(
-        CorpusError, match=r"decided by another version: run lpse replay first \(its active recipe: o"
-    ):
+    with pytest.raises(CorpusError, match=r"decided by another version: run lpse replay first \(its active recipe: o"):
         write_report(Corpus.open(folder), tmp_path / "report.html")
 
 

@@ -17,6 +17,7 @@ from curation.detectors.score_store import setup_of
 from curation.release.splits import family, split_of
 from features.extraction.captions import caption, top_tags
 from features.extraction.plan import planned_cuts
+from manifests.annotations import counted
 from manifests.recipe import load_recipe
 from manifests.records import Annotation, Duplicate, Recording, Source
 from manifests.scores import NO_TAG, FrameScores, Tags
@@ -64,7 +65,8 @@ def test_words_stand_for_a_cut_of_which_half_was_heard(start: float, end: float,
 
 @pytest.mark.parametrize("columns", [{"state": "deleted"}, {"state": "skipped"}, {"caption": "  "}])
 def test_an_answer_that_does_not_count_says_nothing(columns: dict[str, Any]) -> None:
-    assert caption(CUT, [heard(0, 60, "rain", **columns)], {}) == ("", "none")
+    answers = counted([heard(0, 60, "rain", **columns)]).answers
+    assert caption(CUT, answers, {}) == ("", "none")
 
 
 def test_tags_are_the_strongest_over_the_cut_alone() -> None:

@@ -1,0 +1,71 @@
+"""Stops at the end of an extraction: the index of a cache and the drops of its cuts change as one."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from features.cache import FeatureCache
+from features.cache.of_corpus import cache_faults
+from features.extraction.extract import extract
+from manifests.recipe import load_recipe
+from manifests.records import Drop, Recording
+from manifests.store import Corpus, UnfinishedCommit
+from tests.support.small_corpus import corpus_of, decide, film
+from tests.support.stops import Stopped, assert_stops_are_safe, state_of, stopping
+
+FIRST, MORE = [(0.5, 9.0)], [(0.5, 9.0), (9.5, 18.0), (18.5, 21.0)]  # the last is too short for a clip
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus with two cuts more than its cache shows: one is encoded already, one cannot be."""
+    folder = tmp_path_factory.mktemp("stopped")
+    film(folder / "media" / "sound.wav", 22, video=False)
+    corpus = corpus_of(folder / "corpus", folder / "media", {"sound.wav": FIRST})
+    extract(corpus, workers=1)
+    (index,) = corpus.path.glob("features/*/index.parquet")
+    earlier = index.read_bytes()
+    (recording,) = corpus.rows(Recording)
+    decide(corpus, {recording.recording_id: MORE})
+    extract(corpus, workers=1)
+    index.write_bytes(earlier)
+    corpus.replace("drops", [])
+    return corpus.path
+
+
+def test_extract_stops_safely(base: Path, tmp_path: Path) -> None:
+    assert_stops_are_safe(
+        base,
+        tmp_path / "c",
+        lambda corpus: extract(corpus, workers=1),
+        "lpse extract",
+        "features/*/index.parquet",
+        least=4,
+    )
+    corpus = Corpus.open(tmp_path / "c")
+    (folder,) = (corpus.path / "features").iterdir()
+    assert len(FeatureCache(folder).cuts) == 2
+    assert [drop.reason for drop in corpus.rows(Drop)] == ["too_short"]
+    assert list(cache_faults(corpus)) == []
+
+
+def test_extract_refuses_the_unfinished_commit_of_another_command(base: Path, tmp_path: Path) -> None:
+    corpus = Corpus.open(shutil.copytree(base, tmp_path / "c"))
+    with pytest.raises(Stopped), stopping(corpus.path, 1), corpus.commit("lpse replay") as change:
+        change.replace("cuts", [])
+    assert corpus.unfinished == "lpse replay"
+    before = state_of(corpus, "features/*/index.parquet")
+    with pytest.raises(UnfinishedCommit, match="lpse replay has not finished writing its tables"):
+        extract(corpus, workers=1)
+    assert state_of(corpus, "features/*/index.parquet") == before
+
+
+def test_extract_refuses_cuts_of_another_recipe(base: Path, tmp_path: Path) -> None:
+    """Earlier versions of this program could leave such a corpus."""
+    corpus = Corpus.open(shutil.copytree(base, tmp_path / "c"))
+    corpus.set_recipe(load_recipe("default").settings(), "0123456789abcdef")
+    with pytest.raises(UnfinishedCommit, match="the active one is 0123456789abcdef: run lpse replay"):
+        extract(corpus, workers=1)
