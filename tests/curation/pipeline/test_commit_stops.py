@@ -214,7 +214,7 @@ def test_a_real_kill_among_the_tables_is_named_and_healed(decided: Path, tmp_pat
     )
     program = (
         "import os, signal, sys\n"
-        "from curation.pipeline import replay\n"
+        "from curation.pipeline.curate import replay\n"
         "from manifests.recipe import load_recipe\n"
         "from manifests.store import Corpus\n"
         "rename = os.replace\n"

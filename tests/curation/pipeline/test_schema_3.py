@@ -18,6 +18,11 @@ from manifests.store import Corpus
 from tests.support import ROOT
 
 DATA = ROOT / "tests" / "manifests" / "data" / "corpus_v3"
+RESTORED = [
+    ["9d2a895900540dda", 187.94, 237.94, "sfx", "annotator:ada", None],
+    ["9d2a895900540dda", 197.94, 201.94, "speech", "annotator:ada", None],
+]
+"""Regions of an answer that another person saved again without a change: then it counted as a vote, they were lost."""
 RENAMED = {"forged": "edited_by_other"}
 """Columns that have another name now."""
 
@@ -70,7 +75,11 @@ def test_its_replay_gives_the_rows_that_it_gave_then(old: Corpus, name: str) -> 
     for table in tables:
         columns, then = expected(name, table)
         assert old.table(table).to_arrow().column_names == columns, table
-        assert rows(old, table) == then, table
+        now = rows(old, table)
+        if table == "events":  # an answer that an expert marked as gold lost its regions then
+            assert [row for row in now if row not in then] == [GOLD_REGION]
+            now.remove(GOLD_REGION)
+        assert now == then, table
     cascade = json.loads((DATA / "expected" / name / "cascade.json").read_text())
     assert result.cascade is not None and result.cascade.scored == cascade["heard"]
     assert math.isclose(result.cascade.rejected, cascade["rejected"])
@@ -78,7 +87,8 @@ def test_its_replay_gives_the_rows_that_it_gave_then(old: Corpus, name: str) -> 
 
 
 def test_tables_whose_schema_did_not_change_are_the_same_bytes(old: Corpus) -> None:
-    parts = {path: path.read_bytes() for path in (old.path / "manifests").rglob("part-*.parquet")}
-    assert len(parts) >= 9
+    files = (old.path / "manifests").rglob("part-*.parquet")
+    parts = {path: path.read_bytes() for path in files if path.parent.name != "events"}  # see RESTORED
+    assert len(parts) >= 8
     replay(old, old.active_recipe(), workers=1)
     assert {path: path.read_bytes() for path in parts} == parts
