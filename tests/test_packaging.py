@@ -148,7 +148,9 @@ def imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
             found.add(node.module.split(".")[0])
         elif isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) == "import_module":
-            found |= {one.value.split(".")[0] for one in node.args[:1] if isinstance(one, ast.Constant) and one.value}
+            found |= {
+                str(one.value).split(".")[0] for one in node.args[:1] if isinstance(one, ast.Constant) and one.value
+            }
     return found - {"", *sys.stdlib_module_names, *TOP_LEVEL, "tests"}
 
 
@@ -184,8 +186,8 @@ def test_what_the_core_and_the_extras_declare_is_imported() -> None:
     extras = [line for name, lines in PROJECT["optional-dependencies"].items() if name != "dev" for line in lines]
     idle = []
     for distribution in sorted(distributions([*PROJECT["dependencies"], *extras]) - set(NOT_IMPORTED)):
-        own = names.get(distribution, set())
+        modules = names.get(distribution, set())
         # packages that only carry weights are named where these are found
-        if not own & used and not any(f'"{name}"' in text for name in own for text in texts):
+        if not modules & used and not any(f'"{name}"' in text for name in modules for text in texts):
             idle.append(distribution)
     assert idle == []
