@@ -14,10 +14,10 @@ _SAID = ("annotator", "task_key", "state", "verdict", "reasons", "caption", "av_
 
 @dataclass(frozen=True)
 class Counted:
-    """The latest version of each annotation that was not deleted, by what becomes of it; the oldest first.
+    """The latest versions of all annotations that were not deleted, in three groups, the oldest first.
 
-    `answers` count: submitted, and their annotator's own. `skipped`: their annotator passed the task over. `rewritten`:
-    somebody else changed what they say, so they count nowhere.
+    `answers` count: submitted, and the annotator's own. `skipped`: the annotator skipped the task. `rewritten`: another
+    person changed the content, so they do not count.
     """
 
     answers: tuple[Annotation, ...]
@@ -26,11 +26,11 @@ class Counted:
 
 
 def counted(rows: Iterable[Annotation]) -> Counted:
-    """The annotations that count, among all versions of all annotations: the only rule for it.
+    """Select the annotations that count from all versions of all annotations. No other code decides this.
 
-    Of each annotation the latest version counts, when it is submitted and its annotator's own. It is their own even if
-    somebody else wrote it last, as long as it says what an earlier version of the annotator's own says: an expert who
-    marks an answer as the known one writes such a version.
+    The latest version of an annotation counts if it is submitted and the annotator's own. It remains their own if
+    another person saved it last with the content of one of the annotator's versions: marking an answer as gold saves
+    such a version.
     """
     answers: list[Annotation] = []
     skipped: list[Annotation] = []
@@ -67,7 +67,7 @@ def latest_versions(rows: Iterable[Annotation]) -> dict[str, Annotation]:
 
 
 def is_own(history: Sequence[Annotation]) -> bool:
-    """Whether the latest version says what its annotator said, whoever wrote it."""
+    """True if the latest version has the content of one that the annotator wrote."""
     *before, last = history
     return not last.edited_by_other or any(_same(last, row) for row in before if not row.edited_by_other)
 

@@ -1,4 +1,4 @@
-"""What must hold of a table's rows, of one file of scores, and between tables.
+"""Checks of a table's rows, of one file of scores, and of the links between tables.
 
 Checks run over whole Arrow columns; only rows at fault become Python objects.
 """
@@ -122,7 +122,7 @@ def check_recipe(tables: Mapping[str, pa.Table], active: str | None) -> Iterator
 
 
 def check_scores(row: pa.Table, durations: Mapping[str, float | None] | None) -> Iterator[str]:
-    """What is wrong with one row of scores; `durations` of all recordings in seconds, None when not known."""
+    """List the faults of one row of scores; `durations` of all recordings in seconds, None when not known."""
     yield from (fault.problem for fault in check_rows("scores", row))
     small = [name for name in row.column_names if name not in ("values", "tag_ids", "tag_scores")]
     if any(row[field.name].null_count for field in SCHEMAS["scores"] if not field.nullable):
@@ -152,7 +152,7 @@ def check_scores(row: pa.Table, durations: Mapping[str, float | None] | None) ->
 
 
 def check_print(row: pa.Table, durations: Mapping[str, float | None] | None) -> Iterator[str]:
-    """What is wrong with one row of fingerprints; `durations` of all recordings in seconds, None when not known."""
+    """List the faults of one row of fingerprints; `durations` of all recordings in seconds, None when not known."""
     yield from (fault.problem for fault in check_rows("prints", row))
     if any(row[field.name].null_count for field in SCHEMAS["prints"]):
         return
@@ -166,7 +166,7 @@ def check_print(row: pa.Table, durations: Mapping[str, float | None] | None) -> 
 
 
 def check_continuous(rows: pa.Table) -> Iterator[str]:
-    """Where the rows of one file do not follow each other, or are not alike."""
+    """List rows of one file that do not continue the row before, or differ from it in kind."""
     columns = ["start", "hop", "window", "labels", "frames", "version"]
     plain = rows.select(columns).to_pylist()
     for before, after in pairwise(plain):

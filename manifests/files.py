@@ -73,7 +73,7 @@ def publish(staged: Path, path: Path) -> None:
 
 
 def is_staged(staged: str, name: str) -> bool:
-    """Whether a file called `staged` is one that `stage_beside` writes for a file called `name`."""
+    """True if `stage_beside` writes a file called `staged` for one called `name`."""
     match = _STAGED.fullmatch(staged)
     return match is not None and match[1] == name
 
@@ -84,7 +84,7 @@ def next_part(folder: Path) -> Path:
 
 
 def stamp(files: Iterable[Path]) -> tuple[object, ...]:
-    """Something to compare: it differs as soon as one of the files does, comes or goes. None is opened."""
+    """A value that changes whenever one of the files is changed, added or removed. Opens no file."""
     found: list[object] = []
     for path in files:
         with suppress(FileNotFoundError):  # replaced this moment: the next stamp differs
@@ -108,7 +108,7 @@ def live_parts(folder: Path) -> list[Path]:
 
 
 def merged_path(folder: Path) -> Path:
-    """The name of a file that replaces all parts there are. Raises ValueError when there are none."""
+    """The name of a file that replaces all parts there are. Raises ValueError without parts."""
     parts = _parts(folder)
     return folder / f"part-{min(p[0] for p in parts):05d}-{max(p[1] for p in parts):05d}.parquet"
 

@@ -23,7 +23,7 @@ def fits_folder(corpus: Corpus) -> Path:
 
 
 def fit_folder(corpus: Corpus, name: str, hash: str) -> Path:
-    """Where one fit is kept; it exists whole or not at all."""
+    """The folder of one fit; it is complete or missing."""
     return fits_folder(corpus) / f"{name}-{hash}"
 
 

@@ -1,7 +1,7 @@
-"""What systems generated for the cuts of a corpus, to be heard against each other and against the real sound.
+"""Audio that systems generated for the cuts of a corpus, for blind comparison with each other and with the original.
 
-corpus/generated/<system>/<cut_id>.wav     the sound
-corpus/generated/<system>/<cut_id>.json    how it was made, and where its clips meet
+corpus/generated/<system>/<cut_id>.wav     the audio
+corpus/generated/<system>/<cut_id>.json    its settings, and the times where clips join
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CUT = re.compile(r"[0-9a-f]{1,64}")
 
 @dataclass(frozen=True)
 class GeneratedSound:
-    """A system's sound for a cut; `joins`: where its clips meet, in seconds of the sound, None where nobody knows."""
+    """A system's audio for a cut; `joins`: the times where its clips join, in seconds of the audio, None if unknown."""
 
     system: str
     cut_id: str
@@ -35,7 +35,7 @@ class GeneratedSound:
 
 
 def sound_path(corpus: Corpus, system: str, cut_id: str) -> Path:
-    """Where a system's sound for a cut is kept. Raises CorpusError for a name that is no file's, or is taken."""
+    """The path of a system's audio for a cut. Raises CorpusError for an invalid or reserved name."""
     if not _SYSTEM.fullmatch(system):
         raise CorpusError(f"system {system!r}: letters, digits, '.', '_' and '-' make a name, at most 64 of them")
     if system == REFERENCE:

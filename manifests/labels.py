@@ -1,4 +1,4 @@
-"""The one vocabulary, as `labels.toml` says it."""
+"""The vocabulary of labels and reasons, read from `labels.toml`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Label:
 
 @dataclass(frozen=True)
 class CountsAs:
-    """A sound that people ask about, and the label it counts as."""
+    """A borderline sound, and the label it counts as."""
 
     sound: str
     label: str
@@ -32,7 +32,7 @@ class CountsAs:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a listener turns a cut down; `picture`: can only be told where there is one."""
+    """A reason to reject a cut; `picture`: applies only to cuts with video."""
 
     name: str
     description: str

@@ -33,9 +33,9 @@ class Ledger:
         return latest
 
     def compact(self) -> None:
-        """All parts in one file, in the order they were written; nobody else may append meanwhile.
+        """Merge all parts into one file, in the order they were written; the caller is the only writer.
 
-        The new file's name says which parts it replaces: a kill at any point loses no row and doubles none.
+        The new file's name contains the numbers of the parts it replaces: a kill at any point loses or doubles no row.
         """
         folder = self._table.folder
         if len(live_parts(folder)) > 1:

@@ -22,8 +22,7 @@ class Locked(LpseError):
 def exclusive(path: Path, purpose: str, wait: float = 0.0) -> Iterator[None]:
     """Hold the lock file `path` within the block. Raises Locked, naming the holder's process, after `wait` seconds.
 
-    The kernel drops the lock when its holder dies, however it dies; what the file then still says is not
-    believed.
+    The kernel releases the lock when its holder dies. The text left in the file is then ignored.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:

@@ -1,6 +1,6 @@
 """Recipes: every threshold of a run, in TOML at the edge and frozen dataclasses inside.
 
-A recipe file either stands alone or `extends` another one and names only what differs.
+A recipe file is complete, or `extends` another one and contains only the differences.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class RecipeError(LpseError, ValueError):
 
 @dataclass(frozen=True)
 class ScoreWeight:
-    """How a lane speaks for a contaminant: weight * (logit(score) - logit(bias)) is added to its log-odds."""
+    """The weight of a track for a contaminant: weight * (logit(score) - logit(bias)) is added to its log-odds."""
 
     bias: Annotated[float, Gt(0), Le(0.999)]
     weight: Annotated[float, Gt(0)]
@@ -40,7 +40,7 @@ class ScoreWeight:
 
 @dataclass(frozen=True)
 class Suppression:
-    """A lane that explains the sound otherwise: weight * (logit(score) - logit(floor)) is taken off, where positive."""
+    """A track's weight against a contaminant: weight * (logit(score) - logit(floor)) is subtracted, if positive."""
 
     floor: Annotated[float, Gt(0), Le(0.999)]
     weight: Annotated[float, Gt(0)]
@@ -49,9 +49,9 @@ class Suppression:
 
 @dataclass(frozen=True)
 class Contaminant:
-    """How one contaminant is fused, found and kept away from cuts.
+    """The parameters by which one contaminant is fused, detected and kept out of cuts.
 
-    `evidence` and `suppressed_by` map "detector.lane" to their weights; the log-odds are averaged over `smoothing`
+    `evidence` and `suppressed_by` map "detector.label" to their weights; the log-odds are averaged over `smoothing`
     seconds. An event begins where the probability reaches `onset` and lasts while it is at least `offset`. Events at
     most `merge_gap` seconds apart are merged; those under `min_duration` seconds are dropped. An event that reaches
     `reject_threshold` is cut away with `padding` seconds around it. All other time that reaches `review_threshold` must
@@ -108,8 +108,8 @@ class Artifacts:
 class Spans:
     """Lengths of cuts in seconds. Spans above `max_duration` are split at their quietest points.
 
-    A second that is given up so that what lies beside it can be accepted counts as `discard_weight` seconds that a
-    person would have to hear.
+    A second that is discarded so that its surroundings can be accepted costs as much as `discard_weight` seconds of
+    review.
     """
 
     min_duration: PositiveSeconds
@@ -127,7 +127,7 @@ class Spans:
 
 @dataclass(frozen=True)
 class VideoPolicy:
-    """What happens to pure spans: with `require_video`, those without a picture are rejected."""
+    """With `require_video`, cuts of recordings without video are rejected."""
 
     require_video: bool
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -135,7 +135,7 @@ class VideoPolicy:
 
 @dataclass(frozen=True)
 class Bounds:
-    """Where a measure may lie, ends included: outside `accept` a person judges, outside `keep` a cut is rejected."""
+    """Ranges of a measure, ends included: outside `accept` a cut must be reviewed, outside `keep` it is rejected."""
 
     accept: tuple[float, float]
     keep: tuple[float, float]
@@ -152,10 +152,10 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Duplicates:
-    """When a recording counts as a copy: it shares at least `min_overlap` seconds, and `min_share` of its time.
+    """The rule for copies: recordings that share at least `min_overlap` seconds, and `min_share` of their time.
 
-    `audio`, `picture`: what the sound being the same, or the picture alone, does to what is shared: "cut" takes it
-    out of the copy, "note" only writes it down.
+    `audio`, `picture`: the treatment of time that is shared by audio, or by video alone: "cut" removes it from the
+    copy, "note" only records it.
     """
 
     min_overlap: PositiveSeconds
@@ -167,9 +167,9 @@ class Duplicates:
 
 @dataclass(frozen=True)
 class Features:
-    """Which encoders `lpse extract` runs over accepted cuts, and how their vectors are kept.
+    """The encoders that `lpse extract` runs over accepted cuts, and the format of their vectors.
 
-    `precision`: what the large networks compute in; in "bfloat16" features differ by about 1 %. `dtype`: of the cache.
+    `precision`: of the large networks; in "bfloat16" features differ by about 1 %. `dtype`: of the cache.
     """
 
     visual: Literal["efficientnet", "clip"] = "efficientnet"
@@ -212,11 +212,12 @@ MeasureName = Literal[
 
 @dataclass(frozen=True)
 class Recipe:
-    """All parameters of curation, and which features are taken of what it accepts.
+    """All parameters of curation, and the encoders for the cuts it accepts.
 
-    `detectors` hear everything; those of the `cascade` only what the others leave open. `contaminants` may use only
-    their lanes. `weights` name the files (or hub ids) that a user brings, by detector, and decide nothing by
-    themselves; `runtimes` say how a detector is run. With `video_analysis`, the picture of what survives is looked at.
+    `detectors` score whole recordings; those of the `cascade` score only time that the others leave open.
+    `contaminants` use only tracks of these. `weights`: by detector, the files (or hub ids) that the user provides; they
+    do not change the recipe's hash. `runtimes`: by detector, the engine that runs it. With `video_analysis`, the video
+    of surviving cuts is analyzed.
     """
 
     name: str
@@ -256,7 +257,7 @@ class Recipe:
 
     @property
     def all_detectors(self) -> tuple[str, ...]:
-        """All detectors, those that hear everything first."""
+        """All detectors, those that score whole recordings first."""
         return (*self.detectors, *self.cascade)
 
     def settings(self) -> dict[str, Any]:

@@ -39,12 +39,12 @@ VerdictMethod = Literal["single", "majority", "weighted", "dawid_skene", "adjudi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """The signal quality of a recording or a cut; None where nobody measured. Ranges are for the recipe's `quality`.
+    """The signal quality of a recording or a cut; None where unmeasured. The recipe's `quality` sets the ranges.
 
     `loudness_lufs`: integrated loudness (BS.1770-4), -70 when all of it is gated. `clipped`: share of samples.
-    `bandwidth_hz`: where the spectrum ends. `dc`: offset, full scale is 1. `dead_channels`, `copied_channels`: channels
-    without sound, and such that repeat another. `mono_loss_db`: what the mean of the channels loses against them.
-    `dropouts`, `scene_cuts`: per minute. `still_share`: share of the time in which the picture stands still.
+    `bandwidth_hz`: the end of the spectrum. `dc`: offset, full scale is 1. `dead_channels`, `copied_channels`: channels
+    without audio, and copies of another channel. `mono_loss_db`: the level that the mean of the channels loses.
+    `dropouts`, `scene_cuts`: per minute. `still_share`: share of the time in which the video does not move.
     """
 
     loudness_lufs: Float32 | None = None
@@ -61,7 +61,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A place a recording came from. `recording_id` is None while, or because, nothing was made of it."""
+    """The origin of a recording. `recording_id` is None if no recording was made of it."""
 
     source_id: str
     uri: str
@@ -101,7 +101,7 @@ class Recording(Measured):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """A labelled span of a recording, in seconds; `source` says who heard it, `score` how sure (0 to 1)."""
+    """A labelled span of a recording, in seconds; `source`: its detector or author; `score`: confidence, 0 to 1."""
 
     recording_id: str
     start: float
@@ -150,10 +150,10 @@ class Drop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Duplicate:
-    """A stretch of a recording that another one, which is kept, holds too.
+    """A segment of a recording that a kept recording contains too.
 
-    [start, end) seconds of `recording_id` are [start + offset, end + offset) of `kept_id`; `method` says whether the
-    sound or the picture is the same.
+    [start, end) seconds of `recording_id` are [start + offset, end + offset) of `kept_id`; `method`: the audio or
+    the video is the same.
     """
 
     recording_id: str
@@ -171,7 +171,7 @@ class Duplicate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MsSpan:
-    """A span of a recording that people hear or heard, on whole milliseconds; never tied to a cut, which may change."""
+    """A span of a recording for human judgement, on whole milliseconds; tied to no cut, because cuts change."""
 
     recording_id: str
     start_ms: int
@@ -199,10 +199,10 @@ class LabelledSegment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task(MsSpan):
-    """What annotators are asked to hear: one window of a span, once for each purpose and round.
+    """A task for annotators: one window of a span, once per purpose and round.
 
-    A span of up to 180 s is one window; a longer one has several, which overlap. `annotators`: how many different
-    people should hear it. `priority`: within the round, larger ones come first; `why` says what makes it informative.
+    A span of up to 180 s is one window; a longer one has several, which overlap. `annotators`: the number of
+    different people who should judge it. `priority`: within the round, larger first; `why`: the reason for it.
     """
 
     task_key: str
@@ -223,9 +223,9 @@ class Task(MsSpan):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Region:
-    """A stretch that an annotator labelled, in seconds of the recording.
+    """A segment that an annotator labelled, in seconds of the recording.
 
-    `origin`: drawn by hand, a detector's taken over, or a detector's changed. `presence`: how clearly it is heard.
+    `origin`: drawn by hand, or a detector's, unchanged or changed. `presence`: how clearly it is audible.
     """
 
     region_id: str
@@ -272,12 +272,12 @@ class Annotation(MsSpan):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict(MsSpan):
-    """What people decided about a span; it outranks detectors there.
+    """A human decision about a span; it overrides detectors there.
 
-    `excised`: the stretches of contaminants in it, and as TRIMMED those that a reviewer cut away, which hold none. A
-    span is kept but for them; with "reject" all of it goes, with "unsure" it stays with whoever reviews. "open"
-    decides nothing: the row holds a comment, or takes an earlier one back. `confidence`: 0 to 1, None where one person
-    decided. Rows are only added: a later decision names in `supersedes` the row that it takes the place of.
+    `excised`: the contaminated segments in it, and as TRIMMED the clean ones that a reviewer cut away. "keep" keeps
+    the rest of the span, "reject" nothing, and "unsure" leaves it for review. "open" decides nothing: the row holds a
+    comment, or revokes an earlier one. `confidence`: 0 to 1, None where one person decided. Rows are append-only:
+    `supersedes` names the row that a later one replaces.
     """
 
     verdict_id: str
@@ -297,10 +297,10 @@ TRIMMED = "trimmed"  # label of stretches that a reviewer cut away: no contamina
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rating(MsSpan):
-    """What somebody who did not know which was which said of one sound of a trial over a cut.
+    """One listener's score for one system's audio in a blind comparison over a cut.
 
-    `trial_id`: the presentation; its sounds were rated side by side. `system`: "reference", or the name of the run that
-    generated the sound. `score` from 1 to 5; `preferred`: this one of the trial's sounds was taken for the best.
+    `trial_id`: the comparison; its systems were rated side by side. `system`: "reference", or the name of the run that
+    generated the audio. `score` from 1 to 5; `preferred`: the listener chose this one as the best.
     """
 
     rating_id: str
@@ -317,7 +317,7 @@ class Rating(MsSpan):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerRow:
-    """One stage's work on one item: `key` names the content it stands for, `result` is JSON."""
+    """One stage's work on one item: `key` identifies its content, `result` is JSON."""
 
     stage: str
     key: str
@@ -332,12 +332,12 @@ class LedgerRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoresRow:
-    """Some minutes of a detector's frames over a recording; only the columns matter, no object is ever made.
+    """Some minutes of a detector's frames over a recording; the class only defines columns.
 
     The rows of one detector over one recording share a file, follow each other without a hole and differ in
-    `start`, `frames` and what they hold: whoever writes or reads a long recording has one at a time in memory.
+    `start`, `frames` and values: a long recording is read and written row by row.
     `start`, `hop`, `window` and `tag_hop` in seconds. `values` is row-major (frames, labels), NaN where
-    nobody scored; `tag_ids` and `tag_scores` are row-major (tag frames, tags_per_frame), best first.
+    unscored; `tag_ids` and `tag_scores` are row-major (tag frames, tags_per_frame), best first.
     """
 
     recording_id: str

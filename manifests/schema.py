@@ -97,7 +97,7 @@ SHARDED: dict[str, tuple[str, str]] = {"scores": ("detector", "key"), "prints": 
 
 
 def _with_new_columns(name: str) -> Callable[[pa.Table], pa.Table]:
-    """A step to version 2 for a table that only gained columns: nobody measured what they hold."""
+    """A step to version 2 for a table that only gained columns, which are null in older rows."""
 
     def step(table: pa.Table) -> pa.Table:
         for field in SCHEMAS[name]:
@@ -235,7 +235,7 @@ def sort_rows(name: str, table: pa.Table) -> pa.Table:
 
 
 def _in_order(name: str, table: pa.Table) -> bool:
-    """Whether the rows are in order already: far quicker to see than to sort, and mostly so when few rows changed."""
+    """True if the rows are in order already, as mostly when few rows changed: far quicker than sorting."""
     later = pa.chunked_array([pa.array(np.zeros(max(table.num_rows - 1, 0), bool))])
     for column in reversed(PRIMARY_KEYS[name]):
         before, after = table[column][:-1], table[column][1:]

@@ -1,4 +1,4 @@
-"""Frame scores: what a detector said of a recording, on its own clock.
+"""Frame scores: a detector's values over a recording, on its own clock.
 
 Thresholds change, scores don't: these arrays are cached once and every decision is replayed over them.
 """
@@ -37,7 +37,7 @@ class Tags:
 
 
 def no_tags(frames: int, width: int, hop: float) -> Tags:
-    """Tags of frames that nobody scored, `width` a frame: NO_TAG and NaN."""
+    """Tags of unscored frames, `width` per frame: NO_TAG and NaN."""
     return Tags(np.full((frames, width), NO_TAG, np.int16), np.full((frames, width), np.nan, np.float16), hop)
 
 
@@ -51,9 +51,9 @@ class Grid:
 
 @dataclass(frozen=True, eq=False)
 class FrameScores:
-    """Scores of shape (frames, labels), float16; NaN where nobody scored, never 0.
+    """Scores of shape (frames, labels), float16; NaN where unscored, never 0.
 
-    Frame i hears [start + i * hop, start + i * hop + window) seconds on the recording's presentation clock.
+    Frame i covers [start + i * hop, start + i * hop + window) seconds on the recording's presentation clock.
     """
 
     start: float
@@ -75,13 +75,13 @@ class FrameScores:
     def track(self, label: str) -> NDArray[np.float32]:
         """One label's scores, shape (frames,), float32. Raises KeyError for a label this detector has not."""
         if label not in self.labels:
-            raise KeyError(f"no lane {label!r} among {', '.join(self.labels)}")
+            raise KeyError(f"no label {label!r} among {', '.join(self.labels)}")
         return self.values[:, self.labels.index(label)].astype(np.float32)
 
     def pooled(self, max_rate: float = MAX_RATE) -> FrameScores:
         """The same scores, max-pooled over whole frames to at most `max_rate` frames a second.
 
-        A pooled frame hears everything its members heard, so its window grows with them.
+        A pooled frame covers the time of all its members, so its window grows.
         """
         factor = int(np.ceil(1.0 / (self.hop * max_rate) - 1e-9))
         if factor <= 1:
@@ -94,7 +94,7 @@ class FrameScores:
         )
 
     def grid(self, hop: float, count: int) -> Grid:
-        """Where these frames lie on a common grid of `count` cells: cell i is [i * hop, (i + 1) * hop) seconds."""
+        """These frames on a common grid of `count` cells: cell i is [i * hop, (i + 1) * hop) seconds."""
         centres = (np.arange(count) + 0.5) * hop
         if not len(self):
             return Grid(np.zeros(count, np.intp), np.zeros(count, np.bool_))
@@ -147,7 +147,7 @@ def concatenate(parts: Sequence[FrameScores]) -> FrameScores:
 
 
 def merged(known: FrameScores, new: FrameScores) -> FrameScores:
-    """Two hearings of one recording by one detector: `new` where it heard something, else `known`."""
+    """Two results of one detector over one recording: `new` where it has scores, else `known`."""
     # how many frames an end gives that nobody heard is a guess: whoever heard it knows
     told = [len(one) for one in (new, known) if len(one) and not np.isnan(one.values[-1]).all()]
     count = told[0] if told else max(len(known), len(new))

@@ -69,7 +69,7 @@ def unfinished_text(command: str) -> str:
 
 @dataclass(frozen=True)
 class Table:
-    """One table of a corpus, read lazily; a table nobody has written is empty."""
+    """One table of a corpus, read lazily; a table that was never written is empty."""
 
     name: str
     folder: Path
@@ -125,7 +125,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A corpus folder; every property is read from disk when asked for. Writers hold `lock`."""
+    """A corpus folder; every property is read from disk at each access. Writers hold `lock`."""
 
     path: Path
 
@@ -140,7 +140,7 @@ class Corpus:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Corpus:
-        """The corpus at `path`. Raises CorpusError when it is none or was written by a newer version."""
+        """The corpus at `path`. Raises CorpusError if `path` is not a corpus or was written by a newer version."""
         corpus = cls(_absolute(path))
         version = corpus._load().get("schema_version")
         if not isinstance(version, int):
@@ -150,7 +150,7 @@ class Corpus:
         return corpus
 
     def identity(self) -> str:
-        """The corpus's own name among all others, 16 hex, made when first asked for; the caller holds the lock."""
+        """The corpus's unique id, 16 hex, made at the first call; the caller holds the lock."""
         settings = self._load()
         if "id" not in settings:
             settings["id"] = secrets.token_hex(8)
@@ -219,7 +219,7 @@ class Corpus:
         self._save({**settings, "fits": {**settings.get("fits", {}), name: list(hashes)}})
 
     def table(self, name: str) -> Table:
-        """A table by name. Raises KeyError for one there is not."""
+        """A table by name. Raises KeyError for an unknown table."""
         if name not in SCHEMAS:
             raise KeyError(f"no table {name!r} among {', '.join(SCHEMAS)}")
         return Table(name, self.path / "ledger" if name == "ledger" else self.path / "manifests" / name)
@@ -235,7 +235,7 @@ class Corpus:
         return self.table(name).rows(filter)
 
     def stamp(self, *names: str) -> tuple[object, ...]:
-        """Something to compare: it differs as soon as a file of one of these tables does. No file is opened."""
+        """A value that changes whenever a file of one of these tables changes. Opens no file."""
         return stamp(path for name in names for path in self.table(name).files())
 
     def replace(self, name: str, rows: pa.Table | Iterable[pa.RecordBatch] | Iterable[Any]) -> None:
@@ -314,8 +314,8 @@ class Corpus:
     def lock(self, purpose: str, wait: float = 0.0) -> Iterator[None]:
         """Be the only writer within the block. Raises Locked, naming the process that is, after `wait` seconds.
 
-        Whoever gets the lock is alone, so a commit that a killed writer began is finished, and what else it left,
-        temporary files and merged parts, goes.
+        The holder of the lock is the only writer, so it finishes the commit that a killed writer began, and removes
+        its temporary files and merged parts.
         """
         with exclusive(self.path / ".lock", purpose, wait):
             self._finish_commit()
@@ -358,7 +358,7 @@ class Corpus:
 
 
 def shard_path(corpus: Corpus, table: str, recording_id: str, maker: str, key: str) -> Path:
-    """Where what `maker` (a detector, a kind of fingerprint) made of one recording is kept.
+    """The file with one recording's results of `maker` (a detector, a kind of fingerprint).
 
     Raises ValueError for an unfit name.
     """

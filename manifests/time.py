@@ -24,8 +24,8 @@ _NOISE_SECONDS = 1e-9
 def to_ticks(seconds: float, rate: float) -> int:
     """The whole tick nearest to `seconds` at `rate` ticks a second (samples, frames, milliseconds).
 
-    Halves go up, for negative times too, so a shift by whole ticks never changes the rounding. What is a half
-    is judged on the product rounded to a millionth of a tick: 0.5005 s is 501 ms, though 0.5005 * 1000 is
+    Halves go up, for negative times too, so a shift by whole ticks never changes the rounding. A half is
+    judged on the product rounded to a millionth of a tick: 0.5005 s is 501 ms, though 0.5005 * 1000 is
     500.49999999999994. Raises ValueError for non-finite input or a rate that is not above 0.
     """
     if not rate > 0 or not math.isfinite(rate):
@@ -67,7 +67,7 @@ class Segment:
         return self.end - self.start
 
     def overlaps(self, other: Segment) -> bool:
-        """Whether the two share time; touching is not sharing."""
+        """True if the two share time; touching is not sharing."""
         return self.start < other.end and other.start < self.end
 
     def intersection(self, other: Segment) -> Segment | None:
@@ -79,7 +79,7 @@ class Segment:
     __and__ = intersection
 
     def contains(self, seconds: float) -> bool:
-        """Whether the instant lies in [start, end)."""
+        """True if the instant lies in [start, end)."""
         return self.start <= seconds < self.end
 
     def shift(self, seconds: float) -> Segment:
@@ -97,7 +97,7 @@ class Segment:
 
 @dataclass(frozen=True, init=False, slots=True)
 class Timeline:
-    """A set of instants, kept as sorted, disjoint segments: whatever touches or overlaps is merged."""
+    """A set of instants, kept as sorted, disjoint segments; segments that touch or overlap are merged."""
 
     segments: tuple[Segment, ...]
     EMPTY: ClassVar[Timeline]
@@ -144,11 +144,11 @@ class Timeline:
         return Timeline(left)
 
     def gaps(self, within: Segment) -> Timeline:
-        """What of `within` no segment covers."""
+        """The time of `within` that no segment covers."""
         return Timeline([within]) - self
 
     def crop(self, within: Segment) -> Timeline:
-        """What lies in `within`, cut at its ends."""
+        """The time inside `within`, cut at its ends."""
         return self & Timeline([within])
 
     def pad(self, before: float, after: float | None = None) -> Timeline:
@@ -193,7 +193,7 @@ class Timeline:
         return Segment(self.segments[0].start, self.segments[-1].end) if self.segments else None
 
     def covers(self, segment: Segment) -> bool:
-        """Whether every instant of `segment` is covered."""
+        """True if every instant of `segment` is covered."""
         index = bisect_right(self.segments, segment.start, key=_start) - 1
         return index >= 0 and segment.end <= self.segments[index].end
 

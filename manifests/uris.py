@@ -1,7 +1,7 @@
-"""Where media is: `root:relative/path`, so that a corpus survives when its media folders move.
+"""Media locations: `root:relative/path`, so that a corpus survives when its media folders move.
 
 Names are kept as they are, spaces, quotes and newlines too; only '%' and bytes that are not valid UTF-8 are
-written as %XX, so that every file name there can be has one URI, and that is a valid string.
+written as %XX, so that every possible file name has one URI, and that is a valid string.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def encode_path(root: str, relative: str | os.PathLike[str]) -> str:
 
 
 def decode(uri: str) -> tuple[str, Path]:
-    """Root name and relative path of a URI. Raises ValueError if it is none, OutsideRoot as `encode_path`."""
+    """Root name and relative path of a URI. Raises ValueError if it is not a URI, OutsideRoot as `encode_path`."""
     root, colon, rest = uri.partition(":")
     if not colon or not _ROOT.fullmatch(root):
         raise ValueError(f"{uri!r} is not of the form root:relative/path")

@@ -49,7 +49,7 @@ def validate(corpus: Corpus) -> list[Fault]:
 
 
 def _read_part(corpus: Corpus, name: str, path: Path, faults: list[Fault]) -> pa.Table | None:
-    """A file's rows in today's schema, or None; what is wrong with the file itself goes to `faults`."""
+    """A file's rows in today's schema, or None; faults of the file itself are added to `faults`."""
     item = _shown(corpus, path)
     try:
         file, version = open_parquet(name, path)
@@ -124,7 +124,7 @@ def _missing_fits(corpus: Corpus) -> Iterator[Fault]:
 
 
 def _stray_files(corpus: Corpus) -> Iterator[Fault]:
-    """Temporary files, and whatever lies in the tables' folders without being a part of a table."""
+    """Temporary files, and files in the tables' folders that are not part of a table."""
     temporary = list(corpus.leftovers())
     parts = {path for name in SCHEMAS for path in corpus.table(name).files()}
     for path in temporary:

@@ -31,17 +31,17 @@ def current(verdicts: Iterable[Verdict]) -> list[Verdict]:
 
 
 def is_comment(row: Verdict) -> bool:
-    """Whether the row only holds a comment. It stands beside decisions and takes the place of none."""
+    """True if the row only holds a comment. It supersedes no decision."""
     return row.decision == "open" and row.comment is not None
 
 
 def is_question(row: Verdict) -> bool:
-    """Whether a reviewer asks annotators by this row: it waits for their answer and stands against none."""
+    """True if the row requests annotation: it waits for annotators' answers and contradicts none."""
     return row.decision == "unsure" and ASKED in row.reasons
 
 
 def decides(row: Verdict) -> bool:
-    """Whether somebody said by this row what is in the span, or that nobody can tell."""
+    """True if the row decides what is in the span, or that it cannot be decided."""
     return row.decision != "open" and not is_question(row)
 
 
