@@ -83,7 +83,8 @@ def partition(span: Segment, uncertain: Timeline, min_duration: float, discard_w
                 if state.kind == "review" and state.end <= segment.end:
                     review = min(review, state.cost)
         states = _undominated(candidates)
-    best = _least(_closed(state, span, min_duration, discard_weight) for state in states)
+    # all candidates, not only the undominated: one that ends later costs less up to the span's end
+    best = _least(_closed(state, span, min_duration, discard_weight) for state in candidates)
     pieces = best.pieces()
     gaps = Timeline(piece.segment for piece in pieces).gaps(span)
     return sorted([*pieces, *(Piece(gap, "accept") for gap in gaps)])

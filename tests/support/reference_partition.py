@@ -1,6 +1,7 @@
 """Oracle of `curation.decision.spans.partition`: the same dynamic programme over all candidates, in cubic time.
 
-This is the former code, word for word: cut ids are made of the times of its pieces.
+This is the former code: cut ids are made of the times of its pieces. One thing differs: after the last segment all
+candidates are compared by their cost up to the end of the span.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def reference_partition(span: Segment, doubts: Timeline, min_duration: float, di
                     for piece in _placements(origin.end, need, span, min_duration, is_first=first == 0)
                 ]
         states.append(_undominated(candidates))
-    best = min(_closed(state, span, min_duration, discard_weight) for state in states[-1])
+    best = min(_closed(state, span, min_duration, discard_weight) for state in candidates)
     gaps = Timeline(piece.segment for piece in best.pieces).gaps(span)
     return sorted([*best.pieces, *(Piece(gap, "accept") for gap in gaps)])
 

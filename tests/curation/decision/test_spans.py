@@ -119,6 +119,14 @@ def problems(draw: st.DrawFn) -> tuple[Segment, Timeline, float, float]:
     return span, Timeline(uncertain), min_duration, draw(st.sampled_from([1.5, 3.0, 10.0, 100.0]))
 
 
+def test_the_last_piece_is_chosen_by_its_cost_up_to_the_end_of_the_span() -> None:
+    pieces = partition(Segment(0, 130), Timeline([Segment(72, 73)]), 60.0, 100.0)
+    assert [(piece.segment, piece.kind) for piece in pieces] == [
+        (Segment(0, 70), "accept"),
+        (Segment(70, 130), "review"),
+    ]
+
+
 # two ways cost the same but for rounding, which the lower bound must not decide
 ROUNDED = Timeline(Segment(start, start + 1) for start in (15, 27, 39, 51, 63, 75, 87, 99, 107, 119, 131, 143))
 
