@@ -29,7 +29,7 @@ from ..detectors import ModelSetup, ModelUnavailable, prepare, spec
 from ..detectors.score_store import setup_of
 from ..duplicates.corpus_index import Copies, find_copies
 from ..ingest.folders import Found, discover
-from ..runner import Item, ItemResult, ProgressCallback
+from ..runner import Item, ItemResult, ProgressCallback, Runner, run_local
 from ..runner.ledgered import (
     STALL_SECONDS,
     TRANSIENT,
@@ -94,14 +94,16 @@ def curate(
     workers: int | None = None,
     retry: bool = False,
     on_progress: ProgressCallback | None = None,
+    runner: Runner = run_local,
 ) -> CurationResult:
     """Bring `sources` (files, folders) into the corpus and decide over all of it under `recipe`.
 
-    `workers` None: one per core. `retry`: try files again that crashed their worker in an earlier run. Raises
-    SourceNotFound, ModelUnavailable, Locked; a fault of a single file becomes a row instead.
+    `workers` None: one per core. `retry`: try files again that crashed their worker in an earlier run. `runner` carries
+    out the stages. Raises SourceNotFound, ModelUnavailable, Locked; a fault of a single file becomes a row instead.
     """
     with corpus.lock("curate"):
-        run = _Run.begin(corpus, recipe, workers, retry, on_progress)
+        ledgered = LedgeredRunner(Ledger(corpus), workers or default_workers(), retry, runner)
+        run = _Run.begin(corpus, recipe, on_progress, ledgered)
         found = list(discover(sources, corpus))
         entries = run.score(entries_with(corpus, found, run.identify(found)))
         return run.finish(entries, "lpse curate")
@@ -113,6 +115,7 @@ def replay(
     *,
     workers: int | None = None,
     on_progress: ProgressCallback | None = None,
+    runner: Runner = run_local,
 ) -> CurationResult:
     """Decide again over everything the corpus holds, under `recipe`, from the stored scores.
 
@@ -120,7 +123,8 @@ def replay(
     more, for want of media, is never kept.
     """
     with corpus.lock("replay"):
-        run = _Run.begin(corpus, recipe, workers, False, on_progress)
+        ledgered = LedgeredRunner(Ledger(corpus), workers or default_workers(), False, runner)
+        run = _Run.begin(corpus, recipe, on_progress, ledgered)
         entries = stored_entries(corpus)
         run.score_missing(entries)
         return run.finish(entries, "lpse replay")
@@ -140,7 +144,7 @@ class _Run:
 
     @classmethod
     def begin(
-        cls, corpus: Corpus, recipe: Recipe, workers: int | None, retry: bool, on_progress: ProgressCallback | None
+        cls, corpus: Corpus, recipe: Recipe, on_progress: ProgressCallback | None, runner: LedgeredRunner
     ) -> _Run:
         """Check the recipe's detectors, and convert what must be converted."""
         setup = check_detectors(recipe, corpus)
@@ -148,7 +152,6 @@ class _Run:
         logger.info("recipe %s (%s), detectors: %s", recipe.name, recipe.hash, versions)
         for name in recipe.all_detectors:
             prepare(name, setup)
-        runner = LedgeredRunner(Ledger(corpus), workers or default_workers(), retry)
         return cls(corpus, recipe, setup, runner, on_progress, Needs(), time.monotonic())
 
     def identify(self, found: Sequence[Found]) -> dict[str, Identified]:

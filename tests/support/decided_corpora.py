@@ -10,6 +10,7 @@ from curation.pipeline.curate import replay
 from manifests.recipe import Recipe
 from manifests.records import Source
 from manifests.store import Corpus
+from tests.support.in_process import in_process
 from tests.support.made_up_scores import clean, lanes, recording, say
 
 SIGNAL = ("loudness_lufs", "dc", "dead", "copied", "mono_loss_db")
@@ -31,5 +32,5 @@ def heard_corpus(folder: Path, recipe: Recipe, seconds: float, said: Mapping[str
     corpus.replace(
         "sources", [Source(source_id=name, uri=f"m:{name}.mp4", recording_id=name, origin="folder") for name in said]
     )
-    replay(corpus, recipe)
+    replay(corpus, recipe, runner=in_process)
     return corpus

@@ -38,6 +38,7 @@ from manifests.store import Corpus
 from manifests.validation import validate
 from manifests.verdicts import StaleVerdict, current
 from tests.support.decided_corpora import heard_corpus
+from tests.support.in_process import in_process
 
 RECIPE = load_recipe("default")
 IDS = ("ab" * 8, "cd" * 8)
@@ -92,7 +93,7 @@ def files(corpus: Corpus) -> dict[str, bytes]:
 
 def assert_as_replayed(corpus: Corpus) -> None:
     before = tables(corpus)
-    replay(corpus, corpus.active_recipe())
+    replay(corpus, corpus.active_recipe(), runner=in_process)
     for name, table in tables(corpus).items():
         assert before[name].equals(table), f"{name}: a replay gives other rows"
 
@@ -330,7 +331,7 @@ def test_deciding_anew_leaves_all_other_rows_alone(corpus: Corpus) -> None:
         created_at=NOON, updated_at=NOON, pulled_at=NOON, result="[]",
     )  # fmt: skip
     corpus.append("annotations", [answer, replace(answer, version_id="w", annotation_id="b", recording_id=IDS[1])])
-    replay(corpus, RECIPE)
+    replay(corpus, RECIPE, runner=in_process)
     foreign = Drop(item=cut_id(IDS[1], 0, 149_000), item_kind="cut", stage="extract", reason="too_short")
     corpus.replace("drops", [*corpus.rows(Drop), foreign])
     before = tables(corpus)

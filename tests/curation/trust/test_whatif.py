@@ -22,6 +22,7 @@ from manifests.records import Cut, Drop
 from manifests.store import Corpus
 from tests.support.browser import Page
 from tests.support.decided_corpora import heard_corpus
+from tests.support.in_process import in_process
 from tests.support.visit import TEXT, click_text, open_page, wait_text
 
 RECIPE = load_recipe("default")
@@ -82,7 +83,7 @@ def test_what_if_is_what_a_replay_would_give(
         ready = WhatIf(corpus)
         ready.changed(RECIPE)
         found = ready.changed(other)  # from the probabilities that the first time made
-        replay(corpus, other)
+        replay(corpus, other, runner=in_process)
         after = accepted(corpus)
         assert {one.cut.cut_id for one in found.gained} == after - before
         assert {one.cut.cut_id for one in found.lost} == before - after
@@ -118,7 +119,7 @@ def test_how_the_probabilities_are_made_may_change_too(corpus: Corpus) -> None:
     contaminants: Any = {**quick.contaminants, "speech": replace(speech, smoothing=8.0)}
     slow = replace(quick, contaminants=contaminants)
     found = ready.changed(slow)
-    replay(corpus, slow)
+    replay(corpus, slow, runner=in_process)
     assert {name: (one.cuts, one.seconds) for name, one in found.after.totals.items()} == totals(corpus)
 
 
@@ -139,7 +140,7 @@ def test_where_cuts_went_and_came_from_is_told(corpus: Corpus) -> None:
     found = ready.changed(strict)
     assert found.lost
     assert {one.other for one in found.lost} <= {"accept", "review", NOWHERE}
-    replay(corpus, strict)
+    replay(corpus, strict, runner=in_process)
     back = ready.changed(RECIPE)
     assert [one.cut.cut_id for one in back.gained] == [one.cut.cut_id for one in found.lost]
     assert [one.other for one in back.gained] == [one.other for one in found.lost]
