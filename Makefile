@@ -1,6 +1,8 @@
 # Two commands do all the set-up on a machine with Python 3.11 to 3.13, and are fast when run again:
 #   make demo   creates .venv, installs, runs the whole job on real recordings
 #   make test   creates .venv, installs what the tests need, runs lint, types and tests
+# and for work on the code:
+#   make quick  the same without the tests that are marked slow
 #
 # Variables:
 #   PYTHON          the interpreter that makes .venv (the first fitting one of python3.11 ... python3)
@@ -21,7 +23,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test bench-curate bench-panns bench-cascade bench-quality bench-duplicates bench-annotate bench-proxies bench-frames bench-cache bench-fd bench-adapters bench-sampling bench-seams bench-hears bench-review bench-replay browser clean
+.PHONY: help demo test quick bench-curate bench-panns bench-cascade bench-quality bench-duplicates bench-annotate bench-proxies bench-frames bench-cache bench-fd bench-adapters bench-sampling bench-seams bench-hears bench-review bench-replay browser clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -29,7 +31,8 @@ help:
 demo: $(VENV)/.core
 	$(BIN)/lpse demo $(ARGS)
 
-test: $(VENV)/.dev browser
+quick: ARGS += -m "not slow"
+test quick: $(VENV)/.dev browser
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

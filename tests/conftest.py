@@ -12,12 +12,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # read by PyTorch when it is firs
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 
 from curation.media import write_media
 from tests.support.browser import Page
 
 Sound = Callable[..., Path]
+# no law may fail because a machine is busy
+settings.register_profile("lpse", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("lpse")
 pytest_plugins = ["tests.support.review_corpus"]
 
 

@@ -14,7 +14,7 @@ from annotation.consensus.regions import Contested, WeighedMarks, merged, sweep,
 from annotation.consensus.votes import Marks, Span
 
 LENGTH = 60
-spans = st.tuples(st.integers(0, LENGTH), st.integers(0, LENGTH)).filter(lambda pair: pair[0] < pair[1])
+spans = st.integers(0, LENGTH - 1).flatmap(lambda start: st.tuples(st.just(start), st.integers(start + 1, LENGTH)))
 own_marks = st.dictionaries(st.sampled_from(["speech", "music"]), st.lists(spans, max_size=4).map(tuple))
 marks_of_all = st.lists(own_marks, min_size=1, max_size=5).map(lambda rows: dict(zip("abcde", rows, strict=False)))
 some_weights = st.lists(st.sampled_from([0.0, 0.5, 1.0, 3.0]), min_size=5, max_size=5)
