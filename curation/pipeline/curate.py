@@ -282,6 +282,7 @@ class _Run:
     def _record(self, ended: ItemResult[Request, Settled], stage: Settle, recorder: Recorder) -> None:
         """Record in the ledger what the media was read for, and a crash."""
         if problem := failure(ended):
+            logger.warning("%s: %s: %s", ended.item.label, *problem)
             recorder.add(ledger_row(stage.name, ended, {"problem": problem}))
             return
         assert ended.value is not None
