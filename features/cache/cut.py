@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .pooling import RunningMean
 from .spec import ANY_LENGTH, CacheError, CacheSpec, Shape
 
 _SLACK = 0.002  # seconds: a cut lies on whole milliseconds, what its clips were counted from may not
@@ -81,11 +82,14 @@ def checked(spec: CacheSpec, cut: CutFeatures) -> StoredCut:
             arrays[name] = _stored(given[name], (*count, *shape), spec, f"{where}: stream {name}")
     # Of the values before rounding, summed in float64: what the rounded mean is nearest to.
     if "visual_all" in arrays:
-        mean = np.asarray(cut.whole["visual_all"]).mean(axis=0, dtype=np.float64)
-        arrays["visual_mean"] = mean.astype(spec.numpy_dtype)
+        arrays["visual_mean"] = _mean(cut.whole["visual_all"], spec)
     if "sync" in arrays:
-        arrays["sync_mean"] = np.asarray(cut.clips["sync"]).mean(axis=0, dtype=np.float64).astype(spec.numpy_dtype)
+        arrays["sync_mean"] = _mean(cut.clips["sync"], spec)
     return StoredCut(cut.cut_id, cut.recording_id, cut.start, cut.end, cut.has_video, starts, arrays)
+
+
+def _mean(values: NDArray[Any], spec: CacheSpec) -> NDArray[Any]:
+    return RunningMean().push(np.asarray(values)).mean().astype(spec.numpy_dtype)
 
 
 def checked_text(spec: CacheSpec, text_id: str, values: NDArray[Any]) -> NDArray[Any]:

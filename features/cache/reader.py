@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from manifests.store import Corpus
+
 from .index import read_index
 from .mapped import Part, fixed
 from .spec import CacheError, Shape, read_spec
@@ -32,6 +34,16 @@ class FeatureCache:
         read_spec(path)  # what is no cache says so first
         index = read_index(path)
         self._open(path, index.filter(pc.equal(index["state"], "present")).combine_chunks())
+
+    @classmethod
+    def of(cls, corpus: Corpus, name: str | None = None) -> FeatureCache:
+        """The cache `name` of a corpus; without a name the only one, or that of the active recipe's encoders.
+
+        Raises CacheError if there is no such cache, or several to choose from: the message lists their names.
+        """
+        from .of_corpus import cache_folder
+
+        return cls(cache_folder(corpus, name))
 
     def _open(self, path: Path, cuts: pa.Table) -> None:
         self.path, self.spec, self.cuts = path, read_spec(path), cuts

@@ -22,15 +22,15 @@ CODE = 1
 FPS = 8
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)
-PICTURES_A_BATCH = {"cpu": 4, "cuda": 64}
+FRAMES_PER_BATCH = {"cpu": 4, "cuda": 64}
 
 
 def spec(setup: ModelSetup, precision: Precision = "float32") -> EncoderSpec:
     """The encoder's identity; raises ModelUnavailable when `transformers` or the weights are missing."""
     version = weights_version(weights_file(setup, NAME), CODE)
-    pictures = FrameLayout(FPS, VISION.side, "stretch")
+    frames = FrameLayout(FPS, VISION.side, "stretch")
     return in_precision(
-        EncoderSpec(NAME, version, "visual", FPS, VISION.embedding, pictures.length(FPS * CLIP_SECONDS), pictures),
+        EncoderSpec(NAME, version, "visual", FPS, VISION.embedding, frames.length(FPS * CLIP_SECONDS), frames),
         precision,
     )
 
@@ -44,7 +44,7 @@ class Clip:
         self.device = torch.device(device)
         self.network = load_vision(weights_file(setup, NAME), VISION)
         place(self.network, self.device, precision)
-        self.batch = PICTURES_A_BATCH.get(self.device.type, PICTURES_A_BATCH["cpu"])
+        self.batch = FRAMES_PER_BATCH.get(self.device.type, FRAMES_PER_BATCH["cpu"])
 
     def encode(self, frames: Tensor) -> Tensor:
         """uint8 (F, 3, 384, 384) -> float32 (F, 1024), each of length one; raises ValueError for another shape."""

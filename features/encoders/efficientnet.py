@@ -22,7 +22,7 @@ from .base import EncoderSpec, FrameLayout, check_frames, weights_version
 
 CODE = 1
 DIMENSION, CLASSES = 1280, 1000
-PICTURES = FrameLayout(fps=8, side=224, fit="stretch")
+LAYOUT = FrameLayout(fps=8, side=224, fit="stretch")
 MEAN, DEVIATION = 127.0, 128.0  # of 8-bit values, one for all channels: efficientnet_lite_builder.py
 EPSILON = 1e-3  # of batch normalization
 STEM = 32
@@ -168,7 +168,7 @@ def load() -> EfficientNetLite0:
 def spec(setup: ModelSetup) -> EncoderSpec:
     """The encoder's identity; raises ModelUnavailable when the package is missing."""
     version = weights_version(_weights(), CODE)
-    return EncoderSpec("efficientnet", version, "visual", PICTURES.fps, DIMENSION, 64, PICTURES)
+    return EncoderSpec("efficientnet", version, "visual", LAYOUT.fps, DIMENSION, 64, LAYOUT)
 
 
 class EfficientNet:
@@ -187,7 +187,7 @@ class EfficientNet:
     @torch.no_grad()
     def encode(self, frames: Tensor) -> Tensor:
         """uint8 (F, 3, 224, 224) RGB -> float32 (F, 1280), never negative. Raises ValueError for other pictures."""
-        check_frames("efficientnet", frames, PICTURES.side)
+        check_frames("efficientnet", frames, LAYOUT.side)
         found = torch.empty((len(frames), DIMENSION), device=self.device)
         for begin in range(0, len(frames), self._batch):
             batch = normalized(frames[begin : begin + self._batch].to(self.device))

@@ -47,7 +47,7 @@ VERSION = "1"
 GRID = 4
 CELLS = GRID * GRID
 DIMENSION = 96
-PICTURES = FrameLayout(fps=25, side=96, fit="stretch", window=16, stride=8, vectors=8)
+LAYOUT = FrameLayout(fps=25, side=96, fit="stretch", window=16, stride=8, vectors=8)
 RIDGE = 1e-4  # luma per pixel, squared: below such gradients a cell is flat, and its displacement goes to zero
 REACH = 6.0  # pixels at each level: what is estimated beyond has left the neighbourhood where gradients tell
 REFINEMENTS = 2  # per level
@@ -66,7 +66,7 @@ def displacements(before: Tensor, after: Tensor) -> Tensor:
     flow = before.new_zeros((len(before), 2, GRID, GRID))
     for shrink in (2, 1):
         first, second = (_smooth(F.avg_pool2d(luma[:, None], shrink)) for luma in (before, after))
-        limit = REACH * shrink / PICTURES.side
+        limit = REACH * shrink / LAYOUT.side
         for _ in range(REFINEMENTS):
             flow = flow + _step(first, _moved_back(second, flow)).clamp(-limit, limit)
     return flow
@@ -155,8 +155,8 @@ def changes(pictures: Tensor) -> dict[str, Tensor]:
 def vectors(found: dict[str, Tensor], windows: int) -> Tensor:
     """The changes (n, size) of n + 1 pictures as the vectors of their windows, (8 windows, 96)."""
     device = found["energy"].device
-    starts = torch.arange(windows, device=device)[:, None] * PICTURES.stride
-    covered = torch.arange(PICTURES.vectors, device=device) * (PICTURES.window // PICTURES.vectors)
+    starts = torch.arange(windows, device=device)[:, None] * LAYOUT.stride
+    covered = torch.arange(LAYOUT.vectors, device=device) * (LAYOUT.window // LAYOUT.vectors)
     into_second = (starts + covered).flatten()
     into_first = (into_second - 1).clamp_min(0)
     # the change into a window's first picture lies outside the window
@@ -189,8 +189,8 @@ def vectors(found: dict[str, Tensor], windows: int) -> Tensor:
 
 def spec(setup: ModelSetup) -> EncoderSpec:
     """The encoder's identity; it needs nothing from outside."""
-    vectors_a_second = PICTURES.fps * PICTURES.vectors / PICTURES.stride
-    return EncoderSpec("motion", VERSION, "sync", vectors_a_second, DIMENSION, 192, PICTURES)
+    vectors_a_second = LAYOUT.fps * LAYOUT.vectors / LAYOUT.stride
+    return EncoderSpec("motion", VERSION, "sync", vectors_a_second, DIMENSION, 192, LAYOUT)
 
 
 class Motion:
@@ -206,10 +206,10 @@ class Motion:
 
         Raises ValueError for pictures of another shape or type.
         """
-        check_frames("motion", frames, PICTURES.side)
-        windows = PICTURES.length(len(frames)) // PICTURES.vectors
+        check_frames("motion", frames, LAYOUT.side)
+        windows = LAYOUT.length(len(frames)) // LAYOUT.vectors
         if not windows:
             return torch.empty((0, DIMENSION), device=self.device)
-        used = (windows - 1) * PICTURES.stride + PICTURES.window
+        used = (windows - 1) * LAYOUT.stride + LAYOUT.window
         chunks = [changes(frames[i : min(i + CHUNK + 1, used)].to(self.device)) for i in range(0, used - 1, CHUNK)]
         return vectors({name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}, windows)

@@ -29,7 +29,7 @@ def weights_file(setup: ModelSetup) -> Path:
 
 def spec(setup: ModelSetup, precision: Precision = "float32") -> EncoderSpec:
     """The encoder's identity; raises ModelUnavailable when the weights are missing."""
-    pictures = FrameLayout(FPS, SIDE, "crop", WINDOW, STRIDE, STEPS)
+    frames = FrameLayout(FPS, SIDE, "crop", WINDOW, STRIDE, STEPS)
     return in_precision(
         EncoderSpec(
             NAME,
@@ -37,8 +37,8 @@ def spec(setup: ModelSetup, precision: Precision = "float32") -> EncoderSpec:
             "sync",
             rate=FPS * STEPS / STRIDE,
             dimension=768,
-            length=pictures.length(FPS * CLIP_SECONDS),
-            pictures=pictures,
+            length=frames.length(FPS * CLIP_SECONDS),
+            frames=frames,
         ),
         precision,
     )

@@ -7,7 +7,7 @@ that was stopped goes on where it was and ends with the same bytes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,6 @@ from ..cache import (
     CacheError,
     CacheSpec,
     IndexRow,
-    StreamSpec,
     add_texts,
     commit,
     create,
@@ -43,12 +42,21 @@ from ..cache import (
     write_index,
 )
 from ..cache.index import find_cuts, read_index
-from ..cache.of_corpus import FOLDER
-from ..encoders import CLIP_SECONDS, ModelSetup, Precision, open_encoder, spec
+from ..cache.of_corpus import FOLDER, cache_name, cache_spec
+from ..encoders import (
+    CLIP_SECONDS,
+    ModelSetup,
+    Precision,
+    open_audio_encoder,
+    open_text_encoder,
+    open_video_encoder,
+    spec,
+)
 from .codec_fit import NAMES as FITTED
 from .codec_fit import fit_missing
-from .encode import CPU_WINDOWS, GPU_WINDOWS, CutSource, Encoders, features_of
+from .encode import CutSource, Encoders, features_of
 from .plan import PlannedCut, planned_cuts
+from .video import windows_on
 
 STAGE = "extract"
 BATCH_BYTES = 2 << 30  # of features that lie staged before parts take them
@@ -99,9 +107,13 @@ class Extract:
     def open(self) -> Callable[[CutSource, ShareCallback], Extracted]:
         """Load the encoders; raises ModelUnavailable with how to get a missing one."""
         torch.set_num_threads(1)
-        visual, sync, audio = (open_encoder(name, self.setup, self.device, self.precision) for name in self.encoders)
-        windows = CPU_WINDOWS if self.device == "cpu" else GPU_WINDOWS
-        return partial(self._extracted, Encoders(audio, {"visual": visual, "sync": sync}, windows))
+        visual, sync, audio = self.encoders
+        video = {
+            stream: open_video_encoder(name, self.setup, self.device, self.precision)
+            for stream, name in (("visual", visual), ("sync", sync))
+        }
+        opened = open_audio_encoder(audio, self.setup, self.device, self.precision)
+        return partial(self._extracted, Encoders(opened, video, windows_on(self.device)))
 
     def _extracted(self, encoders: Encoders, source: CutSource, report: ShareCallback) -> Extracted:
         try:
@@ -170,20 +182,6 @@ def agreed_recipe(corpus: Corpus, recipe: Recipe | None) -> Recipe:
             "decides otherwise: run lpse replay with it first"
         )
     return recipe
-
-
-def cache_spec(recipe: Recipe, setup: ModelSetup) -> CacheSpec:
-    """What the recipe's encoders give. Raises ModelUnavailable where one cannot run here."""
-    features = recipe.features
-    streams = [StreamSpec.of(spec(name, setup, features.precision)) for name in features.encoders]
-    visual, sync, audio, text = streams
-    return CacheSpec(audio, visual, sync, text, dtype=features.dtype, clip_seconds=CLIP_SECONDS)
-
-
-def cache_name(recipe: Recipe, described: CacheSpec) -> str:
-    """The cache's folder: the recipe's name for people, and what its encoders are."""
-    word = "".join(c if c.isalnum() or c in "-_" else "-" for c in recipe.name) or "features"
-    return f"{word}-{digest('features', asdict(described))[:8]}"
 
 
 def _check_encoders(recipe: Recipe, setup: ModelSetup) -> None:
@@ -265,7 +263,7 @@ def _add_texts(
     missing = {one.caption.text_id: one.caption.text for one in shown if one.caption.text_id not in known}
     if not missing:
         return
-    encoder = open_encoder(recipe.features.text, setup, device, recipe.features.precision)
+    encoder = open_text_encoder(recipe.features.text, setup, device, recipe.features.precision)
     encoded = {}
     for done, (text_id, text) in enumerate(sorted(missing.items()), start=1):
         encoded[text_id] = (text, encoder.encode(text).float().cpu().numpy())

@@ -3,16 +3,20 @@
 from .config import AdapterConfig
 from .files import adapter_notes, load_adapters, save_adapters
 from .network import Adapters, ConditionMask
-from .pooling import AdapterInputs, VideoFeatures, adapter_inputs
+from .pooling import AdapterInputs, adapter_inputs
+from .video import CachedVideo, VideoFeatures, WholeVideo, video_features
 
 __all__ = [
     "AdapterConfig",
     "AdapterInputs",
     "Adapters",
+    "CachedVideo",
     "ConditionMask",
     "VideoFeatures",
+    "WholeVideo",
     "adapter_inputs",
     "adapter_notes",
     "load_adapters",
     "save_adapters",
+    "video_features",
 ]

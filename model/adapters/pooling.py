@@ -12,28 +12,13 @@ from torch import Tensor
 
 from ..mmaudio.config import WINDOW
 from .config import AdapterConfig
+from .video import VideoFeatures
 
 MARGIN = WINDOW
 """Sync vectors before and after a clip that reach into it through the adapter's convolutions, and a few more."""
 
 SYNC_RATE = 25.0
 """Sync vectors a second: WINDOW for each window of pictures, which come every 0.32 s."""
-
-
-@dataclass(frozen=True)
-class VideoFeatures:
-    """The features of one whole video; what a configuration does not need may be None (`AdapterConfig.needs`).
-
-    "means": `visual_mean` (Dv), over all pictures, `sync_mean` (S, Ds), over clips. "whole": `visual_all` (T, Dv),
-    `sync_all` (T, Ds), which may be mapped from disk. "clips": `clips_sync` (K, S, Ds). `text` (L, Dt).
-    """
-
-    text: Tensor
-    visual_mean: Tensor | None = None
-    sync_mean: Tensor | None = None
-    visual_all: Tensor | None = None
-    sync_all: Tensor | None = None
-    clips_sync: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -131,8 +131,8 @@ def _firsts(total: int, clip: int, step: int) -> Iterator[int]:
 
 def _check(milliseconds: int, *encoders: EncoderSpec) -> None:
     for encoder in encoders:
-        if _of(encoder, milliseconds) < 1 and encoder.pictures is not None:
-            least = encoder.pictures.window / encoder.pictures.fps
+        if _of(encoder, milliseconds) < 1 and encoder.frames is not None:
+            least = encoder.frames.window / encoder.frames.fps
             raise CannotGenerate(
                 f"lasts {from_ms(milliseconds):.3f} s; {encoder.name} needs {least:g} s to see anything"
             )
@@ -140,9 +140,9 @@ def _check(milliseconds: int, *encoders: EncoderSpec) -> None:
 
 def _of(encoder: EncoderSpec, milliseconds: int) -> int:
     """How many vectors so much of a film gives."""
-    if encoder.pictures is None:
+    if encoder.frames is None:
         raise ValueError(f"{encoder.name} sees no pictures")
-    return encoder.pictures.length(milliseconds * encoder.pictures.fps // 1000)
+    return encoder.frames.length(milliseconds * encoder.frames.fps // 1000)
 
 
 def _sound(audio: EncoderSpec) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from features.cache import FeatureCache
 from manifests.identity import digest
 
-from ..adapters import AdapterConfig, AdapterInputs, ConditionMask, VideoFeatures, adapter_inputs
+from ..adapters import AdapterConfig, AdapterInputs, CachedVideo, ConditionMask, adapter_inputs, video_features
 from ..flow import sample_times
 from .batching import StepPlan
 from .condition_dropout import draw_mask
@@ -83,12 +83,10 @@ class TrainingClips(Dataset[Batch]):
         self._cache, self._adapters = cache, adapters
         self._version, self._null, self._seed = version, null, seed
         self._times = times or Times()
-        cuts = cache.cuts.select(["start", "has_video"]).to_pylist()
-        self._starts = [cut["start"] for cut in cuts]
-        self._has_video = [cut["has_video"] for cut in cuts]
+        self._starts: list[float] = cache.cuts["start"].to_pylist()
 
     def __getitem__(self, plan: StepPlan) -> Batch:
-        held = self._cache.take(plan.clips)
+        held = self._cache.take(plan.clips, ("visual", "sync", "mean", "std", "text"))
         times = Times() if plan.epoch == VALIDATION else self._times
         size, shape = len(plan.clips), tuple(held["mean"].shape[1:])
         data, noise, t, uniform = torch.empty(size, *shape), torch.empty(size, *shape), torch.empty(size), []
@@ -119,31 +117,9 @@ class TrainingClips(Dataset[Batch]):
         parts = []
         for first, last in _runs(cuts):
             offsets = [start - self._starts[cuts[first]] for start in starts[first:last]]
-            parts.append(adapter_inputs(config, self._whole(config, held, first), offsets, held["sync"].shape[1]))
+            video = video_features(CachedVideo(self._cache, cuts[first]), held["text"][first].float(), config.needs)
+            parts.append(adapter_inputs(config, video, offsets, held["sync"].shape[1]))
         return AdapterInputs.join(parts)
-
-    def _whole(self, config: AdapterConfig, held: dict[str, Tensor], row: int) -> VideoFeatures:
-        cut = int(held["cut"][row])
-        whole: dict[str, Tensor] = {}
-        if "whole" in config.needs:
-            whole = {name: values.float() for name, values in self._cache.whole(cut).items()}
-            if not self._has_video[cut]:  # zeros, as its clips have, which nobody looks at
-                rows = len(self._cache.clips_of(cut))
-                lengths = {"visual_all": held["visual"].shape[1], "sync_all": held["sync"].shape[1]}
-                whole = {
-                    name: values.new_zeros(rows * lengths[name], values.shape[1]) for name, values in whole.items()
-                }
-        clips_sync = None
-        if "clips" in config.needs:
-            clips_sync = self._cache.take(self._cache.clips_of(cut), ["sync"])["sync"].float()
-        return VideoFeatures(
-            visual_mean=held["visual_mean"][row].float(),
-            sync_mean=held["sync_mean"][row].float(),
-            text=held["text"][row].float(),
-            visual_all=whole.get("visual_all"),
-            sync_all=whole.get("sync_all"),
-            clips_sync=clips_sync,
-        )
 
 
 def _runs(values: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from features.cache import CacheSpec, FeatureCache, StreamSpec
-from features.encoders import ModelSetup, ModelUnavailable, open_encoder
+from features.encoders import ModelSetup, ModelUnavailable, open_text_encoder
 from features.encoders import spec as encoder_spec
 
 from ..adapters import Adapters
@@ -124,8 +124,7 @@ def empty_text(cache: FeatureCache, setup: ModelSetup) -> Tensor:
     stream = _streams(cache)["text"]
     try:
         if encoder_spec(stream.encoder, setup).version == stream.version:
-            vectors: Tensor = open_encoder(stream.encoder, setup).encode("").float().cpu()
-            return vectors
+            return open_text_encoder(stream.encoder, setup).encode("").float().cpu()
         reason = "it is of another version here"
     except (ModelUnavailable, OSError, ValueError) as error:
         reason = str(error)

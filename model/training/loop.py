@@ -283,9 +283,9 @@ def _cuts(cache: FeatureCache, settings: TrainingSettings, splits: tuple[str, ..
     for split in dict.fromkeys(splits):
         here = cuts_of(cache, split, settings.require_video)
         if not here:
-            pictures = " with pictures" if settings.require_video else ""
+            video = " with video" if settings.require_video else ""
             hint = "; set validation.every = 0 to do without" if split == settings.validation.split else ""
-            raise ModelError(f"{cache.path}: split {split} has no cut{pictures}{hint}")
+            raise ModelError(f"{cache.path}: split {split} has no cut{video}{hint}")
         cuts += here
     return cuts
 

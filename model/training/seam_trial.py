@@ -12,7 +12,7 @@ from features.cache import FeatureCache
 from features.encoders import CLIP_SECONDS, EncoderSpec, spec
 
 from ..adapters import Adapters
-from ..generation import ClipPlan, ClipSampler, Sampling, Vocoder, open_vocoder, plan_clips, sound_of
+from ..generation import ClipPlan, ClipSampler, Sampling, Vocoder, audio_of, open_vocoder, plan_clips
 from ..generation.cached import CachedCut
 from ..metrics import SeamMetrics, clip_joins, control_times, energies
 from ..mmaudio import MMAudio
@@ -47,8 +47,8 @@ class SeamTrial:
         sampler = ClipSampler(network, adapters, device, precision=None)
         at_joins, elsewhere = [], []
         for number, (cut, plan) in enumerate(self._wanted):
-            sampling = Sampling(STEPS, seed=1000 * number, at_once=CLIPS)
-            sound = np.concatenate(list(sound_of(sampler, cut, cut.text(), plan, self._vocoder, sampling)))
+            sampling = Sampling(STEPS, seed=1000 * number, batch_size=CLIPS)
+            sound = np.concatenate(list(audio_of(sampler, cut, cut.text(), plan, self._vocoder, sampling)))
             joins = clip_joins(plan.seconds)
             others = control_times(plan.seconds, joins, CONTROLS * len(joins))
             at_joins.append(energies(sound, self._vocoder.sample_rate, joins))
