@@ -73,7 +73,7 @@ def train(
         initial = fresh(new_base, cache, chosen.seed) if new_base else from_file(_given(base), cache)
         seams = seam_trial(cache, setup, chosen.validation.split) if chosen.validation.every else None
         with ProgressBars() as bars:
-            done = run(cache, out, chosen, initial, setup, device=where, validate_seams=seams, on_progress=bars)
+            done = run(cache, out, initial, chosen, setup, device=where, validate_seams=seams, on_progress=bars)
         _show(done, source, base)
 
 

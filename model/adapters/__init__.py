@@ -1,4 +1,4 @@
-"""Light adapters that tell every clip of a long video about the whole of it."""
+"""Adapters that condition every clip of a long video on the whole video."""
 
 from .config import AdapterConfig
 from .files import adapter_notes, load_adapters, save_adapters

@@ -1,7 +1,7 @@
-"""From a plan to the tensors of a step: features out of the cache, and everything that is drawn at random.
+"""Make the tensors of a step from its plan: features from the cache, and random numbers.
 
-What is drawn for a clip hangs on the seed, the epoch and the clip alone: not on the batch it is in, nor on the process
-or device that computes it.
+The random numbers of a clip depend on the seed, the epoch and the clip alone, not on its batch, the process or the
+device.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from .condition_dropout import draw_mask
 from .settings import Times
 
 VALIDATION = -1
-"""The epoch of what is drawn for validation: always the same."""
+"""The epoch of the random numbers for validation, which are always the same."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What a step computes on, B clips: `data`, `noise` (B, N, C) and times `t` (B,); `clip` (B, V, Dv), `sync`
-    (B, S, Ds), `text` (B, L, Dt) as the cache has them; what the cuts as wholes say, None without adapters.
+    """The input of a step, B clips: `data`, `noise` (B, N, C) and times `t` (B,); `clip` (B, V, Dv), `sync` (B, S, Ds),
+    `text` (B, L, Dt) as in the cache; `inputs` of the adapters, None without adapters.
 
-    `data` are the codec's latents, drawn from their distribution, not normalised yet. `weight` (B,): see `StepPlan`.
+    `data` are the codec's latents, drawn from their distribution and not normalised. `weight` (B,): see `StepPlan`.
     """
 
     plan: StepPlan
@@ -46,30 +46,33 @@ class Batch:
     text: Tensor
     weight: Tensor
     keep: ConditionMask
-    found: AdapterInputs | None
+    inputs: AdapterInputs | None
 
     def pin_memory(self) -> Batch:
-        """In memory that a GPU reads by itself; DataLoader calls this."""
+        """The batch in pinned memory; DataLoader calls this."""
         return self.each(lambda values: values.pin_memory())
 
     def to(self, device: torch.device) -> Batch:
-        """The same on a device."""
+        """The batch on a device."""
         return self.each(lambda values: values.to(device, non_blocking=True))
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        """The same change to every tensor."""
-        found: dict[str, Any] = {name: change(value) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        """Apply `change` to every tensor."""
+        changed: dict[str, Any] = {
+            name: change(value) for name, value in vars(self).items() if isinstance(value, Tensor)
+        }
         keep = ConditionMask(change(self.keep.visual), change(self.keep.sync), change(self.keep.text))
-        return replace(self, **found, keep=keep, found=None if self.found is None else self.found.each(change))
+        inputs = None if self.inputs is None else self.inputs.each(change)
+        return replace(self, **changed, keep=keep, inputs=inputs)
 
 
 def noise_seed(seed: int, epoch: int, clip: int) -> int:
-    """The seed of all that is drawn for a clip of the cache in an epoch."""
+    """The seed of all random numbers of a clip in an epoch."""
     return int(digest("clip", seed, epoch, clip), 16)
 
 
 class TrainingClips(Dataset[Batch]):
-    """Batches out of a cache, by plan. `version` of the base and `null`: see `draw_mask`; `adapters` None: none."""
+    """Batches from a cache, by plan. `version` of the base and `null`: see `draw_mask`."""
 
     def __init__(
         self,
@@ -108,11 +111,11 @@ class TrainingClips(Dataset[Batch]):
             text=held["text"],
             weight=torch.tensor(plan.weights),
             keep=draw_mask(torch.stack(uniform), null, self._version, held["has_video"]),
-            found=None if self._adapters is None else self._globals(self._adapters, held),
+            inputs=None if self._adapters is None else self._inputs(self._adapters, held),
         )
 
-    def _globals(self, config: AdapterConfig, held: dict[str, Tensor]) -> AdapterInputs:
-        """A row a clip. Clips of a cut that stand together are looked up together."""
+    def _inputs(self, config: AdapterConfig, held: dict[str, Tensor]) -> AdapterInputs:
+        """The adapters' inputs; neighbouring clips of one cut share theirs."""
         cuts, starts = held["cut"].tolist(), held["start"].tolist()
         parts = []
         for first, last in _runs(cuts):
@@ -123,7 +126,7 @@ class TrainingClips(Dataset[Batch]):
 
 
 def _runs(values: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """[first, last) of equal neighbours."""
+    """Yield the ranges [first, last) of equal neighbours."""
     borders = [0, *(np.flatnonzero(np.diff(values)) + 1).tolist(), len(values)]
     yield from pairwise(borders)
 
@@ -139,7 +142,7 @@ def cuts_of(cache: FeatureCache, split: str, require_video: bool) -> list[range]
 
 
 def batches(clips: TrainingClips, plans: Sampler[StepPlan], workers: int, pinned: bool) -> Iterator[Batch]:
-    """The batches of the plans, in their order; `workers` processes read ahead, without them nobody does."""
+    """The batches of the plans, in their order; `workers` processes read ahead."""
     return iter(
         DataLoader(
             clips,
@@ -147,7 +150,7 @@ def batches(clips: TrainingClips, plans: Sampler[StepPlan], workers: int, pinned
             batch_size=None,
             num_workers=workers,
             pin_memory=pinned,
-            generator=torch.Generator(),  # else it draws from the one that all share
+            generator=torch.Generator(),  # else it draws from the global generator
             # a process that has threads, as every trainer has, must not be copied
             multiprocessing_context="spawn" if workers else None,
         )

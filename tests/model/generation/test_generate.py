@@ -266,9 +266,9 @@ def test_training_and_generation_see_the_same_bits(studio: Studio, tmp_path: Pat
         starts, text = [clip.start for clip in plan.clips], cut.text()
         for source in (video, cut):
             given = adapter_inputs(config, video_features(source, text, config.needs), starts, 192)
-            assert batch.found is not None
+            assert batch.inputs is not None
             for name, values in vars(given).items():
-                expected = getattr(batch.found, name)
+                expected = getattr(batch.inputs, name)
                 assert values is expected is None or torch.equal(values, expected), name
     needs = frozenset({"means", "whole", "clips"})
     ours, theirs = video_features(video, cut.text(), needs), video_features(cut, cut.text(), needs)
