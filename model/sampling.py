@@ -1,4 +1,4 @@
-"""From noise to latents: Euler's method along the flow, with classifier-free guidance."""
+"""Sample latents from noise: Euler's method along the flow, with classifier-free guidance."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Flow = Callable[[Tensor, Tensor, Conditions], Tensor]
 
 
 def no_conditions(network: MMAudio) -> Conditions:
-    """What stands for no clip, no sync and no text, for a batch of one: guidance leads away from it."""
+    """The conditions of no clip, no sync and no text, for a batch of one: guidance leads away from them."""
     return network.conditions(*network.empty(1))
 
 
@@ -34,16 +34,18 @@ def sample(
     """Noise (B, N, C) -> normalised latents (B, N, C), float32, in `steps` equal steps.
 
     The velocity is w v(conditions) + (1 - w) v(empty) with w = `guidance` (Ho & Salimans 2022, arXiv 2207.12598), both
-    in one batch; at 1 and below only the first, as there is nothing to lead away from. `empty`: see `no_conditions`,
-    computed if not given. `flow`: another way to run `network.flow`, such as `fast_flow`. `on_step`: called after each.
+    in one batch; with w of 1 and below only the first. `empty`: `no_conditions` of the network, computed if missing.
+    `flow`: another way to run `network.flow`, such as `compiled_flow`. `on_step`: called after each step.
     """
     if steps < 1:
         raise ValueError(f"steps {steps}; must be at least 1")
     run, count = flow or network.flow, len(noise)
     guided = guidance > 1
     if guided:
-        nothing = (no_conditions(network) if empty is None else empty).each(lambda one: one.expand(count, -1, -1))
-        conditions = Conditions.cat([conditions, nothing])
+        unconditional = (no_conditions(network) if empty is None else empty).each(
+            lambda each: each.expand(count, -1, -1)
+        )
+        conditions = Conditions.cat([conditions, unconditional])
     x, rows = noise.float(), 2 * count if guided else count
     # as floats of the host: what the device would divide is rounded otherwise
     times = torch.tensor([k / steps for k in range(steps)], device=noise.device)
@@ -58,9 +60,9 @@ def sample(
     return x
 
 
-def fast_flow(network: MMAudio) -> Flow:
+def compiled_flow(network: MMAudio) -> Flow:
     """`network.flow` compiled, and on a GPU replayed as a CUDA graph: the first call of each shape takes minutes.
 
-    The network is to be on its device and in its number type; bfloat16 is the fast one.
+    The network must be on its device and in its number type; bfloat16 is the fast one.
     """
     return torch.compile(network.flow, mode="reduce-overhead", dynamic=False)

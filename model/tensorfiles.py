@@ -1,4 +1,4 @@
-"""Our own files of tensors: safetensors with notes, written beside and renamed."""
+"""Files of tensors: safetensors with notes, written beside and renamed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str,
     from safetensors.torch import save
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    # several notes are written in any order, so that equal files would differ: one holds all
+    # several notes would be written in any order, and equal files would differ: one contains all
     packed = save({name: values.detach().contiguous() for name, values in tensors.items()}, _packed(notes))
     with write_beside(path) as file:
         file.write(packed)
@@ -29,7 +29,7 @@ def _packed(notes: Mapping[str, str]) -> dict[str, str]:
 
 
 def read_notes(path: Path) -> dict[str, str]:
-    """The notes of a file; none in one that others wrote. Raises ModelError where it cannot be read."""
+    """The notes of a file; empty if another program wrote it. Raises ModelError if it cannot be read."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -38,5 +38,5 @@ def read_notes(path: Path) -> dict[str, str]:
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror or error}") from error
     except (SafetensorError, ValueError) as error:
-        raise ModelError(f"{path}: is no file of tensors, or cut short") from error
+        raise ModelError(f"{path}: not a safetensors file, or truncated") from error
     return {str(name): str(note) for name, note in notes.items()} if isinstance(notes, dict) else {}

@@ -24,7 +24,7 @@ from curation.runner.progress import Progress
 TITLES = {
     "identify": "Identifying",
     "score": "Scoring",
-    "look": "Encoding",
+    "encode": "Encoding",
     "decide": "Deciding",
     "plan": "Planning",
     "proxies": "Proxies",

@@ -1,9 +1,9 @@
-"""Sound from mel spectrograms without a vocoder: amplitudes by non-negative least squares, phases by Griffin-Lim.
+"""Waveforms from mel spectrograms without a vocoder: amplitudes by non-negative least squares, phases by Griffin-Lim.
 
-The fast variant (Perraudin, Balazs & Søndergaard 2013, "A fast Griffin-Lim algorithm"), on the very frames of
-`features.audio.mel`, so that a spectrogram of T frames gives T * hop samples. The frames at the ends reach beyond the
-sound, into its reflection, and so they do here: without it the last 10 ms of a clip are quieter by 3 dB: audible
-at joins.
+The fast variant (Perraudin, Balazs & Søndergaard 2013, "A fast Griffin-Lim algorithm"), on the same frames as
+`features.audio.mel`, so that a spectrogram of T frames gives T * hop samples. The frames at the ends extend beyond the
+waveform, into its reflection, and so they do here: without it the last 10 ms of a clip are quieter by 3 dB, audible at
+joins.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from .mel import FLOOR, MODES, Mode, filter_bank
 MOMENTUM = 0.99  # Perraudin et al., section 4: the best of those that converge
 ITERATIONS = 32
 UPDATES = 50  # of the amplitudes
-SEED = 20_130_101  # of the phases that it begins with
+SEED = 20_130_101  # of the initial phases
 ABOVE_SILENCE = 1e-4  # more than float32 rounds
-CEILING = 100.0  # twice what sound within -1 and 1 can give a band
+CEILING = 100.0  # twice the most that audio within -1 and 1 can give a band
 TINY = 1e-12
 
 
@@ -27,23 +27,23 @@ def amplitudes(log_mel: Tensor, mode: Mode) -> Tensor:
     """Log-mel amplitudes (bands, T) -> amplitudes of the bins (n_fft // 2 + 1, T), not negative.
 
     Non-negative least squares by multiplicative updates (Lee & Seung 2001), which begin with each band spread over
-    its bins. A band at the floor of the logarithm is taken as silent; bins that no band hears are zero.
+    its bins. A band at the floor of the logarithm counts as silent; bins outside all bands are zero.
     """
     parameters = MODES[mode]
     if log_mel.ndim != 2 or len(log_mel) != parameters.bands or not log_mel.is_floating_point():
         given = f"{log_mel.dtype} {tuple(log_mel.shape)}"
         raise ValueError(f"log-mel {mode}: is {given}, not floating-point ({parameters.bands}, T)")
     if not bool(torch.isfinite(log_mel).all()):
-        raise ValueError(f"log-mel {mode}: holds NaN or infinite values")
+        raise ValueError(f"log-mel {mode}: has NaN or infinite values")
     bank = filter_bank(mode).to(log_mel.device)
     base = parameters.log_base
     bands = log_mel.float().exp() if base is None else base ** log_mel.float()
     bands = torch.where(log_mel > parameters.silence + ABOVE_SILENCE, bands - FLOOR, 0.0).clamp(0.0, CEILING)
-    heard = bank.T @ bands
+    projected = bank.T @ bands
     gram = bank.T @ bank
-    found = heard / (bank.sum(1) @ bank).clamp_min(TINY)[:, None]
+    found = projected / (bank.sum(1) @ bank).clamp_min(TINY)[:, None]
     for _ in range(UPDATES):
-        found = found * heard / (gram @ found).clamp_min(TINY)
+        found = found * projected / (gram @ found).clamp_min(TINY)
     return found
 
 
@@ -53,11 +53,11 @@ class _Frames:
     def __init__(self, mode: Mode, count: int, device: torch.device) -> None:
         self._mode, self._count = MODES[mode], count
         self._window = torch.hann_window(self._mode.n_fft, device=device)
-        # what overlapping squared windows add up to; at the very ends of the padded signal it is zero
+        # the sum of overlapping squared windows; at the very ends of the padded signal it is zero
         self._weight = self._overlapped(self._window.square()[:, None].expand(-1, count)).clamp_min(1e-3)
 
     def spectrum(self, signal: Tensor) -> Tensor:
-        """Samples (T * hop,) -> complex (bins, T); what is shorter than its reflection would be is met by silence."""
+        """Samples (T * hop,) -> complex (bins, T); a signal too short for its reflection is padded with silence."""
         window, mode = self._window, self._mode
         way = "reflect" if len(signal) > mode.pad else "constant"
         padded = F.pad(signal[None], (mode.pad, mode.pad), way)[0]

@@ -42,7 +42,7 @@ class MelMode:
 
     @property
     def silence(self) -> float:
-        """What a band of digital silence gives: the logarithm of the floor."""
+        """Value of a band in digital silence: the logarithm of the floor."""
         return math.log10(FLOOR) if self.log_base == 10 else math.log(FLOOR)
 
     @property
@@ -83,7 +83,7 @@ def _filter_bank(mode: Mode) -> Tensor:
 
 
 def filter_bank(mode: Mode) -> Tensor:
-    """The mel filters, float32 (bands, n_fft // 2 + 1), computed in float64; a copy of the caller's own."""
+    """A copy of the mel filters, float32 (bands, n_fft // 2 + 1), computed in float64."""
     return _filter_bank(mode).clone()
 
 
@@ -103,8 +103,8 @@ def _mode(mode: str) -> MelMode:
 def mel_spectrogram(waveform: Tensor, mode: Mode) -> Tensor:
     """Log-mel amplitudes (B, bands, samples // hop) of floating-point `waveform` (B, samples) at the mode's rate.
 
-    Samples beyond +-1 are clipped. Raises ValueError for another shape or type, for NaN or infinite samples, and where
-    the waveform is no longer than the reflected ends ask (`pad` + 1 samples).
+    Samples beyond +-1 are clipped. Raises ValueError for another shape or type, for NaN or infinite samples, and for a
+    waveform too short for the reflected ends (`pad` + 1 samples).
     """
     parameters = _mode(mode)
     if waveform.ndim != 2 or not waveform.is_floating_point():
@@ -112,7 +112,7 @@ def mel_spectrogram(waveform: Tensor, mode: Mode) -> Tensor:
     if waveform.shape[1] <= parameters.pad:
         raise ValueError(f"mel {mode}: {waveform.shape[1]} samples, needs more than {parameters.pad}")
     if not bool(torch.isfinite(waveform).all()):
-        raise ValueError(f"mel {mode}: the waveform holds NaN or infinite samples")
+        raise ValueError(f"mel {mode}: the waveform has NaN or infinite samples")
     window, bank = _on_device(mode, waveform.device)
     clipped = waveform.float().clamp(-1.0, 1.0)
     padded = F.pad(clipped[:, None], (parameters.pad, parameters.pad), mode="reflect")[:, 0]

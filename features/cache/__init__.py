@@ -1,16 +1,16 @@
-"""The feature cache: what encoders made of each cut, in Parquet that training maps into memory.
+"""The feature cache: the features of each cut, in Parquet that training maps into memory.
 
 ```
 set.json                    the streams: encoders, versions, shapes
-clips/part-00000.parquet    one row a clip
-cuts/part-00000.parquet     one row a cut: pooled arrays and whole sequences
-texts/part-00000.parquet    one row a caption
-index.parquet               which cuts are shown, with captions and splits; replaced whole
-staged/<cut_id>.parquet     finished cuts that no part holds yet
+clips/part-00000.parquet    one row per clip
+cuts/part-00000.parquet     one row per cut: pooled arrays and whole sequences
+texts/part-00000.parquet    one row per caption
+index.parquet               the cuts that are shown, with captions and splits; replaced as a whole
+staged/<cut_id>.parquet     finished cuts that no part contains yet
 ```
 
-Parts are added, never rewritten. Written with `stage`, `commit`, `add_texts` and `write_index`, in this order; read
-with `FeatureCache`, or by whatever reads Parquet.
+Parts are added, never rewritten. Write with `stage`, `commit`, `add_texts` and `write_index`, in this order; read with
+`FeatureCache`, or with any Parquet reader.
 """
 
 from .check import Problem, check

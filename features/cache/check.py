@@ -1,4 +1,4 @@
-"""Every fault of a cache in one pass: checksums, order, counts, values, and the index against the parts."""
+"""Find every fault of a cache in one pass: checksums, order, counts, values, and the index against the parts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .tables import clips_schema, cuts_schema, texts_schema
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with a file of the cache (its path within), with row and column where it is about one."""
+    """A fault of a file of the cache; `file` is its path within the cache, `text` names row and column if it can."""
 
     file: str
     text: str
@@ -38,9 +38,9 @@ class Problem:
 
 
 def check(path: Path) -> list[Problem]:
-    """All problems, in a fixed order; empty when the cache is sound. Bad content is listed, never raised.
+    """All problems in a fixed order; empty for a sound cache. Bad content is listed, never raised.
 
-    Reads every byte of every part once, one row group in memory at a time.
+    Reads every byte of every part once, with one row group in memory at a time.
     """
     try:
         spec = read_spec(path)
@@ -58,7 +58,7 @@ def check(path: Path) -> list[Problem]:
             read_staged(path, spec, cut_id)
         except CacheError as error:
             problems.append(Problem(f"staged/{cut_id}.parquet", _without_path(error, path)))
-    if readable:  # what a broken part hides is not missing
+    if readable:  # rows that a broken part hides are not missing
         problems += _check_rows(path)
         problems += _check_index(path, spec)
     return problems
@@ -66,9 +66,11 @@ def check(path: Path) -> list[Problem]:
 
 def _strays(path: Path) -> Iterator[Problem]:
     for file in leftovers(path):
-        yield Problem(str(file.relative_to(path)), "left over by a writer that was killed")
+        yield Problem(str(file.relative_to(path)), "left by a writer that was killed")
     for file in orphans(path):
-        yield Problem(str(file.relative_to(path)), "clips without their cuts: a commit was killed; the next repeats it")
+        yield Problem(
+            str(file.relative_to(path)), "clips without their cuts: a commit was killed; the next one repeats it"
+        )
     clips = {file.name for file in live_parts(path / "clips")}
     for file in live_parts(path / "cuts"):
         if file.name not in clips:
@@ -76,7 +78,7 @@ def _strays(path: Path) -> Iterator[Problem]:
 
 
 def _check_part(file: Path, spec: CacheSpec, schema: pa.Schema) -> Iterator[str]:
-    """What is wrong within one part."""
+    """Yield the faults within one part."""
     columns = {**spec.clip_shapes(), **spec.cut_shapes(), **spec.whole_shapes(), **spec.text_shapes()}
     shapes: dict[str, Shape] = {name: columns[name] for name in schema.names if name in columns}
     try:
@@ -97,7 +99,7 @@ def _check_part(file: Path, spec: CacheSpec, schema: pa.Schema) -> Iterator[str]
 
 
 def _check_pages(part: Part) -> Iterator[str]:
-    """The checksum of every page; it covers the bytes as they lie in the file."""
+    """Verify the checksum of every page; it covers the bytes as stored in the file."""
     for group, rows in enumerate(part.groups):
         for leaf in range(part.leaves):
             column, at, end, compressed = part.chunk(group, leaf)
@@ -107,17 +109,17 @@ def _check_pages(part: Part) -> Iterator[str]:
                     header = page_header(bytes(part.raw(at, min(end, at + (1 << 16)))))
                     first, at = at + header.length, at + header.length + header.size
                     if at > min(end, len(part.data)):
-                        raise NotDirect("a page reaches beyond its column")
+                        raise NotDirect("a page extends beyond its column")
                     if not compressed and header.uncompressed != header.size:
-                        raise NotDirect("the page's sizes do not fit")
+                        raise NotDirect("the sizes of the page do not match")
                     if header.crc is not None and zlib.crc32(part.raw(first, at)) != header.crc:
-                        raise NotDirect("checksum does not match, the file has changed since it was written")
+                        raise NotDirect("checksum does not match: the file has changed since it was written")
             except NotDirect as error:
                 yield f"{where}: {error}"
 
 
 def _check_values(part: Part, shapes: dict[str, Shape], spec: CacheSpec) -> Iterator[str]:
-    """Values that are no finite numbers, row by row."""
+    """Yield rows with NaN or infinite values."""
     for name, shape in shapes.items():
         size = int(np.prod(shape)) * spec.numpy_dtype.itemsize
         for row in range(part.rows):
@@ -134,7 +136,7 @@ def _check_values(part: Part, shapes: dict[str, Shape], spec: CacheSpec) -> Iter
 
 
 def _check_rows(path: Path) -> Iterator[Problem]:
-    """Clips lie in their cuts' order and are counted from 0; nothing is stored twice."""
+    """Check that clips follow the order of their cuts, are numbered from 0, and no cut or text is stored twice."""
     seen: dict[str, str] = {}
     for cuts_file in live_parts(path / "cuts"):
         clips_file = path / "clips" / cuts_file.name
@@ -170,7 +172,7 @@ def _check_rows(path: Path) -> Iterator[Problem]:
 
 
 def _check_index(path: Path, spec: CacheSpec) -> Iterator[Problem]:
-    """What the index says of a cut is what the parts have."""
+    """Check the rows of the index against the parts."""
     if not (path / "index.parquet").exists():
         return
     try:
@@ -180,16 +182,16 @@ def _check_index(path: Path, spec: CacheSpec) -> Iterator[Problem]:
         return
     repeated = len(index) - pc.count_distinct(index["cut_id"]).as_py()
     if repeated:
-        yield Problem("index.parquet", f"{repeated} cuts are in it twice")
+        yield Problem("index.parquet", f"{repeated} cuts are listed twice")
     for row, entry in enumerate(index.to_pylist()):
         where, place = f"row {row}, cut {entry['cut_id']}", places.get(entry["cut_id"])
         if place is None:
             if entry["state"] == "present":
-                yield Problem("index.parquet", f"{where}: present, and in no part")
+                yield Problem("index.parquet", f"{where}: present, but in no part")
             continue
         entry["clip_starts"] = tuple(entry["clip_starts"])
         stored = {**vars(place), "clip_starts": place.starts}
-        if entry["state"] == "withdrawn":  # it may say what it likes of itself, its rows are not read
+        if entry["state"] == "withdrawn":  # its rows are not read, so its columns may be anything
             continue
         for name in INDEX.names:
             if name in stored and entry[name] != stored[name]:

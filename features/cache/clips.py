@@ -1,4 +1,7 @@
-"""Clips for training: a dataset over a cache, and batches that keep to one cut."""
+"""A PyTorch dataset over a cache for notebooks, and a sampler of batches that stay within one cut.
+
+`lpse train` has its own: `model.training.TrainingClips` draws noise and conditions per clip, and its batches resume.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,8 @@ Batch = dict[str, Tensor]
 class CutClips(Dataset[Batch]):
     """The clips of a cache's cuts, of one `split` (None: all), as a map-style dataset.
 
-    `has_video`: True leaves out cuts without video, False those with, None neither. `columns`: see
-    `FeatureCache.take`. A DataLoader asks for a batch at once and gets it stacked:
+    `has_video`: True selects cuts with video, False those without, None all. `columns`: see `FeatureCache.take`. A
+    DataLoader fetches a batch at once, already stacked:
     `DataLoader(clips, batch_sampler=CutBatches(clips, 16), collate_fn=CutClips.collate)`.
     """
 
@@ -45,12 +48,12 @@ class CutClips(Dataset[Batch]):
         return {name: values[0] for name, values in self.__getitems__([index]).items()}
 
     def __getitems__(self, indices: list[int]) -> Batch:
-        """A stacked batch; DataLoader calls this where it is there."""
+        """A stacked batch; DataLoader calls this instead of `__getitem__`."""
         return self.cache.take(self._indices[indices], self.columns)
 
     @staticmethod
     def collate(batch: Any) -> Batch:
-        """Nothing to do: `__getitems__` stacks."""
+        """Return the batch, which `__getitems__` has stacked."""
         return cast(Batch, batch)
 
     def cuts(self) -> list[range]:
@@ -60,10 +63,10 @@ class CutClips(Dataset[Batch]):
 
 
 class CutBatches(Sampler[list[int]]):
-    """Batches of up to `batch_size` clips, each of one cut: what a step over a long video needs together.
+    """Sample batches of up to `batch_size` clips, each batch from one cut.
 
-    With `shuffle`, cuts come in an order drawn from `seed` and the epoch, and so do the clips within a cut; call
-    `set_epoch` before each. A cut with more clips than `batch_size` gives several batches, one after the other.
+    With `shuffle`, the order of cuts and of the clips within a cut is drawn from `seed` and the epoch; call `set_epoch`
+    before each epoch. A cut with more clips than `batch_size` gives several successive batches.
     """
 
     def __init__(self, clips: CutClips, batch_size: int, *, shuffle: bool = True, seed: int = 0) -> None:
@@ -72,7 +75,7 @@ class CutBatches(Sampler[list[int]]):
         self._cuts, self._size, self._shuffle, self._seed, self._epoch = clips.cuts(), batch_size, shuffle, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Another epoch is another order; the same epoch is the same order, on every machine."""
+        """Select the epoch: the same epoch has the same order on every machine."""
         self._epoch = epoch
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""The features of one cut, checked before anything of them reaches the disk."""
+"""The features of one cut, checked before they are written to disk."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .pooling import RunningMean
 from .spec import ANY_LENGTH, CacheError, CacheSpec, Shape
 
-_SLACK = 0.002  # seconds: a cut lies on whole milliseconds, what its clips were counted from may not
+_SLACK = 0.002  # seconds: a cut lies on whole milliseconds, the start its clips were counted from may not
 
 
 @dataclass(frozen=True)
 class CutFeatures:
-    """What was extracted of the cut [start, end), in seconds of the recording.
+    """The features of the cut [start, end), in seconds of the recording.
 
     `clip_starts` (n,) in seconds of the recording. `clips`: visual, sync, mean, std as (n, T, D); `whole`: visual_all
     and sync_all as (T, D). Cuts without video have neither visual nor sync.
@@ -35,8 +36,8 @@ class CutFeatures:
 
 @dataclass(frozen=True)
 class StoredCut:
-    """A checked cut in the cache's own dtype. `arrays` has the columns of its clips and its own; absent ones are left
-    out."""
+    """A checked cut in the cache's dtype. `arrays` has the columns of its clips and its own columns; missing ones are
+    left out."""
 
     cut_id: str
     recording_id: str
@@ -48,12 +49,12 @@ class StoredCut:
 
     @property
     def clip_bytes(self) -> int:
-        """What its clips take in a part."""
+        """Bytes of its clips in a part."""
         return sum(array.nbytes for name, array in self.arrays.items() if name in _CLIP_COLUMNS)
 
     @property
     def cut_bytes(self) -> int:
-        """What its own row takes in a part."""
+        """Bytes of its own row in a part."""
         return sum(array.nbytes for name, array in self.arrays.items() if name not in _CLIP_COLUMNS)
 
 
@@ -61,7 +62,7 @@ _CLIP_COLUMNS = ("visual", "sync", "mean", "std")
 
 
 def checked(spec: CacheSpec, cut: CutFeatures) -> StoredCut:
-    """The cut as it is stored, with its pooled arrays. Raises CacheError naming cut, stream and row."""
+    """The cut as it will be stored, with its pooled arrays. Raises CacheError naming cut, stream and row."""
     where = f"cut {cut.cut_id}"
     starts = np.asarray(cut.clip_starts, np.float64)
     _check_clock(spec, cut, starts, where)
@@ -73,7 +74,7 @@ def checked(spec: CacheSpec, cut: CutFeatures) -> StoredCut:
         wanted = {name: shape for name, shape in shapes.items() if cut.has_video or name in ("mean", "std")}
         for name in given:
             if name not in wanted:
-                why = "of a cut without video" if name in shapes else f"is not one of {', '.join(shapes) or 'none'}"
+                why = "belongs to cuts with video" if name in shapes else f"is not one of {', '.join(shapes) or 'none'}"
                 raise CacheError(f"{where}: stream {name} {why}")
         for name, shape in wanted.items():
             if name not in given:
@@ -81,22 +82,25 @@ def checked(spec: CacheSpec, cut: CutFeatures) -> StoredCut:
             arrays[name] = _stored(given[name], (*count, *shape), spec, f"{where}: stream {name}")
     # Of the values before rounding, summed in float64: what the rounded mean is nearest to.
     if "visual_all" in arrays:
-        mean = np.asarray(cut.whole["visual_all"]).mean(axis=0, dtype=np.float64)
-        arrays["visual_mean"] = mean.astype(spec.numpy_dtype)
+        arrays["visual_mean"] = _mean(cut.whole["visual_all"], spec)
     if "sync" in arrays:
-        arrays["sync_mean"] = np.asarray(cut.clips["sync"]).mean(axis=0, dtype=np.float64).astype(spec.numpy_dtype)
+        arrays["sync_mean"] = _mean(cut.clips["sync"], spec)
     return StoredCut(cut.cut_id, cut.recording_id, cut.start, cut.end, cut.has_video, starts, arrays)
 
 
+def _mean(values: NDArray[Any], spec: CacheSpec) -> NDArray[Any]:
+    return RunningMean().push(np.asarray(values)).mean().astype(spec.numpy_dtype)
+
+
 def checked_text(spec: CacheSpec, text_id: str, values: NDArray[Any]) -> NDArray[Any]:
-    """A caption's array as it is stored. Raises CacheError naming the text and the row."""
+    """A caption's array as it will be stored. Raises CacheError naming the text and the row."""
     if spec.text is None:
         raise CacheError(f"text {text_id}: this cache has no stream text")
     return _stored(values, spec.text.shape, spec, f"text {text_id}: stream text")
 
 
 def not_finite(array: NDArray[Any]) -> NDArray[np.bool_]:
-    """Where the values are NaN or infinite: all bits of the exponent are set."""
+    """Mask of NaN and infinite values: all bits of the exponent are set."""
     if array.dtype.itemsize == 2:
         return np.asarray(np.bitwise_and(array.view(np.uint16), np.uint16(0x7C00)) == 0x7C00)
     return np.asarray(np.bitwise_and(array.view(np.uint32), np.uint32(0x7F800000)) == 0x7F800000)
@@ -117,14 +121,14 @@ def _check_clock(spec: CacheSpec, cut: CutFeatures, starts: NDArray[np.float64],
 
 
 def _stored(values: NDArray[Any], shape: Shape, spec: CacheSpec, where: str) -> NDArray[Any]:
-    """The values in the cache's dtype; every row (of the first axis) has the right shape and is finite."""
+    """The values in the cache's dtype. Raises CacheError for another shape, NaN, infinite and too large values."""
     array = np.asarray(values)
     if not np.issubdtype(array.dtype, np.floating):
         raise CacheError(f"{where}: values of type {array.dtype}, must be floats")
     wanted = tuple(got if size == ANY_LENGTH else size for size, got in zip(shape, array.shape, strict=False))
     if array.ndim != len(shape) or array.shape != wanted or not array.size:
         raise CacheError(f"{where}: shape {_sizes(array.shape)}, must be {_sizes(shape)}")
-    with np.errstate(over="ignore"):  # said below, with the place
+    with np.errstate(over="ignore"):  # reported below, with its position
         stored = np.ascontiguousarray(array, spec.numpy_dtype)
     for row, value in _first_fault(array, stored):
         limit = f", beyond {spec.dtype}" if math.isfinite(value) else ", not a finite number"
@@ -133,7 +137,7 @@ def _stored(values: NDArray[Any], shape: Shape, spec: CacheSpec, where: str) -> 
 
 
 def _first_fault(array: NDArray[Any], stored: NDArray[Any]) -> Iterator[tuple[int, float]]:
-    """Row and value of the first number that the stored array cannot hold."""
+    """Row and value of the first number that the cache's dtype cannot represent."""
     faults = not_finite(stored)
     if faults.any():
         place = np.unravel_index(int(faults.argmax()), faults.shape)

@@ -1,4 +1,4 @@
-"""The index: the one small file that makes cuts visible, and says where their rows are."""
+"""The index: the one small file that makes cuts visible and locates their rows."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ State = Literal["present", "withdrawn"]
 
 @dataclass(frozen=True)
 class IndexRow:
-    """A cut as it is shown: its caption and where that is from, the id of the caption's features, its split.
+    """A cut as readers get it: its caption and the source of it, the id of the caption's features, its split.
 
-    `start`, `end` in seconds of the recording, `clips` how many, `text_id` "" in a cache without text. Withdrawn cuts
-    keep their features and are not shown.
+    `start`, `end` in seconds of the recording; `clips`: their number; `text_id`: "" in a cache without text. Withdrawn
+    cuts keep their features and are not shown.
     """
 
     cut_id: str
@@ -43,7 +43,7 @@ class IndexRow:
 
 @dataclass(frozen=True)
 class StoredAt:
-    """Where a stored cut is: its number of part, its first row of clips, its row of cuts, and what they hold."""
+    """Location of a stored cut: number of its part, its first row of clips, its row of cuts, and their content."""
 
     part: int
     row: int
@@ -77,10 +77,10 @@ def write_index(
     rows: Iterable[IndexRow],
     write: Callable[[Path], AbstractContextManager[IO[bytes]]] = write_beside,
 ) -> None:
-    """Replace the index, at once or when `write` does; the rows are shown in the order given.
+    """Replace the index, at once or when `write` does; readers get the rows in this order.
 
-    Raises CacheError where a present cut or its caption is not stored, is there twice, or is not what the row says;
-    the index that was there stays.
+    Raises CacheError if a present cut or its caption is not stored, is listed twice, or differs from its row; the old
+    index then stays.
     """
     spec = read_spec(path)
     table = index_table(path, spec, rows)
@@ -96,13 +96,13 @@ def write_index(
 
 
 def index_table(path: Path, spec: CacheSpec, rows: Iterable[IndexRow]) -> pa.Table:
-    """What `write_index` writes."""
+    """The table that `write_index` writes."""
     places, texts = find_cuts(path), find_texts(path)
     entries: dict[str, dict[str, Any]] = {}
     for row in rows:
         where = f"{path}: cut {row.cut_id}"
         if row.cut_id in entries:
-            raise CacheError(f"{where} is in the index twice")
+            raise CacheError(f"{where} is listed twice")
         place, text = places.get(row.cut_id), texts.get(row.text_id)
         if row.state == "present":
             _check_present(row, spec, place, text, where)
@@ -121,16 +121,16 @@ def index_table(path: Path, spec: CacheSpec, rows: Iterable[IndexRow]) -> pa.Tab
 
 
 def read_index(path: Path) -> pa.Table:
-    """All rows, withdrawn ones too. Raises CacheError where there is none, or it is not ours."""
+    """All rows of the index, withdrawn ones too. Raises CacheError if it is missing or of another format."""
     name = path / "index.parquet"
     try:
         file = pq.ParquetFile(name, page_checksum_verification=True)
         found = (file.schema_arrow.metadata or {}).get(FORMAT_KEY, b"none").decode(errors="replace")
         if found != str(FORMAT):
-            raise CacheError(f"{name}: format {found}; this program knows format {FORMAT}")
+            raise CacheError(f"{name}: format {found}; this program reads format {FORMAT}")
         return file.read().select(INDEX.names).cast(INDEX)
     except FileNotFoundError:
-        raise CacheError(f"{path}: nothing to see yet, index.parquet is missing") from None
+        raise CacheError(f"{path}: no cuts are shown yet, index.parquet is missing") from None
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         if isinstance(error, CacheError):
             raise
@@ -138,7 +138,7 @@ def read_index(path: Path) -> pa.Table:
 
 
 def find_cuts(path: Path) -> dict[str, StoredAt]:
-    """Every stored cut. Raises CacheError where a part's clips and cuts do not go together."""
+    """Every stored cut, by id. Raises CacheError if the clips and cuts of a part do not match."""
     places: dict[str, StoredAt] = {}
     for clips_part, cuts_part in pairs(path):
         part = part_number(cuts_part)
@@ -157,7 +157,7 @@ def find_cuts(path: Path) -> dict[str, StoredAt]:
 
 
 def find_texts(path: Path) -> dict[str, tuple[int, int]]:
-    """Every stored caption: number of its part, row."""
+    """Every stored caption, by id: number of its part, and row."""
     return {
         text_id: (part_number(part), row)
         for part in live_parts(path / "texts")
@@ -166,7 +166,7 @@ def find_texts(path: Path) -> dict[str, tuple[int, int]]:
 
 
 def part_number(part: Path) -> int:
-    """`part-00012.parquet` is 12."""
+    """The number of a part: 12 for `part-00012.parquet`."""
     return int(part.stem.removeprefix("part-"))
 
 
@@ -175,9 +175,9 @@ def _check_present(
 ) -> None:
     if place is None:
         raise CacheError(f"{where} is not stored")
-    said: Mapping[str, object] = asdict(row)
+    given: Mapping[str, object] = asdict(row)
     for name in ("recording_id", "start", "end", "clips", "has_video"):
-        if said[name] != getattr(place, name):
-            raise CacheError(f"{where}: {name} {said[name]}, stored {getattr(place, name)}")
+        if given[name] != getattr(place, name):
+            raise CacheError(f"{where}: {name} {given[name]}, stored {getattr(place, name)}")
     if spec.text is not None and text is None:
         raise CacheError(f"{where}: text {row.text_id!r} is not stored")

@@ -1,4 +1,4 @@
-"""One part, mapped into memory: rows are copied out of the file as they lie there, where its layout allows it."""
+"""One part, mapped into memory: rows are copied straight out of the file if its layout allows it."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from .spec import ANY_LENGTH, CacheError, Shape
 
 _LOG = logging.getLogger(__name__)
 UNKNOWN, NULL, DECODED = -1, -2, -3
-"""Instead of a row's place in the file: not looked at yet; no value; pyarrow has to decode it."""
+"""In place of a row's position in the file: not located yet; null; pyarrow has to decode it."""
 
 _HEADER = 4096  # bytes; a header without statistics takes some thirty
 
 
 class Part:
-    """A Parquet file whose columns `shapes` are arrays, one a row. Raises CacheError where it is not such a file.
+    """A Parquet file whose columns `shapes` are arrays, one per row. Raises CacheError for any other file.
 
-    `places[column][row]` is where the row's values begin in `data`, or UNKNOWN, NULL or DECODED. `fill` copies any row.
+    `places[column][row]` is the position of the row's values in `data`, or UNKNOWN, NULL or DECODED. `fill` copies any
+    row.
     """
 
     def __init__(self, path: Path, shapes: Mapping[str, Shape], dtype: np.dtype[Any]) -> None:
@@ -39,9 +40,9 @@ class Part:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             self._metadata = pq.read_metadata(path)
         except FileNotFoundError:
-            raise CacheError(f"{path}: missing; the index names it") from None
+            raise CacheError(f"{path}: missing; the index refers to it") from None
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise CacheError(f"{path}: truncated, or no Parquet file: {error}") from error
+            raise CacheError(f"{path}: truncated, or not a Parquet file: {error}") from error
         self.data: NDArray[np.uint8] = np.frombuffer(self._map, np.uint8)
         counts = [self._metadata.row_group(group).num_rows for group in range(self._metadata.num_row_groups)]
         self._firsts = [0, *accumulate(counts)]
@@ -66,7 +67,7 @@ class Part:
         return [range(first, last) for first, last in zip(self._firsts, self._firsts[1:], strict=False)]
 
     def fill(self, name: str, row: int, out: NDArray[np.uint8]) -> None:
-        """Copy the bytes of one row's array; zeros where it is null. Raises CacheError naming file, row and column."""
+        """Copy the bytes of a row's array into `out`; zeros if null. Raises CacheError naming file, row and column."""
         place = self.locate(name, row)
         if place >= 0:
             out[:] = self.data[place : place + len(out)]
@@ -77,14 +78,14 @@ class Part:
             out[:] = values[row - first].reshape(-1).view(np.uint8)
 
     def whole(self, name: str, row: int) -> NDArray[Any]:
-        """A row's sequence (T, D), of any length; T is 0 where it is null."""
+        """A row's sequence (T, D), of any length; T is 0 if it is null."""
         group = self._group(row)
         size = self._shapes[name][1]
         if self._firsts[group + 1] - self._firsts[group] == 1:
             chunk = self._metadata.row_group(group).column(self._leaves[name])
             try:
                 if chunk.num_values % size:
-                    raise NotDirect("null, or not whole vectors")
+                    raise NotDirect("null, or incomplete vectors")
                 shape = (chunk.num_values // size, size)
                 place = self._payload(name, chunk, (1, *shape))
                 return np.frombuffer(self._map, self._dtype, chunk.num_values, place).reshape(shape).copy()
@@ -95,7 +96,7 @@ class Part:
         return self._flat(name, values.drop_null(), row).reshape(-1, size).copy()
 
     def locate(self, name: str, row: int) -> int:
-        """Where the row's values begin, or NULL or DECODED; the rest of its row group becomes known with it."""
+        """Position of the row's values, or NULL or DECODED; locates the rest of its row group too."""
         places = self.places[name]
         if places[row] == UNKNOWN:
             group = self._group(row)
@@ -115,7 +116,7 @@ class Part:
         return int(places[row])
 
     def chunk(self, group: int, leaf: int) -> tuple[str, int, int, bool]:
-        """Path, begin and end (bytes in the file) of any leaf of a row group, and whether it is compressed."""
+        """Path, begin and end (in bytes) of a leaf of a row group, and whether it is compressed."""
         chunk = self._metadata.row_group(group).column(leaf)
         begin = chunk.data_page_offset
         if chunk.dictionary_page_offset:
@@ -128,16 +129,16 @@ class Part:
 
     @property
     def leaves(self) -> int:
-        """How many columns without children there are."""
+        """Number of leaf columns."""
         return len(self._metadata.schema)
 
     def _group(self, row: int) -> int:
         if not 0 <= row < self.rows:
-            raise CacheError(f"{self.path}: row {row} of {self.rows}; the index names it")
+            raise CacheError(f"{self.path}: row {row} of {self.rows}; the index refers to it")
         return bisect_right(self._firsts, row) - 1
 
     def _payload(self, name: str, chunk: Any, shape: Shape) -> int:
-        """Where the values of a column chunk begin. Raises NotDirect where they are not (rows, *sizes) as they lie."""
+        """Position of the values of a column chunk. Raises NotDirect unless they are stored as (rows, *sizes)."""
         payload = int(np.prod(shape)) * self._dtype.itemsize
         if not self._right_type[name]:
             raise NotDirect(f"values are not {self._dtype}")
@@ -149,14 +150,14 @@ class Part:
             raise NotDirect(f"{chunk.num_values} values, not {int(np.prod(shape))}")
         begin, size = chunk.data_page_offset, chunk.total_compressed_size
         if begin + size > len(self.data):
-            raise CacheError(f"{self.path}: truncated: {begin + size} bytes expected, {len(self.data)} there")
+            raise CacheError(f"{self.path}: truncated: {begin + size} bytes expected, the file has {len(self.data)}")
         header = page_header(self._map[begin : begin + min(size, _HEADER)])
         if header.kind != DATA_PAGE or header.length + header.size != size:
             raise NotDirect("more than one page")
         if header.encoding != PLAIN or {header.definition_encoding, header.repetition_encoding} != {RLE}:
-            raise NotDirect("the page's encoding is not plain")
+            raise NotDirect("the encoding of the page is not plain")
         if header.values != chunk.num_values or header.uncompressed != header.size or header.size < payload:
-            raise NotDirect("the page's sizes do not fit")
+            raise NotDirect("the sizes of the page do not match")
         start = int(begin + size - payload)
         levels = self._map[begin + header.length : start]
         if self._known_levels.get(levels) != shape:
@@ -176,7 +177,7 @@ class Part:
         return bool(values.null_count == len(values))
 
     def _decode(self, name: str, row: int) -> tuple[int, NDArray[Any]]:
-        """The first row of the row's group, and the group's arrays; the last group of a column is kept."""
+        """The first row of the row's group, and the group's arrays; the last group of a column stays in memory."""
         group = self._group(row)
         known = self._decoded.get(name)
         if known is None or known[0] != group:
@@ -185,7 +186,9 @@ class Part:
             values = np.zeros((len(column), *self._shapes[name]), self._dtype)
             flat = self._flat(name, column.drop_null(), row)
             if flat.size != int(valid.sum()) * int(np.prod(self._shapes[name])):
-                raise CacheError(f"{self.path}: rows from {self._firsts[group]}, column {name}: not of the set's shape")
+                raise CacheError(
+                    f"{self.path}: rows from {self._firsts[group]}, column {name}: the shape is not that of the cache"
+                )
             values[valid] = flat.reshape(-1, *self._shapes[name])
             known = self._decoded[name] = group, values
         return self._firsts[group], known[1]
@@ -196,7 +199,7 @@ class Part:
         while pa.types.is_nested(column.type):
             column = column.flatten()
         if column.null_count or not pa.types.is_floating(column.type):
-            raise CacheError(f"{self.path}: row {row}, column {name}: nulls, or no floats, in an array")
+            raise CacheError(f"{self.path}: row {row}, column {name}: an array with nulls, or not of floats")
         return np.asarray(column).astype(self._dtype, copy=False)
 
     def _read(self, name: str, group: int) -> pa.Array:
@@ -210,12 +213,12 @@ class Part:
             raise CacheError(f"{self.path}: {rows}, column {name}: unreadable: {error}") from error
 
     def _warn(self, name: str, reason: NotDirect) -> None:
-        """Said once a part: it works, and costs many times as much."""
+        """Warn once per part: decoding works, but takes many times as long."""
         if not self._warned:
             self._warned = True
-            _LOG.warning("%s: column %s cannot be mapped (%s); pyarrow decodes it, slowly", self.path, name, reason)
+            _LOG.warning("%s: column %s cannot be mapped (%s): pyarrow decodes it, slowly", self.path, name, reason)
 
 
 def fixed(shape: Shape) -> bool:
-    """Whether every row of a column has the same size."""
+    """Whether all rows of a column have the same size."""
     return ANY_LENGTH not in shape

@@ -1,9 +1,9 @@
-"""MMAudio's stored features: a folder of memory maps as TensorDict keeps them, and a table (TSV) of ids and captions.
+"""MMAudio's stored features: a folder of TensorDict memory maps, and a table (TSV) of ids and captions.
 
 The folder has `meta.json` (shape and type of each array, by name) and `<name>.memmap`, row after row without a header,
 as `tensordict.TensorDict.memmap` writes it: mean, std (n, N, C), clip_features (n, 64, D), sync_features (n, 192, D),
-text_features (n, 77, D). Row i belongs to line i of the table: `id` and `label` of sets with pictures, `id` and
-`caption` of sets of sound alone, which have neither clip_features nor sync_features.
+text_features (n, 77, D). Row i belongs to line i of the table: `id` and `label` in sets with video, `id` and
+`caption` in sets of audio alone, which have neither clip_features nor sync_features.
 Source: hkchengrex/MMAudio, training documentation and extraction scripts; pytorch/tensordict.
 """
 
@@ -43,7 +43,7 @@ from .spec import DType, Shape
 Kind = Literal["video", "audio"]
 _CAPTION = {"video": "label", "audio": "caption"}
 _NAMES = {"mean": "mean", "std": "std", "visual": "clip_features", "sync": "sync_features", "text": "text_features"}
-"""Our column, their array."""
+"""Our column -> their array."""
 
 _ROWS = 16  # in memory at once
 
@@ -56,15 +56,15 @@ def write_memmap(
     split: str | None = None,
     dtype: DType = "float32",
 ) -> int:
-    """The clips of a cache as MMAudio reads them, a row each, with the id `<cut_id>_<clip>`. Returns how many.
+    """Write the clips of a cache as MMAudio reads them, a row each with the id `<cut_id>_<clip>`; returns their number.
 
-    Sets of "video" hold the cuts with pictures, sets of "audio" all cuts, without their pictures. The table and
-    `meta.json` come last: a folder without them is unfinished. Raises CacheError where the cache lacks a stream.
+    A set of "video" has the cuts with video, a set of "audio" all cuts, without their video features. The table and
+    `meta.json` are written last: a folder without them is unfinished. Raises CacheError if the cache lacks a stream.
     """
     columns = [name for name in _NAMES if kind == "video" or name not in ("visual", "sync")]
     missing = [name for name in columns if name not in cache.columns]
     if missing:
-        raise CacheError(f"{cache.path}: has no stream {missing[0]}; a set of {kind} needs it")
+        raise CacheError(f"{cache.path}: stream {missing[0]} is missing; a set of {kind} needs it")
     clips = CutClips(cache, split, True if kind == "video" else None, columns)
     shapes = {**cache.spec.clip_shapes(), **cache.spec.text_shapes()}
     if not len(clips):
@@ -111,25 +111,25 @@ def write_memmap(
 def read_memmap(
     folder: Path, table: Path, path: Path, spec: CacheSpec, split: str = "train", part_bytes: int = PART_BYTES
 ) -> int:
-    """A cache out of MMAudio's features: each row a cut of one clip, from 0 to 8 s of a recording of that id.
+    """Make a cache from MMAudio's features: each row is a cut of one clip, from 0 to 8 s of a recording of that id.
 
-    `spec` says which encoders made them and is checked against the arrays' sizes. Called again after a kill, it goes on
-    where it was. The index is replaced: the cache shows this set. Returns how many rows. Raises CacheError, naming file
-    and row, where something does not fit.
+    `spec` names the encoders and is checked against the arrays' sizes. Called again after a kill, it resumes. The index
+    is replaced: the cache shows this set. Returns the number of rows. Raises CacheError, naming file and row, for
+    features that do not match.
     """
     maps = _open_maps(folder, spec)
     rows = _read_table(table)
     count = len(maps["mean"])
     if len(rows) != count:
-        raise CacheError(f"{table}: {len(rows)} lines, {folder} has {count} rows")
+        raise CacheError(f"{table}: {len(rows)} lines, but {folder} has {count} rows")
     has_video = "visual" in maps
     create(path, spec)
     text_ids = {caption: digest("text", caption) for _, caption in rows}
-    there = set(stored(path))
+    known = set(stored(path))
 
     def cuts() -> Iterator[CutFeatures]:
         for row, (cut_id, _) in enumerate(rows):
-            if cut_id not in there:
+            if cut_id not in known:
                 arrays = {name: np.array(values[row]) for name, values in maps.items() if name != "text"}
                 clips = {name: values[None] for name, values in arrays.items()}
                 whole = {f"{name}_all": arrays[name] for name in ("visual", "sync") if name in arrays}
@@ -170,9 +170,9 @@ def read_memmap(
 
 
 def described(folder: Path, dtype: DType = "float16") -> CacheSpec:
-    """What MMAudio's features are a cache of: CLIP, Synchformer, CLIP's text and one of its two autoencoders.
+    """The streams of MMAudio's features: CLIP, Synchformer, CLIP's text encoder and one of the two autoencoders.
 
-    Raises CacheError where the arrays are not of their sizes.
+    Raises CacheError for arrays of other sizes.
     """
     meta = _read_meta(folder)
     sizes = {name: tuple(meta[theirs]["shape"][1:]) for name, theirs in _NAMES.items() if theirs in meta}
@@ -204,13 +204,13 @@ def _read_meta(folder: Path) -> dict[str, Any]:
 
 
 def _open_maps(folder: Path, spec: CacheSpec) -> dict[str, NDArray[Any]]:
-    """The folder's arrays by our names, mapped. Raises CacheError where they are not what is said of them."""
+    """The folder's arrays by our names, mapped. Raises CacheError if they do not match `meta.json` or `spec`."""
     meta = _read_meta(folder)
-    pictures = _NAMES["visual"] in meta
+    has_video = _NAMES["visual"] in meta
     shapes: dict[str, Shape] = {**spec.clip_shapes(), **spec.text_shapes()}
     maps: dict[str, NDArray[Any]] = {}
     for name, shape in shapes.items():
-        if name in ("visual", "sync") and not pictures:
+        if name in ("visual", "sync") and not has_video:
             continue
         file, entry = folder / f"{_NAMES[name]}.memmap", meta.get(_NAMES[name])
         if not isinstance(entry, dict):
@@ -224,7 +224,7 @@ def _open_maps(folder: Path, spec: CacheSpec) -> dict[str, NDArray[Any]]:
         found = file.stat().st_size if file.exists() else 0
         wanted = math.prod(size) * np.dtype(kind).itemsize
         if found != wanted or not wanted:
-            raise CacheError(f"{file}: {found} bytes, {size[0]} rows take {wanted}")
+            raise CacheError(f"{file}: {found} bytes, {size[0]} rows need {wanted}")
         maps[name] = np.memmap(file, np.dtype(kind).newbyteorder("<"), "r", shape=size)
     return maps
 
@@ -237,15 +237,15 @@ def _read_table(table: Path) -> list[tuple[str, str]]:
             names = lines.fieldnames or []
             column = next((name for name in _CAPTION.values() if name in names), None)
             if "id" not in names or column is None:
-                raise CacheError(f"{table}: columns {', '.join(names)}; needs id, and label or caption")
+                raise CacheError(f"{table}: columns {', '.join(names)}; id, and label or caption, are required")
             rows = [(line["id"], line[column]) for line in lines]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CacheError(f"{table}: unreadable: {error}") from error
     seen: set[str] = set()
     for number, (cut_id, caption) in enumerate(rows, start=2):
         if not cut_id or caption is None:
-            raise CacheError(f"{table}: line {number}: no id or no {column}")
+            raise CacheError(f"{table}: line {number}: id or {column} is missing")
         if cut_id in seen:
-            raise CacheError(f"{table}: line {number}: id {cut_id} is there twice")
+            raise CacheError(f"{table}: line {number}: id {cut_id} is repeated")
         seen.add(cut_id)
     return rows

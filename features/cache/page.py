@@ -1,4 +1,4 @@
-"""The header and the levels of a Parquet data page: what must be known before a page's values are taken as they lie.
+"""The header and the levels of a Parquet data page, which show whether its values can be mapped.
 
 Apache Parquet format, parquet.thrift (PageHeader), in Thrift's compact protocol; Encodings.md for the levels' hybrid of
 runs and packed bits.
@@ -18,15 +18,14 @@ PLAIN, RLE = 0, 3
 
 
 class NotDirect(ValueError):
-    """Why a page cannot be mapped; another reader may well read it."""
+    """A page cannot be mapped; the message is the reason. Another reader may still read it."""
 
 
 @dataclass(frozen=True)
 class PageHeader:
-    """Of one page: `length` of the header itself and `size` of what follows, in bytes, as they lie in the file.
+    """Header of a page: `length` of the header itself and `size` of the content after it, in bytes of the file.
 
-    `crc` over what follows, None where the writer made none. The rest is that of a data page (version 1), None in
-    pages of another kind.
+    `crc` of the content, or None. The other fields belong to data pages (version 1) and are None for other kinds.
     """
 
     kind: int
@@ -41,7 +40,7 @@ class PageHeader:
 
 
 def page_header(data: bytes) -> PageHeader:
-    """The header at the start of `data`. Raises NotDirect where there is none."""
+    """The header at the start of `data`. Raises NotDirect if there is none."""
     try:
         fields, length = _struct(data, 0)
         data_page = fields.get(5, {})
@@ -62,10 +61,10 @@ def page_header(data: bytes) -> PageHeader:
 
 
 def check_levels(data: bytes, shape: tuple[int, ...], deepest: int) -> None:
-    """Raises NotDirect unless `data` says: rows of exactly this shape (rows, *sizes), no null among them.
+    """Raises NotDirect unless `data` describes rows of exactly this shape (rows, *sizes) without nulls.
 
-    Repetition levels, then definition levels, each after its length in four bytes. A value repeats at the level of the
-    innermost list that it does not begin; all are defined to the `deepest` level.
+    `data` has repetition levels, then definition levels, each after its length in four bytes. A value repeats at the
+    level of the innermost list that it does not begin; all are defined to the `deepest` level.
     """
     count, at = int(np.prod(shape)), 0
     position = np.arange(count)
@@ -76,14 +75,14 @@ def check_levels(data: bytes, shape: tuple[int, ...], deepest: int) -> None:
         length = int.from_bytes(data[at : at + 4], "little")
         found = _levels(data[at + 4 : at + 4 + length], highest.bit_length(), count)
         if not (np.array_equal(found, levels) if levels is not None else bool((found == deepest).all())):
-            raise NotDirect(f"{name} levels are not those of full rows of the shape {shape[1:]}")
+            raise NotDirect(f"{name} levels do not describe full rows of the shape {shape[1:]}")
         at += 4 + length
     if at != len(data):
         raise NotDirect("bytes between levels and values")
 
 
 def _levels(data: bytes, bits: int, count: int) -> NDArray[np.uint8]:
-    """The first `count` numbers, of `bits` (at most 8) each, out of the hybrid of runs and packed bits."""
+    """Decode the first `count` numbers, of at most 8 `bits` each, from the hybrid of runs and packed bits."""
     result = np.zeros(count, np.uint8)
     done = at = 0
     while done < count:
@@ -123,7 +122,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _integer(data: bytes, at: int) -> tuple[int, int]:
-    """Zigzag: 0, -1, 1, -2 ... are 0, 1, 2, 3 ..."""
+    """Decode a zigzag number: 0, -1, 1, -2 … are stored as 0, 1, 2, 3 …"""
     value, at = _varint(data, at)
     return (value >> 1) ^ -(value & 1), at
 
@@ -146,7 +145,7 @@ def _sequence(data: bytes, at: int) -> tuple[list[Any], int]:
 
 
 def _struct(data: bytes, at: int) -> tuple[dict[int, Any], int]:
-    """Field numbers and values; a field's number is given as the distance from the one before, or in full."""
+    """Decode a struct: values by field number, which is stored as the distance from the last one, or in full."""
     fields: dict[int, Any] = {}
     number = 0
     while data[at]:

@@ -1,8 +1,8 @@
-"""Moving staged cuts into parts that never change again, so that a kill at any moment loses and doubles nothing.
+"""Move staged cuts into parts that never change again, so that a kill at any moment loses and duplicates nothing.
 
-A commit makes pairs of files of the same number, first the clips, then the cuts; a cut is stored from the moment the
-second has its name. Clips without cuts are what a kill between the two leaves: the next commit removes them and writes
-them again.
+A commit writes pairs of files with the same number, first the clips, then the cuts; a cut is stored as soon as the
+second file has its name. A kill between the two leaves clips without cuts: the next commit removes them and writes them
+again.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _TEXTS_PER_PART = 1024
 
 @dataclass(frozen=True)
 class Committed:
-    """What a commit did: how many cuts and clips it moved, into how many pairs of parts, with so many bytes."""
+    """The result of a commit: the cuts and clips it moved, the pairs of parts it wrote, and their bytes."""
 
     cuts: int = 0
     clips: int = 0
@@ -41,17 +41,16 @@ class Committed:
 
 
 def commit(path: Path, cut_ids: Sequence[str], part_bytes: int = PART_BYTES) -> Committed:
-    """Move staged cuts into new parts, in the order given, each part filled up to `part_bytes` of values.
+    """Move staged cuts into new parts, in this order, and fill each part up to `part_bytes` of values.
 
-    Cuts that are stored already are passed over, so a commit that was killed is finished by the same call, with the
-    same bytes as if it had not been. Raises CacheError where a cut is neither staged nor stored; the cuts before it
-    stay staged.
+    Stored cuts are skipped, so the same call finishes a commit that was killed, with the same bytes as without the
+    kill. Raises CacheError if a cut is neither staged nor stored; all cuts then stay staged.
     """
     spec = read_spec(path)
     with writing(path):
-        there = set(stored(path))
+        known = set(stored(path))
         wanted = dict.fromkeys(cut_ids)
-        new = [cut_id for cut_id in wanted if cut_id not in there]
+        new = [cut_id for cut_id in wanted if cut_id not in known]
         missing = [cut_id for cut_id in new if not staged_file(path, cut_id).exists()]
         if missing:
             raise CacheError(f"{path}: cut {missing[0]} is neither staged nor stored ({len(missing)} such cuts)")
@@ -62,14 +61,14 @@ def commit(path: Path, cut_ids: Sequence[str], part_bytes: int = PART_BYTES) -> 
 
 
 def stored(path: Path) -> list[str]:
-    """The ids of the cuts in parts, in their order, whether the index shows them or not."""
+    """The ids of all cuts in parts, in their order, whether or not the index shows them."""
     return [cut_id for _, cuts in pairs(path) for cut_id in read_columns(cuts, ["cut_id"])["cut_id"].to_pylist()]
 
 
 def add_texts(path: Path, texts: Mapping[str, tuple[str, NDArray[Any]]]) -> int:
-    """Store captions by their id: the text and its array (L, D). Returns how many were new; the others stay.
+    """Store captions by their id: the text and its array (L, D). Returns the number of new ones; the others stay.
 
-    Raises CacheError, naming text and row, where an array is not what the spec says; nothing is written then.
+    Raises CacheError, naming text and row, if an array does not match the spec; nothing is written then.
     """
     spec = read_spec(path)
     checked = {text_id: (text, checked_text(spec, text_id, array)) for text_id, (text, array) in texts.items()}
@@ -78,13 +77,13 @@ def add_texts(path: Path, texts: Mapping[str, tuple[str, NDArray[Any]]]) -> int:
 
 
 def stored_texts(path: Path) -> list[str]:
-    """The ids of the captions that are stored, in their order."""
+    """The ids of the stored captions, in their order."""
     parts = live_parts(path / "texts")
     return [text_id for part in parts for text_id in read_columns(part, ["text_id"])["text_id"].to_pylist()]
 
 
 def pairs(path: Path) -> list[tuple[Path, Path]]:
-    """The parts of clips and of cuts that belong together. Raises CacheError where cuts have lost their clips."""
+    """The pairs of parts of clips and of cuts. Raises CacheError if the clips of a part of cuts are missing."""
     clips = {part.name: part for part in live_parts(path / "clips")}
     cuts = live_parts(path / "cuts")
     for part in cuts:
@@ -94,14 +93,14 @@ def pairs(path: Path) -> list[tuple[Path, Path]]:
 
 
 def orphans(path: Path) -> list[Path]:
-    """Parts of clips whose cuts were never written: a commit was killed between the two."""
+    """Parts of clips whose cuts were not written because a commit was killed between the two."""
     cuts = {part.name for part in live_parts(path / "cuts")}
     return [part for part in live_parts(path / "clips") if part.name not in cuts]
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """One writer of parts at a time; what a killed one left is removed first."""
+    """Exclude other writers of parts, and first remove the files that a killed writer left."""
     with exclusive(path / "write.lock", "features"):
         for part in (*orphans(path), *leftovers(*(path / folder for folder in ("clips", "cuts", "texts")))):
             part.unlink()
@@ -109,7 +108,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def append_cuts(path: Path, spec: CacheSpec, cuts: Iterable[StoredCut], part_bytes: int = PART_BYTES) -> Committed:
-    """Write cuts, one in memory at a time, into new parts; under `writing`."""
+    """Write cuts into new parts, with one cut in memory at a time; call under `writing`."""
     done, source = Committed(), iter(cuts)
     cut = next(source, None)
     while cut is not None:
@@ -126,7 +125,7 @@ def append_cuts(path: Path, spec: CacheSpec, cuts: Iterable[StoredCut], part_byt
 
 
 def append_texts(path: Path, spec: CacheSpec, texts: Iterable[tuple[str, str, NDArray[Any]]]) -> int:
-    """Write checked captions (id, text, array) that are not stored yet into new parts; under `writing`."""
+    """Write checked captions (id, text, array) that are not stored yet into new parts; call under `writing`."""
     seen, new, count = set(stored_texts(path)), {}, 0
     for text_id, text, array in texts:
         if text_id not in seen:
@@ -166,14 +165,14 @@ class _Part:
         self._cuts.close()
 
     def takes(self, cut: StoredCut, limit: int) -> bool:
-        """Whether the cut fits, too; an empty part takes any."""
+        """Whether the cut still fits; an empty part takes any cut."""
         return not self.cuts or max(self._sizes[0] + cut.clip_bytes, self._sizes[1] + cut.cut_bytes) <= limit
 
     def add(self, cut: StoredCut) -> None:
-        """The cut after those that are there."""
+        """Append a cut."""
         rows = clip_rows(self._spec, cut)
         if self._waiting is not None and self._waiting_has_video != cut.has_video:
-            self._flush()  # a row group has all its pictures or none: one null would keep it from being mapped
+            self._flush()  # a row group has video in all its rows or in none: one null would keep it from being mapped
         rows = rows if self._waiting is None else pa.concat_tables([self._waiting, rows])
         full = len(rows) - len(rows) % ROW_GROUP_CLIPS
         if full:
@@ -191,7 +190,7 @@ class _Part:
 
 
 def read_columns(part: Path, columns: list[str]) -> pa.Table:
-    """Some columns of a part. Raises CacheError where it cannot be read."""
+    """Some columns of a part. Raises CacheError if it cannot be read."""
     try:
         return pq.read_table(part, columns=columns)
     except (pa.ArrowException, OSError) as error:

@@ -1,4 +1,4 @@
-"""Reading a cache: clips by number, as tensors, copied straight out of the mapped parts."""
+"""Read a cache: clips by number, as tensors, copied straight out of the mapped parts."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from manifests.store import Corpus
+
 from .index import read_index
 from .mapped import Part, fixed
 from .spec import CacheError, Shape, read_spec
@@ -21,17 +23,27 @@ Indices = Sequence[int] | NDArray[np.integer[Any]] | Tensor
 
 
 class FeatureCache:
-    """The clips of a cache's present cuts, numbered from 0: cut after cut as the index has them, clips in order.
+    """The clips of a cache's present cuts, numbered from 0: cut after cut in the index's order, clips in time order.
 
-    Raises CacheError, naming the file, where the folder is no cache, is of a newer format, or a part is truncated. The
-    index is read once; pickled (for the workers of a DataLoader), it goes along, and parts are opened anew.
+    Raises CacheError, naming the file, if the folder is not a cache, is of a newer format, or a part is truncated. The
+    index is read once; a pickled cache (for the workers of a DataLoader) includes it, and opens the parts again.
     """
 
     def __init__(self, path: Path | str) -> None:
         path = Path(path)
-        read_spec(path)  # what is no cache says so first
+        read_spec(path)  # the clearer error for a folder that is not a cache
         index = read_index(path)
         self._open(path, index.filter(pc.equal(index["state"], "present")).combine_chunks())
+
+    @classmethod
+    def of(cls, corpus: Corpus, name: str | None = None) -> FeatureCache:
+        """The cache `name` of a corpus; without a name the only one, or that of the active recipe's encoders.
+
+        Raises CacheError if there is no such cache, or several to choose from: the message lists their names.
+        """
+        from .of_corpus import cache_folder
+
+        return cls(cache_folder(corpus, name))
 
     def _open(self, path: Path, cuts: pa.Table) -> None:
         self.path, self.spec, self.cuts = path, read_spec(path), cuts
@@ -46,7 +58,7 @@ class FeatureCache:
         if len(self._start) != len(self._clip):
             raise CacheError(f"{path / 'index.parquet'}: {len(self._start)} clip starts for {len(self._clip)} clips")
         parts = cuts["part"].to_numpy()[self._cut_of]
-        # Of every clip: which part and row hold its arrays.
+        # Part and row of the arrays of every clip.
         self._rows = {
             "clips": (parts, cuts["row"].to_numpy()[self._cut_of] + self._clip),
             "cuts": (parts, cuts["cut_row"].to_numpy()[self._cut_of]),
@@ -61,12 +73,12 @@ class FeatureCache:
             column: folder for folder, shapes in self._shapes.items() for column in shapes if fixed(shapes[column])
         }
         self._parts: dict[tuple[str, int], Part] = {}
-        # The footers of cuts are long, one row group each, and many readers never ask for them.
+        # The footers of cuts are long, one row group each, and many readers never use them.
         for folder in ("clips", "texts") if self.spec.text is not None else ("clips",):
             held, rows = self._rows[folder]
             for number in np.unique(held).tolist():
                 if rows[held == number].max() >= self._part(folder, number).rows:
-                    raise CacheError(f"{self._part(folder, number).path}: fewer rows than the index names")
+                    raise CacheError(f"{self._part(folder, number).path}: fewer rows than the index refers to")
 
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path, "cuts": self.cuts}
@@ -75,24 +87,24 @@ class FeatureCache:
         self._open(state["path"], state["cuts"])
 
     def __len__(self) -> int:
-        """How many clips."""
+        """Number of clips."""
         return len(self._clip)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The arrays that a clip has: of itself, of its cut, of its caption."""
+        """The arrays of a clip: its own, its cut's and its caption's."""
         return tuple(self._folder_of)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """One clip: see `take`, without the first axis."""
+        """One clip, as `take` without the first axis."""
         return {name: values[0] for name, values in self.take([index]).items()}
 
     def take(self, indices: Indices, columns: Iterable[str] | None = None) -> dict[str, Tensor]:
-        """Clips as asked for, stacked: visual, sync, mean, std, text, sync_mean (B, T, D), visual_mean (B, D).
+        """Clips by number, stacked: visual, sync, mean, std, text, sync_mean (B, T, D), visual_mean (B, D).
 
-        With them `clip` (its number in the cut) and `cut` (a row of `cuts`), int64; `start`, float64, seconds of the
-        recording; `has_video`, bool: pictures of cuts without video are zeros. `columns`: fewer arrays. Raises
-        IndexError beyond the last clip, CacheError naming file and row where one cannot be read.
+        Also `clip` (its number in the cut) and `cut` (a row of `cuts`), int64; `start`, float64, seconds of the
+        recording; `has_video`, bool: the video vectors of cuts without video are zeros. `columns` selects arrays.
+        Raises IndexError beyond the last clip, CacheError naming file and row if an array cannot be read.
         """
         picked = self._picked(indices)
         cuts = self._cut_of[picked]
@@ -105,12 +117,12 @@ class FeatureCache:
         }
 
     def clips_of(self, cut: int | str) -> range:
-        """The numbers of a cut's clips; the cut by its row in `cuts` or its id."""
+        """The numbers of a cut's clips; `cut` is its row in `cuts` or its id."""
         row = self._cut_row(cut)
         return range(int(self._firsts[row]), int(self._firsts[row + 1]))
 
     def whole(self, cut: int | str) -> dict[str, Tensor]:
-        """The whole sequences of a cut, visual_all and sync_all, each (T, D); T is 0 in cuts without video."""
+        """The whole sequences of a cut, visual_all and sync_all, each (T, D); T is 0 for cuts without video."""
         row = self._cut_row(cut)
         part = self._part("cuts", self.cuts["part"][row].as_py())
         at = self.cuts["cut_row"][row].as_py()
@@ -133,11 +145,11 @@ class FeatureCache:
     def _gather(self, name: str, picked: NDArray[np.int64]) -> Tensor:
         folder = self._folder_of.get(name)
         if folder is None:
-            raise CacheError(f"{self.path}: no stream {name}; there are {', '.join(self.columns)}")
+            raise CacheError(f"{self.path}: no array {name}; there are {', '.join(self.columns)}")
         shape = self._shapes[folder][name]
         result = torch.empty((len(picked), *shape), dtype=self._torch_dtype)
         size = int(np.prod(shape)) * self._dtype.itemsize
-        # Bytes: the values in the file lie where they lie, on odd addresses too.
+        # Bytes: values in the file may begin at odd addresses.
         out = result.view(-1).view(torch.uint8).numpy().reshape(len(picked), size)
         numbers, rows = (values[picked].tolist() for values in self._rows[folder])
         for target, number, row in zip(out, numbers, rows, strict=True):

@@ -1,4 +1,4 @@
-"""What a cache holds: which encoder made each stream, and which arrays that gives."""
+"""The description of a cache: the encoder of each stream, and the arrays that follow from it."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from manifests.schema import CorpusError
 from ..encoders.base import CLIP_SECONDS, EncoderSpec
 
 FORMAT = 1
-"""The version of the layout. A higher one is refused: its rows may mean something else."""
+"""Version of the layout. A higher one is refused: its rows may mean something else."""
 
 DType = Literal["float16", "float32"]
 Shape = tuple[int, ...]
 ANY_LENGTH = -1
-"""The first size of a whole sequence: as many vectors as the cut gives."""
+"""First size of a whole sequence, whose number of vectors depends on the cut."""
 
 
 class CacheError(CorpusError):
-    """A cache, or what should go into one, that this program cannot work with."""
+    """A cache, or features for a cache, that this program cannot use."""
 
 
 @dataclass(frozen=True)
 class StreamSpec:
-    """The encoder of a stream: `rate` vectors a second (None for text), `length` vectors a clip, or a caption."""
+    """The encoder of a stream: `rate` vectors per second (None for text), `length` vectors per clip or caption."""
 
     encoder: str
     version: str
@@ -44,18 +44,18 @@ class StreamSpec:
 
     @classmethod
     def of(cls, encoder: EncoderSpec) -> StreamSpec:
-        """What a cache keeps of an encoder's description."""
+        """The part of an encoder's description that a cache stores."""
         return cls(encoder.name, encoder.version, encoder.rate, encoder.dimension, encoder.length)
 
     @property
     def shape(self) -> Shape:
-        """Of one clip, or one caption: (length, dimension)."""
+        """Shape of one clip or caption: (length, dimension)."""
         return self.length, self.dimension
 
 
 @dataclass(frozen=True)
 class CacheSpec:
-    """The streams of a cache; None where it has none."""
+    """The streams of a cache; None for a missing one."""
 
     audio: StreamSpec
     visual: StreamSpec | None = None
@@ -66,61 +66,61 @@ class CacheSpec:
 
     @property
     def numpy_dtype(self) -> np.dtype[Any]:
-        """Of every array, little-endian, as Parquet has it."""
+        """Number type of every array, little-endian as in Parquet."""
         return np.dtype(self.dtype).newbyteorder("<")
 
     def clip_shapes(self) -> dict[str, Shape]:
-        """The arrays of a clip, by column."""
+        """Shapes of the arrays of a clip, by column."""
         return {
-            **self._pictures({"visual": "visual", "sync": "sync"}),
+            **self._video({"visual": "visual", "sync": "sync"}),
             "mean": self.audio.shape,
             "std": self.audio.shape,
         }
 
     def cut_shapes(self) -> dict[str, Shape]:
-        """The pooled arrays of a cut: `visual_mean` over its frames (D,), `sync_mean` over its clips (length, D)."""
-        shapes = self._pictures({"visual_mean": "visual", "sync_mean": "sync"})
+        """Shapes of the pooled arrays: `visual_mean` over a cut's frames (D,), `sync_mean` over clips (length, D)."""
+        shapes = self._video({"visual_mean": "visual", "sync_mean": "sync"})
         return {name: shape[1:] if name == "visual_mean" else shape for name, shape in shapes.items()}
 
     def whole_shapes(self) -> dict[str, Shape]:
-        """The whole sequences of a cut: (ANY_LENGTH, D)."""
-        shapes = self._pictures({"visual_all": "visual", "sync_all": "sync"})
+        """Shapes of the whole sequences of a cut: (ANY_LENGTH, D)."""
+        shapes = self._video({"visual_all": "visual", "sync_all": "sync"})
         return {name: (ANY_LENGTH, shape[1]) for name, shape in shapes.items()}
 
     def text_shapes(self) -> dict[str, Shape]:
-        """The array of a caption."""
+        """Shape of the array of a caption."""
         return {} if self.text is None else {"text": self.text.shape}
 
-    def _pictures(self, streams: Mapping[str, str]) -> dict[str, Shape]:
+    def _video(self, streams: Mapping[str, str]) -> dict[str, Shape]:
         found = {column: getattr(self, stream) for column, stream in streams.items()}
         return {column: stream.shape for column, stream in found.items() if stream is not None}
 
 
 def create(path: Path, spec: CacheSpec) -> None:
-    """A new, empty cache. One that is there stays as it is; raises CacheError where it holds other streams."""
+    """Create an empty cache. An existing one stays as it is; raises CacheError if it has other streams."""
     if (path / "set.json").exists():
-        there = read_spec(path)
-        if there != spec:
-            raise CacheError(f"{path}: holds {_difference(there, spec)}; extract into another folder")
+        existing = read_spec(path)
+        if existing != spec:
+            raise CacheError(f"{path}: has {_difference(existing, spec)}; extract into another folder")
         return
     with write_beside(path / "set.json") as file:
         file.write((json.dumps({"format": FORMAT, **asdict(spec)}, indent=1) + "\n").encode())
 
 
 def read_spec(path: Path) -> CacheSpec:
-    """What `create` was given. Raises CacheError where there is no cache, or one of a newer format."""
+    """The spec that `create` wrote. Raises CacheError if there is no cache, or one of a newer format."""
     name = path / "set.json"
     try:
         content = json.loads(name.read_text(encoding="utf-8"))
         format = content.pop("format")
     except FileNotFoundError:
         inside = ", ".join(sorted(file.parent.name for file in path.glob("*/set.json")))
-        hint = f"; in it are {inside}" if inside else ""
-        raise CacheError(f"{path}: no feature cache, set.json is missing{hint}") from None
+        hint = f"; it contains {inside}" if inside else ""
+        raise CacheError(f"{path}: not a feature cache, set.json is missing{hint}") from None
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise CacheError(f"{name}: not the description of a feature cache: {error}") from error
     if format != FORMAT:
-        raise CacheError(f"{name}: format {format}; this program knows format {FORMAT}")
+        raise CacheError(f"{name}: format {format}; this program reads format {FORMAT}")
     try:
         for stream in ("audio", "visual", "sync", "text"):
             content[stream] = None if content[stream] is None else StreamSpec(**content[stream])
@@ -128,14 +128,14 @@ def read_spec(path: Path) -> CacheSpec:
     except (KeyError, TypeError) as error:
         raise CacheError(f"{name}: not the description of a feature cache: {error}") from error
     if spec.dtype not in ("float16", "float32") or spec.audio is None:
-        raise CacheError(f"{name}: dtype {spec.dtype!r} and audio {spec.audio}; needs float16 or float32, and audio")
+        raise CacheError(f"{name}: dtype {spec.dtype!r} and audio {spec.audio}; must be float16 or float32, with audio")
     return spec
 
 
-def _difference(there: CacheSpec, asked: CacheSpec) -> str:
-    """The first field in which two caches differ, in words."""
-    names = [field.name for field in fields(CacheSpec) if getattr(there, field.name) != getattr(asked, field.name)]
-    return f"{names[0]} {_words(getattr(there, names[0]))}, not {_words(getattr(asked, names[0]))}"
+def _difference(existing: CacheSpec, wanted: CacheSpec) -> str:
+    """Describe the first field in which two specs differ."""
+    names = [field.name for field in fields(CacheSpec) if getattr(existing, field.name) != getattr(wanted, field.name)]
+    return f"{names[0]} {_words(getattr(existing, names[0]))}, not {_words(getattr(wanted, names[0]))}"
 
 
 def _words(value: object) -> str:

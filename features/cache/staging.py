@@ -1,4 +1,4 @@
-"""Finished cuts that no part holds yet: a file each, so that workers need not wait for one another."""
+"""Staged cuts: finished, but in no part yet. Each is a file, so that workers need not wait for each other."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 
 
 def stage(path: Path, cut: CutFeatures) -> None:
-    """Put a cut's features aside until `commit`; a cut staged before is replaced.
+    """Write a cut's features to a file of its own until `commit`; replaces an earlier one.
 
-    Raises CacheError, naming cut, stream and row, where they are not what the cache's spec says; nothing is written
-    then. May run in several processes at once.
+    Raises CacheError, naming cut, stream and row, if they do not match the cache's spec; nothing is written then. May
+    run in several processes at once.
     """
     if not _NAME.fullmatch(cut.cut_id):
-        raise CacheError(f"cut {cut.cut_id!r}: letters, digits, '.', '_' and '-' make the name of a staged file")
+        raise CacheError(f"cut {cut.cut_id!r}: only letters, digits, '.', '_' and '-' can name a staged file")
     stored = checked(read_spec(path), cut)
     table = pa.table(
         {
@@ -49,23 +49,23 @@ def stage(path: Path, cut: CutFeatures) -> None:
 
 
 def staged(path: Path) -> list[str]:
-    """The ids of the cuts that are staged, sorted."""
+    """The ids of the staged cuts, sorted."""
     return sorted(file.name.removesuffix(".parquet") for file in (path / "staged").glob("[!.]*.parquet"))
 
 
 def remove_leftovers(path: Path) -> None:
-    """What killed processes left half-written, anywhere in the cache. Only while nobody else writes to it."""
+    """Remove half-written files of killed processes. Call only while no other process writes to the cache."""
     for file in leftovers(path):
         file.unlink(missing_ok=True)
 
 
 def staged_file(path: Path, cut_id: str) -> Path:
-    """Where a staged cut is."""
+    """The file of a staged cut."""
     return path / "staged" / f"{cut_id}.parquet"
 
 
 def read_staged(path: Path, spec: CacheSpec, cut_id: str) -> StoredCut:
-    """A staged cut, its checksums verified. Raises CacheError naming the file."""
+    """Read a staged cut and verify its checksums. Raises CacheError naming the file."""
     name = staged_file(path, cut_id)
     try:
         row = pq.read_table(name, page_checksum_verification=True, memory_map=True).to_pydict()

@@ -1,8 +1,8 @@
-"""Cuts and captions as Arrow tables, and how their parts are written so that a reader can map them.
+"""Cuts and captions as Arrow tables, and a writer of parts that a reader can map.
 
-Arrays are lists of lists of a fixed size: pandas, DuckDB, polars and `datasets` read these as they are, with their
-shape (the extension type for tensors, `datasets` refuses). Uncompressed, plain, without a dictionary, one page a column
-of a row group: the values then lie in one piece at the end of the page.
+Arrays are lists of lists of a fixed size: pandas, DuckDB, polars and `datasets` read these with their shape (`datasets`
+refuses the extension type for tensors). Parts are uncompressed, plain, without a dictionary, with one page per column
+of a row group: the values are then contiguous at the end of the page.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from .spec import ANY_LENGTH, FORMAT, CacheSpec, Shape
 
 FORMAT_KEY = b"lpse.features"
 ROW_GROUP_CLIPS = 8
-"""Larger groups make the footers shorter and the levels of a group, which are read with it, longer."""
+"""Larger groups make the footers shorter, but the levels of a group, which are read with it, longer."""
 
 _ONE_PAGE = 1 << 30  # bytes; a row group is kept far below
 
 
 def clips_schema(spec: CacheSpec) -> pa.Schema:
-    """One row a clip."""
+    """One row per clip."""
     fixed = {"cut_id": pa.string(), "clip": pa.int32(), "start": pa.float64()}
     return _schema(fixed, spec.clip_shapes(), spec)
 
 
 def cuts_schema(spec: CacheSpec) -> pa.Schema:
-    """One row a cut."""
+    """One row per cut."""
     fixed = {
         "cut_id": pa.string(),
         "recording_id": pa.string(),
@@ -45,12 +45,12 @@ def cuts_schema(spec: CacheSpec) -> pa.Schema:
 
 
 def texts_schema(spec: CacheSpec) -> pa.Schema:
-    """One row a caption."""
+    """One row per caption."""
     return _schema({"text_id": pa.string(), "caption": pa.string()}, spec.text_shapes(), spec)
 
 
 def clip_rows(spec: CacheSpec, cut: StoredCut) -> pa.Table:
-    """The clips of a cut; null where it has no picture."""
+    """The rows of a cut's clips; video columns are null if the cut has no video."""
     count = len(cut.clip_starts)
     columns = {
         "cut_id": pa.array([cut.cut_id] * count, pa.string()),
@@ -61,7 +61,7 @@ def clip_rows(spec: CacheSpec, cut: StoredCut) -> pa.Table:
 
 
 def cut_row(spec: CacheSpec, cut: StoredCut) -> pa.Table:
-    """The one row of a cut; null where it has no picture."""
+    """The row of a cut; video columns are null if the cut has no video."""
     columns = {
         "cut_id": pa.array([cut.cut_id]),
         "recording_id": pa.array([cut.recording_id]),
@@ -76,14 +76,14 @@ def cut_row(spec: CacheSpec, cut: StoredCut) -> pa.Table:
 
 
 def text_rows(spec: CacheSpec, texts: Mapping[str, tuple[str, NDArray[Any]]]) -> pa.Table:
-    """Captions and their (checked) arrays."""
+    """The rows of captions with checked arrays."""
     columns = {"text_id": pa.array(list(texts)), "caption": pa.array([caption for caption, _ in texts.values()])}
     arrays = {"text": np.stack([array for _, array in texts.values()])}
     return _table(texts_schema(spec), columns, spec.text_shapes(), arrays, len(texts))
 
 
 def part_writer(file: IO[bytes], schema: pa.Schema) -> pq.ParquetWriter:
-    """A writer of the mapped layout; its bytes depend on the rows and on the tables they come in, nothing else."""
+    """A writer of the mapped layout; its bytes depend on the rows and the tables they come in alone."""
     return pq.ParquetWriter(
         file,
         schema,
@@ -123,7 +123,7 @@ def _table(
 
 
 def _lists(array: NDArray[Any], shape: Shape) -> pa.Array:
-    """(rows, *shape) as lists, one a row; the values are not copied."""
+    """(rows, *shape) as lists, one per row; the values are not copied."""
     result = pa.array(array.reshape(-1))
     for axis in reversed(range(len(shape))):
         if shape[axis] == ANY_LENGTH:

@@ -1,10 +1,10 @@
-"""What an encoder is: a frozen description of what it takes and gives, and one call."""
+"""The contract of an encoder: a frozen description of its input and output, and one call."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from curation.backends.weights import weights_hash
 
@@ -15,15 +15,15 @@ Stream = Literal["visual", "sync", "audio", "text"]
 Fit = Literal["stretch", "crop"]
 
 CLIP_SECONDS = 8
-"""What a clip lasts: the length that MMAudio is trained on."""
+"""Length of a clip: the one that MMAudio is trained on."""
 
 
 @dataclass(frozen=True)
 class FrameLayout:
-    """The pictures that an encoder sees: `fps` of them a second, RGB, `side` x `side` pixels.
+    """The frames that an encoder takes: `fps` per second, RGB, `side` x `side` pixels.
 
-    `fit`: "stretch" takes the whole picture, whatever its shape; "crop" brings its short side to `side` and takes the
-    middle. The encoder looks at windows of `window` pictures, `stride` apart, and gives `vectors` for each.
+    `fit`: "stretch" takes the whole frame, of any aspect ratio; "crop" scales its short side to `side` and takes the
+    middle. The encoder works on windows of `window` frames, `stride` apart, and gives `vectors` vectors for each.
     """
 
     fps: int
@@ -33,18 +33,18 @@ class FrameLayout:
     stride: int = 1
     vectors: int = 1
 
-    def length(self, pictures: int) -> int:
-        """How many vectors come of so many pictures."""
-        return self.vectors * max(0, (pictures - self.window) // self.stride + 1)
+    def length(self, frames: int) -> int:
+        """The number of vectors from `frames` frames."""
+        return self.vectors * max(0, (frames - self.window) // self.stride + 1)
 
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """Everything that decides an encoder's numbers: the key of what is cached.
+    """Everything that decides an encoder's numbers: the key of cached features.
 
-    `version` names the code and the weights. `rate`: vectors a second (None for text), `dimension`: of each,
-    `length`: vectors of a clip of 8 s, or of a caption. `pictures` of visual and sync encoders, `sample_rate` in hertz
-    and `samples` (of a clip: with it the codec gives `length` vectors) of audio encoders.
+    `version` names the code and the weights. `rate`: vectors per second (None for text), `dimension` of each,
+    `length`: vectors of a clip of 8 s, or of a caption. Visual and sync encoders have `frames`; audio encoders have
+    `sample_rate` in hertz and `samples`, the samples of a clip that give `length` vectors.
     """
 
     name: str
@@ -53,30 +53,30 @@ class EncoderSpec:
     rate: float | None
     dimension: int
     length: int
-    pictures: FrameLayout | None = None
+    frames: FrameLayout | None = None
     sample_rate: int | None = None
     samples: int | None = None
 
 
 class VideoEncoder(Protocol):
-    """Of pictures: "visual" (what is seen) or "sync" (what moves, and when)."""
+    """Encodes frames into "visual" vectors (what is in the frame) or "sync" vectors (what moves, and when)."""
 
     @property
     def spec(self) -> EncoderSpec:
-        """What it is."""
+        """Description of the encoder."""
         ...
 
     def encode(self, frames: Tensor) -> Tensor:
-        """uint8 (F, 3, side, side) as `spec.pictures` says -> float32 (T, D), T = spec.pictures.length(F)."""
+        """uint8 (F, 3, side, side), laid out as `spec.frames` -> float32 (T, D), T = spec.frames.length(F)."""
         ...
 
 
 class AudioEncoder(Protocol):
-    """Of sound, into latents and back."""
+    """Encodes audio into latents."""
 
     @property
     def spec(self) -> EncoderSpec:
-        """What it is."""
+        """Description of the encoder."""
         ...
 
     def encode(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
@@ -84,26 +84,44 @@ class AudioEncoder(Protocol):
         ...
 
 
+@runtime_checkable
+class MelCodec(AudioEncoder, Protocol):
+    """An audio encoder with a way back to log-mel spectrograms, for a vocoder."""
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents (T, C) -> log-mel (bands, 2 T), float32."""
+        ...
+
+
+@runtime_checkable
+class WaveformCodec(AudioEncoder, Protocol):
+    """An audio encoder with a way back to audio of its own."""
+
+    def waveform(self, latents: Tensor) -> Tensor:
+        """Latents (T, C) -> float32 (2 T hop,) at `spec.sample_rate`."""
+        ...
+
+
 class TextEncoder(Protocol):
-    """Of captions."""
+    """Encodes captions."""
 
     @property
     def spec(self) -> EncoderSpec:
-        """What it is."""
+        """Description of the encoder."""
         ...
 
     def encode(self, text: str) -> Tensor:
-        """float32 (L, D)."""
+        """Caption -> float32 (L, D)."""
         ...
 
 
 def check_frames(name: str, frames: Tensor, side: int) -> None:
-    """Raises ValueError where `frames` are not uint8 (F, 3, side, side)."""
+    """Raises ValueError unless `frames` are uint8 (F, 3, side, side)."""
     if str(frames.dtype) != "torch.uint8" or frames.ndim != 4 or tuple(frames.shape[1:]) != (3, side, side):
         given = f"{frames.dtype} {tuple(frames.shape)}"
-        raise ValueError(f"{name}: pictures are {given}, not torch.uint8 (F, 3, {side}, {side})")
+        raise ValueError(f"{name}: frames are {given}, not torch.uint8 (F, 3, {side}, {side})")
 
 
 def weights_version(path: Path, code: int | str) -> str:
-    """`code` (the version of what runs the weights) and the first 12 hex of the file's SHA-256."""
+    """`code` (the version of the code that runs the weights) and the first 12 hex digits of the file's SHA-256."""
     return f"{code}-{weights_hash(path)}"

@@ -1,4 +1,4 @@
-"""What a caption says: the text tower of DFN5B CLIP ViT-H/14, one vector a token."""
+"""Text vectors: the text tower of DFN5B CLIP ViT-H/14, one vector per token."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def _tokens(setup: ModelSetup) -> CaptionTokens:
 
 
 def spec(setup: ModelSetup, precision: Precision = "float32") -> EncoderSpec:
-    """The encoder's identity; raises ModelUnavailable where `transformers`, weights or vocabulary are missing."""
+    """The encoder's description. Raises ModelUnavailable if `transformers`, weights or vocabulary are missing."""
     _tokens(setup)
     version = weights_version(weights_file(setup, NAME), CODE)
     return in_precision(EncoderSpec(NAME, version, "text", None, TEXT.width, TEXT.tokens), precision)
 
 
 class ClipText:
-    """77 unit vectors a caption: the hidden states after the last normalisation, not projected.
+    """77 unit vectors per caption: the hidden states after the last normalisation, without projection.
 
     In bfloat16 they differ by 1.3 % (relative L2 norm, random weights).
     """
@@ -53,6 +53,6 @@ class ClipText:
 
 @torch.no_grad()
 def hidden_states(network: CLIPTextModel, tokens: Tensor) -> Tensor:
-    """Unit hidden states, float32 (B, L, D), of tokens (B, L); every token sees those before it, padding included."""
+    """Unit hidden states, float32 (B, L, D), of tokens (B, L); each attends to those before it, padding included."""
     found = network(input_ids=tokens.to(network.device)).last_hidden_state
     return F.normalize(found.float(), dim=-1)

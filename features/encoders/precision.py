@@ -1,4 +1,4 @@
-"""The number type in which a network runs."""
+"""Number types of networks."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ TYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": tor
 
 
 def place(network: nn.Module, device: torch.device | str, precision: Precision) -> None:
-    """Move a network to `device` and make its weights `precision`, in place."""
+    """Move a network to `device` and convert its weights to `precision`, in place."""
     network.to(torch.device(device), TYPES[precision])
 
 
 def in_precision(spec: EncoderSpec, precision: Precision) -> EncoderSpec:
-    """`spec` of the encoder as it runs in `precision`, which is part of its version. Raises ValueError for others."""
+    """`spec` for a run in `precision`, which is part of the version. Raises ValueError for unknown precisions."""
     if precision not in TYPES:
         raise ValueError(f"{spec.name}: precision {precision!r}: known are {', '.join(TYPES)}")
     return spec if precision == "float32" else replace(spec, version=f"{spec.version}-{precision}")

@@ -1,4 +1,4 @@
-"""What moves, and when: Synchformer's visual branch at 25 pictures a second."""
+"""Sync vectors: Synchformer's visual branch at 25 frames per second."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ MD5 = "5b2f5594b0730f70e41e549b7c94390c"
 SOURCE = f"MMAudio's release v0.1 (https://github.com/hkchengrex/MMAudio, MD5 {MD5})"
 CODE = 1
 FPS = 25
-WINDOWS_A_BATCH = {"cpu": 2, "cuda": 40}
+WINDOWS_PER_BATCH = {"cpu": 2, "cuda": 40}
 
 
 def weights_file(setup: ModelSetup) -> Path:
-    """The released file; raises ModelUnavailable."""
+    """The released file. Raises ModelUnavailable if it is missing."""
     return setup.weights_file(NAME, FILE, SOURCE)
 
 
 def spec(setup: ModelSetup, precision: Precision = "float32") -> EncoderSpec:
-    """The encoder's identity; raises ModelUnavailable when the weights are missing."""
-    pictures = FrameLayout(FPS, SIDE, "crop", WINDOW, STRIDE, STEPS)
+    """The encoder's description. Raises ModelUnavailable if the weights are missing."""
+    frames = FrameLayout(FPS, SIDE, "crop", WINDOW, STRIDE, STEPS)
     return in_precision(
         EncoderSpec(
             NAME,
@@ -37,17 +37,17 @@ def spec(setup: ModelSetup, precision: Precision = "float32") -> EncoderSpec:
             "sync",
             rate=FPS * STEPS / STRIDE,
             dimension=768,
-            length=pictures.length(FPS * CLIP_SECONDS),
-            pictures=pictures,
+            length=frames.length(FPS * CLIP_SECONDS),
+            frames=frames,
         ),
         precision,
     )
 
 
 class SynchformerEncoder:
-    """Windows of 16 pictures every 8, eight vectors each, window after window over a whole video.
+    """Eight vectors per window of 16 frames, 8 frames apart, window after window over a whole video.
 
-    Clip i of 8 s owns windows 25 i .. 25 i + 23, and gets what it would get alone. In bfloat16 the vectors differ from
+    Clip i of 8 s has windows 25 i to 25 i + 23, the same as it would have alone. In bfloat16 the vectors differ from
     those in float32 by 0.8 % (relative L2 norm, random weights).
     """
 
@@ -56,8 +56,8 @@ class SynchformerEncoder:
         self.precision = precision
         self.network = load_synchformer(weights_file(setup))
         place(self.network, device, precision)
-        self.network.batch = WINDOWS_A_BATCH.get(torch.device(device).type, WINDOWS_A_BATCH["cpu"])
+        self.network.batch = WINDOWS_PER_BATCH.get(torch.device(device).type, WINDOWS_PER_BATCH["cpu"])
 
     def encode(self, frames: Tensor) -> Tensor:
-        """uint8 (F, 3, 224, 224) -> float32 (8 ((F - 16) // 8 + 1), 768); no vectors of fewer than 16 pictures."""
+        """uint8 (F, 3, 224, 224) -> float32 (8 ((F - 16) // 8 + 1), 768); no vectors for fewer than 16 frames."""
         return self.network.encode(frames)

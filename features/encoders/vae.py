@@ -1,4 +1,4 @@
-"""Sound as MMAudio's latents: log-mel, then the autoencoder's posterior. Two rates: 16 kHz and 44.1 kHz."""
+"""Audio as MMAudio's latents: log-mel, then the autoencoder's posterior. Two rates: 16 kHz and 44.1 kHz."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Release:
 
     @property
     def source(self) -> str:
-        """Where it is offered."""
+        """The place to download it from."""
         return f"MMAudio's release v0.1 (https://github.com/hkchengrex/MMAudio, MD5 {self.md5})"
 
 
@@ -41,7 +41,7 @@ RELEASES: MappingProxyType[Mode, Release] = MappingProxyType(
 
 
 def weights_file(setup: ModelSetup, mode: Mode) -> Path:
-    """The released file; raises ModelUnavailable."""
+    """The released file. Raises ModelUnavailable if it is missing."""
     release = RELEASES[mode]
     return setup.weights_file(f"vae_{mode}", release.file, release.source)
 
@@ -51,17 +51,17 @@ def _spec(setup: ModelSetup, mode: Mode) -> EncoderSpec:
 
 
 def spec_16k(setup: ModelSetup) -> EncoderSpec:
-    """The 16 kHz encoder's identity; raises ModelUnavailable when the weights are missing."""
+    """The 16 kHz encoder's description. Raises ModelUnavailable if the weights are missing."""
     return _spec(setup, "16k")
 
 
 def spec_44k(setup: ModelSetup) -> EncoderSpec:
-    """The 44.1 kHz encoder's identity; raises ModelUnavailable when the weights are missing."""
+    """The 44.1 kHz encoder's description. Raises ModelUnavailable if the weights are missing."""
     return _spec(setup, "44k")
 
 
 class _Vae:
-    """A waveform to the mean and standard deviation of its latents; latents to a log-mel spectrogram."""
+    """From a waveform to the mean and standard deviation of its latents; from latents to a log-mel spectrogram."""
 
     mode: Mode
 
@@ -74,7 +74,7 @@ class _Vae:
     def encode(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
         """(samples,) at `spec.sample_rate` -> mean and standard deviation, float32 (T, C), T = samples // hop // 2.
 
-        Raises ValueError for another shape, NaN or infinite samples, and fewer samples than one latent asks.
+        Raises ValueError for another shape, NaN or infinite samples, and fewer samples than one latent needs.
         """
         if waveform.ndim != 1:
             raise ValueError(f"{self.spec.name}: needs a waveform (samples,), got {tuple(waveform.shape)}")
@@ -90,12 +90,12 @@ class _Vae:
 
 
 class Vae16k(_Vae):
-    """The 16 kHz autoencoder: 20 channels, 31.25 latents a second."""
+    """The 16 kHz autoencoder: 20 channels, 31.25 latents per second."""
 
     mode: Mode = "16k"
 
 
 class Vae44k(_Vae):
-    """The 44.1 kHz autoencoder: 40 channels, 43.07 latents a second."""
+    """The 44.1 kHz autoencoder: 40 channels, 43.07 latents per second."""
 
     mode: Mode = "44k"

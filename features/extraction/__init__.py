@@ -1,1 +1,1 @@
-"""Extraction: which cuts, their captions, and the way of each through the encoders into the cache."""
+"""Extraction: select the cuts, caption them, and encode each into the cache."""

@@ -1,4 +1,4 @@
-"""The mel codec's fit: made once, of a frozen list of cuts, and only ever made anew when asked for."""
+"""Fit the mel codec: once, over a frozen list of cuts, and again only on request."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from ..encoders import ModelSetup, melcodec
 from .plan import PlannedCut, planned_cuts
 
 NAMES: Mapping[str, Mode] = {"melcodec_16k": "16k", "melcodec_44k": "44k"}
-CUTS, SECONDS = 256, 64.0  # what a codec is fitted on: so many cuts, and the first seconds of each
+CUTS, SECONDS = 256, 64.0  # a codec is fitted on at most so many cuts, and on the first seconds of each
 
 
 def refit(corpus: Corpus, name: str, on_progress: ProgressCallback | None = None) -> str:
-    """Make the codec anew from the cuts that are accepted now, and use it from here on; returns what came of it.
+    """Fit the codec again on the cuts that are accepted now, and make it the active one; returns a summary.
 
-    Features of the codec before stay in a cache of their own. Raises CorpusError where nothing is accepted, Locked.
+    Features of the old codec stay in their own cache. Raises CorpusError if no cut is accepted, Locked.
     """
     with corpus.lock("refit"):
         recipe = corpus.active_recipe()
@@ -39,7 +39,7 @@ def refit(corpus: Corpus, name: str, on_progress: ProgressCallback | None = None
 def fit_missing(
     corpus: Corpus, name: str, wanted: Sequence[PlannedCut], setup: ModelSetup, on_progress: ProgressCallback | None
 ) -> ModelSetup:
-    """`setup` with a fit of the codec `name`, which is made if the corpus has none; other encoders need none."""
+    """`setup` with a fit of the codec `name`, fitted now if the corpus has none; other encoders need no fit."""
     if name not in NAMES or dict(setup.active).get(name):
         return setup
     _fit(corpus, name, wanted, on_progress)
@@ -54,7 +54,7 @@ def _fit(corpus: Corpus, name: str, wanted: Sequence[PlannedCut], on_progress: P
         raise CorpusError(f"{corpus.path}: no accepted cut to fit {name} on")
     items = [one.cut.cut_id for one in chosen]
     try:
-        codec = melcodec.fit(_sounds(chosen, NAMES[name], on_progress), NAMES[name])
+        codec = melcodec.fit(_waveforms(chosen, NAMES[name], on_progress), NAMES[name])
     except ValueError as error:
         raise CorpusError(f"{corpus.path}: {error}") from error
     hash = digest(name, melcodec.CODE, items, SECONDS)
@@ -63,11 +63,11 @@ def _fit(corpus: Corpus, name: str, wanted: Sequence[PlannedCut], on_progress: P
     with writing_fit(corpus, name, hash, items=items, made_of=made_of) as folder:
         melcodec.save(codec, folder)
     corpus.use_fits(name, [hash])
-    return f"{name}: fitted on {len(items)} cuts, {codec.explained:.1%} of the variance kept"
+    return f"{name}: fitted on {len(items)} cuts, {codec.explained:.1%} of the variance explained"
 
 
 def _remove_damaged(corpus: Corpus, name: str, hash: str) -> None:
-    """A fit that is there stays as it is, unless it cannot be read."""
+    """Remove an existing fit if it cannot be read."""
     folder = fit_folder(corpus, name, hash)
     try:
         melcodec.load(folder)
@@ -77,15 +77,15 @@ def _remove_damaged(corpus: Corpus, name: str, hash: str) -> None:
         shutil.rmtree(folder)
 
 
-def _sounds(chosen: Sequence[PlannedCut], mode: Mode, on_progress: ProgressCallback | None) -> Iterator[Tensor]:
-    """The beginning of each cut; one that cannot be read is left out, extraction says why."""
+def _waveforms(chosen: Sequence[PlannedCut], mode: Mode, on_progress: ProgressCallback | None) -> Iterator[Tensor]:
+    """The beginning of each cut; one that cannot be read is skipped, and extraction reports it."""
     rate = MODES[mode].sample_rate
     for done, one in enumerate(chosen, start=1):
         try:
-            sound = mono_span(one.path, one.cut.start, min(one.cut.end, one.cut.start + SECONDS), rate)
+            waveform = mono_span(one.path, one.cut.start, min(one.cut.end, one.cut.start + SECONDS), rate)
         except (MediaError, OSError):
             continue
-        if len(sound):
-            yield torch.from_numpy(sound)
+        if len(waveform):
+            yield torch.from_numpy(waveform)
         if on_progress:
             on_progress(Progress("fit", done, len(chosen), items=len(chosen)))

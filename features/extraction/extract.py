@@ -1,13 +1,13 @@
-"""`lpse extract`: every accepted cut through the encoders and into a cache, once.
+"""Extraction: encode every accepted cut into a feature cache, once.
 
-What a worker finished lies staged until a part takes it; what the ledger and the parts hold is not done again, so a run
-that was stopped goes on where it was and ends with the same bytes.
+A finished cut stays staged until it is moved into a part. Cuts in the ledger or in parts are not encoded again, so a
+run that was stopped resumes and ends with the same bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import torch
 
 from curation.detectors.score_store import setup_of
 from curation.media import MediaError
+from curation.pipeline.curate import default_workers
 from curation.runner import Item, Progress, ProgressCallback, ShareCallback
 from curation.runner.ledgered import LedgeredRunner, problem_of
 from manifests.commits import Commit
@@ -32,7 +33,6 @@ from ..cache import (
     CacheError,
     CacheSpec,
     IndexRow,
-    StreamSpec,
     add_texts,
     commit,
     create,
@@ -44,26 +44,37 @@ from ..cache import (
     write_index,
 )
 from ..cache.index import find_cuts, read_index
-from ..cache.of_corpus import FOLDER
-from ..encoders import CLIP_SECONDS, ModelSetup, Precision, open_encoder, spec
+from ..cache.of_corpus import FOLDER, cache_name, cache_spec
+from ..encoders import (
+    CLIP_SECONDS,
+    ModelSetup,
+    Precision,
+    open_audio_encoder,
+    open_text_encoder,
+    open_video_encoder,
+    spec,
+)
 from .codec_fit import NAMES as FITTED
 from .codec_fit import fit_missing
-from .encode import CPU_WINDOWS, GPU_WINDOWS, CutSource, Encoders, features_of
+from .encode import CutSource, Encoders, features_of
 from .plan import PlannedCut, planned_cuts
+from .video import windows_on
 
 STAGE = "extract"
 COMMAND = "lpse extract"
-BATCH_BYTES = 2 << 30  # of features that lie staged before parts take them
+BATCH_BYTES = 2 << 30  # of features that are staged before they are moved into parts
+
+_GPU_WORKERS = 2  # one decodes while the other computes
 
 Problems = dict[str, Problem]
 
 
 @dataclass(frozen=True)
 class Extraction:
-    """What a run came to. `problems`: (reason, detail) of accepted cuts that have no features, by cut.
+    """The result of a run. `problems`: (reason, detail) of accepted cuts without features, by cut.
 
-    `cuts`, `clips`, `seconds`: what the cache shows now; `new`: cuts of this run; `withdrawn`: those it holds that are
-    not accepted any more.
+    `cuts`, `clips`, `seconds`: the content that the cache shows; `new`: cuts of this run; `withdrawn`: cuts in the
+    cache that are no longer accepted.
     """
 
     folder: Path
@@ -77,14 +88,14 @@ class Extraction:
 
 @dataclass(frozen=True)
 class Extracted:
-    """`problem`: why a cut has no features."""
+    """The result of one cut; `problem`: the reason if it has no features."""
 
     problem: Problem | None = None
 
 
 @dataclass(frozen=True)
 class Extract:
-    """Takes cuts through the encoders of pictures and sound, and stages what comes out."""
+    """The stage that encodes the video and audio of cuts and stages the features."""
 
     folder: Path
     encoders: tuple[str, str, str]
@@ -95,15 +106,19 @@ class Extract:
     unit: str = "seconds"
 
     def key(self, cut_id: str) -> str:
-        """Content key over the cache, whose name says what the encoders are, and the cut, which never changes."""
+        """Content key over the cache, whose name identifies the encoders, and the cut, which never changes."""
         return digest(self.name, self.folder.name, cut_id)
 
     def open(self) -> Callable[[CutSource, ShareCallback], Extracted]:
-        """Load the encoders; raises ModelUnavailable with how to get a missing one."""
+        """Load the encoders. Raises ModelUnavailable with how to get a missing one."""
         torch.set_num_threads(1)
-        visual, sync, audio = (open_encoder(name, self.setup, self.device, self.precision) for name in self.encoders)
-        windows = CPU_WINDOWS if self.device == "cpu" else GPU_WINDOWS
-        return partial(self._extracted, Encoders(audio, {"visual": visual, "sync": sync}, windows))
+        visual, sync, audio = self.encoders
+        video = {
+            stream: open_video_encoder(name, self.setup, self.device, self.precision)
+            for stream, name in (("visual", visual), ("sync", sync))
+        }
+        opened = open_audio_encoder(audio, self.setup, self.device, self.precision)
+        return partial(self._extracted, Encoders(opened, video, windows_on(self.device)))
 
     def _extracted(self, encoders: Encoders, source: CutSource, report: ShareCallback) -> Extracted:
         try:
@@ -127,16 +142,16 @@ def extract(
     corpus: Corpus,
     recipe: Recipe | None = None,
     *,
-    workers: int,
+    workers: int | None = None,
     device: str = "cpu",
     retry: bool = False,
     on_progress: ProgressCallback | None = None,
 ) -> Extraction:
     """Bring the cache of `recipe`'s encoders up to date with the corpus's accepted cuts.
 
-    None stands for the recipe the corpus was decided by. Cuts without features become drops of the stage "extract".
-    Raises CorpusError where `recipe` decides otherwise, nothing is accepted or another command's commit is unfinished;
-    ModelUnavailable; Locked.
+    `recipe` None: the active recipe. `workers` None: one per core, at most 2 on a GPU. Cuts without features become
+    drops of the stage "extract". Raises CorpusError if `recipe` has other decision settings, no cut is accepted or
+    another command's commit is unfinished; ModelUnavailable; Locked.
     """
     corpus.check_finished(but=COMMAND)
     with corpus.lock(STAGE):
@@ -144,7 +159,7 @@ def extract(
         features, setup = recipe.features, setup_of(corpus, recipe)
         wanted = planned_cuts(corpus, recipe, setup)
         if not wanted:
-            raise CorpusError(f"{corpus.path}: no cut is accepted, so there is nothing to extract")
+            raise CorpusError(f"{corpus.path}: no cut is accepted, nothing to extract")
         _check_encoders(recipe, setup)
         setup = fit_missing(corpus, features.audio, wanted, setup, on_progress)
         described = cache_spec(recipe, setup)
@@ -153,46 +168,37 @@ def extract(
         remove_leftovers(folder)
         encoders = (features.visual, features.sync, features.audio)
         work = Extract(folder, encoders, setup, device, features.precision)
-        log = LedgeredRunner(Ledger(corpus), workers, retry)
+        log = LedgeredRunner(Ledger(corpus), workers or workers_on(device), retry)
         before = len(stored(folder))
         problems = _extract(work, described, wanted, log, on_progress)
         log.ledger.compact()
         shown = [one for one in wanted if one.cut.cut_id not in problems]
         _add_texts(folder, recipe, setup, device, shown, on_progress)
         with corpus.commit(COMMAND) as change:
-            _note(corpus, recipe, problems, change)
+            _replace_drops(corpus, recipe, problems, change)
             return _show(folder, shown, problems, len(stored(folder)) - before, change)
 
 
+def workers_on(device: str) -> int:
+    """The default number of workers: one per core; on a GPU at most 2, each with its own encoders."""
+    return default_workers() if device == "cpu" else min(_GPU_WORKERS, default_workers())
+
+
 def agreed_recipe(corpus: Corpus, recipe: Recipe | None) -> Recipe:
-    """The recipe whose accepted cuts the corpus holds. Raises CorpusError where `recipe` is none such."""
+    """`recipe`, or the active one if None. Raises CorpusError if it would decide other cuts than the corpus has."""
     active = corpus.active_recipe()
     if recipe is None:
         return active
     if recipe.hash != active.hash:
         raise CorpusError(
-            f"{corpus.path}: was decided by the recipe {active.name} ({active.hash}), {recipe.name} ({recipe.hash}) "
-            "decides otherwise: run lpse replay with it first"
+            f"{corpus.path}: decided by the recipe {active.name} ({active.hash}); {recipe.name} ({recipe.hash}) has "
+            "other decision settings: run lpse replay with it first"
         )
     return recipe
 
 
-def cache_spec(recipe: Recipe, setup: ModelSetup) -> CacheSpec:
-    """What the recipe's encoders give. Raises ModelUnavailable where one cannot run here."""
-    features = recipe.features
-    streams = [StreamSpec.of(spec(name, setup, features.precision)) for name in features.encoders]
-    visual, sync, audio, text = streams
-    return CacheSpec(audio, visual, sync, text, dtype=features.dtype, clip_seconds=CLIP_SECONDS)
-
-
-def cache_name(recipe: Recipe, described: CacheSpec) -> str:
-    """The cache's folder: the recipe's name for people, and what its encoders are."""
-    word = "".join(c if c.isalnum() or c in "-_" else "-" for c in recipe.name) or "features"
-    return f"{word}-{digest('features', asdict(described))[:8]}"
-
-
 def _check_encoders(recipe: Recipe, setup: ModelSetup) -> None:
-    """Raises ModelUnavailable before anything is begun; what has to be fitted is fitted later."""
+    """Raises ModelUnavailable before work begins, except for codecs, which are fitted later."""
     for name in recipe.features.encoders:
         if name not in FITTED:
             spec(name, setup, recipe.features.precision)
@@ -205,10 +211,10 @@ def _extract(
     log: LedgeredRunner,
     on_progress: ProgressCallback | None,
 ) -> Problems:
-    """Bring every cut that has no problem into the parts; returns the problems there are."""
+    """Encode every missing cut and move it into the parts; returns the problems by cut."""
     problems = {one.cut.cut_id: one.problem for one in wanted if one.problem}
-    there = set(stored(work.folder))
-    todo = [one for one in wanted if one.cut.cut_id not in there | problems.keys()]
+    known = set(stored(work.folder))
+    todo = [one for one in wanted if one.cut.cut_id not in known | problems.keys()]
     missing = {one.cut.cut_id: _item(work, one) for one in todo}
     total, behind = sum(item.weight for item in missing.values()), 0.0
 
@@ -238,10 +244,9 @@ def _item(work: Extract, one: PlannedCut) -> Item[CutSource]:
 
 
 def _batches(wanted: Sequence[PlannedCut], described: CacheSpec) -> Iterator[list[PlannedCut]]:
-    """Cuts in order, as many at a time as give BATCH_BYTES of features.
+    """Cuts in order, in batches of about BATCH_BYTES of features.
 
-    All that are wanted count, done or not: so a run that was stopped goes on with the same batches, and its parts are
-    the same.
+    Finished cuts count too: so a run that was stopped resumes with the same batches, and its parts are the same.
     """
     values = sum(length * dimension for length, dimension in described.clip_shapes().values())
     clip_bytes = 2 * values * described.numpy_dtype.itemsize  # once in clips, once as a whole
@@ -265,12 +270,12 @@ def _add_texts(
     shown: Sequence[PlannedCut],
     on_progress: ProgressCallback | None,
 ) -> None:
-    """Encode the captions that the cache has not."""
+    """Encode the captions that the cache lacks."""
     known = set(stored_texts(folder))
     missing = {one.caption.text_id: one.caption.text for one in shown if one.caption.text_id not in known}
     if not missing:
         return
-    encoder = open_encoder(recipe.features.text, setup, device, recipe.features.precision)
+    encoder = open_text_encoder(recipe.features.text, setup, device, recipe.features.precision)
     encoded = {}
     for done, (text_id, text) in enumerate(sorted(missing.items()), start=1):
         encoded[text_id] = (text, encoder.encode(text).float().cpu().numpy())
@@ -279,8 +284,8 @@ def _add_texts(
     add_texts(folder, encoded)
 
 
-def _note(corpus: Corpus, recipe: Recipe, problems: Problems, change: Commit) -> None:
-    """Cuts without features become drops; those of an earlier extraction go."""
+def _replace_drops(corpus: Corpus, recipe: Recipe, problems: Problems, change: Commit) -> None:
+    """Replace the drops of earlier extractions by those of this one."""
     drops = list(corpus.rows(Drop, pc.field("stage") != STAGE))
     for cut_id, (reason, detail) in problems.items():
         drop = Drop(item=cut_id, item_kind="cut", stage=STAGE, reason=reason, detail=detail, recipe_hash=recipe.hash)
@@ -289,17 +294,17 @@ def _note(corpus: Corpus, recipe: Recipe, problems: Problems, change: Commit) ->
 
 
 def _indexed(folder: Path) -> dict[str, IndexRow]:
-    """The rows of the index that is there, by cut."""
+    """The rows of the existing index, by cut."""
     names = [field.name for field in fields(IndexRow)]
     try:
         table = read_index(folder).select(names)
     except CacheError:
-        return {}  # the first time there is none; one that cannot be read is written anew
+        return {}  # missing the first time; one that cannot be read is replaced
     return {row["cut_id"]: IndexRow(**row) for row in table.to_pylist()}
 
 
 def _show(folder: Path, shown: Sequence[PlannedCut], problems: Problems, new: int, change: Commit) -> Extraction:
-    """Write the index, which makes visible what was extracted and hides what is not accepted any more."""
+    """Write the index, which shows extracted cuts and hides those that are no longer accepted."""
     places, wanted = find_cuts(folder), {one.cut.cut_id: one for one in shown}
     earlier = _indexed(folder)
     rows = []

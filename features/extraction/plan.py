@@ -1,4 +1,4 @@
-"""Which cuts are to be extracted, and what goes with each: its caption, its split, where its media is."""
+"""Plan an extraction: the accepted cuts, each with its caption, its split and its media file."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from manifests.uris import resolve
 from ..encoders.base import CLIP_SECONDS
 from .captions import Caption, caption
 
-LEAST_SHARE = 0.5  # of a cut that a kept recording's cuts hold too: then it is a second time the same
+LEAST_SHARE = 0.5  # of a cut that the cuts of a kept recording contain too: then it is a duplicate
 
 
 @dataclass(frozen=True)
 class PlannedCut:
-    """An accepted cut; `problem`: why it cannot be extracted, or None."""
+    """An accepted cut; `problem`: the reason if it cannot be extracted."""
 
     cut: Cut
     recording: Recording
@@ -39,7 +39,7 @@ class PlannedCut:
 
     @property
     def seconds(self) -> float:
-        """What it lasts."""
+        """Duration of the cut."""
         return self.cut.segment.duration
 
 
@@ -84,16 +84,16 @@ def _by_recording(cuts: Sequence[Cut]) -> Iterator[tuple[str, list[Cut]]]:
 
 
 def _twins(cuts: Sequence[Cut], copies: Sequence[Duplicate]) -> Iterator[tuple[str, str]]:
-    """(cut, kept recording) of cuts that are in another recording's cuts too, which the recipe let stand."""
+    """Yield (cut, kept recording) for cuts that another recording's cuts contain too, if the recipe keeps copies."""
     accepted: Mapping[str, Timeline] = {
         recording: Timeline(cut.segment for cut in own) for recording, own in _by_recording(cuts)
     }
     for copy in copies:
-        there = accepted.get(copy.kept_id)
-        for cut in cuts if there else ():
+        kept = accepted.get(copy.kept_id)
+        for cut in cuts if kept else ():
             shared = cut.segment.intersection(copy.segment) if cut.recording_id == copy.recording_id else None
-            if shared is None or there is None:
+            if shared is None or kept is None:
                 continue
-            again = there.crop(Segment(shared.start + copy.offset, shared.end + copy.offset))
+            again = kept.crop(Segment(shared.start + copy.offset, shared.end + copy.offset))
             if again.duration >= LEAST_SHARE * cut.segment.duration:
                 yield cut.cut_id, copy.kept_id

@@ -1,4 +1,4 @@
-"""Which adapters: every choice that the paper leaves open, or that is worth comparing."""
+"""Configuration of adapters: the choices that the paper leaves open, or that are worth comparing."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ WIDTHS = (0.5, 1.0, 2.0)
 
 @dataclass(frozen=True)
 class AdapterConfig:
-    """What the two adapters are made of; the default adds 41,060,992 parameters to large_44k_v2.
+    """Structure of the two adapters; the default adds 41,060,992 parameters to large_44k_v2.
 
-    `use_syn`: h_syn, which adds to the condition of every frame; `use_global`: h_global, which adds to the condition of
-    the clip, with `use_text` out of the captions too. `width_mult` of the inner widths, 0.5, 1 or 2. `fusion`: the
-    residual is what an adapter gives ("add"), or a linear map of it beside the condition ("concat").
+    `use_syn`: h_syn, which adds to the condition of every frame. `use_global`: h_global, which adds to the condition of
+    the clip, with `use_text` from captions too. `width_mult` of the inner widths: 0.5, 1 or 2. `fusion`: the residual
+    is the output of an adapter ("add"), or a linear map of the output and the condition ("concat").
 
-    `sync_pool`, how the video's sync vectors become those of a clip: their "clip_mean" over clips; one "time_mean";
-    a "window" of the adapter's run over the whole video; the whole video brought to a clip's length, "resample"; or
-    every vector attends to those at its place in all clips, "clip_attn". `global_pool`: the "mean" of the video's
-    visual and text vectors, or the clip attends to them, "attn".
+    `sync_pool` turns the video's sync vectors into those of a clip: "clip_mean", their mean over clips; "time_mean",
+    one mean vector; "window", a part of the adapter's run over the whole video; "resample", the whole video resampled
+    to a clip's length; "clip_attn", every vector attends to those at its position in all clips. `global_pool`: "mean"
+    of the video's visual and text vectors, or "attn", the clip attends to them.
 
-    `global_into_frame`: what h_global adds reaches the frames' condition too. `standardize`: visual and sync vectors
-    are brought to mean 0 and deviation 1 over the videos that are trained on; ours, for encoders whose vectors differ
-    little from one video to the next beside what all have in common.
+    `global_into_frame`: h_global also adds to the frames' condition. `standardize` scales visual and sync vectors to
+    mean 0 and deviation 1 over the training videos (not in the paper): for encoders whose vectors differ little from
+    one video to the next.
     """
 
     use_syn: bool = True
@@ -41,7 +41,7 @@ class AdapterConfig:
 
     def __post_init__(self) -> None:
         if not (self.use_syn or self.use_global):
-            raise ValueError("adapters: use_syn or use_global must be true, or there is nothing to train")
+            raise ValueError("adapters: use_syn or use_global must be true: else there is nothing to train")
         if self.width_mult not in WIDTHS:
             raise ValueError(f"adapters: width_mult {self.width_mult}; there are {', '.join(map(str, WIDTHS))}")
         for name, kinds in (("fusion", Fusion), ("sync_pool", SyncPool), ("global_pool", GlobalPool)):
@@ -50,7 +50,7 @@ class AdapterConfig:
 
     @property
     def needs(self) -> frozenset[str]:
-        """Of {"means", "whole", "clips"}: which features of a video `globals_of` reads."""
+        """The features of a video that `adapter_inputs` reads, of {"means", "whole", "clips"} (`VideoFeatures`)."""
         needed = {"means"} if self.use_global and self.global_pool == "mean" else set()
         if self.use_global and self.global_pool == "attn":
             needed.add("whole")

@@ -1,4 +1,4 @@
-"""Adapters in files of their own, with the hash of the base they belong to and what they were made with."""
+"""Files of adapters, with the hash of their base and facts about their training."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ NOTE = "lpse.adapters"
 
 
 def save_adapters(adapters: Adapters, path: Path | str, base: str, facts: Mapping[str, Any] | None = None) -> None:
-    """Write the adapters; `base`: the hash of the network they were trained on, `facts`: what they were made with."""
+    """Write the adapters; `base`: the hash of the base they were trained on; `facts`: about their training."""
     note = {"config": asdict(adapters.config), "base": base, "facts": dict(facts or {})}
     write_tensors(Path(path), adapters.state_dict(), {NOTE: json.dumps(note, sort_keys=True)})
 
 
 def adapter_notes(path: Path | str) -> dict[str, Any]:
-    """What stands in the file beside the weights: config, base, facts. Raises ModelError where it holds no adapters."""
+    """The notes of a file of adapters: config, base, facts. Raises ModelError for any other file."""
     note = read_notes(Path(path)).get(NOTE)
     if note is None:
-        raise ModelError(f"{path}: holds no adapters")
+        raise ModelError(f"{path}: not a file of adapters")
     return dict(json.loads(note))
 
 
 def load_adapters(path: Path | str, network: MMAudio) -> Adapters:
-    """The adapters in a file, frozen, on the CPU. Raises ModelError where they belong to another base."""
+    """The adapters in a file, frozen, on the CPU. Raises ModelError if they belong to another base."""
     path = Path(path)
     notes = adapter_notes(path)
     own = base_hash(network)

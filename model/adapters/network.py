@@ -1,7 +1,7 @@
 """The dual adapters of LD-LAudio-V1 (arXiv 2508.11074) over a frozen base.
 
-c_f = c_f + h_syn(F_syn of the video), c_g = c_g + h_global(F_v of the video, F_t). What h_syn and h_global are made of
-is not published; here they have the form of the base's own input projections, which gives the published size.
+c_f = c_f + h_syn(F_syn of the video), c_g = c_g + h_global(F_v of the video, F_t). The structure of h_syn and h_global
+is not published; here they have that of the base's input projections, which gives the published size.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .pooling import MARGIN, AdapterInputs
 
 @dataclass(frozen=True)
 class ConditionMask:
-    """Which conditions of each clip are there, (B,) bool: where one was replaced by the empty one, nothing is added."""
+    """The conditions of each clip that are present, (B,) bool: adapters add nothing to one that was dropped."""
 
     visual: Tensor
     sync: Tensor
@@ -28,19 +28,19 @@ class ConditionMask:
 
 
 class Attention(nn.MultiheadAttention):
-    """Each clip's own vectors ask what there is in its video."""
+    """Attention from a clip's own vectors to those of its video."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, channels // HEAD, batch_first=True)
 
     def of(self, query: Tensor, keys: Tensor, mask: Tensor | None) -> Tensor:
-        """(B, Q, D) of (B, K, D); `mask` (B, K) is False for keys that are not there."""
+        """(B, Q, D) from keys (B, K, D); `mask` (B, K) is False for missing keys."""
         found: Tensor = self(query, keys, keys, None if mask is None else ~mask, need_weights=False)[0]
         return found
 
 
 class Standardize(nn.Module):
-    """Vectors (..., C) less their mean over the videos trained on, divided by their deviation; at first as they are."""
+    """Standardize vectors (..., C) by the mean and deviation of the training videos; the identity at first."""
 
     mean: Tensor
     deviation: Tensor
@@ -51,7 +51,7 @@ class Standardize(nn.Module):
         self.register_buffer("deviation", torch.ones(channels))
 
     def take(self, mean: Tensor, deviation: Tensor) -> None:
-        """From now on these, (C,) each."""
+        """Set mean and deviation, (C,) each."""
         self.mean.copy_(mean)
         self.deviation.copy_(deviation)
 
@@ -61,7 +61,7 @@ class Standardize(nn.Module):
 
 
 class SyncAdapter(nn.Module):
-    """h_syn: the form of the base's projection of sync vectors, at the rate of these; zero at first."""
+    """h_syn: structured as the base's projection of sync vectors, at their rate; zero at first."""
 
     def __init__(self, base: BaseConfig, config: AdapterConfig) -> None:
         super().__init__()
@@ -73,36 +73,36 @@ class SyncAdapter(nn.Module):
         self.attention = Attention(d) if config.sync_pool == "clip_attn" else None
         nn.init.zeros_(self.mlp.w2.weight)
 
-    def forward(self, found: AdapterInputs, own: Tensor, sync_pos_emb: Tensor) -> Tensor:
+    def forward(self, given: AdapterInputs, own: Tensor, sync_pos_emb: Tensor) -> Tensor:
         """The video's sync vectors -> (B, S, D), or (B, 1, D) of a mean; `own` (B, S, D) are the clips' conditions."""
-        assert found.sync is not None and found.phases is not None
+        assert given.sync is not None and given.phases is not None
         kind = self.conv.weight.dtype
-        sync = found.sync.to(kind) if self.standard is None else self.standard(found.sync.to(kind))
-        x = sync + found.phases.to(kind) @ sync_pos_emb[0, 0].to(kind)
+        sync = given.sync.to(kind) if self.standard is None else self.standard(given.sync.to(kind))
+        x = sync + given.phases.to(kind) @ sync_pos_emb[0, 0].to(kind)
         if self.attention is not None:
-            return self._attended(self.attention, x, found, own)
-        if found.sync_mask is None:
+            return self._attended(self.attention, x, given, own)
+        if given.sync_mask is None:
             projected: Tensor = self.mlp(self.act(self.conv(x)))
-            return projected[found.video]
-        # what lies beyond the ends of the video is nothing to every layer, as if the whole of it were run
-        there = found.sync_mask[..., None]
-        run: Tensor = self.mlp(self.act(self.conv(x * there)) * there, there)
+            return projected[given.video]
+        # vectors beyond the ends of the video are zero for every layer, as in a run over the whole video
+        present = given.sync_mask[..., None]
+        run: Tensor = self.mlp(self.act(self.conv(x * present)) * present, present)
         return run[:, MARGIN:-MARGIN]
 
-    def _attended(self, attention: Attention, x: Tensor, found: AdapterInputs, own: Tensor) -> Tensor:
-        assert found.sync_mask is not None
+    def _attended(self, attention: Attention, x: Tensor, given: AdapterInputs, own: Tensor) -> Tensor:
+        assert given.sync_mask is not None
         videos, clips, length = x.shape[:3]
         hidden = self.act(self.conv(x.flatten(0, 1)))
-        hidden = hidden.reshape(videos, clips, length, -1).transpose(1, 2)[found.video]
-        mask = found.sync_mask[found.video].repeat_interleave(length, 0)
-        asked = own.to(x.dtype).flatten(0, 1)[:, None]
-        heard = attention.of(asked, hidden.flatten(0, 1), mask).reshape(len(own), length, -1)
-        pooled: Tensor = self.mlp(heard)
+        hidden = hidden.reshape(videos, clips, length, -1).transpose(1, 2)[given.video]
+        mask = given.sync_mask[given.video].repeat_interleave(length, 0)
+        queries = own.to(x.dtype).flatten(0, 1)[:, None]
+        attended = attention.of(queries, hidden.flatten(0, 1), mask).reshape(len(own), length, -1)
+        pooled: Tensor = self.mlp(attended)
         return pooled
 
 
 class StreamAdapter(nn.Module):
-    """Part of h_global: the form of the base's projection of text, of one stream; zero at first."""
+    """A part of h_global for one stream: structured as the base's projection of text; zero at first."""
 
     def __init__(self, base: BaseConfig, config: AdapterConfig, inputs: int, standardize: bool) -> None:
         super().__init__()
@@ -121,13 +121,13 @@ class StreamAdapter(nn.Module):
         if self.attention is None:
             projected: Tensor = self.mlp(x)
             return projected[video]
-        question = own.mean(1, keepdim=True).to(x.dtype)
-        answered: Tensor = self.mlp(self.attention.of(question, x[video], None if mask is None else mask[video]))
-        return answered
+        query = own.mean(1, keepdim=True).to(x.dtype)
+        attended: Tensor = self.mlp(self.attention.of(query, x[video], None if mask is None else mask[video]))
+        return attended
 
 
 class Adapters(nn.Module):
-    """Both adapters. Fresh ones change nothing, to the bit: the last map of each is zero."""
+    """Both adapters. New ones change nothing, to the bit: the last map of each is zero."""
 
     def __init__(self, base: BaseConfig, config: AdapterConfig | None = None) -> None:
         super().__init__()
@@ -143,28 +143,28 @@ class Adapters(nn.Module):
         if joined:  # the maps after them are zero: were these zero too, no gradient would reach either
             for adapter in (self.syn, self.visual, self.text):
                 if adapter is not None:
-                    _fresh(adapter.mlp)
+                    _reset(adapter.mlp)
 
     def forward(
-        self, conditions: Conditions, found: AdapterInputs, sync_pos_emb: Tensor, keep: ConditionMask | None = None
+        self, conditions: Conditions, given: AdapterInputs, sync_pos_emb: Tensor, keep: ConditionMask | None = None
     ) -> Conditions:
-        """A batch's conditions with what its videos say added; `sync_pos_emb` is the base's.
+        """Add to a batch's conditions what the adapters compute from its videos; `sync_pos_emb` is the base's.
 
-        Nothing of it hangs on the time of the flow: it is done once for all steps. Without `keep` all is there.
+        Independent of the time of the flow: computed once for all steps. Without `keep` all conditions are present.
         """
         sync, pooled = conditions.sync, conditions.pooled
         if self.syn is not None:
-            added = self.syn(found, conditions.sync, sync_pos_emb)
+            added = self.syn(given, conditions.sync, sync_pos_emb)
             added = _fused(self.syn_fusion, conditions.sync, added.expand(-1, sync.shape[1], -1))
             sync = sync + _where(keep, "sync", added).to(sync.dtype)
         if self.visual is not None:
-            assert found.visual is not None
-            shift = self.visual(found.visual, found.visual_mask, found.video, conditions.clip)
+            assert given.visual is not None
+            shift = self.visual(given.visual, given.visual_mask, given.video, conditions.clip)
             shift = _where(keep, "visual", shift)
             if self.text is not None:
-                assert found.text is not None
-                said = self.text(found.text, None, found.video, conditions.text)
-                shift = shift + _where(keep, "text", said)
+                assert given.text is not None
+                caption = self.text(given.text, None, given.video, conditions.text)
+                shift = shift + _where(keep, "text", caption)
             shift = _fused(self.global_fusion, conditions.pooled, shift)
             if keep is not None and self.global_fusion is not None:
                 either = keep.visual if self.text is None else keep.visual | keep.text
@@ -183,12 +183,12 @@ def _zero_linear(channels: int) -> nn.Linear:
     return layer
 
 
-def _fresh(mlp: SwiGlu | ConvSwiGlu) -> None:
+def _reset(mlp: SwiGlu | ConvSwiGlu) -> None:
     mlp.w2.reset_parameters()
 
 
 def _fused(fusion: nn.Linear | None, condition: Tensor, added: Tensor) -> Tensor:
-    """What is added to `condition`: `added`, or a linear map of both side by side."""
+    """The residual for `condition`: `added`, or a linear map of both, concatenated."""
     if fusion is None:
         return added
     both: Tensor = fusion(torch.cat((condition.to(added.dtype), added), dim=-1))

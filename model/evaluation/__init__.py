@@ -1,1 +1,1 @@
-"""Evaluation of generated audio: blind comparisons by listeners."""
+"""Evaluation of generated audio: blind listening tests."""

@@ -1,7 +1,7 @@
-"""Blind listening: which two sounds of a cut somebody hears next, and what all ratings say of the systems.
+"""Blind listening tests: choose the next pair of a cut's audio to compare, store ratings, and score the systems.
 
-MMAudio's and LD-LAudio's listeners rate how well a sound fits the picture from 1 to 5, the "Sem. Rel." of arXiv
-2508.11074, table 2. Here two sounds are rated side by side, neither named; one of them may be the real one.
+MMAudio's and LD-LAudio's raters score how well audio fits the video from 1 to 5, the "Sem. Rel." of arXiv 2508.11074,
+table 2. Here two versions are rated side by side, without their names; one of them may be the recorded audio.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ WAIT_SECONDS = 10.0  # for another writer
 
 @dataclass(frozen=True)
 class Pair:
-    """Two sounds of a cut, in the order in which they are heard."""
+    """The audio of a cut by two systems, in the order in which it is played."""
 
     cut_id: str
     systems: tuple[str, str]
@@ -40,22 +40,22 @@ class Pair:
 def next_pair(
     sounds: Mapping[str, Sequence[str]], ratings: Iterable[Rating], author: str, question: Question
 ) -> Pair | None:
-    """What `author` should hear next; None where no cut has two sounds.
+    """The next pair for `author`; None if no cut has audio by two systems.
 
-    `sounds`: the systems that have a sound for each cut. Pairs that nobody heard come before such that few did, for
-    this author before all others; among equals, and for the order of the two, the lot decides.
+    `sounds`: the systems with audio for each cut. Pairs rated least by this author come first, then pairs rated least
+    by all; among equals, and for the order of the two, chance decides.
     """
-    heard: dict[str, set[str]] = defaultdict(set)
+    systems_of: dict[str, set[str]] = defaultdict(set)
     cut_of: dict[str, str] = {}
     own: set[str] = set()
     for row in ratings:
         if row.question == question:
-            heard[row.trial_id].add(row.system)
+            systems_of[row.trial_id].add(row.system)
             cut_of[row.trial_id] = row.cut_id
             if row.author == author:
                 own.add(row.trial_id)
-    by_all = Counter((cut_of[trial], frozenset(systems)) for trial, systems in heard.items())
-    by_author = Counter((cut_of[trial], frozenset(heard[trial])) for trial in own)
+    by_all = Counter((cut_of[trial], frozenset(systems)) for trial, systems in systems_of.items())
+    by_author = Counter((cut_of[trial], frozenset(systems_of[trial])) for trial in own)
     pairs = [(cut_id, pair) for cut_id, systems in sounds.items() for pair in combinations(sorted(set(systems)), 2)]
     if not pairs:
         return None
@@ -78,13 +78,13 @@ def rate(
     author: str,
     comment: str | None = None,
 ) -> tuple[Rating, Rating]:
-    """Keep what somebody said of two sounds of a cut: a score each, and which is the better one (0, 1, or neither).
+    """Store an author's rating of two systems on a cut: a score each, and the preferred one (0, 1, or None).
 
-    Raises CorpusError for scores outside 1 to 5, one system twice and nobody's name, Locked while a run writes.
+    Raises CorpusError for scores outside 1 to 5, the same system twice and a missing name, Locked while a run writes.
     """
     author = author.strip()
     if not author:
-        raise CorpusError("a rating needs somebody's name")
+        raise CorpusError("a rating needs the name of its author")
     if systems[0] == systems[1]:
         raise CorpusError(f"{systems[0]} cannot be compared with itself")
     if any(score not in SCORES for score in scores) or preferred not in (None, 0, 1):
@@ -115,10 +115,11 @@ def rate(
 
 @dataclass(frozen=True)
 class SystemScore:
-    """A system in the ears of all listeners.
+    """The score of a system over all ratings.
 
     `score`: mean over cuts of each cut's mean score, with its 95 % interval (percentile bootstrap over cuts; None
-    below two cuts). `won`: the share of its trials in which it was preferred, with Wilson's interval; ties are not won.
+    below two cuts). `won`: the share of its trials in which it was preferred (not in ties), with Wilson's
+    interval.
     """
 
     system: str
@@ -131,17 +132,17 @@ class SystemScore:
 
 
 def system_scores(ratings: Iterable[Rating], question: Question) -> list[SystemScore]:
-    """Every system that was rated, the best first."""
+    """The scores of all rated systems, the best first."""
     scores: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     wins: Counter[str] = Counter()
     for row in ratings:
         if row.question == question:
             scores[row.system][row.cut_id].append(row.score)
             wins[row.system] += row.preferred
-    return sorted((_standing(name, by_cut, wins[name]) for name, by_cut in scores.items()), key=lambda s: -s.score)
+    return sorted((_score_of(name, by_cut, wins[name]) for name, by_cut in scores.items()), key=lambda s: -s.score)
 
 
-def _standing(system: str, by_cut: Mapping[str, Sequence[int]], wins: int) -> SystemScore:
+def _score_of(system: str, by_cut: Mapping[str, Sequence[int]], wins: int) -> SystemScore:
     means = np.array([np.mean(scores) for scores in by_cut.values()])
     count = sum(map(len, by_cut.values()))
     interval = _bootstrap(means) if len(means) > 1 else None

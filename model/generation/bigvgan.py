@@ -1,7 +1,8 @@
-"""BigVGAN (Lee et al. 2023, arXiv 2206.04658) as a vocoder of mel spectrograms, with weights that the user brings.
+"""BigVGAN (Lee et al. 2023, arXiv 2206.04658) as a vocoder of mel spectrograms, with weights from the user.
 
-The network is that of the package `bigvgan`. At 44.1 kHz: NVIDIA's bigvgan_v2_44khz_128band_512x, whose configuration
-lies beside its weights. At 16 kHz: Make-An-Audio 2's, which MMAudio uses; its sizes are here, as its file has none.
+The network is that of the package `bigvgan`. At 44.1 kHz: NVIDIA's bigvgan_v2_44khz_128band_512x, with its
+configuration beside its weights. At 16 kHz: Make-An-Audio 2's, which MMAudio uses; its file has no sizes, so they are
+here.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ INSTALL = "pip install --no-deps bigvgan==2.4.1"
 
 @dataclass(frozen=True)
 class Release:
-    """A released file, where it is offered, and its sizes if they do not lie beside it as config.json."""
+    """A released file, the place to download it from, and its sizes if it has no config.json beside it."""
 
     file: str
     source: str
@@ -66,7 +67,7 @@ RELEASES: Mapping[Mode, Release] = MappingProxyType(
 
 
 def weights_file(setup: ModelSetup, mode: Mode) -> Path:
-    """The released file, "bigvgan_16k" or "bigvgan_44k" of the recipe's weights; raises ModelUnavailable."""
+    """The released file: weights.bigvgan_16k or bigvgan_44k of the recipe. Raises ModelUnavailable if missing."""
     release = RELEASES[mode]
     return setup.weights_file(f"bigvgan_{mode}", release.file, release.source)
 
@@ -74,8 +75,8 @@ def weights_file(setup: ModelSetup, mode: Mode) -> Path:
 def load_bigvgan(path: Path, mode: Mode) -> nn.Module:
     """The vocoder: log-mel (B, bands, T) -> waveforms (B, 1, T hop), frozen, on the CPU.
 
-    Only tensors are read, all of them and no others. Raises ModelUnavailable, in one line, for a missing package, for a
-    file that cannot be read, and for one of another network.
+    Only tensors are read. Raises ModelUnavailable, in one line, for a missing package, a file that cannot be read, and
+    a file of another network.
     """
     sizes = RELEASES[mode].sizes or _read_sizes(path.with_name("config.json"), mode)
     state = _read_state(path)
@@ -85,8 +86,8 @@ def load_bigvgan(path: Path, mode: Mode) -> nn.Module:
     try:
         network.load_state_dict(state, strict=True)
     except RuntimeError as error:
-        what = " ".join(str(error).split())[:160]
-        raise ModelUnavailable(f"bigvgan_{mode}: {path} is of another network: {what}") from error
+        detail = " ".join(str(error).split())[:160]
+        raise ModelUnavailable(f"bigvgan_{mode}: {path} is of another network: {detail}") from error
     _fold(network)
     return network.requires_grad_(False).eval()
 
@@ -107,7 +108,7 @@ def _build(sizes: Mapping[str, Any], path: Path) -> nn.Module:
 
 
 def _fold(network: nn.Module) -> None:
-    """Weights as products of direction and length become plain ones, where that is still to be done."""
+    """Replace weights stored as direction and length by plain ones, unless that is already done."""
     for module in network.modules():
         if hasattr(module, "weight_g"):
             with warnings.catch_warnings():
@@ -116,7 +117,7 @@ def _fold(network: nn.Module) -> None:
 
 
 def _read_sizes(path: Path, mode: Mode) -> Mapping[str, Any]:
-    """The configuration; one of another front end is refused, for it would turn every spectrum into another sound."""
+    """The configuration. One of another mel front end is refused: it would distort every spectrum."""
     mel = MODES[mode]
     try:
         sizes = json.loads(path.read_text(encoding="utf-8"))
@@ -126,13 +127,13 @@ def _read_sizes(path: Path, mode: Mode) -> Mapping[str, Any]:
             "hop_size": math.prod(sizes["upsample_rates"]),
         }
     except FileNotFoundError as error:
-        raise ModelUnavailable(f"bigvgan_{mode}: no file {path}: get it from {RELEASES[mode].source}") from error
+        raise ModelUnavailable(f"bigvgan_{mode}: {path} is missing: get it from {RELEASES[mode].source}") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelUnavailable(f"bigvgan_{mode}: {path} is no configuration of BigVGAN: {error!r}") from error
+        raise ModelUnavailable(f"bigvgan_{mode}: {path} is not a configuration of BigVGAN: {error!r}") from error
     wanted = {"num_mels": mel.bands, "sampling_rate": mel.sample_rate, "hop_size": mel.hop}
     for name, value in wanted.items():
         if found[name] != value:
-            raise ModelUnavailable(f"bigvgan_{mode}: {path} says {name} {found[name]}, should be {value}")
+            raise ModelUnavailable(f"bigvgan_{mode}: {path} has {name} {found[name]}, should be {value}")
     return dict(sizes)
 
 
@@ -145,8 +146,8 @@ def _read_state(path: Path) -> Mapping[str, Tensor]:
         raise ModelUnavailable(f"bigvgan: {path}: {error.strerror}") from error
     except Exception as error:  # a damaged file makes the readers raise anything
         raise ModelUnavailable(
-            f"bigvgan: {path} holds no generator that can be read ({type(error).__name__}): cut short, or no such file"
+            f"bigvgan: {path} has no generator that can be read ({type(error).__name__}): truncated, or of another kind"
         ) from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ModelUnavailable(f"bigvgan: {path} holds a generator that is no table of tensors")
+        raise ModelUnavailable(f"bigvgan: {path} has a generator that is not a table of tensors")
     return state

@@ -1,4 +1,4 @@
-"""Sound for a film of any length: looked at once, made clip by clip, joined and written as it comes."""
+"""Generate audio for a video of any length: encoded once, sampled clip by clip, joined and written as it comes."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from curation.detectors.score_store import setup_of
 from curation.media import SOUND_CODECS, MediaError, check_sound_onto, sound_onto
 from curation.runner.progress import Progress, ProgressCallback
 from features.cache import FeatureCache
-from features.cache.of_corpus import FOLDER
-from features.encoders import EncoderSpec, ModelSetup, Precision, open_encoder, spec
-from features.extraction.encode import CPU_WINDOWS, GPU_WINDOWS
-from features.extraction.extract import agreed_recipe, cache_name, cache_spec
+from features.cache.of_corpus import FOLDER, cache_name, cache_spec
+from features.encoders import ModelSetup, Precision, open_text_encoder, open_video_encoder, spec
+from features.extraction.extract import agreed_recipe
+from features.extraction.video import windows_on
 from manifests.recipe import Recipe
 from manifests.store import Corpus
 
@@ -31,7 +30,7 @@ from .clips import ClipSampler, Sampling, check_fit
 from .plan import CannotGenerate, ClipPlan, Stitch, plan_clips
 from .source import VideoSource, find_video
 from .stitch import joined, joined_latents
-from .video_features import VideoFeatureSource, encode_video
+from .video_features import EncodedVideo, VideoFeatureSource, encoded
 from .vocoder import Vocoder, open_vocoder
 from .wav import write_wav
 
@@ -39,15 +38,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-CLIPS_AT_ONCE = {"cpu": 2}
-OTHERWISE_AT_ONCE = 8
-
 
 @dataclass(frozen=True)
 class GenerationSettings:
-    """How a film's sound is made: `overlap_seconds` that neighbouring clips share, except in hard joins; `sampling`.
+    """Settings of a generation: `overlap_seconds` that neighbouring clips share, except in hard joins; `sampling`.
 
-    `precision`: what the base computes in.
+    `precision` of the base.
     """
 
     stitch: Stitch = "hard"
@@ -58,13 +54,13 @@ class GenerationSettings:
 
 @dataclass(frozen=True)
 class Generated:
-    """What was made: `clips` for `seconds` of film, which meet at `joins` seconds of the sound.
+    """The result: audio for `seconds` of `video` in `clips` clips, which meet at `joins` (seconds).
 
-    `cached`: its features came out of the corpus's cache.
+    `cached`: the features came from the corpus's cache.
     """
 
     out: Path
-    film: VideoSource
+    video: VideoSource
     seconds: float
     clips: int
     joins: tuple[float, ...]
@@ -74,124 +70,120 @@ class Generated:
 
 def generate(
     corpus: Corpus,
-    what: str,
-    out: Path,
+    source: str | Path,
+    out: Path | str,
     *,
-    base: Path,
-    adapters: Path | None = None,
+    base: Path | str,
+    adapters: Path | str | None = None,
     prompt: str | None = None,
     recipe: Recipe | None = None,
     settings: GenerationSettings | None = None,
     device: str = "cpu",
     on_progress: ProgressCallback | None = None,
 ) -> Generated:
-    """Make the sound of the film `what`, a file or a cut's id, and write it to `out`.
+    """Generate audio for the video `source`, a file or the id of a cut, and write it to `out`.
 
-    `out`: .wav for the sound alone, else the film with it (`sound_onto`). `corpus` names the encoders and holds the
-    codec's fit; `recipe` only where its encoders are other than the corpus's own. Without `prompt` a cut's caption is
-    taken, if its features are cached, else none. Memory does not grow with the film.
+    `out`: .wav for the audio alone, else a video file with the audio (`sound_onto`). The corpus names the encoders and
+    has the codec's fit; give `recipe` only if its encoders differ from those of the active recipe. Without `prompt` a
+    cut whose features are cached has its caption, any other video none. Memory does not grow with the video.
 
-    Raises CannotGenerate, ModelError, ModelUnavailable or CorpusError, in one line, as good as always before anything
-    long is begun.
+    Raises CannotGenerate, ModelError, ModelUnavailable or CorpusError with a message of one line, nearly always before
+    the encoding begins.
     """
-    settings = settings or GenerationSettings()
+    settings, out = settings or GenerationSettings(), Path(out)
     recipe = agreed_recipe(corpus, recipe)
     setup, features = setup_of(corpus, recipe), recipe.features
-    film = find_video(corpus, what)
-    _check_out(film, out)
-    specs: list[EncoderSpec] = [spec(name, setup, features.precision) for name in features.encoders]
-    visual, sync, audio, text = specs
+    video = find_video(corpus, source)
+    _check_out(video, out)
+    visual, sync, audio, text = (spec(name, setup, features.precision) for name in features.encoders)
     try:
-        plan = plan_clips(film.seconds, audio, visual, sync, settings.stitch, settings.overlap_seconds)
+        plan = plan_clips(video.seconds, audio, visual, sync, settings.stitch, settings.overlap_seconds)
     except CannotGenerate as error:
-        raise CannotGenerate(f"{film.name}: {error}") from error
+        raise CannotGenerate(f"{video.name}: {error}") from error
     network = load_base(base)
     check_fit(network, visual, sync, audio, text)
     sampler = ClipSampler(
         network, None if adapters is None else load_adapters(adapters, network), device, settings.precision
     )
     vocoder = open_vocoder(features.audio, setup, device)
-    kept = _kept(corpus, recipe, setup, film)
+    cached = _cached(corpus, recipe, setup, video)
     with ExitStack() as stack:
-        if kept is not None and kept.holds(plan):
-            looked: VideoFeatureSource = kept
+        if cached is not None and cached.holds(plan):
+            vectors: VideoFeatureSource = cached
         else:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lpse-")))
-            looked = _look(film, plan, recipe, setup, device, folder, bool(sampler.needs), on_progress)
-        said = _text(prompt, kept, recipe, setup, device)
-        told = _described("sample", plan, film, on_progress)
-        sound = sound_of(sampler, looked, said, plan, vocoder, settings.sampling, told)
-        _write(out, film, sound, plan, vocoder.sample_rate)
-    return Generated(out, film, plan.seconds, len(plan.clips), plan.joins, vocoder.sample_rate, looked is kept)
+            vectors = _encoded(video, plan, recipe, setup, device, folder, bool(sampler.needs), on_progress)
+        caption = _text(prompt, cached, recipe, setup, device)
+        on_seconds = _reporter("sample", plan, video, on_progress)
+        audio_pieces = audio_of(sampler, vectors, caption, plan, vocoder, settings.sampling, on_seconds)
+        _write(out, video, audio_pieces, plan, vocoder.sample_rate)
+    return Generated(out, video, plan.seconds, len(plan.clips), plan.joins, vocoder.sample_rate, vectors is cached)
 
 
-def sound_of(
+def audio_of(
     sampler: ClipSampler,
-    looked: VideoFeatureSource,
+    video: VideoFeatureSource,
     text: Tensor | None,
     plan: ClipPlan,
     vocoder: Vocoder,
     sampling: Sampling,
-    tell: Callable[[float], None] = lambda seconds: None,
+    on_seconds: Callable[[float], None] = lambda seconds: None,
 ) -> Iterator[NDArray[np.float32]]:
-    """The sound of a film in pieces (n,) of a clip at most, `plan.samples` in all, made as they are asked for.
+    """Yield the audio of a video in pieces (n,) of at most a clip, `plan.samples` in all.
 
-    `tell` hears the seconds of the film whose clips are sampled. Raises ModelError where the network gives no numbers.
+    `on_seconds` is called with the seconds of the video that are sampled. Raises ModelError for NaN or infinite
+    latents.
     """
-    clips = sampler.latents(looked, text, plan, sampling, tell)
+    clips = sampler.latents(video, text, plan, sampling, on_seconds)
     if plan.stitch == "latent":
         clips = joined_latents(clips, plan)
     waveforms = ((clip, vocoder(latents).numpy()) for clip, latents in clips)
-    yield from joined(waveforms, plan, vocoder.law if plan.stitch == "latent" else "power")
+    yield from joined(waveforms, plan, vocoder.fade if plan.stitch == "latent" else "power")
 
 
-def clips_at_once(device: str) -> int:
-    """How many clips are sampled in a batch by default."""
-    return CLIPS_AT_ONCE.get(torch.device(device).type, OTHERWISE_AT_ONCE)
-
-
-def _check_out(film: VideoSource, out: Path) -> None:
-    """Raises what is wrong with the place and the name before hours of work are spent on it."""
+def _check_out(video: VideoSource, out: Path) -> None:
+    """Raises CannotGenerate for a place or name that cannot be written, before hours of work."""
     if not out.absolute().parent.is_dir():
         raise CannotGenerate(f"{out}: there is no folder {out.absolute().parent}")
-    if out.exists() and out.samefile(film.path):
-        raise CannotGenerate(f"{out}: is the film itself")
+    if out.exists() and out.samefile(video.path):
+        raise CannotGenerate(f"{out}: is the video itself")
     if out.suffix.lower() == ".wav":
         return
     if out.suffix.lower() not in SOUND_CODECS:
         raise CannotGenerate(
-            f"{out}: write .wav for the sound alone, or {', '.join(SOUND_CODECS)} for the film with it"
+            f"{out}: write .wav for the audio alone, or {', '.join(SOUND_CODECS)} for the video with the audio"
         )
     try:
-        check_sound_onto(film.path, out)
+        check_sound_onto(video.path, out)
     except ValueError as error:
         raise CannotGenerate(str(error)) from error
     except MediaError as error:
-        raise CannotGenerate(f"{film.path}: {error.detail}") from error
+        raise CannotGenerate(f"{video.path}: {error.detail}") from error
 
 
-def _kept(corpus: Corpus, recipe: Recipe, setup: ModelSetup, film: VideoSource) -> CachedCut | None:
+def _cached(corpus: Corpus, recipe: Recipe, setup: ModelSetup, video: VideoSource) -> CachedCut | None:
     """The cut's features, if the corpus's cache shows them."""
-    if film.cut_id is None:
+    if video.cut_id is None:
         return None
     folder = corpus.path / FOLDER / cache_name(recipe, cache_spec(recipe, setup))
     if not (folder / "index.parquet").exists():
         return None
     cache = FeatureCache(folder)
-    return CachedCut(cache, film.cut_id) if film.cut_id in cache.cuts["cut_id"].to_pylist() else None
+    return CachedCut(cache, video.cut_id) if video.cut_id in cache.cuts["cut_id"].to_pylist() else None
 
 
-def _text(prompt: str | None, kept: CachedCut | None, recipe: Recipe, setup: ModelSetup, device: str) -> Tensor | None:
+def _text(
+    prompt: str | None, cached: CachedCut | None, recipe: Recipe, setup: ModelSetup, device: str
+) -> Tensor | None:
     """The vectors of the caption, (L, D); None without one."""
     if prompt is None:
-        return None if kept is None else kept.text()
-    encoder = open_encoder(recipe.features.text, setup, device, recipe.features.precision)
-    vectors: Tensor = encoder.encode(prompt).float().cpu()
-    return vectors
+        return None if cached is None else cached.text()
+    encoder = open_text_encoder(recipe.features.text, setup, device, recipe.features.precision)
+    return encoder.encode(prompt).float().cpu()
 
 
-def _look(
-    film: VideoSource,
+def _encoded(
+    video: VideoSource,
     plan: ClipPlan,
     recipe: Recipe,
     setup: ModelSetup,
@@ -199,42 +191,52 @@ def _look(
     folder: Path,
     whole: bool,
     on_progress: ProgressCallback | None,
-) -> VideoFeatureSource:
+) -> EncodedVideo:
     features = recipe.features
     encoders = {
-        stream: open_encoder(name, setup, device, features.precision)
+        stream: open_video_encoder(name, setup, device, features.precision)
         for stream, name in (("visual", features.visual), ("sync", features.sync))
     }
-    windows = CPU_WINDOWS if torch.device(device).type == "cpu" else GPU_WINDOWS
-    tell = _described("look", plan, film, on_progress)
+    on_seconds = _reporter("encode", plan, video, on_progress)
     try:
-        return encode_video(film.path, film.start, plan, encoders, folder, windows=windows, whole=whole, tell=tell)
+        return encoded(
+            video.path,
+            video.start,
+            plan,
+            encoders,
+            folder,
+            windows=windows_on(device),
+            dtype=features.dtype,
+            whole=whole,
+            on_share=lambda share: on_seconds(share * plan.seconds),
+        )
     except MediaError as error:
-        raise CannotGenerate(f"{film.name}: {error.detail}") from error
+        raise CannotGenerate(f"{video.name}: {error.detail}") from error
     finally:
         encoders.clear()
         gc.collect()  # the encoders' memory is wanted for sampling
 
 
-def _described(
-    phase: str, plan: ClipPlan, film: VideoSource, on_progress: ProgressCallback | None
+def _reporter(
+    phase: str, plan: ClipPlan, video: VideoSource, on_progress: ProgressCallback | None
 ) -> Callable[[float], None]:
-    def tell(seconds: float) -> None:
-        if on_progress is not None:
-            on_progress(
-                Progress(phase, min(seconds, plan.seconds), plan.seconds, "seconds", len(plan.clips), (film.name,))
-            )
+    """A function of the seconds done that reports the progress of a phase."""
 
-    return tell
+    def report(seconds: float) -> None:
+        if on_progress is not None:
+            done = min(seconds, plan.seconds)
+            on_progress(Progress(phase, done, plan.seconds, "seconds", len(plan.clips), (video.name,)))
+
+    return report
 
 
 def _write(
-    out: Path, film: VideoSource, sound: Iterator[NDArray[np.float32]], plan: ClipPlan, sample_rate: int
+    out: Path, video: VideoSource, audio: Iterator[NDArray[np.float32]], plan: ClipPlan, sample_rate: int
 ) -> None:
     if out.suffix.lower() == ".wav":
-        write_wav(out, sound, sample_rate, plan.samples)
+        write_wav(out, audio, sample_rate, plan.samples)
         return
     try:
-        sound_onto(film.path, sound, sample_rate, out, start=film.start, end=film.end)
+        sound_onto(video.path, audio, sample_rate, out, start=video.start, end=video.end)
     except MediaError as error:
-        raise CannotGenerate(f"{film.path}: {error.detail}") from error
+        raise CannotGenerate(f"{video.path}: {error.detail}") from error

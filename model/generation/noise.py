@@ -1,4 +1,4 @@
-"""The noise that each clip begins with: the same on every device, whatever is generated beside it."""
+"""Initial noise of clips: the same on every device and in any batch."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .plan import ClipPlan
 
 
 def clip_noises(plan: ClipPlan, channels: int, seed: int, *, shared: bool = False) -> Iterator[Tensor]:
-    """float32 (L, channels) of every clip: clip i's is drawn from `seed` + i on the CPU.
+    """Yield the noise of every clip, float32 (L, channels); that of clip i is drawn from `seed` + i on the CPU.
 
-    `shared`: all clips begin with that of clip 0. In latent stitching a clip takes the noise of the one before where
-    they overlap: an instant has one noise, whichever clip makes it.
+    With `shared` all clips have the noise of clip 0. In latent stitching overlapping clips share the noise of the
+    overlap: an instant has the same noise in both.
     """
     before: tuple[int, Tensor] | None = None
     for clip in plan.clips:

@@ -1,4 +1,4 @@
-"""How a film of any length is laid out in clips that the network makes one by one."""
+"""Divide a video of any length into clips for the network."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _NOISE_MS = 1e-6  # times are sums of floats
 
 
 class CannotGenerate(ModelError):
-    """No sound can be made for this film, or not so: one line that says why."""
+    """No audio can be generated for this video or with these settings; the message is one line with the reason."""
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """What the network takes of a clip: `latent` latents, `clip` visual and `sync` sync vectors."""
+    """Lengths of a clip for the network: `latent` latents, `clip` visual and `sync` sync vectors."""
 
     latent: int
     clip: int
@@ -33,7 +33,7 @@ class Lengths:
 
 @dataclass(frozen=True)
 class Clip:
-    """Clip `number`, from `start` seconds of the film on: its first sample; in latent stitching, its first latent."""
+    """Clip `number`, which begins at `start` seconds: its first sample and, in latent stitching, its first latent."""
 
     number: int
     start: float
@@ -43,10 +43,10 @@ class Clip:
 
 @dataclass(frozen=True)
 class ClipPlan:
-    """The clips of a film of `milliseconds`, in order.
+    """The clips of a video of `milliseconds`, in order.
 
-    `samples` of sound in all, `clip_samples` of each clip, of which the last `fade_samples` are shared with the next
-    one; in latent stitching `fade_latents` stand for them. `lengths`: of every clip.
+    `samples` of audio in all, `clip_samples` of each clip, of which the last `fade_samples` overlap with the next clip;
+    in latent stitching they are `fade_latents` latents. `lengths` of every clip.
     """
 
     milliseconds: int
@@ -60,12 +60,12 @@ class ClipPlan:
 
     @property
     def seconds(self) -> float:
-        """What the film lasts."""
+        """Duration of the video."""
         return from_ms(self.milliseconds)
 
     @property
     def joins(self) -> tuple[float, ...]:
-        """Where clips meet, in seconds of the sound: in the middle of what neighbours share."""
+        """Times at which clips meet, in seconds: the middles of their overlaps."""
         rate = self.samples / self.seconds
         return tuple((clip.sample + self.clip_samples - self.fade_samples / 2) / rate for clip in self.clips[:-1])
 
@@ -78,22 +78,22 @@ def plan_clips(
     stitch: Stitch = "hard",
     overlap_seconds: float = 1.0,
 ) -> ClipPlan:
-    """The clips of [0, `seconds`), whole milliseconds of it.
+    """The clips of [0, `seconds`), rounded down to milliseconds.
 
-    Hard joins: one every 8 s, the last shifted back to end with the film. The other two: neighbours share
-    `overlap_seconds`. Latent stitching puts clips on the latents' grid, so that neighbours' latents are of the same
-    instants. What is shorter than 8 s is one clip of its own lengths, as MMAudio resizes them. Raises CannotGenerate
-    for less than the sync encoder's window (0.64 s), and for an overlap that is not above 0 s or more than half a clip.
+    Hard joins: one clip every 8 s, the last shifted back to end with the video. Otherwise neighbours overlap by
+    `overlap_seconds`. Latent stitching puts clips on the grid of the latents, so that the latents of neighbours belong
+    to the same instants. A video shorter than 8 s is one clip of its own lengths, as in MMAudio. Raises CannotGenerate
+    for a video shorter than the sync encoder's window (0.64 s), and for an overlap of 0 s or of more than half a clip.
     """
     milliseconds = int(seconds * 1000 + _NOISE_MS)
-    rate, a_latent = _sound(audio)
+    rate, latent_samples = _latent_samples(audio)
     _check(milliseconds, visual, sync)
     if stitch not in STITCHES:
         raise CannotGenerate(f"stitch {stitch!r}: known are {', '.join(STITCHES)}")
     total = to_ticks(from_ms(milliseconds), rate)
     if milliseconds < CLIP_SECONDS * 1000:
         lengths = Lengths(
-            -(-milliseconds * rate // (1000 * a_latent)), _of(visual, milliseconds), _of(sync, milliseconds)
+            -(-milliseconds * rate // (1000 * latent_samples)), _of(visual, milliseconds), _of(sync, milliseconds)
         )
         return ClipPlan(milliseconds, stitch, total, total, 0, 0, lengths, (Clip(0, 0.0, 0, 0),))
     lengths = Lengths(audio.length, visual.length, sync.length)
@@ -107,12 +107,14 @@ def plan_clips(
         clips = tuple(_on_clock(milliseconds, CLIP_SECONDS * 1000 - overlap, rate))
         fade = overlap * rate // 1000  # never more than clips share, whose beginnings are rounded to a sample
         return ClipPlan(milliseconds, stitch, total, CLIP_SECONDS * rate, fade, 0, lengths, clips)
-    shared = max(1, to_ticks(overlap_seconds, rate / a_latent))
+    shared = max(1, to_ticks(overlap_seconds, rate / latent_samples))
     clips = tuple(
-        Clip(number, first * a_latent / rate, first * a_latent, first)
-        for number, first in enumerate(_firsts(-(-total // a_latent), audio.length, audio.length - shared))
+        Clip(number, first * latent_samples / rate, first * latent_samples, first)
+        for number, first in enumerate(_firsts(-(-total // latent_samples), audio.length, audio.length - shared))
     )
-    return ClipPlan(milliseconds, stitch, total, audio.length * a_latent, shared * a_latent, shared, lengths, clips)
+    return ClipPlan(
+        milliseconds, stitch, total, audio.length * latent_samples, shared * latent_samples, shared, lengths, clips
+    )
 
 
 def _on_clock(milliseconds: int, step: int, rate: int) -> Iterator[Clip]:
@@ -121,7 +123,7 @@ def _on_clock(milliseconds: int, step: int, rate: int) -> Iterator[Clip]:
 
 
 def _firsts(total: int, clip: int, step: int) -> Iterator[int]:
-    """Where clips of `clip` ticks begin, one every `step`, the last one shifted back to end at `total`."""
+    """The starts of clips of `clip` ticks, one every `step`; the last is shifted back to end at `total`."""
     first = 0
     while first + clip < total:
         yield first
@@ -131,22 +133,20 @@ def _firsts(total: int, clip: int, step: int) -> Iterator[int]:
 
 def _check(milliseconds: int, *encoders: EncoderSpec) -> None:
     for encoder in encoders:
-        if _of(encoder, milliseconds) < 1 and encoder.pictures is not None:
-            least = encoder.pictures.window / encoder.pictures.fps
-            raise CannotGenerate(
-                f"lasts {from_ms(milliseconds):.3f} s; {encoder.name} needs {least:g} s to see anything"
-            )
+        if _of(encoder, milliseconds) < 1 and encoder.frames is not None:
+            least = encoder.frames.window / encoder.frames.fps
+            raise CannotGenerate(f"lasts {from_ms(milliseconds):.3f} s; {encoder.name} needs at least {least:g} s")
 
 
 def _of(encoder: EncoderSpec, milliseconds: int) -> int:
-    """How many vectors so much of a film gives."""
-    if encoder.pictures is None:
-        raise ValueError(f"{encoder.name} sees no pictures")
-    return encoder.pictures.length(milliseconds * encoder.pictures.fps // 1000)
+    """Number of vectors from `milliseconds` of video."""
+    if encoder.frames is None:
+        raise ValueError(f"{encoder.name} is not a video encoder")
+    return encoder.frames.length(milliseconds * encoder.frames.fps // 1000)
 
 
-def _sound(audio: EncoderSpec) -> tuple[int, int]:
-    """Sample rate in hertz, samples that a latent stands for."""
+def _latent_samples(audio: EncoderSpec) -> tuple[int, int]:
+    """Sample rate in hertz, and samples per latent."""
     if audio.sample_rate is None or audio.samples is None:
-        raise ValueError(f"{audio.name} is no audio encoder")
+        raise ValueError(f"{audio.name} is not an audio encoder")
     return audio.sample_rate, audio.samples // audio.length

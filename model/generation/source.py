@@ -1,4 +1,4 @@
-"""What sound is made for: a file, or a cut of the corpus."""
+"""The video to generate audio for: a file, or a cut of the corpus."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .plan import CannotGenerate
 
 @dataclass(frozen=True)
 class VideoSource:
-    """`seconds` of pictures from `start` on in the file at `path`; `cut_id`: the cut of the corpus that this is."""
+    """`seconds` of video from `start` on in the file at `path`; `cut_id`: the cut of the corpus, if it is one."""
 
     path: Path
     start: float
@@ -26,33 +26,33 @@ class VideoSource:
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The cut's id or the file's name, for messages."""
         return self.cut_id or self.path.name
 
     @property
     def end(self) -> float | None:
-        """Where it ends in the file, in seconds; None where that is the file's end."""
+        """End in the file, in seconds; None for the end of the file."""
         return None if self.cut_id is None else self.start + self.seconds
 
 
-def find_video(corpus: Corpus, what: str) -> VideoSource:
-    """The film that `what` names, a path or a cut's id. Raises CannotGenerate where it has no pictures."""
-    path = Path(what)
+def find_video(corpus: Corpus, source: str | Path) -> VideoSource:
+    """The video at the path `source`, or of the cut with that id. Raises CannotGenerate if it has no video stream."""
+    path, name = Path(source), str(source)
     if path.exists():
         try:
             if probe(path).video is None:
-                raise CannotGenerate(f"{path}: has no pictures to make a sound for")
+                raise CannotGenerate(f"{path}: has no video stream to generate audio for")
             return VideoSource(path, 0.0, seconds_shown(path))
         except MediaError as error:
             raise CannotGenerate(f"{path}: {error.detail}") from error
-    cut = next(iter(corpus.rows(Cut, pc.field("cut_id") == what)), None)
+    cut = next(iter(corpus.rows(Cut, pc.field("cut_id") == name)), None)
     if cut is None:
-        raise CannotGenerate(f"{what}: neither a file nor a cut of {corpus.path}")
+        raise CannotGenerate(f"{name}: neither a file nor a cut of {corpus.path}")
     (recording,) = corpus.rows(Recording, pc.field("recording_id") == cut.recording_id)
     if not recording.has_video:
-        raise CannotGenerate(f"cut {what}: {recording.uri} has no pictures to make a sound for")
+        raise CannotGenerate(f"cut {name}: {recording.uri} has no video stream to generate audio for")
     try:
-        found = Path(resolve(recording.uri, corpus.roots))
+        media = Path(resolve(recording.uri, corpus.roots))
     except ValueError as error:
-        raise CannotGenerate(f"cut {what}: {error}") from error
-    return VideoSource(found, cut.start, cut.segment.duration, cut.cut_id)
+        raise CannotGenerate(f"cut {name}: {error}") from error
+    return VideoSource(media, cut.start, cut.segment.duration, cut.cut_id)

@@ -1,6 +1,6 @@
-"""Clips made one sound: overlapping latents brought together, waveforms trimmed to the sample and joined.
+"""Join clips: overlapping latents are crossfaded, waveforms are trimmed to the sample and joined.
 
-All of it streams: of the clips, the one that is waiting for its neighbour is held.
+Both stream: only the clip that waits for its neighbour is in memory.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FadeCurve = Literal["power", "amplitude"]
-"""How a crossfade's gains add up: their squares to 1, for sounds that know nothing of each other, or themselves."""
+"""Gains of a crossfade: "power", squares add up to 1, for independent waveforms; "amplitude", gains add up to 1."""
 
 
 def joined_latents(clips: Iterable[tuple[Clip, Tensor]], plan: ClipPlan) -> Iterator[tuple[Clip, Tensor]]:
-    """Latents (L, C) of overlapping clips, in order -> the same, equal wherever two clips share time.
+    """Latents (L, C) of overlapping clips, in order -> the same, made equal where two clips share time.
 
     A linear crossfade over the last `fade_latents` of the earlier clip. Averaging at every step of the solver instead
     (MultiDiffusion, Bar-Tal et al. 2023, arXiv 2302.08113) would hold the state and the conditions of all clips at
-    once, which grows with the film. Neighbours begin with the same noise where they overlap (`noise.clip_noises`), so
+    once, which grows with the video. Neighbours begin with the same noise where they overlap (`noise.clip_noises`), so
     that what is averaged here is alike, and its variance stays.
     """
     held: tuple[Clip, Tensor] | None = None
@@ -48,16 +48,16 @@ def joined_latents(clips: Iterable[tuple[Clip, Tensor]], plan: ClipPlan) -> Iter
 
 
 def joined(
-    clips: Iterable[tuple[Clip, NDArray[np.float32]]], plan: ClipPlan, law: FadeCurve = "power"
+    clips: Iterable[tuple[Clip, NDArray[np.float32]]], plan: ClipPlan, curve: FadeCurve = "power"
 ) -> Iterator[NDArray[np.float32]]:
-    """Waveforms of the clips, in order, -> the sound, `plan.samples` of it, in pieces of a clip at most.
+    """Waveforms of the clips, in order -> the audio, `plan.samples` in all, in pieces of at most a clip.
 
-    What a clip has beyond `plan.clip_samples` is cut off: at 44.1 kHz its last latent is longer than it, and untrimmed
-    clips would drift by 11 ms each. Over the last `fade_samples` of each clip the next one fades in; before that the
-    next one is not heard, so the last clip, which is shifted back, gives what the one before has not. Raises
-    ValueError for a clip that is too short.
+    Each clip is trimmed to `plan.clip_samples`: at 44.1 kHz its last latent is longer than the clip, and untrimmed
+    clips would drift by 11 ms each. Over the last `fade_samples` of each clip the next one fades in. Before that the
+    next one is not used, so the last clip, which is shifted back, gives only the rest. Raises ValueError for a clip
+    that is too short.
     """
-    position = 0  # sample of the sound at which `held` begins
+    position = 0  # sample of the audio at which `held` begins
     held: NDArray[np.float32] | None = None
     for clip, waveform in clips:
         if len(waveform) < plan.clip_samples:
@@ -68,22 +68,22 @@ def joined(
             continue
         # held ends where its clip ends: position + len(held)
         fade = min(plan.fade_samples, len(held))
-        heard = len(held) - fade
-        yield held[:heard]
-        position += heard
+        used = len(held) - fade
+        yield held[:used]
+        position += used
         new = new[position - clip.sample :].copy()
         if fade:
-            rising, falling = fade_gains(fade, law)
-            new[:fade] = rising * new[:fade] + falling * held[heard:]
+            rising, falling = fade_gains(fade, curve)
+            new[:fade] = rising * new[:fade] + falling * held[used:]
         held = new
     if held is not None:
         yield held[: plan.samples - position]
 
 
-def fade_gains(count: int, law: FadeCurve) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Gains (count,) of what comes and of what goes; neither 0 nor 1 is among them."""
+def fade_gains(count: int, curve: FadeCurve) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Gains (count,) of the next clip and of the one before, without 0 and 1."""
     share = (np.arange(count) + 1) / (count + 1)
-    if law == "amplitude":
+    if curve == "amplitude":
         return share.astype(np.float32), (1 - share).astype(np.float32)
     angle = share * (math.pi / 2)
     return np.sin(angle).astype(np.float32), np.cos(angle).astype(np.float32)

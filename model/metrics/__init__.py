@@ -1,4 +1,4 @@
-"""Metrics of generated sound: its joins, its distance from real sound, its loudness."""
+"""Metrics of generated audio: its joins, its distance from recorded audio, its loudness."""
 
 from .frechet import Moments, frechet_distance, moments_of
 from .loudness import loudness

@@ -1,11 +1,11 @@
 """Embeddings of sound effects by aisfx (Mathews et al., ISMIR 2022, weights CC BY 4.0), for Fréchet distances.
 
 The network is the nine-layer CNN of the DCASE 2018 baselines (Kong et al., https://arxiv.org/abs/1808.00773), trained
-on nine libraries of effects; the weights come inside the package `aisfx`, whose classifiers are left out. What it sees
-is what it was trained on, Essentia's spectrogram (https://essentia.upf.edu: EasyLoader, whose two gains cancel,
-FrameCutter, Windowing, Spectrum, MelBands), not the other one that the package offers: frames of 2048 samples, 1024
+on nine libraries of effects; the weights are part of the package `aisfx`, whose classifiers are left out. Its
+input is the spectrogram it was trained on, Essentia's (https://essentia.upf.edu: EasyLoader, whose two gains cancel,
+FrameCutter, Windowing, Spectrum, MelBands), not the other one in the package: frames of 2048 samples, 1024
 apart, the first one centred on the first sample; power in 96 bands whose triangles are even on the mel scale and sum to
-1; log10(1 + 10^4 x), divided by the largest value of the training set. The level of a sound matters.
+1; log10(1 + 10^4 x), divided by the largest value of the training set. The level of the audio matters.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ BATCH = {"cpu": 4, "cuda": 64}  # windows; more at once are slower on a CPU, who
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions, each normalized and rectified, and the greatest of `pool` x `pool` values."""
+    """Two 3x3 convolutions, each normalized and rectified, then max pooling over `pool` x `pool`."""
 
     def __init__(self, inputs: int, width: int, pool: int) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Block(nn.Module):
 
 
 class EmbeddingNet(nn.Module):
-    """The network; its state dict is the packaged one's part `embedding_net`."""
+    """The network; its state dict is the part `embedding_net` of the packaged one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class EmbeddingNet(nn.Module):
             inputs = width
 
     def forward(self, spectrograms: Tensor) -> Tensor:
-        """(B, T, 96) -> (B, 512), not negative: the mean over frequency, the greatest over time."""
+        """(B, T, 96) -> (B, 512), not negative: mean over frequency, maximum over time."""
         x = spectrograms[:, None]
         for block in self.children():
             x = block(x)
@@ -72,21 +72,21 @@ class EmbeddingNet(nn.Module):
 
 
 def weights_path() -> Path:
-    """The packaged checkpoint; raises ModelUnavailable with how to get it."""
+    """The packaged checkpoint. Raises ModelUnavailable, with how to get it, if it is missing."""
     return packaged_file("aisfx", "models/checkpoint.pth", "--no-deps aisfx==0.1.2")
 
 
 def load() -> EmbeddingNet:
-    """The network with the packaged weights, in evaluation. Raises ModelUnavailable without them."""
+    """The network with the packaged weights, in evaluation mode. Raises ModelUnavailable without them."""
     network = EmbeddingNet().eval()
     network.load_state_dict(_packaged(weights_path()))
     return network
 
 
 def _packaged(path: Path) -> dict[str, Any]:
-    """The embedding network's weights. Beside them lie nine classifiers, and their sizes as numpy numbers."""
+    """The weights of the embedding network. The file also has nine classifiers, with sizes as numpy numbers."""
     scalar = import_module("numpy._core.multiarray").scalar
-    # what numpy's numbers are pickled as, and nothing more, may be made
+    # only the types that numpy's numbers are pickled as are allowed
     with torch.serialization.safe_globals([(scalar, "numpy.core.multiarray.scalar"), np.dtype, np.dtypes.Int64DType]):
         weights, _ = torch.load(path, map_location="cpu", weights_only=True)
     part = "embedding_net."
@@ -104,7 +104,7 @@ def filter_bank() -> Tensor:
     mels = np.array([_mel(spacing * k) for k in bins])
     low, centre, high = (edges[k : BANDS + k, None] for k in range(3))
     triangles = np.minimum((mels - low) / (centre - low), (high - mels) / (high - centre)).clip(0.0)
-    # Essentia ends a band at the bin nearest to its upper edge, and leaves that out even where it lies inside
+    # Essentia ends a band at the bin nearest to its upper edge, and excludes that bin even if it lies inside
     triangles[bins >= np.floor(hertz[2:, None] / spacing + 0.5)] = 0.0
     return torch.from_numpy((triangles / triangles.sum(axis=1, keepdims=True)).astype(np.float32))
 
@@ -122,12 +122,12 @@ def spectrogram(samples: Tensor) -> Tensor:
 
 
 def windows_in(samples: int) -> int:
-    """How many windows so many samples at 44.1 kHz have: those full of frames, but at least one."""
+    """Number of windows of `samples` samples at 44.1 kHz: those full of frames, but at least one."""
     return max(0, (1 + math.ceil(samples / HOP) - WINDOW_FRAMES) // STEP_FRAMES) + 1 if samples else 0
 
 
 class SfxEmbedding:
-    """Embeddings of windows of 2.3 s, one every 1.2 s; memory does not grow with the sound."""
+    """Embeds windows of 2.3 s, one every 1.2 s; memory does not grow with the length."""
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self.version = f"{CODE}-{weights_hash(weights_path())}"
@@ -136,20 +136,20 @@ class SfxEmbedding:
         self._batch = BATCH.get(self.device.type, BATCH["cpu"])
 
     @torch.no_grad()
-    def embed(self, sound: NDArray[np.floating], sample_rate: int = SAMPLE_RATE) -> NDArray[np.float32]:
-        """Sound (samples,) at `sample_rate` Hz -> (`windows_in` of it at 44.1 kHz, 512).
+    def embed(self, audio: NDArray[np.floating], sample_rate: int = SAMPLE_RATE) -> NDArray[np.float32]:
+        """Audio (samples,) at `sample_rate` Hz -> (`windows_in` of it at 44.1 kHz, 512).
 
-        What is shorter than a window is followed by silence. Raises ValueError for another shape, no samples, NaN or
-        infinite ones.
+        Audio shorter than a window is padded with silence. Raises ValueError for another shape, no samples, NaN or
+        infinite samples.
         """
-        if sound.ndim != 1 or not len(sound) or not np.isfinite(sound).all():
-            raise ValueError(f"aisfx: sound of shape {sound.shape}, must be finite (samples,), one at least")
-        samples = resampled(np.asarray(sound, np.float32), sample_rate, SAMPLE_RATE)
+        if audio.ndim != 1 or not len(audio) or not np.isfinite(audio).all():
+            raise ValueError(f"aisfx: audio of shape {audio.shape}, must be finite (samples,), at least one")
+        samples = resampled(np.asarray(audio, np.float32), sample_rate, SAMPLE_RATE)
         found = [self._network(batch).cpu().numpy() for batch in self._batches(torch.from_numpy(samples))]
         return np.concatenate(found)
 
     def _batches(self, samples: Tensor) -> Iterator[Tensor]:
-        """Spectrograms of windows, (at most the batch, 100, 96)."""
+        """Spectrograms of windows, (at most a batch, 100, 96)."""
         count = windows_in(len(samples))
         for first in range(0, count, self._batch):
             windows = min(self._batch, count - first)
@@ -162,7 +162,7 @@ class SfxEmbedding:
 
 
 def fused(network: EmbeddingNet) -> EmbeddingNet:
-    """The network in evaluation, each normalization taken into its convolution, in place."""
+    """Fuse each normalization into its convolution, in place; returns the network in evaluation mode."""
     for block in network.children():
         assert isinstance(block, Block)
         for number in (1, 2):

@@ -1,9 +1,9 @@
 """Fréchet distance of two sets of embeddings, each taken as a normal distribution (Heusel et al. 2017).
 
-d = |m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2), covariances divided by n - 1. What costs is the root, and of it
-only the trace is needed. With S1 = F1'F1, the eigenvalues of S1 S2 are those of F1 S2 F1', which is symmetric: no
-complex parts to throw away. With both factored the trace is the sum of the singular values of F1 F2'. A set of no more
-rows than dimensions is its own factor, and a small one; others are factored by Cholesky.
+d = |m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2), covariances divided by n - 1. The root is expensive,
+but only its trace is needed. With S1 = F1'F1, the eigenvalues of S1 S2 are those of F1 S2 F1', which is symmetric: no
+complex parts to discard. With both factored the trace is the sum of the singular values of F1 F2'. A set with at most
+as many rows as dimensions is its own factor, and a small one; others are factored by Cholesky.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ Matrix = NDArray[np.float64]
 
 
 class Moments:
-    """Mean and covariance of vectors that come in batches, in float64; how they are batched does not matter.
+    """Mean and covariance of vectors that come in batches of any size, in float64.
 
-    Holds the vectors themselves until there are more of them than dimensions, and their scatter matrix from there on:
-    at most `dimension` x `dimension` values.
+    Stores the vectors themselves until there are more of them than dimensions, and then their scatter matrix: at most
+    `dimension` x `dimension` values.
     """
 
     def __init__(self, dimension: int) -> None:
@@ -36,7 +36,7 @@ class Moments:
             raise ValueError(f"Fréchet distance: vectors of shape {rows.shape}, must be (n, {self.dimension})")
         finite = np.isfinite(rows).all(axis=1)
         if not finite.all():
-            raise ValueError(f"Fréchet distance: vector {self.count + int(finite.argmin())} holds NaN or infinity")
+            raise ValueError(f"Fréchet distance: vector {self.count + int(finite.argmin())} has NaN or infinity")
         if self._scatter is None and self.count + len(rows) <= self.dimension:
             self._held.append(np.array(rows, np.float64))
             self.count += len(rows)
@@ -69,7 +69,7 @@ class Moments:
         return self._mean.copy() if self._scatter is not None else np.concatenate(self._held).mean(axis=0)
 
     def covariance(self) -> Matrix:
-        """(dimension, dimension), as `numpy.cov` has it; raises ValueError before the second vector."""
+        """(dimension, dimension), as by `numpy.cov`; raises ValueError before the second vector."""
         self._needs(2)
         if self._scatter is not None:
             return self._scatter / (self.count - 1)
@@ -86,7 +86,7 @@ class Moments:
 
     @property
     def held(self) -> bool:
-        """Whether the vectors are still there: no more of them than dimensions."""
+        """Whether the vectors are still stored: at most as many as dimensions."""
         return self._scatter is None
 
     def _needs(self, least: int) -> None:
@@ -95,16 +95,16 @@ class Moments:
 
 
 def moments_of(rows: Rows) -> Moments:
-    """Of all vectors at once, (n, D)."""
+    """Moments of vectors (n, D)."""
     return Moments(rows.shape[-1]).push(rows)
 
 
 def frechet_distance(one: Moments, other: Moments, eps: float = 0.0) -> float:
     """The squared distance, 0 for equal moments up to rounding (1e-7 of the variances), never negative.
 
-    Covariances may be singular: the root of their product has a trace all the same, and where scipy's `sqrtm` ends well
-    it finds that. Where it does not, other programs add `eps` = 1e-6 to both diagonals for the root alone; figures to
-    compare with those take the same. Raises ValueError for sets of unequal dimensions or of fewer than two vectors.
+    Covariances may be singular: the root of their product still has a trace, the one that scipy's `sqrtm` gives if it
+    converges. If it does not, other programs add `eps` = 1e-6 to both diagonals for the root alone; pass the same `eps`
+    to compare with their figures. Raises ValueError for sets of unequal dimensions or of fewer than two vectors.
     """
     if one.dimension != other.dimension:
         raise ValueError(f"Fréchet distance: {one.dimension} against {other.dimension} dimensions")
@@ -128,7 +128,7 @@ def _root_trace(one: Moments, other: Moments, eps: float) -> float:
     covariance = large.covariance()
     covariance[np.diag_indices_from(covariance)] += eps
     values = np.linalg.eigvalsh(factor @ covariance @ factor.T)
-    return float(np.sqrt(values.clip(0.0)).sum())  # what rounding puts below zero is zero
+    return float(np.sqrt(values.clip(0.0)).sum())  # rounding can make zeros negative
 
 
 def _root(covariance: Matrix) -> Matrix:

@@ -1,4 +1,4 @@
-"""The base network, compatible with MMAudio's released weights, and small relatives of it for offline features."""
+"""The base network, compatible with MMAudio's released weights, and smaller sizes for offline features."""
 
 from .config import BASES, BaseConfig
 from .files import base_config, base_hash, build_base, load_base, save_base

@@ -1,4 +1,4 @@
-"""The transformer's blocks: joint ones, in which three streams attend to each other, and fused ones of latents."""
+"""Blocks of the transformer: joint ones, in which three streams attend to each other, and fused ones of latents."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Modulated = tuple[Tensor, ...]
 class Block(nn.Module):
     """One stream's part of a block.
 
-    `kernel`: of the convolutions that its linear maps are, 1 for text, which has plain ones. `only_keys`: of the last
-    joint block, where nothing reads clip and text afterwards.
+    `kernel` of the convolutions that are its linear maps; 1 for text, which has plain ones. `only_keys`: in the last
+    joint block, after which clip and text are not used.
     """
 
     def __init__(self, channels: int, kernel: int, only_keys: bool = False) -> None:
@@ -27,10 +27,12 @@ class Block(nn.Module):
             self.linear1 = nn.Linear(channels, channels) if kernel == 1 else Convolution(channels, channels, kernel)
             self.ffn = SwiGlu(channels) if kernel == 1 else ConvSwiGlu(channels, kernel)
 
-    def before(self, x: Tensor, activated: Tensor, rows: Tensor | None, by: Rotation | None) -> tuple[Qkv, Modulated]:
-        """Queries, keys and values of x (B, T, channels), and what `after` needs of the condition."""
+    def before(
+        self, x: Tensor, activated: Tensor, rows: Tensor | None, rotation: Rotation | None
+    ) -> tuple[Qkv, Modulated]:
+        """Queries, keys and values of x (B, T, channels), and the modulation that `after` needs."""
         shift, scale, *rest = self.adaLN_modulation.of(activated, rows)
-        return self.attn(modulate(x, shift, scale), by), tuple(rest)
+        return self.attn(modulate(x, shift, scale), rotation), tuple(rest)
 
     def after(self, x: Tensor, attended: Tensor, modulated: Modulated) -> Tensor:
         """Both residual branches."""
@@ -40,7 +42,7 @@ class Block(nn.Module):
 
 
 class JointBlock(nn.Module):
-    """Latents, clip and text attend to each other; in the `last` one only the latents go on."""
+    """Latents, clip and text attend to each other; the `last` block updates only the latents."""
 
     def __init__(self, channels: int, last: bool) -> None:
         super().__init__()
@@ -62,8 +64,8 @@ class JointBlock(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The streams, each (B, T, channels), after the block.
 
-        `frame` (B, S, channels) modulates the latents, of which `rows` (N,) says which of the S conditions each has;
-        `whole` (B, 1, channels) the other two.
+        `frame` (B, S, channels) modulates the latents; `rows` (N,) is the condition of each latent among the S. `whole`
+        (B, 1, channels) modulates the other two.
         """
         parts = [
             self.latent_block.before(latent, frame, rows, latent_by),
@@ -72,7 +74,7 @@ class JointBlock(nn.Module):
         ]
         query, key, value = (torch.cat([qkv[i] for qkv, _ in parts], dim=2) for i in range(3))
         if self.last:
-            query = parts[0][0][0]  # nobody reads what the others would find
+            query = parts[0][0][0]  # the outputs of the others are not used
             return self.latent_block.after(latent, attend(query, key, value), parts[0][1]), clip, text
         lengths = [latent.shape[1], clip.shape[1], text.shape[1]]
         of_latent, of_clip, of_text = torch.split(attend(query, key, value), lengths, dim=1)
@@ -84,19 +86,19 @@ class JointBlock(nn.Module):
 
 
 class FusedBlock(Block):
-    """Latents alone."""
+    """A block of latents alone."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, 3)
 
-    def forward(self, latent: Tensor, frame: Tensor, rows: Tensor | None, by: Rotation) -> Tensor:
+    def forward(self, latent: Tensor, frame: Tensor, rows: Tensor | None, rotation: Rotation) -> Tensor:
         """(B, N, channels) -> the same shape."""
-        qkv, modulated = self.before(latent, frame, rows, by)
+        qkv, modulated = self.before(latent, frame, rows, rotation)
         return self.after(latent, attend(*qkv), modulated)
 
 
 class Output(nn.Module):
-    """From the last latents to the flow."""
+    """Maps the last latents to the flow."""
 
     def __init__(self, channels: int, outputs: int) -> None:
         super().__init__()

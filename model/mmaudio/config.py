@@ -11,16 +11,16 @@ HEAD = 64
 """Channels of an attention head."""
 
 WINDOW = 8
-"""Sync vectors of one window of pictures."""
+"""Sync vectors per window of frames."""
 
 
 @dataclass(frozen=True)
 class BaseConfig:
-    """What decides the shape of the network (MMAudio, https://github.com/hkchengrex/MMAudio, `networks.py`).
+    """Sizes of the network (MMAudio, https://github.com/hkchengrex/MMAudio, `networks.py`).
 
-    `depth` blocks, the last `fused` of which see the latents alone. Lengths are those of a clip of 8 s: `latent_length`
-    latents of `latent_channels`, `clip_length` visual, `sync_length` sync and `text_length` text vectors. `version` 2
-    has SiLU after every input projection and a finer embedding of time.
+    `depth` blocks, the last `fused` of which work on the latents alone. Lengths are those of a clip of 8 s:
+    `latent_length` latents of `latent_channels`, `clip_length` visual, `sync_length` sync and `text_length` text
+    vectors. `version` 2 has SiLU after every input projection and a finer time embedding.
     """
 
     name: str
@@ -46,7 +46,7 @@ class BaseConfig:
         if not 0 <= self.fused < self.depth:
             raise ValueError(f"{self.name}: {self.fused} fused of {self.depth} blocks; at least one must be joint")
         if self.sync_length % WINDOW:
-            raise ValueError(f"{self.name}: sync_length {self.sync_length} is no multiple of {WINDOW}")
+            raise ValueError(f"{self.name}: sync_length {self.sync_length} is not a multiple of {WINDOW}")
 
 
 def _sizes() -> dict[str, BaseConfig]:
@@ -57,7 +57,7 @@ def _sizes() -> dict[str, BaseConfig]:
         "medium_44k": BaseConfig("medium_44k", 1, *medium, latent_length=345, latent_channels=40),
         "large_44k": BaseConfig("large_44k", 1, *large, latent_length=345, latent_channels=40),
         "large_44k_v2": BaseConfig("large_44k_v2", 2, *large, latent_length=345, latent_channels=40),
-        # for features that come offline; their dimensions are those of whatever cache they are built for
+        # for offline features; their dimensions are those of the cache they are built for
         "tiny": BaseConfig("tiny", 2, 128, 2, 4, 2, latent_length=250, latent_channels=20),
         "nano": BaseConfig("nano", 2, 64, 1, 4, 2, latent_length=250, latent_channels=20),
     }
@@ -68,5 +68,5 @@ BASES: Mapping[str, BaseConfig] = MappingProxyType(_sizes())
 
 
 def swiglu_width(hidden: int, multiple: float = 1.0) -> int:
-    """The inner width of a SwiGLU over `hidden` channels: two thirds of four times, up to a multiple of 256."""
+    """Inner width of a SwiGLU over `hidden` channels: 8/3 of them, rounded up to a multiple of 256."""
     return int(-(-int(2 * 4 * hidden / 3) // 256) * 256 * multiple)

@@ -1,4 +1,4 @@
-"""Base networks: fresh, out of released files, in files of our own."""
+"""Base networks: new, from released files, and in files of our own."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _COMPUTED = {"t_embed.freqs", "latent_rot", "clip_rot"}
 
 
 def base_config(name: str, **changed: Any) -> BaseConfig:
-    """A size by name, with other values for some fields. Raises ModelError for what is no size."""
+    """A size by name, with other values for some fields. Raises ModelError for an unknown size or field."""
     if name not in BASES:
         raise ModelError(f"base {name!r}: known sizes are {', '.join(BASES)}")
     known = {field.name for field in fields(BaseConfig)}
@@ -39,15 +39,15 @@ def base_config(name: str, **changed: Any) -> BaseConfig:
 
 
 def build_base(name: str, **changed: Any) -> MMAudio:
-    """The network of a size, with fresh weights; `changed`: other values for fields of `BaseConfig`."""
+    """The network of a size, with new random weights; `changed`: other values for fields of `BaseConfig`."""
     return MMAudio(base_config(name, **changed))
 
 
 def load_base(path: Path | str, name: str | None = None) -> MMAudio:
-    """The network in a file: one that `save_base` wrote, or a released `mmaudio_<size>.pth`; frozen, on the CPU.
+    """The network in a file of `save_base`, or in a released `mmaudio_<size>.pth`; frozen, on the CPU.
 
-    `name`: the size in a released file that is called otherwise. Raises ModelError or ModelUnavailable, in one line,
-    where the file cannot be read or has another layout.
+    `name`: the size, for a released file with another name. Raises ModelError or ModelUnavailable, in one line, if the
+    file cannot be read or has another layout.
     """
     path = Path(path)
     note = read_notes(path).get(NOTE) if path.suffix == ".safetensors" else None
@@ -69,31 +69,29 @@ def _noted(path: Path, note: str) -> BaseConfig:
 def _released(path: Path, name: str | None) -> BaseConfig:
     guessed = name or path.stem.removeprefix("mmaudio_")
     if guessed not in BASES:
-        raise ModelError(
-            f"{path}: does not say which network it holds: call it mmaudio_<size>.pth, sizes are {', '.join(BASES)}"
-        )
+        raise ModelError(f"{path}: its size is unknown: name the file mmaudio_<size>.pth, sizes are {', '.join(BASES)}")
     return BASES[guessed]
 
 
 def save_base(network: MMAudio, path: Path | str, facts: Mapping[str, Any] | None = None) -> None:
-    """Write the network, its sizes and whatever `facts` are worth knowing; the file appears when it is complete."""
+    """Write the network, its sizes and `facts` about its training; the file appears when it is complete."""
     note = {"config": asdict(network.config), "facts": dict(facts or {})}
     write_tensors(Path(path), network.state_dict(), {NOTE: json.dumps(note, sort_keys=True)})
 
 
 def base_hash(network: MMAudio) -> str:
-    """16 hex digits over names, shapes and values, whatever file they came from and whatever type they are in now.
+    """16 hex digits over names, shapes and values, independent of the file and the number type.
 
-    Values are taken as bfloat16: a network that was brought into it is still the same base.
+    Values are taken as bfloat16: a network converted to it is still the same base.
     """
     return state_hash(network.state_dict())
 
 
 def state_hash(state: Mapping[str, Tensor]) -> str:
     """16 hex digits over a state's names, shapes and values, taken as bfloat16."""
-    found = hashlib.sha256()
+    hash = hashlib.sha256()
     for name in sorted(state):
         values = state[name].detach().to("cpu", torch.bfloat16).contiguous()
-        found.update(f"{name} {tuple(values.shape)}".encode())
-        found.update(values.flatten().view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()[:16]
+        hash.update(f"{name} {tuple(values.shape)}".encode())
+        hash.update(values.flatten().view(torch.uint8).numpy().tobytes())
+    return hash.hexdigest()[:16]

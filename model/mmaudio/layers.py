@@ -1,4 +1,4 @@
-"""What the blocks are made of. Sequences are (B, T, channels) throughout, convolutions too."""
+"""Layers of the blocks. Sequences are (B, T, channels) throughout, in convolutions too."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ class _Neighbours(torch.autograd.Function):
 
 
 def neighbours(x: Tensor, kernel: int) -> Tensor:
-    """(B, T, C) -> (B, T, kernel C): what a convolution of that kernel multiplies at each step."""
+    """(B, T, C) -> (B, T, kernel C): the inputs of a convolution of that kernel at each step."""
     around: Tensor = _Neighbours.apply(x, kernel)  # type: ignore[no-untyped-call]
     return around
 
 
 class Convolution(nn.Conv1d):
-    """Over time, padded with zeros to keep the length: one matrix product, with time outside and channels innermost.
+    """A convolution over time, zero-padded to keep the length, as one matrix product with channels innermost.
 
-    On a CPU that is 1.2 to 1.4 times as fast as what `torch.nn` does with channels outside. The weights keep their
-    shape (outputs, inputs, kernel), but lie in memory as the product reads them; `lay_out` brings them there.
+    On a CPU that is 1.2 to 1.4 times as fast as `torch.nn`, which has channels outside. The weights keep their shape
+    (outputs, inputs, kernel), but lie in memory as the product reads them; `lay_out` puts them into that order.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, bias: bool = True) -> None:
@@ -51,7 +51,7 @@ class Convolution(nn.Conv1d):
         self.lay_out()
 
     def lay_out(self) -> None:
-        """Bring the weights, loaded from elsewhere, into the order of the product; nothing changes but the speed."""
+        """Put loaded weights into the memory order of the product; this changes only the speed."""
         self.weight.data = self.weight.data.transpose(1, 2).contiguous().transpose(1, 2)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -59,12 +59,12 @@ class Convolution(nn.Conv1d):
         return self.product(neighbours(x, self.kernel_size[0]))
 
     def product(self, around: Tensor) -> Tensor:
-        """What `neighbours` gave of the inputs -> (B, T, outputs)."""
+        """Output of `neighbours` -> (B, T, outputs)."""
         return F.linear(around, self.weight.transpose(1, 2).flatten(1), self.bias)
 
 
 def lay_out(network: nn.Module) -> None:
-    """`Convolution.lay_out` of all there are."""
+    """Call `Convolution.lay_out` for every convolution of a network."""
     for module in network.modules():
         if isinstance(module, Convolution):
             module.lay_out()
@@ -87,7 +87,7 @@ class SwiGlu(nn.Module):
 
 
 class ConvSwiGlu(nn.Module):
-    """The same with convolutions over time."""
+    """SwiGLU with convolutions over time."""
 
     def __init__(self, channels: int, kernel: int, width: int | None = None) -> None:
         super().__init__()
@@ -96,11 +96,11 @@ class ConvSwiGlu(nn.Module):
         self.w2 = Convolution(inner, channels, kernel, bias=False)
         self.w3 = Convolution(channels, inner, kernel, bias=False)
 
-    def forward(self, x: Tensor, there: Tensor | None = None) -> Tensor:
-        """(B, T, channels) -> the same shape; `there` (B, T, 1): where not, the hidden layer is zero too."""
+    def forward(self, x: Tensor, present: Tensor | None = None) -> Tensor:
+        """(B, T, channels) -> the same shape; `present` (B, T, 1): elsewhere the hidden layer is zero too."""
         around = neighbours(x, self.w1.kernel_size[0])  # once for both
         hidden = F.silu(self.w1.product(around)) * self.w3.product(around)
-        mixed: Tensor = self.w2(hidden if there is None else hidden * there)
+        mixed: Tensor = self.w2(hidden if present is None else hidden * present)
         return mixed
 
 
@@ -116,16 +116,16 @@ def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 
 
 class Modulation(nn.Sequential):
-    """SiLU and a linear map to so many vectors of `channels`, which released files know as index 1."""
+    """SiLU and a linear map (index 1 in released files) to `vectors` vectors of `channels`."""
 
     def __init__(self, channels: int, vectors: int) -> None:
         super().__init__(nn.SiLU(), nn.Linear(channels, vectors * channels))
         self.vectors = vectors
 
     def of(self, activated: Tensor, rows: Tensor | None) -> tuple[Tensor, ...]:
-        """(B, S, channels), the SiLU already done, as all blocks share it -> vectors of (B, S, channels) each.
+        """(B, S, channels) after the SiLU, which all blocks share -> vectors of (B, S, channels) each.
 
-        With `rows` (N,) of S they are handed out: (B, N, channels) each.
+        With `rows` (N,), indices below S, the vectors are (B, N, channels) each.
         """
         found: Tensor = self[1](activated)
         return (found if rows is None else found.index_select(1, rows)).chunk(self.vectors, dim=-1)
@@ -135,28 +135,28 @@ Rotation = tuple[Tensor, Tensor]
 
 
 def _frequencies(channels: int, device: torch.device) -> Tensor:
-    """1 down to nearly 1 / THETA, (channels / 2,): rounded as those that released weights were trained with."""
+    """1 down to nearly 1 / THETA, (channels / 2,): rounded as in the training of released weights."""
     return 1.0 / THETA ** (torch.arange(0, channels, 2, device=device, dtype=torch.float32) / channels)
 
 
 def rotation(length: int, scale: float, device: torch.device) -> Rotation:
     """Cosines and sines (length, HEAD / 2), float32, of rotary positions 0 .. length - 1 times `scale`.
 
-    Su et al. 2021, "RoFormer". Computed where needed: as buffers they would follow the network into bfloat16.
+    Su et al. 2021, "RoFormer". Computed when needed: as buffers they would follow the network into bfloat16.
     """
     angles = torch.arange(length, device=device, dtype=torch.float32)[:, None] * (_frequencies(HEAD, device) * scale)
     return angles.cos(), angles.sin()
 
 
-def rotate(x: Tensor, by: Rotation) -> Tensor:
-    """(B, heads, T, HEAD): neighbouring channels are the two coordinates that turn; computed in float32."""
-    cos, sin = by
+def rotate(x: Tensor, rotation: Rotation) -> Tensor:
+    """Rotate (B, heads, T, HEAD); neighbouring channels are the two coordinates; computed in float32."""
+    cos, sin = rotation
     even, odd = x.float().reshape(*x.shape[:-1], -1, 2).unbind(-1)
     return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2).to(x.dtype)
 
 
 class Heads(nn.Module):
-    """Queries, keys and values of one stream; the output projection is the block's."""
+    """Queries, keys and values of one stream; the output projection is part of the block."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -164,14 +164,14 @@ class Heads(nn.Module):
         self.q_norm = nn.RMSNorm(HEAD)
         self.k_norm = nn.RMSNorm(HEAD)
 
-    def forward(self, x: Tensor, by: Rotation | None) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor, rotation: Rotation | None) -> tuple[Tensor, Tensor, Tensor]:
         """(B, T, channels) -> three of (B, heads, T, HEAD)."""
         # the three are interleaved: row 3c + j of the weights gives channel c of query, key, value
         query, key, value = self.qkv(x).reshape(*x.shape[:2], -1, HEAD, 3).permute(4, 0, 2, 1, 3)
-        # under autocast weights are of another type than what they weigh
+        # under autocast weights have another type than the values
         query = F.rms_norm(query, (HEAD,), self.q_norm.weight.to(query.dtype))
         key = F.rms_norm(key, (HEAD,), self.k_norm.weight.to(key.dtype))
-        return (query, key, value) if by is None else (rotate(query, by), rotate(key, by), value)
+        return (query, key, value) if rotation is None else (rotate(query, rotation), rotate(key, rotation), value)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -180,11 +180,11 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 class TimeEmbedding(nn.Module):
-    """The time of the flow, 0 to 1, as a vector."""
+    """Embeds the time of the flow, 0 to 1."""
 
     def __init__(self, channels: int, version: int) -> None:
         super().__init__()
-        # version 1 brings t, which it takes unscaled, into slow waves; version 2 makes them 10,000 times as fast
+        # version 1 embeds the unscaled t in slow waves; version 2 makes them 10,000 times as fast
         self.frequencies, self.speed = (256, 1.0) if version == 1 else (channels, THETA)
         first, last = nn.Linear(self.frequencies, channels), nn.Linear(channels, channels)
         self.mlp = nn.Sequential(first, nn.SiLU(), last)

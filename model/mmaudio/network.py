@@ -1,4 +1,4 @@
-"""The base network: what flow carries noise to the latents of a clip's sound, given its pictures and a caption."""
+"""The base network: the flow from noise to the latents of a clip's audio, given its video and a caption."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from .layers import Convolution, ConvSwiGlu, SwiGlu, TimeEmbedding, rotation
 
 @dataclass(frozen=True)
 class Conditions:
-    """What a clip's flow hangs on and time does not: computed once, used in every step.
+    """Conditions of clips, independent of the time of the flow: computed once, used in every step.
 
-    `clip` (B, V, D), `text` (B, L, D); `sync` (B, S, D), one row for each sync vector, which latents share; `pooled`
-    (B, 1, D), what the clip as a whole says.
+    `clip` (B, V, D), `text` (B, L, D); `sync` (B, S, D), one row per sync vector, which latents share; `pooled`
+    (B, 1, D), the condition of the whole clip.
     """
 
     clip: Tensor
@@ -30,7 +30,7 @@ class Conditions:
     pooled: Tensor
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Conditions:
-        """The same change to all four."""
+        """Apply `change` to all four."""
         return Conditions(*(change(getattr(self, field.name)) for field in fields(self)))
 
     def __getitem__(self, index: Any) -> Conditions:
@@ -39,18 +39,18 @@ class Conditions:
 
     @staticmethod
     def cat(parts: Sequence[Conditions]) -> Conditions:
-        """One batch of several."""
+        """Concatenate batches."""
         return Conditions(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Conditions)))
 
 
 class MMAudio(nn.Module):
     """A multimodal diffusion transformer trained by flow matching (Cheng et al., CVPR 2025, arXiv 2412.15322).
 
-    Written from its published layout: released weights load strictly. `checkpointing`: blocks are computed a second
-    time on the way back instead of being kept, while gradients are taken.
+    Written from its published layout: released weights load strictly. `checkpointing`: activations are recomputed in
+    the backward pass instead of being stored.
 
-    Each latent takes the condition of the sync vector nearest in time, so fewer conditions differ than there are
-    latents: every modulation is computed for those that differ, and then handed out.
+    Each latent has the condition of the sync vector nearest in time, so there are fewer conditions than latents: every
+    modulation is computed once per condition and then distributed.
     """
 
     def __init__(self, config: BaseConfig) -> None:
@@ -84,21 +84,21 @@ class MMAudio(nn.Module):
 
     @property
     def lengths(self) -> tuple[int, int, int]:
-        """How many latents, visual and sync vectors are expected."""
+        """Expected numbers of latents, visual and sync vectors."""
         return self._lengths
 
     def set_lengths(self, latent: int, clip: int, sync: int) -> None:
-        """Expect clips of another duration. Raises ValueError for lengths that are none."""
+        """Set the expected lengths, for clips of another duration. Raises ValueError for invalid lengths."""
         if min(latent, clip, sync) < 1 or sync % WINDOW:
             raise ValueError(
-                f"lengths latent {latent}, clip {clip}, sync {sync}: positive, sync a multiple of {WINDOW}"
+                f"lengths latent {latent}, clip {clip}, sync {sync}: must be positive, sync a multiple of {WINDOW}"
             )
         self._lengths = (latent, clip, sync)
 
     def conditions(self, clip: Tensor, sync: Tensor, text: Tensor) -> Conditions:
-        """Visual (B, V, Dv), sync (B, S, Ds) and text (B, L, Dt) vectors -> what the steps need of them.
+        """Visual (B, V, Dv), sync (B, S, Ds) and text (B, L, Dt) vectors -> conditions.
 
-        Raises ValueError where lengths are not those that `set_lengths` named.
+        Raises ValueError for other lengths than `set_lengths` set.
         """
         config = self.config
         _, clip_length, sync_length = self._lengths
@@ -130,7 +130,7 @@ class MMAudio(nn.Module):
         whole = self.t_embed(t)[:, None] + conditions.pooled
         frame = whole + conditions.sync
         rows: Tensor | None = nearest_rows(frame.shape[1], latent_length, device)
-        if rows is not None and frame.shape[1] >= latent_length:  # nothing is shared: hand out first
+        if rows is not None and frame.shape[1] >= latent_length:  # nothing is shared: distribute first
             frame, rows = frame.index_select(1, rows), None
         latent_by = rotation(latent_length, 1.0, device)
         clip_by = rotation(positions, latent_length / positions, device)
@@ -143,11 +143,11 @@ class MMAudio(nn.Module):
         return velocity.to(x.dtype)
 
     def forward(self, latent: Tensor, clip: Tensor, sync: Tensor, text: Tensor, t: Tensor) -> Tensor:
-        """All in one: `flow` of `conditions`."""
+        """`flow` of `conditions`."""
         return self.flow(latent, t, self.conditions(clip, sync, text))
 
     def empty(self, batch: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The vectors that stand for no clip, no sync and no text, as `conditions` takes them."""
+        """The learned vectors for no clip, no sync and no text, as inputs of `conditions`."""
         _, clip, sync = self._lengths
         return (
             self.empty_clip_feat.expand(batch, clip, -1),
@@ -156,11 +156,11 @@ class MMAudio(nn.Module):
         )
 
     def normalize(self, latent: Tensor) -> Tensor:
-        """A codec's latents (B, N, C) as the flow knows them: by channel, mean 0 and deviation 1."""
+        """Scale a codec's latents (B, N, C) to mean 0 and deviation 1 per channel, as the flow uses them."""
         return (latent - self.latent_mean) / self.latent_std
 
     def unnormalize(self, latent: Tensor) -> Tensor:
-        """Back to the codec's."""
+        """Scale latents of the flow back to the codec's."""
         return latent * self.latent_std + self.latent_mean
 
     def _run(self, block: nn.Module, *values: Any) -> Any:
@@ -169,7 +169,7 @@ class MMAudio(nn.Module):
         return block(*values)
 
     def _initialize(self) -> None:
-        """Nothing flows at first: modulations and the output are zero."""
+        """Initialize weights; modulations and the output are zero, so the flow is zero at first."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
@@ -185,17 +185,17 @@ class MMAudio(nn.Module):
 
 
 def nearest_rows(count: int, wanted: int, device: torch.device) -> Tensor:
-    """Which of `count` rows each of `wanted` takes: (wanted,).
+    """The nearest of `count` rows for each of `wanted`: (wanted,).
 
-    By PyTorch's "nearest-exact", whose float32 rounding weights were trained with: floor((i + 1/2) count / wanted) in
-    exact arithmetic is another row here and there.
+    By PyTorch's "nearest-exact", whose float32 rounding the released weights were trained with: in exact arithmetic
+    floor((i + 1/2) count / wanted) is sometimes another row.
     """
     numbers = torch.arange(count, device=device, dtype=torch.float32)
     return F.interpolate(numbers[None, None], size=wanted, mode="nearest-exact")[0, 0].long()
 
 
 def _constant(*shape: int, value: float = 0.0) -> nn.Parameter:
-    """Part of the state, never trained."""
+    """A part of the state that is never trained."""
     return nn.Parameter(torch.full(shape, value), requires_grad=False)
 
 
@@ -204,6 +204,6 @@ def _zero(layer: nn.Module) -> None:
         nn.init.zeros_(values)
 
 
-def _expect(what: str, values: Tensor, length: int, channels: int) -> None:
+def _expect(name: str, values: Tensor, length: int, channels: int) -> None:
     if values.ndim != 3 or tuple(values.shape[1:]) != (length, channels):
-        raise ValueError(f"{what} is {tuple(values.shape)}, not (batch, {length}, {channels})")
+        raise ValueError(f"{name} is {tuple(values.shape)}, not (batch, {length}, {channels})")

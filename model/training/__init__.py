@@ -1,7 +1,7 @@
-"""Training of adapters and of bases: `train` in a folder, from where it stands there, as often as it is called.
+"""Training of adapters and bases: `train` starts a run in a folder, or resumes the one there.
 
-Every step is a function of the settings, the features and its number, so a training that was killed goes on to the
-same weights, and several processes come to what one would.
+Every step is a function of the settings, the features and its number, so a run that was killed reaches the same weights
+after it is resumed, and several processes reach those of one.
 """
 
 from .initial import InitialBase, fresh, from_file

@@ -1,4 +1,4 @@
-"""Which clips each step takes: drawn from seed and epoch alone, so that any step is found without reading on to it."""
+"""Choose the clips of each step: from seed and epoch alone, so that any step can be computed directly."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ..errors import ModelError
 
 @dataclass(frozen=True)
 class StepPlan:
-    """What one process takes in one step: `clips` of a cache, by number, and what each weighs in the loss.
+    """The clips of one process in one step, by number in the cache, and their weights in the loss.
 
-    The weights make the mean over all processes' sums the mean over the step's clips: processes x 1 / clips of the
-    step. A process for which no clip is left computes one of them with weight 0, since all must take part.
+    A weight is processes x 1 / clips of the step, so that the mean of all processes' sums is the mean over the step's
+    clips. A process without a clip of its own computes one with weight 0, since all must take part.
     """
 
     step: int
@@ -27,7 +27,7 @@ class StepPlan:
 
 
 def shared(clips: Sequence[int], step: int, epoch: int, rank: int, world: int) -> StepPlan:
-    """The share of process `rank` of `world` in a step's clips: neighbours stay together."""
+    """The share of process `rank` of `world` in a step's clips; neighbours stay together."""
     mine = np.array_split(np.asarray(clips, np.int64), world)[rank].tolist()
     if not mine:
         return StepPlan(step, epoch, (int(clips[0]),), (0.0,))
@@ -35,35 +35,35 @@ def shared(clips: Sequence[int], step: int, epoch: int, rank: int, world: int) -
 
 
 class BatchOrder:
-    """Batches of `batch` clips over epochs; every clip comes once an epoch.
+    """Batches of `batch` clips over epochs, with every clip once per epoch.
 
-    `cuts`: the clips of each cut. In each epoch the clips of a cut are shuffled and parted into groups of
-    `clips_a_cut`, the groups of all cuts are shuffled, and batches filled with them one after the other; the last one
-    of an epoch may be smaller. Raises ModelError for no clips and for batches that cannot be shared out.
+    `cuts`: the clips of each cut. In each epoch the clips of a cut are shuffled and divided into groups of
+    `clips_per_cut`, the groups of all cuts are shuffled, and batches are filled with them in this order; the last batch
+    of an epoch may be smaller. Raises ModelError for no clips and for batches smaller than the number of processes.
     """
 
     def __init__(
-        self, cuts: Sequence[Sequence[int]], batch: int, clips_a_cut: int, seed: int, rank: int = 0, world: int = 1
+        self, cuts: Sequence[Sequence[int]], batch: int, clips_per_cut: int, seed: int, rank: int = 0, world: int = 1
     ) -> None:
         self._cuts = [np.asarray(cut, np.int64) for cut in cuts if len(cut)]
         if not self._cuts:
             raise ModelError("no clips to train on")
         if batch < world:
             raise ModelError(
-                f"batch {batch}: {world} processes take at least a clip each; set batch to {world} or more"
+                f"batch {batch}: {world} processes need at least a clip each; set batch to {world} or more"
             )
-        self._batch, self._group, self._seed, self._rank, self._world = batch, clips_a_cut, seed, rank, world
+        self._batch, self._group, self._seed, self._rank, self._world = batch, clips_per_cut, seed, rank, world
         self.clips = sum(map(len, self._cuts))
         self._epoch: tuple[int, NDArray[np.int64]] | None = None
 
     @property
-    def steps_an_epoch(self) -> int:
-        """How many batches an epoch has."""
+    def steps_per_epoch(self) -> int:
+        """Batches per epoch."""
         return -(-self.clips // self._batch)
 
     def at(self, step: int) -> StepPlan:
-        """What this process takes in `step`, from 0."""
-        epoch, batch = divmod(step, self.steps_an_epoch)
+        """The clips of this process in `step`, from 0."""
+        epoch, batch = divmod(step, self.steps_per_epoch)
         clips = self._shuffled(epoch)[batch * self._batch : (batch + 1) * self._batch]
         return shared(clips.tolist(), step, epoch, self._rank, self._world)
 
@@ -81,7 +81,7 @@ class BatchOrder:
 
 
 class Steps(Sampler[StepPlan]):
-    """The plans of steps first, first + 1 … last - 1, for a DataLoader."""
+    """Samples the plans of steps first, first + 1 … last - 1, for a DataLoader."""
 
     def __init__(self, order: BatchOrder, first: int, last: int) -> None:
         self._order, self._first, self._last = order, first, last

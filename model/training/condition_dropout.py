@@ -1,4 +1,4 @@
-"""Conditions that are left out at random, so that the network also learns what sounds like without them."""
+"""Condition dropout: leave out conditions at random, so that the network also learns the flow without them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from ..adapters import ConditionMask
 
 
 def draw_mask(uniform: Tensor, null: float, version: int, has_video: Tensor) -> ConditionMask:
-    """Which conditions stay, from three numbers in [0, 1) a clip, (B, 3): of pictures, of sync, of text.
+    """The mask of conditions, from three uniform numbers in [0, 1) per clip, (B, 3): for visual, sync and text.
 
-    Each is left out with probability `null`. In version 1 of the base sync goes where the pictures go (MMAudio drops
-    the video as one), in version 2 each goes by itself. Clips for which `has_video` (B,) is False keep neither.
+    Each is dropped with probability `null`. In version 1 of the base sync is dropped with the visual condition, as in
+    MMAudio; in version 2 they are independent. Clips without video (`has_video` (B,) False) have neither.
     """
     stays = uniform >= null
     visual, text = stays[:, 0], stays[:, 2]

@@ -1,4 +1,4 @@
-"""The curves of a training as one picture."""
+"""Plot the curves of a training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SMOOTHED = 0.9  # of the loss, which jumps from batch to batch
 
 
 def draw_curves(folder: Path, records: Sequence[Record]) -> None:
-    """Write `curves.png`: loss and validation loss, learning rate, and what was measured of seams."""
+    """Write `curves.png`: loss and validation loss, learning rate, and seam metrics."""
     with matplotlib_elsewhere():
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -47,7 +47,7 @@ def _series(records: Sequence[Record], name: str) -> tuple[list[int], list[float
 
 
 def _smooth(values: Sequence[float]) -> list[float]:
-    """Exponentially, each value weighed by how many came before."""
+    """Exponential moving average, corrected for its start."""
     smoothed, mean, weight = [], 0.0, 0.0
     for value in values:
         mean, weight = _SMOOTHED * mean + value, _SMOOTHED * weight + 1

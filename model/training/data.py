@@ -1,7 +1,7 @@
-"""From a plan to the tensors of a step: features out of the cache, and everything that is drawn at random.
+"""Make the tensors of a step from its plan: features from the cache, and random numbers.
 
-What is drawn for a clip hangs on the seed, the epoch and the clip alone: not on the batch it is in, nor on the process
-or device that computes it.
+The random numbers of a clip depend on the seed, the epoch and the clip alone, not on its batch, the process or the
+device.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from features.cache import FeatureCache
 from manifests.identity import digest
 
-from ..adapters import AdapterConfig, AdapterInputs, ConditionMask, VideoFeatures, adapter_inputs
+from ..adapters import AdapterConfig, AdapterInputs, CachedVideo, ConditionMask, adapter_inputs, video_features
 from ..flow import sample_times
 from .batching import StepPlan
 from .condition_dropout import draw_mask
 from .settings import Times
 
 VALIDATION = -1
-"""The epoch of what is drawn for validation: always the same."""
+"""The epoch of the random numbers for validation, which are always the same."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What a step computes on, B clips: `data`, `noise` (B, N, C) and times `t` (B,); `clip` (B, V, Dv), `sync`
-    (B, S, Ds), `text` (B, L, Dt) as the cache has them; what the cuts as wholes say, None without adapters.
+    """The input of a step, B clips: `data`, `noise` (B, N, C) and times `t` (B,); `clip` (B, V, Dv), `sync` (B, S, Ds),
+    `text` (B, L, Dt) as in the cache; `inputs` of the adapters, None without adapters.
 
-    `data` are the codec's latents, drawn from their distribution, not normalised yet. `weight` (B,): see `StepPlan`.
+    `data` are the codec's latents, drawn from their distribution and not normalised. `weight` (B,): see `StepPlan`.
     """
 
     plan: StepPlan
@@ -46,30 +46,33 @@ class Batch:
     text: Tensor
     weight: Tensor
     keep: ConditionMask
-    found: AdapterInputs | None
+    inputs: AdapterInputs | None
 
     def pin_memory(self) -> Batch:
-        """In memory that a GPU reads by itself; DataLoader calls this."""
+        """The batch in pinned memory; DataLoader calls this."""
         return self.each(lambda values: values.pin_memory())
 
     def to(self, device: torch.device) -> Batch:
-        """The same on a device."""
+        """The batch on a device."""
         return self.each(lambda values: values.to(device, non_blocking=True))
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        """The same change to every tensor."""
-        found: dict[str, Any] = {name: change(value) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        """Apply `change` to every tensor."""
+        changed: dict[str, Any] = {
+            name: change(value) for name, value in vars(self).items() if isinstance(value, Tensor)
+        }
         keep = ConditionMask(change(self.keep.visual), change(self.keep.sync), change(self.keep.text))
-        return replace(self, **found, keep=keep, found=None if self.found is None else self.found.each(change))
+        inputs = None if self.inputs is None else self.inputs.each(change)
+        return replace(self, **changed, keep=keep, inputs=inputs)
 
 
 def noise_seed(seed: int, epoch: int, clip: int) -> int:
-    """The seed of all that is drawn for a clip of the cache in an epoch."""
+    """The seed of all random numbers of a clip in an epoch."""
     return int(digest("clip", seed, epoch, clip), 16)
 
 
 class TrainingClips(Dataset[Batch]):
-    """Batches out of a cache, by plan. `version` of the base and `null`: see `draw_mask`; `adapters` None: none."""
+    """Batches from a cache, by plan. `version` of the base and `null`: see `draw_mask`."""
 
     def __init__(
         self,
@@ -83,12 +86,10 @@ class TrainingClips(Dataset[Batch]):
         self._cache, self._adapters = cache, adapters
         self._version, self._null, self._seed = version, null, seed
         self._times = times or Times()
-        cuts = cache.cuts.select(["start", "has_video"]).to_pylist()
-        self._starts = [cut["start"] for cut in cuts]
-        self._has_video = [cut["has_video"] for cut in cuts]
+        self._starts: list[float] = cache.cuts["start"].to_pylist()
 
     def __getitem__(self, plan: StepPlan) -> Batch:
-        held = self._cache.take(plan.clips)
+        held = self._cache.take(plan.clips, ("visual", "sync", "mean", "std", "text"))
         times = Times() if plan.epoch == VALIDATION else self._times
         size, shape = len(plan.clips), tuple(held["mean"].shape[1:])
         data, noise, t, uniform = torch.empty(size, *shape), torch.empty(size, *shape), torch.empty(size), []
@@ -110,44 +111,22 @@ class TrainingClips(Dataset[Batch]):
             text=held["text"],
             weight=torch.tensor(plan.weights),
             keep=draw_mask(torch.stack(uniform), null, self._version, held["has_video"]),
-            found=None if self._adapters is None else self._globals(self._adapters, held),
+            inputs=None if self._adapters is None else self._inputs(self._adapters, held),
         )
 
-    def _globals(self, config: AdapterConfig, held: dict[str, Tensor]) -> AdapterInputs:
-        """A row a clip. Clips of a cut that stand together are looked up together."""
+    def _inputs(self, config: AdapterConfig, held: dict[str, Tensor]) -> AdapterInputs:
+        """The adapters' inputs; neighbouring clips of one cut share theirs."""
         cuts, starts = held["cut"].tolist(), held["start"].tolist()
         parts = []
         for first, last in _runs(cuts):
             offsets = [start - self._starts[cuts[first]] for start in starts[first:last]]
-            parts.append(adapter_inputs(config, self._whole(config, held, first), offsets, held["sync"].shape[1]))
+            video = video_features(CachedVideo(self._cache, cuts[first]), held["text"][first].float(), config.needs)
+            parts.append(adapter_inputs(config, video, offsets, held["sync"].shape[1]))
         return AdapterInputs.join(parts)
-
-    def _whole(self, config: AdapterConfig, held: dict[str, Tensor], row: int) -> VideoFeatures:
-        cut = int(held["cut"][row])
-        whole: dict[str, Tensor] = {}
-        if "whole" in config.needs:
-            whole = {name: values.float() for name, values in self._cache.whole(cut).items()}
-            if not self._has_video[cut]:  # zeros, as its clips have, which nobody looks at
-                rows = len(self._cache.clips_of(cut))
-                lengths = {"visual_all": held["visual"].shape[1], "sync_all": held["sync"].shape[1]}
-                whole = {
-                    name: values.new_zeros(rows * lengths[name], values.shape[1]) for name, values in whole.items()
-                }
-        clips_sync = None
-        if "clips" in config.needs:
-            clips_sync = self._cache.take(self._cache.clips_of(cut), ["sync"])["sync"].float()
-        return VideoFeatures(
-            visual_mean=held["visual_mean"][row].float(),
-            sync_mean=held["sync_mean"][row].float(),
-            text=held["text"][row].float(),
-            visual_all=whole.get("visual_all"),
-            sync_all=whole.get("sync_all"),
-            clips_sync=clips_sync,
-        )
 
 
 def _runs(values: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """[first, last) of equal neighbours."""
+    """Yield the ranges [first, last) of equal neighbours."""
     borders = [0, *(np.flatnonzero(np.diff(values)) + 1).tolist(), len(values)]
     yield from pairwise(borders)
 
@@ -163,7 +142,7 @@ def cuts_of(cache: FeatureCache, split: str, require_video: bool) -> list[range]
 
 
 def batches(clips: TrainingClips, plans: Sampler[StepPlan], workers: int, pinned: bool) -> Iterator[Batch]:
-    """The batches of the plans, in their order; `workers` processes read ahead, without them nobody does."""
+    """The batches of the plans, in their order; `workers` processes read ahead."""
     return iter(
         DataLoader(
             clips,
@@ -171,7 +150,7 @@ def batches(clips: TrainingClips, plans: Sampler[StepPlan], workers: int, pinned
             batch_size=None,
             num_workers=workers,
             pin_memory=pinned,
-            generator=torch.Generator(),  # else it draws from the one that all share
+            generator=torch.Generator(),  # else it draws from the global generator
             # a process that has threads, as every trainer has, must not be copied
             multiprocessing_context="spawn" if workers else None,
         )

@@ -1,4 +1,4 @@
-"""The average of weights over steps, which is what is kept: smoother than the weights themselves."""
+"""The moving average of weights over steps, which is what training writes: smoother than the weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class WeightAverage:
-    """An exponential moving average of parameters, shards of them too: each process averages what it holds.
+    """An exponential moving average of parameters; each process averages its own shards.
 
     The decay of update n (from 1) is min(`decay`, (1 + n) / (10 + n)), so that the first steps weigh little in the end
     (the warm-up of TensorFlow's ExponentialMovingAverage).
@@ -23,21 +23,21 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take the parameters as they are now into the average."""
+        """Add the current parameters to the average."""
         self.updates += 1
         decay = min(self._decay, (1 + self.updates) / (10 + self.updates))
         torch._foreach_lerp_(self._averages, [values.detach() for values in self._parameters], 1 - decay)
 
     @torch.no_grad()
     def take(self, updates: int) -> None:
-        """The parameters as they are now are the average after `updates` updates."""
+        """Set the average to the current parameters, as after `updates` updates."""
         self.updates = updates
         for values, average in zip(self._parameters, self._averages, strict=True):
             average.copy_(values)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """While the block lasts, the parameters have the averages' values; then they have their own again."""
+        """Swap the averages into the parameters within the block."""
         self._swap()
         try:
             yield

@@ -1,4 +1,4 @@
-"""What a training begins with: a base out of a file, or a fresh one made for the features of a cache."""
+"""The base that a training starts from: read from a file, or new for the features of a cache."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from features.cache import CacheSpec, FeatureCache, StreamSpec
-from features.encoders import ModelSetup, ModelUnavailable, open_encoder
+from features.encoders import ModelSetup, ModelUnavailable, open_text_encoder
 from features.encoders import spec as encoder_spec
 
 from ..adapters import Adapters
@@ -26,34 +26,34 @@ from ..tensorfiles import read_notes
 _LOG = logging.getLogger(__name__)
 STREAMS = ("audio", "visual", "sync", "text")
 ENCODERS = "encoders"
-"""The fact of a base file that names the encoders whose features it was trained on."""
+"""Key of the fact in a base file that names the encoders of its training features."""
 
 _RELEASED = {"visual": "clip", "sync": "synchformer", "text": "clip_text"}
 _LEAST_SPREAD = 0.05  # of the channels' root mean square
-_CHUNK = 256  # clips whose latents are in memory at once
+_CHUNK = 256  # clips in memory at once
 
 
 @dataclass(frozen=True)
 class InitialBase:
-    """A base on the CPU, and what names it: the hash of its weights, or the size of a fresh one."""
+    """A base on the CPU, and its name: the hash of its weights, or the size of a new one."""
 
     base: MMAudio
     name: str
 
 
 def from_file(path: Path, cache: FeatureCache, size: str | None = None) -> InitialBase:
-    """The base in a file. Raises ModelError where the cache's streams are not those it was made for."""
+    """The base in a file. Raises ModelError if the cache's streams are not those of its training."""
     base = load_base(path, size)
     check_fit(cache, base.config, trained_on(path, base.config), str(path))
     return InitialBase(base, base_hash(base))
 
 
 def fresh(size: str, cache: FeatureCache, seed: int) -> InitialBase:
-    """A base of a size with fresh weights drawn from `seed`, its lengths and dimensions those of the cache."""
+    """A new base of a size, with weights drawn from `seed` and the lengths and dimensions of the cache."""
     streams = _streams(cache)
     audio, visual, sync, text = (streams[name] for name in STREAMS)
     if sync.length % WINDOW:
-        raise ModelError(f"{cache.path}: {sync.length} sync vectors a clip are no multiple of {WINDOW}")
+        raise ModelError(f"{cache.path}: {sync.length} sync vectors per clip, not a multiple of {WINDOW}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         base = build_base(
@@ -71,7 +71,7 @@ def fresh(size: str, cache: FeatureCache, seed: int) -> InitialBase:
 
 
 def measure(base: MMAudio, cache: FeatureCache, clips: Sequence[int], setup: ModelSetup) -> None:
-    """Give a fresh base what it takes from its features: mean and deviation of latents, the vectors of no text."""
+    """Set the constants of a new base from the features: mean and deviation of latents, the vectors of no text."""
     mean, deviation = latent_statistics(cache, clips)
     base.latent_mean.data.copy_(mean)
     base.latent_std.data.copy_(deviation)
@@ -79,7 +79,7 @@ def measure(base: MMAudio, cache: FeatureCache, clips: Sequence[int], setup: Mod
 
 
 def measure_adapters(adapters: Adapters, cache: FeatureCache, clips: Sequence[int]) -> None:
-    """Give adapters that standardize what they see the mean and the deviation of it over `clips`."""
+    """Set the means and deviations, over `clips`, of adapters that standardize their inputs."""
     config = adapters.config
     if adapters.syn is not None and adapters.syn.standard is not None:
         of_means = config.sync_pool in ("clip_mean", "time_mean")
@@ -90,7 +90,7 @@ def measure_adapters(adapters: Adapters, cache: FeatureCache, clips: Sequence[in
 
 
 def _spread(mean: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
-    """Channels that hardly change are not blown up: in another video they might change a little more."""
+    """Limit small deviations: channels that hardly change may change more in another video."""
     return mean, deviation.clamp_min(_LEAST_SPREAD * deviation.square().mean().sqrt())
 
 
@@ -120,21 +120,20 @@ def statistics(cache: FeatureCache, clips: Sequence[int], stream: str) -> tuple[
 
 
 def empty_text(cache: FeatureCache, setup: ModelSetup) -> Tensor:
-    """What the cache's text encoder makes of no text, (L, Dt); zeros where that encoder cannot be opened here."""
+    """The vectors of an empty text by the cache's encoder, (L, Dt); zeros if it cannot be opened here."""
     stream = _streams(cache)["text"]
     try:
         if encoder_spec(stream.encoder, setup).version == stream.version:
-            vectors: Tensor = open_encoder(stream.encoder, setup).encode("").float().cpu()
-            return vectors
-        reason = "it is of another version here"
+            return open_text_encoder(stream.encoder, setup).encode("").float().cpu()
+        reason = "its version here is another"
     except (ModelUnavailable, OSError, ValueError) as error:
         reason = str(error)
-    _LOG.warning("%s: zeros stand for no text, its encoder %s is not ready: %s", cache.path, stream.encoder, reason)
+    _LOG.warning("%s: zeros for no text, as the encoder %s is not available: %s", cache.path, stream.encoder, reason)
     return torch.zeros(stream.shape)
 
 
 def check_fit(cache: FeatureCache, config: BaseConfig, encoders: Mapping[str, str], base: str) -> None:
-    """Raises ModelError naming the stream of the cache that does not fit the base."""
+    """Raises ModelError, naming the stream, if the cache does not fit the base."""
     streams = _streams(cache)
     wanted = {
         "audio": (config.latent_length, config.latent_channels),
@@ -143,19 +142,19 @@ def check_fit(cache: FeatureCache, config: BaseConfig, encoders: Mapping[str, st
         "text": (config.text_length, config.text_dim),
     }
     for name, shape in wanted.items():
-        found = streams[name]
-        if found.shape != shape:
+        stream = streams[name]
+        if stream.shape != shape:
             raise ModelError(
-                f"{cache.path}: {name} by {found.encoder} is {found.length} x {found.dimension}, "
+                f"{cache.path}: {name} by {stream.encoder} is {stream.length} x {stream.dimension}, "
                 f"the base {base} takes {shape[0]} x {shape[1]}"
             )
-        asked = encoders.get(name)
-        if asked is not None and asked not in (found.encoder, named(found)):
-            raise ModelError(f"{cache.path}: {name} is by {named(found)}, the base {base} was trained on {asked}")
+        trained = encoders.get(name)
+        if trained is not None and trained not in (stream.encoder, named(stream)):
+            raise ModelError(f"{cache.path}: {name} is by {named(stream)}, the base {base} was trained on {trained}")
 
 
 def trained_on(path: Path, config: BaseConfig) -> Mapping[str, str]:
-    """The encoders, by stream, that a base was trained on: as its file says, or those of the released ones."""
+    """The encoders, by stream, of a base's training features: from the notes of its file, or those of the releases."""
     note = read_notes(path).get(NOTE) if path.suffix == ".safetensors" else None
     if note is None:
         codec = "vae_16k" if config.name.endswith("16k") else "vae_44k"
@@ -166,13 +165,13 @@ def trained_on(path: Path, config: BaseConfig) -> Mapping[str, str]:
 
 
 def encoders_of(spec: CacheSpec) -> dict[str, str]:
-    """What `ENCODERS` says of a base trained on such a cache."""
+    """The value of `ENCODERS` for a base trained on such a cache."""
     found = {name: getattr(spec, name) for name in STREAMS}
     return {name: named(stream) for name, stream in found.items() if stream is not None}
 
 
 def named(stream: StreamSpec) -> str:
-    """An encoder with its version."""
+    """Name and version of a stream's encoder."""
     return f"{stream.encoder} {stream.version}"
 
 
@@ -180,5 +179,5 @@ def _streams(cache: FeatureCache) -> dict[str, StreamSpec]:
     found = {name: getattr(cache.spec, name) for name in STREAMS}
     missing = [name for name, stream in found.items() if stream is None]
     if missing:
-        raise ModelError(f"{cache.path}: has no stream {missing[0]}; training takes {', '.join(STREAMS)}")
+        raise ModelError(f"{cache.path}: stream {missing[0]} is missing; training needs {', '.join(STREAMS)}")
     return found

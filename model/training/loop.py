@@ -1,4 +1,4 @@
-"""The training itself: steps, their log, validation, checkpoints; one process, or one of several."""
+"""The training loop: steps, log, validation, checkpoints; in one process or in several."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from manifests.lock import exclusive
 
 from ..adapters import Adapters, save_adapters
 from ..errors import ModelError
-from ..mmaudio import MMAudio, base_hash, save_base
+from ..mmaudio import BASES, MMAudio, base_hash, save_base
 from . import checkpoint
 from . import run_folder as folder
 from .batching import BatchOrder, Steps
@@ -29,7 +29,7 @@ from .checkpoint import State, averaged_weights
 from .curves import draw_curves
 from .data import Batch, TrainingClips, batches, cuts_of
 from .ema import WeightAverage
-from .initial import ENCODERS, InitialBase, encoders_of, measure, measure_adapters
+from .initial import ENCODERS, InitialBase, encoders_of, fresh, from_file, measure, measure_adapters
 from .nonfinite import bad_batch, clips_in, explain_oom
 from .objective import Objective, trainable, weighted
 from .optimizer import adamw, set_rates
@@ -43,7 +43,7 @@ _NEEDED = ("accelerate", "tensorboard", "matplotlib")
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training came to: `steps` done, `new` of them by this call, and the last lines of its log."""
+    """The result of a training: `steps` done, `new` of them by this call, the last loss and the last validation."""
 
     folder: Path
     steps: int
@@ -54,35 +54,44 @@ class TrainingResult:
 
 def train(
     cache: FeatureCache,
-    out: Path,
-    settings: TrainingSettings,
-    begun: InitialBase,
+    out: Path | str,
+    base: InitialBase | Path | str,
+    settings: TrainingSettings | None = None,
     setup: ModelSetup | None = None,
     *,
     device: str = "cpu",
     validate_seams: SeamValidator | None = None,
     on_progress: ProgressCallback | None = None,
 ) -> TrainingResult:
-    """Train in the folder `out`, from where it stands there to `settings.steps`.
+    """Train in the folder `out` up to `settings.steps`, from the start or from the newest checkpoint there.
 
-    Started by `accelerate launch` or `torchrun`, this process is one of several. `setup`: where the encoder of no text
-    is found. Raises ModelError, in one line, for what does not fit and for a loss that is no number; KeyboardInterrupt
-    after SIGINT or SIGTERM, once a checkpoint is written.
+    `base`: one from `from_file` or `fresh`, or the path of a base, or the size of a new one. Started by `accelerate
+    launch` or `torchrun`, this process is one of several. `setup`: the model files of the text encoder. Raises
+    ModelError, in one line, for inputs that do not fit together and for a loss that is NaN or infinite;
+    KeyboardInterrupt after SIGINT or SIGTERM, once a checkpoint is written.
     """
     accelerator = _accelerator(device)
-    facts = folder.facts_of(cache, begun.name)
+    out, settings = Path(out), settings or TrainingSettings()
+    initial = base if isinstance(base, InitialBase) else _initial(base, cache, settings)
+    facts = folder.facts_of(cache, initial.name)
     folder.check_begun(out, settings, facts)
     main = bool(accelerator.is_main_process)
     out.mkdir(parents=True, exist_ok=True)
     try:
         with exclusive(out / "run.lock", "training") if main else nullcontext():
-            training = _Training(cache, out, settings, begun, setup or ModelSetup(), accelerator, validate_seams)
-            accelerator.wait_for_everyone()  # all have checked what is there before it is written
+            training = _Training(cache, out, settings, initial, setup or ModelSetup(), accelerator, validate_seams)
+            accelerator.wait_for_everyone()  # all have checked the folder before it is written to
             if main:
                 folder.begin(out, settings, facts)
             return training.run(on_progress)
     finally:
         accelerator.end_training()
+
+
+def _initial(base: Path | str, cache: FeatureCache, settings: TrainingSettings) -> InitialBase:
+    if isinstance(base, str) and base in BASES:
+        return fresh(base, cache, settings.seed)
+    return from_file(Path(base), cache)
 
 
 def _accelerator(device: str) -> Any:
@@ -107,18 +116,18 @@ class _Training:
         cache: FeatureCache,
         out: Path,
         settings: TrainingSettings,
-        begun: InitialBase,
+        initial: InitialBase,
         setup: ModelSetup,
         accelerator: Any,
         seams: SeamValidator | None,
     ) -> None:
         self._cache, self._out, self._settings, self._accelerator = cache, out, settings, accelerator
-        self._base_name, self._seams = begun.name, seams
+        self._base_name, self._seams = initial.name, seams
         self._main, self._device = bool(accelerator.is_main_process), accelerator.device
         rank, world = accelerator.process_index, accelerator.num_processes
         cuts = _cuts(cache, settings, settings.splits)
         self._order = BatchOrder(cuts, settings.batch, settings.clips_a_cut, settings.seed, rank, world)
-        config = begun.base.config
+        config = initial.base.config
         chosen = settings.adapters if settings.has_adapters else None
         self._data = TrainingClips(cache, chosen, config.version, settings.null, settings.seed, settings.times)
         self._validation = None
@@ -126,16 +135,16 @@ class _Training:
             held_out = [clip for cut in _cuts(cache, settings, (settings.validation.split,)) for clip in cut]
             limit = settings.validation.clips
             self._validation = ValidationLoss(self._data, held_out, limit, settings.batch, rank, world)
-        begun.base.checkpointing = settings.checkpointing
-        self._fresh = begun.name.startswith("fresh ")
-        if self._fresh and not checkpoint.found(out / folder.CHECKPOINTS):
-            measure(begun.base, cache, [clip for cut in cuts for clip in cut], setup)
+        initial.base.checkpointing = settings.checkpointing
+        self._fresh = initial.name.startswith("fresh ")
+        if self._fresh and not checkpoint.checkpoints(out / folder.CHECKPOINTS):
+            measure(initial.base, cache, [clip for cut in cuts for clip in cut], setup)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             adapters = None if chosen is None else Adapters(config, chosen)
         if adapters is not None:
             measure_adapters(adapters, cache, [clip for cut in cuts for clip in cut])
-        self._objective = Objective(begun.base, adapters, settings.trains_base, settings.precision, settings.ends)
+        self._objective = Objective(initial.base, adapters, settings.trains_base, settings.precision, settings.ends)
         model, optimizer = accelerator.prepare(self._objective, adamw(self._objective, settings))
         self._model, self._optimizer = model, optimizer.optimizer
         self._rate, self._timed, self._seconds = 0.0, 0, 0.0
@@ -143,7 +152,7 @@ class _Training:
         checkpoint.load(out / folder.CHECKPOINTS, self._state)
 
     def run(self, on_progress: ProgressCallback | None) -> TrainingResult:
-        """All steps that are missing."""
+        """Run the missing steps."""
         settings, state, first = self._settings, self._state, self._state.step
         if first < settings.steps:
             self._log = folder.RunLog(self._out, first) if self._main else None
@@ -154,9 +163,9 @@ class _Training:
                     self._log.close()
         records = folder.read_log(self._out)
         losses = [record["loss"] for record in records if "loss" in record]
-        tried = [record for record in records if "validation_loss" in record]
-        found = {name: value for name, value in tried[-1].items() if name != "step"} if tried else {}
-        return TrainingResult(self._out, state.step, state.step - first, losses[-1] if losses else None, found)
+        validations = [record for record in records if "validation_loss" in record]
+        last = {name: value for name, value in validations[-1].items() if name != "step"} if validations else {}
+        return TrainingResult(self._out, state.step, state.step - first, losses[-1] if losses else None, last)
 
     def _steps(self, on_progress: ProgressCallback | None) -> None:
         settings, state = self._settings, self._state
@@ -166,7 +175,7 @@ class _Training:
         with Stopping() as stopping:
             since = time.perf_counter()
             for batch in ahead:
-                stop, loss = self._step(batch, stopping.asked)
+                stop, loss = self._step(batch, stopping.requested)
                 self._timed, self._seconds = self._timed + 1, self._seconds + time.perf_counter() - since
                 ended = state.step == settings.steps
                 if state.step % settings.log_every == 0 or ended:
@@ -187,7 +196,7 @@ class _Training:
                 since = time.perf_counter()
 
     def _step(self, batch: Batch, stopping: bool) -> tuple[bool, float]:
-        """One step; returns whether any process was asked to stop, and the loss."""
+        """Run one step; returns whether any process got a signal to stop, and the loss."""
         settings, state, accelerator = self._settings, self._state, self._accelerator
         self._rate = set_rates(self._optimizer, factor(settings.schedule, state.step, settings.steps))
         with explain_oom(settings, state.step):
@@ -196,8 +205,8 @@ class _Training:
             part = weighted(losses, batch.weight)
             accelerator.backward(part)
             norm = accelerator.clip_grad_norm_(self._model.parameters(), settings.optimizer.clip_norm)
-            asked = torch.tensor(float(stopping), device=self._device)
-            loss, stop = self._mean(torch.stack([part.detach(), asked])).tolist()
+            requested = torch.tensor(float(stopping), device=self._device)
+            loss, stop = self._mean(torch.stack([part.detach(), requested])).tolist()
             if not (math.isfinite(loss) and math.isfinite(float(norm))):
                 self._stop_at(batch, losses.detach(), loss, float(norm))
             self._optimizer.step()
@@ -208,9 +217,9 @@ class _Training:
         return stop > 0, loss
 
     def _mean(self, values: Tensor) -> Tensor:
-        """Over processes."""
-        found: Tensor = self._accelerator.reduce(values, "mean")
-        return found
+        """Mean over processes."""
+        mean: Tensor = self._accelerator.reduce(values, "mean")
+        return mean
 
     def _stop_at(self, batch: Batch, losses: Tensor, loss: float, norm: float) -> None:
         from accelerate.utils import gather_object
@@ -238,7 +247,7 @@ class _Training:
             self._log.add(record)
 
     def _validate(self) -> None:
-        """Try the averaged weights, and keep them."""
+        """Validate the averaged weights and write them."""
         assert self._validation is not None
         record: folder.Record = {"step": self._state.step}
         with self._state.average.applied():
@@ -252,14 +261,14 @@ class _Training:
         self._write_weights()
 
     def _write_weights(self) -> None:
-        """The averaged weights as files that others load, and the curves so far."""
+        """Write the averaged weights as files for generation, and the curves so far."""
         settings, objective = self._settings, self._accelerator.unwrap_model(self._model)
         weights = averaged_weights(self._state, frozen=settings.trains_base)
         if not self._main:
             return
         facts = {"step": self._state.step, "settings": settings.values(), ENCODERS: encoders_of(self._cache.spec)}
         base_name = self._base_name
-        with torch.device("meta"):  # shapes alone: the values come
+        with torch.device("meta"):  # shapes alone: values follow
             base = MMAudio(objective.base.config)
             adapters = Adapters(objective.base.config, settings.adapters)
         if settings.trains_base:
@@ -278,15 +287,15 @@ class _Training:
 
 
 def _cuts(cache: FeatureCache, settings: TrainingSettings, splits: tuple[str, ...]) -> list[range]:
-    """The clips of the splits' cuts. Raises ModelError for a split without any."""
+    """The clips of the splits' cuts. Raises ModelError for a split without cuts."""
     cuts = []
     for split in dict.fromkeys(splits):
-        here = cuts_of(cache, split, settings.require_video)
-        if not here:
-            pictures = " with pictures" if settings.require_video else ""
+        own = cuts_of(cache, split, settings.require_video)
+        if not own:
+            video = " with video" if settings.require_video else ""
             hint = "; set validation.every = 0 to do without" if split == settings.validation.split else ""
-            raise ModelError(f"{cache.path}: split {split} has no cut{pictures}{hint}")
-        cuts += here
+            raise ModelError(f"{cache.path}: split {split} has no cut{video}{hint}")
+        cuts += own
     return cuts
 
 

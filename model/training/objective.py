@@ -1,4 +1,4 @@
-"""What is trained, as one module: from a batch to each clip's loss."""
+"""The trained module: from a batch to the loss of each clip."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .settings import Ends
 
 
 class Objective(nn.Module):
-    """Base and adapters; the loss is the mean squared error of the velocity of the flow, at the ends as `ends` says.
+    """Base and adapters; the loss is the mean squared error of the velocity of the flow, weighted at the `ends`.
 
-    For `precision` "bfloat16" a frozen base is brought into bfloat16, in which it computes, and adapters stay in
-    float32; a base that is trained (`trains_base`) keeps float32 weights and computes under autocast.
+    For `precision` "bfloat16" a frozen base is converted to bfloat16 and adapters stay in float32; a trained base
+    (`trains_base`) keeps float32 weights and computes under autocast.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Objective(nn.Module):
             adapters.requires_grad_(True)
 
     def forward(self, batch: Batch, even: bool = False) -> Tensor:
-        """The loss of each clip, (B,), float32; with `even`, its ends count as much as all else."""
+        """The loss of each clip, (B,), float32; with `even`, its ends have the same weight as the rest."""
         with torch.autocast(batch.data.device.type, torch.bfloat16, enabled=self._autocasts):
             base, keep = self.base, batch.keep
             data = base.normalize(batch.data)
@@ -55,23 +55,23 @@ class Objective(nn.Module):
                 apply_mask(batch.sync.to(data.dtype), keep.sync, sync),
                 apply_mask(batch.text.to(data.dtype), keep.text, text),
             )
-            if self.adapters is not None and batch.found is not None:
-                conditions = self.adapters(conditions, batch.found, base.sync_pos_emb, keep)
-            found = base.flow(interpolate(batch.noise, data, batch.t), batch.t, conditions)
-        errors = (found.float() - target(batch.noise, data)).square().mean(2)
+            if self.adapters is not None and batch.inputs is not None:
+                conditions = self.adapters(conditions, batch.inputs, base.sync_pos_emb, keep)
+            velocity = base.flow(interpolate(batch.noise, data, batch.t), batch.t, conditions)
+        errors = (velocity.float() - target(batch.noise, data)).square().mean(2)
         losses: Tensor = errors.mean(1) if even else errors @ shares(self._ends, errors.shape[1]).to(errors)
         return losses
 
 
 def shares(ends: Ends, count: int) -> Tensor:
-    """(count,): what each of a clip's latents counts, 1 in all."""
+    """The weight of each of a clip's latents in the loss, (count,), 1 in all."""
     from_end = torch.minimum(torch.arange(count), torch.arange(count).flip(0))
     weights = torch.where(from_end < ends.latents, ends.weight, 1.0)
     return weights / weights.sum()
 
 
 def _into_bfloat16(base: MMAudio) -> None:
-    """All weights but the latents' mean and deviation: data would be rounded with them."""
+    """Convert all weights but the latents' mean and deviation, which would round the data."""
     kept = {name: getattr(base, name).detach().clone() for name in ("latent_mean", "latent_std")}
     base.to(torch.bfloat16)
     for name, values in kept.items():
@@ -81,7 +81,7 @@ def _into_bfloat16(base: MMAudio) -> None:
 def weighted(losses: Tensor, weight: Tensor) -> Tensor:
     """The process's part of the loss: its mean over processes is the mean over the step's clips.
 
-    A stand-in, whose weight is 0, counts nothing even where its loss is no number.
+    A clip of weight 0 does not count even if its loss is NaN.
     """
     return torch.where(weight > 0, losses * weight, 0.0).sum()
 

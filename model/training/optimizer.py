@@ -1,4 +1,4 @@
-"""AdamW over what is trained: adapters and base each with their own rate and decay."""
+"""AdamW over the trained parameters; adapters and base have their own rate and decay."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ AUTOCAST_EPSILON = 1e-6
 
 
 def adamw(objective: nn.Module, settings: TrainingSettings) -> torch.optim.AdamW:
-    """The optimiser; each group's `rate` is what `factor` of the schedule multiplies.
+    """The optimizer; the schedule's `factor` multiplies each group's `rate`.
 
-    One kernel for all weights, where their device has it.
+    Fused: one kernel for all weights, if the device has it.
     """
     chosen = settings.optimizer
     eps = chosen.eps
@@ -32,7 +32,7 @@ def adamw(objective: nn.Module, settings: TrainingSettings) -> torch.optim.AdamW
 
 
 def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> float:
-    """Each group at its rate times `factor`; returns the first one's."""
+    """Set each group's learning rate to its rate times `factor`; returns that of the first group."""
     for group in optimizer.param_groups:
         group["lr"] = group["rate"] * factor
     return float(optimizer.param_groups[0]["lr"])

@@ -1,15 +1,15 @@
-"""A run's folder: what it was begun with, its log, its weights.
+"""The folder of a run: its settings, its log, its weights.
 
 ```
 settings.toml           every setting, resolved
-run.json                which features and which weights it was begun with
-log.jsonl               a line every few steps, and one a validation
+run.json                the features and the base it started with
+log.jsonl               a line every few steps, and one per validation
 events/                 the same for TensorBoard
-curves.png              the same as a picture
-checkpoints/            to go on from
-adapters.safetensors    averaged weights, of the newest validation
-base.safetensors        where the base is trained
-bad_batch.json          what a training was stopped by whose loss was no number
+curves.png              the same as a plot
+checkpoints/            to resume from
+adapters.safetensors    averaged weights at the last validation
+base.safetensors        the same of the base, if it is trained
+bad_batch.json          the batch with a NaN or infinite loss, at which a training stopped
 ```
 """
 
@@ -37,29 +37,29 @@ Record = dict[str, Any]
 
 
 def facts_of(cache: FeatureCache, base: str) -> dict[str, Any]:
-    """What a run is of: `base`, and the encoders and the cuts of the cache, which decide what each step sees."""
+    """The facts that identify a run: its base, and the encoders and cuts of the cache, which decide every step."""
     cuts = cache.cuts.select(["cut_id", "clips", "split", "has_video", "text_id"]).to_pylist()
     return {"base": base, "encoders": encoders_of(cache.spec), "cuts": digest("cuts", cuts)}
 
 
 def check_begun(path: Path, settings: TrainingSettings, facts: Mapping[str, Any]) -> None:
-    """Raises ModelError where the folder holds another training; one that holds none is fine."""
+    """Raises ModelError if the folder has another training."""
     if not (path / RUN).exists():
         return
     difference = first_difference(load_settings(path / SETTINGS), settings)
     if difference is not None:
-        raise ModelError(f"{path}: was begun with {difference}; train into another folder, or ask for the same")
+        raise ModelError(f"{path}: was started with {difference}; train into another folder, or use the same settings")
     try:
         begun = json.loads((path / RUN).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"{path / RUN}: cannot be read: {error}") from error
     for name, now in facts.items():
         if begun.get(name) != now:
-            raise ModelError(f"{path}: was begun with {name} {begun.get(name)}, not {now}; train into another folder")
+            raise ModelError(f"{path}: was started with {name} {begun.get(name)}, not {now}; train into another folder")
 
 
 def begin(path: Path, settings: TrainingSettings, facts: Mapping[str, Any]) -> None:
-    """Write down what the run is of; a run that goes on keeps what it was begun with, but for what may change."""
+    """Write the settings and facts of a run; on resuming only settings that may change differ."""
     with write_beside(path / SETTINGS) as file:
         file.write(to_toml(settings).encode())
     with write_beside(path / RUN) as file:
@@ -67,7 +67,7 @@ def begin(path: Path, settings: TrainingSettings, facts: Mapping[str, Any]) -> N
 
 
 def read_log(path: Path) -> list[Record]:
-    """The lines of a run's log; one that a kill cut short is left out."""
+    """The lines of a run's log, without one that a kill cut short."""
     records = []
     try:
         lines = (path / LOG).read_text(encoding="utf-8").splitlines(keepends=True)
@@ -80,7 +80,7 @@ def read_log(path: Path) -> list[Record]:
 
 
 class RunLog:
-    """Writes the log and TensorBoard's events, from after `step` on: what stands there of later steps goes."""
+    """Writes the log and TensorBoard's events after `step`; removes entries of later steps."""
 
     def __init__(self, path: Path, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -92,7 +92,7 @@ class RunLog:
         self._events = SummaryWriter(str(path / EVENTS), purge_step=step + 1)
 
     def add(self, record: Record) -> None:
-        """A line; it outlives this process at once."""
+        """Write a line and flush it, so that it survives a kill of this process."""
         self._file.write(_line(record))
         self._file.flush()
         for name, value in record.items():
@@ -100,12 +100,12 @@ class RunLog:
                 self._events.add_scalar(name, value, record["step"])
 
     def to_disk(self) -> None:
-        """Before a checkpoint that follows these lines: they must not be lost where it is not."""
+        """Force the lines to disk, before a checkpoint: else it could survive a crash without them."""
         os.fsync(self._file.fileno())
         self._events.flush()
 
     def close(self) -> None:
-        """Nothing is written any more."""
+        """Close the files."""
         self._file.close()
         self._events.close()
 

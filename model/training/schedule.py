@@ -1,4 +1,4 @@
-"""Learning rates, as a function of the step alone: nothing to keep when a training stops."""
+"""Learning rates as a function of the step alone, without state to store."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from .settings import Schedule
 
 
 def factor(schedule: Schedule, step: int, steps: int) -> float:
-    """What rates are multiplied by in `step` (from 0) of `steps`.
+    """The factor on learning rates in `step` (from 0) of `steps`.
 
-    The rise reaches 1 in step `warmup` - 1. What follows is over the steps after the warm-up; beyond the last one it
-    stays where it ended.
+    The warm-up reaches 1 in step `warmup` - 1. The rest of the schedule covers the steps after it; beyond the last step
+    the factor is constant.
     """
     if step < schedule.warmup:
         return (step + 1) / schedule.warmup

@@ -1,4 +1,4 @@
-"""Settings of a training: TOML at the edge, frozen dataclasses inside, and what may change when one goes on."""
+"""Settings of a training: TOML at the edge, frozen dataclasses inside, and the settings that may change on resuming."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from features.encoders import Precision
 from ..adapters import AdapterConfig
 from ..errors import ModelError
 
-Trained = Literal["adapters", "both", "base"]
+TrainedPart = Literal["adapters", "both", "base"]
 
 Count = Annotated[int, Ge(1)]
 Share = Annotated[float, Ge(0), Le(1)]
@@ -30,8 +30,8 @@ _STRICT: dict[str, Any] = {"extra": "forbid"}
 class Optimizer:
     """AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101), and the norm that gradients are clipped to.
 
-    `base_lr` and `base_weight_decay` are those of a base that is trained, the others those of adapters. `eps` is at
-    least 1e-6 where a trained base computes in bfloat16, as MMAudio has it.
+    `base_lr` and `base_weight_decay` apply to a trained base, the others to adapters. `eps` is at least 1e-6 if a
+    trained base computes in bfloat16, as in MMAudio.
     """
 
     lr: Positive = 1e-4
@@ -47,10 +47,10 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Learning rates over the steps: a straight rise over `warmup` steps, then as `kind` says.
+    """Learning rates over the steps: linear warm-up over `warmup` steps, then a schedule of a `kind`.
 
-    "cosine" falls to `floor` of the rate at the last step; "step" multiplies by 0.1 at each of `drops`, which are
-    shares of the steps after the warm-up; MMAudio's are 0.8 and 0.9.
+    "cosine" falls to `floor` of the rate at the last step; "step" multiplies by 0.1 at each of `drops`, shares
+    of the steps after the warm-up; MMAudio's are 0.8 and 0.9.
     """
 
     kind: Literal["constant", "cosine", "step"] = "cosine"
@@ -66,10 +66,10 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Times:
-    """At which times of the flow training looks: the logistic function of a normal variable (`model.flow`).
+    """Times of the flow to train at: the logistic function of a normal variable (`model.flow`).
 
-    A clip's loudness and colour are decided in the first steps away from the noise, which `mean` 0, MMAudio's, seldom
-    looks at; looking there alone makes the later steps worse. Validation stays at 0 and 1.
+    A clip's loudness and timbre are decided in the first steps away from the noise, which `mean` 0, MMAudio's, seldom
+    draws; training there alone makes the later steps worse. Validation uses 0 and 1.
     """
 
     mean: float = 0.0
@@ -79,10 +79,10 @@ class Times:
 
 @dataclass(frozen=True)
 class Ends:
-    """How much more than the others a clip's first and last `latents` latents count in the loss, each.
+    """Weight in the loss of each of a clip's first and last `latents` latents, relative to the others.
 
-    A network sees less about them, and they are so few that it is long in learning to take all their noise away: in
-    single clips nobody hears that, at joins everybody does. Validation counts all alike.
+    The network has less context for them, and they are so few that it learns slowly to remove all their noise, which is
+    inaudible in single clips but audible at joins. Validation weights all latents equally.
     """
 
     weight: Annotated[float, Ge(1)] = 1.0
@@ -92,7 +92,7 @@ class Ends:
 
 @dataclass(frozen=True)
 class Validation:
-    """Every so many steps (0: never) the averaged weights are tried on up to `clips` clips of the split `split`."""
+    """Validation of the averaged weights `every` steps (0: never), on up to `clips` clips of the split `split`."""
 
     every: Annotated[int, Ge(0)] = 500
     clips: Count = 256
@@ -102,17 +102,17 @@ class Validation:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """Everything that decides a training but the features and the weights it begins with.
+    """Everything that decides a training except the features and the initial weights.
 
-    `trained`: adapters on a frozen base, both, or the base alone. `batch` clips a step, over all processes together,
-    in groups of up to `clips_a_cut` clips of one cut. Each null condition stands in with probability `null`.
-    `precision`: what a frozen base is brought into, and what a trained one computes in. `checkpointing` computes the
-    blocks twice instead of keeping them. `splits`: what is trained on. `ema`: the decay of the averaged weights. With
-    `require_video`, cuts without pictures are left out; else they come with null pictures. `workers` processes read
-    ahead for a GPU.
+    `trained`: adapters on a frozen base, both, or the base alone. `batch` clips per step, over all processes together,
+    in groups of up to `clips_a_cut` clips of one cut. Each condition is dropped with probability `null`. `precision` to
+    which a frozen base is converted, and in which a trained base computes. `checkpointing` recomputes activations
+    instead of storing them. `splits` to train on. `ema`: the decay of the averaged weights. With `require_video`, cuts
+    without video are left out; else their visual and sync conditions are dropped. `workers` processes read ahead for a
+    GPU.
     """
 
-    trained: Trained = "adapters"
+    trained: TrainedPart = "adapters"
     seed: Annotated[int, Ge(0)] = 0
     steps: Count = 5000
     batch: Count = 16
@@ -136,29 +136,29 @@ class TrainingSettings:
 
     @property
     def trains_base(self) -> bool:
-        """Whether the base changes."""
+        """Whether the base is trained."""
         return self.trained != "adapters"
 
     @property
     def has_adapters(self) -> bool:
-        """Whether there are adapters."""
+        """Whether adapters are trained."""
         return self.trained != "base"
 
     def values(self) -> dict[str, Any]:
-        """All of it as TOML and JSON take it: `parse_settings` makes the same settings of it."""
+        """The settings as plain values for TOML and JSON; `parse_settings` reads them."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return plain
 
 
-def load_settings(path: Path | None, **changed: Any) -> TrainingSettings:
-    """The settings in a TOML file, or the usual ones; `changed` values that are not None come before the file's.
+def load_settings(path: Path | str | None = None, **changed: Any) -> TrainingSettings:
+    """The settings in a TOML file, or the defaults; `changed` values that are not None override the file's.
 
-    Raises ModelError, naming file and key, for what is no setting or out of range.
+    Raises ModelError, naming file and key, for unknown settings and values out of range.
     """
     values: dict[str, Any] = {}
     if path is not None:
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
+            values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise ModelError(f"{path}: {reason}") from error
@@ -167,7 +167,7 @@ def load_settings(path: Path | None, **changed: Any) -> TrainingSettings:
 
 
 def parse_settings(values: Mapping[str, Any], source: str) -> TrainingSettings:
-    """Settings from plain values, checked; `source` is named in errors."""
+    """Settings from plain values, validated; errors name `source`."""
     from pydantic import TypeAdapter, ValidationError
 
     adapters = values.get("adapters")
@@ -184,28 +184,28 @@ def parse_settings(values: Mapping[str, Any], source: str) -> TrainingSettings:
 
 
 def to_toml(settings: TrainingSettings) -> str:
-    """Every setting, as a file that `load_settings` takes."""
+    """Every setting, as the text of a file for `load_settings`."""
     import tomli_w
 
     return tomli_w.dumps(settings.values())
 
 
-# What decides nothing about the weights, and may be another when a training goes on.
+# Settings that do not affect the weights, and may change when a training is resumed.
 _FREE = {"workers", "checkpoint_every"}
 
 
-def first_difference(begun: TrainingSettings, asked: TrainingSettings) -> str | None:
-    """The first setting in which two trainings differ and must not, as "name old, not new"; None where one is none."""
+def first_difference(begun: TrainingSettings, wanted: TrainingSettings) -> str | None:
+    """The first setting that differs and must not, as "name old, not new"; None if there is none."""
     free = _FREE | ({"steps"} if begun.schedule.kind == "constant" else set())
-    for name, before, now in _pairs(begun, asked):
+    for name, before, now in _pairs(begun, wanted):
         if before != now and name not in free:
             return f"{name} {before}, not {now}"
     return None
 
 
-def _pairs(begun: Any, asked: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+def _pairs(begun: Any, wanted: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
     for one in fields(begun):
-        before, now = getattr(begun, one.name), getattr(asked, one.name)
+        before, now = getattr(begun, one.name), getattr(wanted, one.name)
         if is_dataclass(before):
             yield from _pairs(before, now, f"{prefix}{one.name}.")
         else:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, asked for between two steps instead of breaking one off."""
+"""Handle Ctrl-C and SIGTERM between two steps instead of within one."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopping:
-    """While the block lasts, the first signal only sets `asked`; a second one does what it always does.
+    """Within the block, the first signal only sets `requested`; a second one has its usual effect.
 
-    Outside the main thread, where Python handles no signals, it is never asked.
+    Outside the main thread, where Python handles no signals, `requested` stays False.
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Stopping:
@@ -29,7 +29,7 @@ class Stopping:
         self._restore()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
+        self.requested = True
         self._restore()
 
     def _restore(self) -> None:

@@ -1,4 +1,4 @@
-"""Validation: the loss on clips that are not trained on, always with the same noise at the same times."""
+"""Validation: the loss on held-out clips, always with the same noise at the same times."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from .data import VALIDATION, TrainingClips, batches
 from .objective import weighted
 
 SeamValidator = Callable[[MMAudio, Adapters | None], Mapping[str, float]]
-"""Measures joins that the averaged weights make; every process calls it, at the same time."""
+"""Measures the joins of clips generated with the averaged weights; all processes call it together."""
 
 
 class ValidationLoss:
     """The mean loss over up to `limit` of `clips`, spread evenly, `batch` at a time over all processes.
 
-    Nothing is left out of a clip's conditions.
+    No condition is dropped.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class ValidationLoss:
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, device: torch.device, mean: Callable[[Tensor], Tensor]) -> float:
-        """The loss with the weights as they are; `mean` is over processes."""
+        """The loss with the current weights; `mean` is the mean over processes."""
         total = 0.0
         for size, batch in zip(self._sizes, batches(self._data, _Listed(self._plans), 0, False), strict=True):
             batch = batch.to(device)

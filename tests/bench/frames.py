@@ -122,11 +122,11 @@ def measured(way: str, video: Path, seconds: int) -> tuple[float, float, str]:
             for index in indices:
                 stacks[due[index][1]].append(image)
         for name, images in stacks.items():
-            digests[name].update(resized_stack(images, runs[name].pictures))
+            digests[name].update(resized_stack(images, runs[name].frames))
     else:
         for name, run in runs.items():
             images = [image for indices, image in frames_reaching(video, run.times) for _ in indices]
-            digests[name].update(resized_stack(images, run.pictures))
+            digests[name].update(resized_stack(images, run.frames))
     cpu = time.process_time() - began
     return cpu, peak_megabytes() - held, "".join(digest.hexdigest() for digest in digests.values())
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from model.adapters import Adapters, VideoFeatures, adapter_inputs
 from model.mmaudio import BASES, MMAudio, build_base
-from model.sampling import fast_flow, no_conditions, sample
+from model.sampling import compiled_flow, no_conditions, sample
 
 CLIPS = 8  # of 8 s: the last of a 60-s video overlaps the one before
 
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace, device: torch.device, kind: torch.dtype) ->
     noise = torch.randn(count, config.latent_length, config.latent_channels, device=device)
     whole = VideoFeatures(text[0].cpu(), clip.mean((0, 1)).cpu(), sync.mean(0).cpu())
     video = adapter_inputs(adapters.config, whole, [8.0 * k for k in range(count)]).to(device)
-    flow = network.flow if options.eager else fast_flow(network)
+    flow = network.flow if options.eager else compiled_flow(network)
 
     def ours(adapted: bool) -> Tensor:
         conditions = network.conditions(clip, sync, text)

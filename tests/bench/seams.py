@@ -36,9 +36,8 @@ from scipy.stats import t as student
 from curation.backends.weights import ModelUnavailable
 from curation.detectors.score_store import setup_of
 from features.cache import FeatureCache
-from features.cache.of_corpus import FOLDER
+from features.cache.of_corpus import FOLDER, cache_name, cache_spec
 from features.encoders import CLIP_SECONDS, spec
-from features.extraction.extract import cache_name, cache_spec
 from manifests.schema import CorpusError
 from manifests.store import Corpus
 from manifests.time import to_ticks
@@ -49,12 +48,11 @@ from model.generation import (
     ClipSampler,
     Sampling,
     Vocoder,
+    audio_of,
     check_fit,
-    clips_at_once,
     joined,
     open_vocoder,
     plan_clips,
-    sound_of,
 )
 from model.generation.cached import CachedCut
 from model.metrics import Moments, SeamMetrics, clip_joins, control_times, energies, frechet_distance, loudness
@@ -127,7 +125,7 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, default=4.5)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of the base")
-    parser.add_argument("--at-once", type=int, help="clips a batch")
+    parser.add_argument("--batch-size", type=int, help="clips a batch")
     parser.add_argument("--picture", type=Path, help="a PNG of the energy about the joins")
     parser.add_argument("--json", type=Path, help="all figures")
     options = parser.parse_args()
@@ -164,13 +162,12 @@ def run(options: argparse.Namespace) -> None:
         made[name] = []
         for number in range(options.seeds):
             began = time.perf_counter()
-            at_once = options.at_once or clips_at_once(options.device)
             made[name].append(Made({}, Moments(DIMENSION)))
             for place, one in enumerate(wanted):
                 seed = SEEDS_APART * number + CUTS_APART * place
-                sampling = Sampling(options.steps, options.guidance, seed, at_once=at_once)
+                sampling = Sampling(options.steps, options.guidance, seed, batch_size=options.batch_size)
                 sound = np.concatenate(
-                    list(sound_of(sampler, one.looked, one.looked.text(), one.plan, vocoder, sampling))
+                    list(audio_of(sampler, one.looked, one.looked.text(), one.plan, vocoder, sampling))
                 )
                 ear.hear(one, sound, made[name][-1])
             print(f"{name}, seed {number}: {time.perf_counter() - began:.0f} s", file=sys.stderr)

@@ -179,7 +179,7 @@ if "memory" in asked:
     held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (held + asked["memory"],) * 2)
 try:
-    done = train(cache, Path(asked["out"]), chosen, begun, device="cpu", on_progress=told)
+    done = train(cache, Path(asked["out"]), begun, chosen, device="cpu", on_progress=told)
 except KeyboardInterrupt:
     sys.exit(130)
 except ModelError as error:

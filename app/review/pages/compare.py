@@ -49,8 +49,8 @@ def _nothing_yet(shell: Shell) -> None:
     corpus = visible(shlex.quote(str(shell.corpus.path)))
     st.code(
         f"lpse generate CUT --corpus {corpus} --base base.safetensors --adapters adapters.safetensors "
-        "--system with-adapters\n"
-        f"lpse generate CUT --corpus {corpus} --base base.safetensors --system base",
+        "--as with-adapters\n"
+        f"lpse generate CUT --corpus {corpus} --base base.safetensors --as base",
         language="bash",
     )
     st.caption("CUT is the id of a cut with pictures: Browse shows them. The real sound is compared by itself.")

@@ -1,8 +1,8 @@
 """MMAudio's autoencoder of log-mel spectrograms (https://github.com/hkchengrex/MMAudio), in its released layout.
 
 One-dimensional convolutions over time that preserve magnitude (Karras et al. 2024, arXiv 2312.02696): every weight is
-normalised per output channel, features are normalised per frame, sums and activations are rescaled. Twice fewer latents
-than mel frames. Axes are (batch, channel or band, time), arithmetic is float32.
+normalised per output channel, features are normalised per frame, sums and activations are rescaled. There is one latent
+for two mel frames. Axes are (batch, channel or band, time), arithmetic is float32.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .released import fill, layout_of, read_tensors
 UNIT_EPSILON = 1e-4
 SILU_SCALE = 0.596  # root mean square of silu over normal input
 NEW_PART = 0.3  # of a residual sum
-RESIDUAL_BLOCKS = {"encoder": 2, "decoder": 3}  # a level
+RESIDUAL_BLOCKS = {"encoder": 2, "decoder": 3}  # per level
 WIDTHS = (1, 2, 4)  # of the levels, in units of `channels`
 CLIP = 256.0
 LOG_VARIANCE_RANGE = (-30.0, 20.0)
@@ -46,7 +46,7 @@ SHAPES: MappingProxyType[Mode, VaeShape] = MappingProxyType(
 
 
 def unit(x: Tensor, dims: Sequence[int]) -> Tensor:
-    """`x` divided by its root mean square over `dims`; the epsilon stands outside the root, and matters."""
+    """`x` divided by its root mean square over `dims`; the epsilon is outside the root, which matters."""
     return x / (UNIT_EPSILON + x.square().mean(tuple(dims), keepdim=True).sqrt())
 
 
@@ -70,7 +70,7 @@ class Convolution(nn.Module):
 
     @torch.no_grad()
     def fold(self) -> None:
-        """Replace the weight by the one that `forward` uses."""
+        """Replace the weight by its normalised value."""
         self.weight.copy_(unit(self.weight.float(), (1, 2)) / self.weight[0].numel() ** 0.5)
 
     def forward(self, x: Tensor, gain: Tensor | float = 1.0) -> Tensor:
@@ -157,7 +157,7 @@ class Level(nn.Module):
 
 
 class Middle(nn.Module):
-    """The widest part, the only one that looks across all times."""
+    """The widest part, the only one with attention across all times."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -223,7 +223,7 @@ class Decoder(nn.Module):
 class Autoencoder(nn.Module):
     """Log-mel to latents and back. Load released weights, then call `remove_weight_norm` once, then encode or decode.
 
-    Loading weights takes the folding back: what is loaded is taken for a released, unfolded state.
+    Loading weights undoes the folding: a loaded state is assumed to be a released, unfolded one.
     """
 
     data_mean: Tensor
@@ -240,7 +240,7 @@ class Autoencoder(nn.Module):
         self.register_load_state_dict_post_hook(_unfolded)  # type: ignore[no-untyped-call]
 
     def remove_weight_norm(self) -> None:
-        """Replace every weight by its normalised one, in place; names stay. Raises RuntimeError the second time.
+        """Replace every weight by its normalised value, in place; names stay. Raises RuntimeError the second time.
 
         A second pass would shrink the weights by about 0.1 %, through the epsilon.
         """
@@ -266,16 +266,16 @@ class Autoencoder(nn.Module):
         decoded: Tensor = self.decoder(latents.float()) * self.data_std + self.data_mean
         return decoded
 
-    def _check(self, x: Tensor, what: str, channels: int, shortest: int) -> None:
+    def _check(self, x: Tensor, name: str, channels: int, shortest: int) -> None:
         if not self.folded:
             raise RuntimeError("autoencoder: call remove_weight_norm() once, after loading the weights")
         if x.ndim != 3 or x.shape[1] != channels or x.shape[2] < shortest or not x.is_floating_point():
             raise ValueError(
-                f"autoencoder: {what} must be floating-point (batch, {channels}, time >= {shortest}), "
+                f"autoencoder: {name} must be floating-point (batch, {channels}, time >= {shortest}), "
                 f"got {x.dtype} {tuple(x.shape)}"
             )
         if not bool(torch.isfinite(x).all()):
-            raise ValueError(f"autoencoder: the {what} hold NaN or infinite values")
+            raise ValueError(f"autoencoder: the {name} have NaN or infinite values")
 
 
 def _unfolded(network: nn.Module, _keys: object) -> None:
@@ -284,7 +284,7 @@ def _unfolded(network: nn.Module, _keys: object) -> None:
 
 
 def build_vae(mode: Mode) -> Autoencoder:
-    """The autoencoder of a mel mode in its released layout, with fresh weights. Raises ValueError for another mode."""
+    """The autoencoder of a mel mode in its released layout, with new weights. Raises ValueError for another mode."""
     if mode not in SHAPES:
         raise ValueError(f"autoencoder: mode {mode!r}: known are {', '.join(SHAPES)}")
     return Autoencoder(SHAPES[mode])

@@ -1,8 +1,8 @@
 """DFN5B CLIP ViT-H/14 (Fang et al. 2023, arXiv 2309.17425) through `transformers`, from the released open_clip file.
 
-Sizes are those of the model's open_clip_config.json. The released position embedding has 27 x 27 places: a picture of
-384 pixels is cut into as many patches of 14 as fit, so that its last six rows and columns are not seen, and nothing is
-interpolated. open_clip does the same.
+Sizes are those of the model's open_clip_config.json. The released position embedding has 27 x 27 places: a frame of
+384 pixels is divided into as many patches of 14 as fit, so that its last six rows and columns are not used, and nothing
+is interpolated. open_clip does the same.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ REPOSITORY = "apple/DFN5B-CLIP-ViT-H-14-384"
 SOURCE = f"the Hugging Face repository {REPOSITORY}"
 NORM_EPSILON = 1e-5
 VISUAL = "visual."
-# what the file holds beside the towers' layers: of no use to hidden states
+# tensors of the file beside the towers' layers: hidden states do not need them
 UNUSED = frozenset({"logit_scale", "logit_bias", "text_projection", "attn_mask"})
 
 
 @dataclass(frozen=True)
 class VisionTower:
-    """Sizes of a vision tower: pictures of `side` pixels in patches of `patch`, embeddings of `embedding` numbers."""
+    """Sizes of a vision tower: frames of `side` pixels in patches of `patch`, embeddings of `embedding` numbers."""
 
     width: int = 1280
     layers: int = 32
@@ -49,7 +49,7 @@ class VisionTower:
 
 @dataclass(frozen=True)
 class TextTower:
-    """Sizes of a text tower: captions of `tokens` tokens out of `vocabulary`."""
+    """Sizes of a text tower: captions of `tokens` tokens from a `vocabulary`."""
 
     width: int = 1024
     layers: int = 24
@@ -63,14 +63,14 @@ VISION, TEXT = VisionTower(), TextTower()
 
 @dataclass(frozen=True)
 class Source:
-    """Where a tensor lies in the released file: `third` 0, 1 or 2 of joint query, key, value rows; maybe transposed."""
+    """Location of a tensor in the released file: `third` 0, 1 or 2 of joint query, key, value rows."""
 
     name: str
     third: int | None = None
     transposed: bool = False
 
     def shape(self, target: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape in the file of what has shape `target` in the network."""
+        """The shape in the file of a tensor with shape `target` in the network."""
         turned = tuple(reversed(target)) if self.transposed else target
         return turned if self.third is None else (3 * turned[0], *turned[1:])
 
@@ -108,7 +108,7 @@ _LAYER = re.compile(r"encoder\.layers\.(\d+)\.(.+)\.(weight|bias)")
 
 
 def source_of(name: str, tower: Literal["vision", "text"]) -> Source:
-    """Where the released file keeps the tensor that `transformers` calls `name`."""
+    """The location, in the released file, of the tensor that `transformers` calls `name`."""
     if name == "visual_projection.weight":
         return Source(f"{VISUAL}proj", transposed=True)
     # releases of transformers differ in whether the tower's name comes first
@@ -125,7 +125,7 @@ def source_of(name: str, tower: Literal["vision", "text"]) -> Source:
 
 
 def _ready_transformers() -> None:
-    # its models import torchaudio wherever that is installed, and would fail where its library does not load
+    # its models import torchaudio if it is installed, and would fail if its library does not load
     if find_spec("torchaudio") is not None:
         ensure_torchaudio()
 
@@ -208,10 +208,10 @@ def load_text(path: Path, tower: TextTower) -> CLIPTextModel:
 
 
 def weights_file(setup: ModelSetup, model: str) -> Path:
-    """The released file: what the user named as weights.clip, else in the folder LPSE_WEIGHTS.
+    """The released file: the one that the recipe names as weights.clip, else one in the folder LPSE_WEIGHTS.
 
-    There it may lie in a folder named after its repository, and may be the .safetensors file. Raises ModelUnavailable
-    where `transformers` or the file is missing.
+    There it may be in a folder named after its repository, and may be the .safetensors file. Raises ModelUnavailable if
+    `transformers` or the file is missing.
     """
     if find_spec("transformers") is None:
         raise ModelUnavailable(f"{model}: transformers is not installed: pip install transformers")

@@ -1,8 +1,8 @@
 """Captions as CLIP's tokens: byte-pair codes of lower-cased words, as open_clip makes them.
 
-The vocabulary comes from a file beside the weights; the rules are here, so that tokenizer.json and vocab.json with
-merges.txt give the same tokens. open_clip repairs wrongly decoded text ("cafÃ©") before; here only quotation marks,
-ligatures and wide letters are made plain, which is what captions in order need.
+The vocabulary is read from a file beside the weights; the rules are here, so that tokenizer.json and vocab.json with
+merges.txt give the same tokens. open_clip first repairs wrongly decoded text ("cafÃ©"); here only quotation marks,
+ligatures and wide letters are replaced by plain ones, which is enough for correct captions.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 START, END = "<|startoftext|>", "<|endoftext|>"
-PAD = 0  # open_clip fills with zeros, `transformers` with END: what follows END differs, and is kept
+PAD = 0  # open_clip fills with zeros, `transformers` with END: the states after END differ, and are used
 WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 _PLAIN = {
@@ -33,13 +33,13 @@ _PLAIN = {
 
 
 def clean(text: str) -> str:
-    """Plain, composed (NFC), lower-cased text with single spaces, HTML's entities resolved twice."""
+    """Plain, composed (NFC), lower-cased text with single spaces, HTML entities resolved twice."""
     plain = unicodedata.normalize("NFC", text.translate(_PLAIN))
     return " ".join(html.unescape(html.unescape(plain)).split()).lower()
 
 
 def vocabulary_files(folder: Path) -> tuple[Path, ...]:
-    """The vocabulary in `folder`: tokenizer.json, else vocab.json and merges.txt; empty where there is none."""
+    """The vocabulary in `folder`: tokenizer.json, else vocab.json and merges.txt; empty if there is none."""
     for names in (("tokenizer.json",), ("vocab.json", "merges.txt")):
         paths = tuple(folder / name for name in names)
         if all(path.is_file() for path in paths):
@@ -48,9 +48,9 @@ def vocabulary_files(folder: Path) -> tuple[Path, ...]:
 
 
 class CaptionTokens:
-    """Tokens (length,) of captions, made of the vocabulary that lies in `folder`.
+    """Turns captions into tokens (length,), with the vocabulary in `folder`.
 
-    Raises ModelUnavailable, in one line, where it is missing, cannot be read, or has not `vocabulary` entries.
+    Raises ModelUnavailable, in one line, if it is missing, cannot be read, or does not have `vocabulary` entries.
     """
 
     def __init__(self, folder: Path, vocabulary: int, length: int, source: str) -> None:
@@ -63,7 +63,7 @@ class CaptionTokens:
         try:
             self._tokenizer = _tokenizer(files)
         except Exception as error:  # the library raises bare Exceptions
-            raise ModelUnavailable(f"clip_text: {files[0]} holds no byte-pair vocabulary that can be read") from error
+            raise ModelUnavailable(f"clip_text: {files[0]} is not a byte-pair vocabulary that can be read") from error
         start, end = self._tokenizer.token_to_id(START), self._tokenizer.token_to_id(END)
         size = self._tokenizer.get_vocab_size()
         if start is None or end is None or size != vocabulary:
@@ -73,7 +73,7 @@ class CaptionTokens:
         self.start, self.end = start, end
 
     def __call__(self, text: str) -> Tensor:
-        """int64 (length,): START, the caption's tokens (cut where they are too many), END, zeros."""
+        """int64 (length,): START, the caption's tokens (truncated if there are too many), END, zeros."""
         words = self._tokenizer.encode(clean(text), add_special_tokens=False).ids[: self.length - 2]
         tokens = [self.start, *words, self.end]
         return torch.tensor(tokens + [PAD] * (self.length - len(tokens)))

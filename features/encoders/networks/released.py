@@ -1,4 +1,4 @@
-"""Reading files of weights as their authors released them: only tensors, only the wanted ones, only in their layout."""
+"""Read released files of weights: only tensors, only the wanted ones, only in the expected layout."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def layout_of(network: nn.Module) -> dict[str, tuple[int, ...]]:
 def read_tensors(path: Path, model: str, layout: Layout, wanted: Callable[[str], bool]) -> dict[str, Tensor]:
     """The tensors of a .pth, .bin or .safetensors file whose names are `wanted`, float32, in memory of their own.
 
-    Nothing in the file is executed. Raises ModelUnavailable, in one line, for a file that cannot be read so, and for
-    one whose wanted tensors are not those of `layout`.
+    Nothing in the file is executed. Raises ModelUnavailable, in one line, for a file that cannot be read as plain data
+    and for one whose wanted tensors differ from `layout`.
     """
     try:
         found = _safetensors(path, wanted) if path.suffix == ".safetensors" else _pickled(path, wanted)
@@ -31,7 +31,7 @@ def read_tensors(path: Path, model: str, layout: Layout, wanted: Callable[[str],
         raise ModelUnavailable(f"{model}: {path}: {error.strerror or error}") from error
     except Exception as error:  # a damaged file makes the readers raise anything, from EOFError to RuntimeError
         raise ModelUnavailable(
-            f"{model}: {path} holds no tensors that can be read ({type(error).__name__}): cut short, or no such file"
+            f"{model}: {path} has no tensors that can be read ({type(error).__name__}): truncated, or of another kind"
         ) from error
     fault = found if isinstance(found, str) else _fault(found, layout)
     if isinstance(found, str) or fault:
@@ -40,13 +40,13 @@ def read_tensors(path: Path, model: str, layout: Layout, wanted: Callable[[str],
 
 
 def _pickled(path: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor] | str:
-    # mapped where the format allows it: a file may hold several networks, of which one is wanted
+    # mapped if the format allows it: a file may have several networks, of which one is wanted
     loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     if not isinstance(loaded, dict):
-        return f"holds a {type(loaded).__name__}, no named tensors"
+        return f"contains a {type(loaded).__name__}, not named tensors"
     chosen = {name: value for name, value in loaded.items() if isinstance(name, str) and wanted(name)}
     other = next((name for name, value in chosen.items() if not isinstance(value, Tensor)), None)
-    return chosen if other is None else f"holds {other} as a {type(chosen[other]).__name__}, no tensor"
+    return chosen if other is None else f"contains {other} as a {type(chosen[other]).__name__}, not a tensor"
 
 
 def _safetensors(path: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor]:
@@ -57,13 +57,13 @@ def _safetensors(path: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor]
 
 
 def _fault(tensors: Mapping[str, Tensor], layout: Layout) -> str | None:
-    """The first tensor that is missing, of another shape, or unknown."""
+    """Describe the first tensor that is missing, of another shape, or unknown."""
     for name, shape in layout.items():
         if name not in tensors:
-            return f"has no tensor {name}"
+            return f"lacks the tensor {name}"
         if tuple(tensors[name].shape) != shape:
-            return f"holds {name} of shape {tuple(tensors[name].shape)}, should be {shape}"
-    return next((f"holds an unknown tensor {name}" for name in tensors if name not in layout), None)
+            return f"contains {name} of shape {tuple(tensors[name].shape)}, should be {shape}"
+    return next((f"contains an unknown tensor {name}" for name in tensors if name not in layout), None)
 
 
 def fill(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:

@@ -1,7 +1,7 @@
 """Synchformer's visual branch (Iashin et al. 2024, arXiv 2401.16423; https://github.com/v-iashin/Synchformer).
 
 A vision transformer whose attention is divided between time and space (MotionFormer's layout), over windows of 16
-frames at 25 a second, then one transformer layer that gathers the 196 places of each of 8 time steps into a vector.
+frames at 25 per second, then one transformer layer that pools the 196 places of each of 8 time steps into a vector.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .released import fill, layout_of, read_tensors
 
 WINDOW, STRIDE = 16, 8  # frames
 TUBE = 2  # frames that make one token
-STEPS = WINDOW // TUBE  # vectors a window
+STEPS = WINDOW // TUBE  # vectors per window
 SIDE, PATCH = 224, 16  # pixels
 PLACES = (SIDE // PATCH) ** 2
 PREFIX = "vfeat_extractor."
@@ -36,7 +36,7 @@ class SynchformerShape:
 
 
 class PatchEmbedding(nn.Module):
-    """Where a released file keeps the convolution that cuts pictures into patches."""
+    """Gives the convolution into patches the name that it has in the released file."""
 
     def __init__(self, convolution: nn.Module) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class PatchEmbedding(nn.Module):
 class DividedAttention(nn.Module):
     """Attention of every token over the class token and its group: its place at all times, or its time's places.
 
-    The class token, as a query, looks at all tokens once.
+    The class token, as a query, attends to all tokens once.
     """
 
     def __init__(self, shape: SynchformerShape, across: Literal["time", "space"]) -> None:
@@ -120,7 +120,7 @@ class Block(nn.Module):
 
 
 class JointProjection(nn.Module):
-    """Where a released file keeps the projections of torch's multi-head attention."""
+    """Gives the projections of torch's multi-head attention the names that they have in the released file."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ class JointProjection(nn.Module):
 
 
 class PlaceAggregator(nn.Module):
-    """One transformer layer of which only the class token is asked for: places of one time step -> one vector."""
+    """One transformer layer of which only the class token is computed: places of one time step -> one vector."""
 
     def __init__(self, shape: SynchformerShape) -> None:
         super().__init__()
@@ -161,7 +161,7 @@ class PlaceAggregator(nn.Module):
 
 
 class VisualTransformer(nn.Module):
-    """Windows of frames -> one vector for each two frames."""
+    """Windows of frames -> one vector for every two frames."""
 
     def __init__(self, shape: SynchformerShape) -> None:
         super().__init__()
@@ -169,7 +169,7 @@ class VisualTransformer(nn.Module):
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + PLACES, width))
         self.temp_embed = nn.Parameter(torch.zeros(1, STEPS, width))
-        # of single pictures: part of the released file, not used
+        # for single frames: part of the released file, not used
         self.patch_embed = PatchEmbedding(nn.Conv2d(3, width, PATCH, PATCH))
         tube = (TUBE, PATCH, PATCH)
         self.patch_embed_3d = PatchEmbedding(nn.Conv3d(3, width, tube, tube))
@@ -193,8 +193,8 @@ class VisualTransformer(nn.Module):
 class Synchformer(nn.Module):
     """The visual branch: called on (B, S, 16, 3, 224, 224), pixels from -1 to 1, it gives (B, S, 8, width).
 
-    Every window is computed on its own, `batch` of them at a time: memory is bounded whatever B and S are (about 90 MB
-    a window in float32). Runs in the type of its weights, gives float32. Raises ValueError for another shape, NaN or
+    Windows are computed independently, `batch` at a time: memory is bounded for any B and S (about 90 MB per window in
+    float32). Runs in the type of its weights, gives float32. Raises ValueError for another shape, NaN or
     infinite pixels.
     """
 
@@ -219,15 +219,15 @@ class Synchformer(nn.Module):
 
     def _batch(self, windows: Tensor) -> Tensor:
         if not bool(torch.isfinite(windows).all()):
-            raise ValueError("synchformer: the pixels hold NaN or infinite values")
+            raise ValueError("synchformer: the pixels have NaN or infinite values")
         vectors: Tensor = self.vfeat_extractor(windows.to(self.vfeat_extractor.norm.weight.dtype))
         return vectors.float()
 
     @torch.no_grad()
     def encode(self, frames: Tensor) -> Tensor:
-        """uint8 (F, 3, 224, 224) at 25 a second -> float32 (8 S, width) on the network's device, window after window.
+        """uint8 (F, 3, 224, 224) at 25 per second -> float32 (8 S, width) on the network's device, window after window.
 
-        S = (F - 16) // 8 + 1 windows, none for fewer than 16 frames. Frames are moved and made float as they are
+        S = (F - 16) // 8 + 1 windows; no windows for fewer than 16 frames. Frames are moved and converted as they are
         needed.
         """
         if tuple(frames.shape[1:]) != (3, SIDE, SIDE) or frames.dtype != torch.uint8:
@@ -246,7 +246,7 @@ class Synchformer(nn.Module):
 
 
 def load_synchformer(path: Path) -> Synchformer:
-    """The network with the weights of a released file, whose audio parts are left out, on the CPU.
+    """The network with the weights of a released file, without its audio parts, on the CPU.
 
     Raises ModelUnavailable, in one line, for a file that cannot be read or has another layout.
     """

@@ -41,7 +41,7 @@ def test_a_base_and_then_adapters(cache: FeatureCache, tmp_path: Path) -> None:
     own = tmp_path / "own.toml"
     own.write_text(SHORT)
     usual = ("--settings", own, "--steps", "2", "--batch", "3", "--device", "cpu")
-    first = typed(cache.path, "--out", tmp_path / "base", "--size", "tiny", *usual, "--seed", "5")
+    first = typed(cache.path, "--out", tmp_path / "base", "--new-base", "tiny", *usual, "--seed", "5")
     assert first.exit_code == 0, first.output
     assert "2 steps, 2 of them new: loss" in first.output
     following = first.output.strip().splitlines()[-1].removeprefix("Next: ")
@@ -63,7 +63,7 @@ def test_a_corpus_has_its_features(cache: FeatureCache, tmp_path: Path) -> None:
     chosen = load_recipe("default")
     corpus.set_recipe(chosen.settings(), chosen.hash)
     base = base_at(tmp_path / "base.safetensors")
-    usual = ("--base", base, "--tune", "--out", tmp_path / "run", "--steps", "1", "--device", "cpu")
+    usual = ("--base", base, "--train-base", "--out", tmp_path / "run", "--steps", "1", "--device", "cpu")
     assert "no features yet: run lpse extract --corpus" in refusal(corpus.path, *usual)
     cache_at(corpus.path / "features" / "default-1")
     done = typed(corpus.path, *usual)
@@ -76,14 +76,14 @@ def test_a_corpus_has_its_features(cache: FeatureCache, tmp_path: Path) -> None:
 def test_a_corpus_of_two_cuts_is_trained_on_without_validation(tmp_path: Path) -> None:
     small = cache_at(tmp_path / "cache", cuts=2)
     assert "val" not in small.cuts.column("split").to_pylist()
-    usual = (small.path, "--size", "tiny", "--steps", "1", "--device", "cpu")
+    usual = (small.path, "--new-base", "tiny", "--steps", "1", "--device", "cpu")
     for _ in range(2):  # begun, and found done
         done = typed(*usual, "--out", tmp_path / "run")
         assert done.exit_code == 0, done.output
-        assert "No validation: the split val has no cut with pictures.\n" in done.stderr
+        assert "No validation: the split val has no cut with video.\n" in done.stderr
     own = tmp_path / "own.toml"
     own.write_text(SHORT)  # who asks for it is told
-    assert "split val has no cut with pictures; set validation.every = 0" in refusal(
+    assert "split val has no cut with video; set validation.every = 0" in refusal(
         *usual, "--out", tmp_path / "other", "--settings", own
     )
 
@@ -92,9 +92,9 @@ def test_bad_input_is_refused_in_one_line(cache: FeatureCache, tmp_path: Path) -
     base = base_at(tmp_path / "base.safetensors")
     out = ("--out", tmp_path / "run", "--device", "cpu")
     assert "name one of --base FILE" in refusal(cache.path, *out)
-    assert "name one of --base FILE" in refusal(cache.path, *out, "--base", base, "--size", "tiny")
-    assert "--tune is for adapters" in refusal(cache.path, *out, "--size", "tiny", "--tune")
-    assert "base 'huge': known sizes are" in refusal(cache.path, *out, "--size", "huge")
+    assert "name one of --base FILE" in refusal(cache.path, *out, "--base", base, "--new-base", "tiny")
+    assert "--train-base is for adapters" in refusal(cache.path, *out, "--new-base", "tiny", "--train-base")
+    assert "base 'huge': known sizes are" in refusal(cache.path, *out, "--new-base", "huge")
     assert "no feature cache" in refusal(tmp_path, *out, "--base", base)
     assert "none.safetensors" in refusal(cache.path, *out, "--base", tmp_path / "none.safetensors")
     (tmp_path / "own.toml").write_text("[validation]\nevry = 2\n")

@@ -284,8 +284,8 @@ def test_the_specs(vocabulary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     found = clip.spec(ModelSetup())
     assert (found.name, found.stream, found.rate, found.dimension, found.length) == ("clip", "visual", 8, 1024, 64)
     assert found.version == weights_version(path, 1)
-    assert found.pictures is not None
-    assert (found.pictures.fps, found.pictures.side, found.pictures.fit, found.pictures.window) == (
+    assert found.frames is not None
+    assert (found.frames.fps, found.frames.side, found.frames.fit, found.frames.window) == (
         8,
         384,
         "stretch",

@@ -13,7 +13,7 @@ from torch import Tensor
 from curation.backends import weights
 from curation.backends.weights import ModelSetup, ModelUnavailable, packaged_file
 from features.encoders.base import FrameLayout
-from features.encoders.efficientnet import CLASSES, DIMENSION, PICTURES, EfficientNet, SameConv, load, normalized, spec
+from features.encoders.efficientnet import CLASSES, DIMENSION, LAYOUT, EfficientNet, SameConv, load, normalized, spec
 from features.encoders.frames import fitted
 
 DAISY, BELL_COTE, UNIFORM = 985, 442, 652  # of ImageNet's 1000 classes
@@ -47,11 +47,11 @@ def noise() -> Tensor:
 def test_the_spec_says_what_is_given(encoder: EfficientNet) -> None:
     assert encoder.spec.version == "1-579344248a93"  # the released file's name holds the same hash
     assert (encoder.spec.rate, encoder.spec.dimension, encoder.spec.length) == (8, 1280, 64)
-    assert encoder.spec.pictures == FrameLayout(fps=8, side=224, fit="stretch")
+    assert encoder.spec.frames == FrameLayout(fps=8, side=224, fit="stretch")
 
 
 def test_the_network_recognizes_what_is_in_photographs() -> None:
-    pictures = torch.cat([fitted(photograph(name), PICTURES) for name in ("flower", "china", "hopper")])
+    pictures = torch.cat([fitted(photograph(name), LAYOUT) for name in ("flower", "china", "hopper")])
     with torch.no_grad():
         logits = load()(normalized(pictures))
     assert logits.shape == (3, CLASSES)
@@ -86,7 +86,7 @@ def test_two_crops_of_a_picture_are_nearer_than_two_pictures(encoder: EfficientN
     for name in ("china", "flower", "hopper"):
         picture = photograph(name)
         height, width = (int(0.8 * n) for n in picture.shape[2:])
-        crops += [fitted(picture[:, :, :height, :width], PICTURES), fitted(picture[:, :, -height:, -width:], PICTURES)]
+        crops += [fitted(picture[:, :, :height, :width], LAYOUT), fitted(picture[:, :, -height:, -width:], LAYOUT)]
     vectors = torch.nn.functional.normalize(encoder.encode(torch.cat(crops)), dim=1)
     near = vectors @ vectors.T
     same = [near[2 * i, 2 * i + 1].item() for i in range(3)]

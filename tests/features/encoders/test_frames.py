@@ -136,13 +136,13 @@ def test_clips_follow_each_other_and_the_last_ends_with_the_cut(seconds: float, 
 MEMORY = """
 import resource, sys
 import numpy as np, torch
-from features.encoders import Pictures
-from features.pictures import Run, pictures_of
+from features.encoders import FrameLayout
+from features.encoders.frames import FrameRun, frames_of
 runs = {
-    "visual": Run(Pictures(8, 384, "stretch"), 0.0, 8 * int(sys.argv[2])),
-    "sync": Run(Pictures(25, 224, "crop", 16, 8, 8), 0.0, 25 * int(sys.argv[2])),
+    "visual": FrameRun(FrameLayout(8, 384, "stretch"), 0.0, 8 * int(sys.argv[2])),
+    "sync": FrameRun(FrameLayout(25, 224, "crop", 16, 8, 8), 0.0, 25 * int(sys.argv[2])),
 }
-for _ in pictures_of(sys.argv[1], runs):
+for _ in frames_of(sys.argv[1], runs):
     pass
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

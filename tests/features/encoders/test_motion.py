@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from curation.backends.weights import ModelSetup
-from features.encoders.motion import CHUNK, DIMENSION, PICTURES, Motion, changes, spec
+from features.encoders.motion import CHUNK, DIMENSION, LAYOUT, Motion, changes, spec
 
 SIDE = 96
 ENERGY, LEVEL, RIGHT, DOWN, RISE = (slice(16 * k, 16 * k + 16) for k in range(5))
@@ -61,8 +61,8 @@ def square(count: int, right: int, down: int) -> Tensor:
 def test_the_clock_is_synchformer_s() -> None:
     one = spec(ModelSetup())
     assert (one.rate, one.length, one.dimension) == (25.0, 192, DIMENSION)
-    assert (PICTURES.fps, PICTURES.window, PICTURES.stride, PICTURES.vectors) == (25, 16, 8, 8)
-    assert [PICTURES.length(n) for n in (15, 16, 23, 24, 200, 1500)] == [0, 8, 8, 16, 192, 1488]
+    assert (LAYOUT.fps, LAYOUT.window, LAYOUT.stride, LAYOUT.vectors) == (25, 16, 8, 8)
+    assert [LAYOUT.length(n) for n in (15, 16, 23, 24, 200, 1500)] == [0, 8, 8, 16, 192, 1488]
 
 
 def test_a_still_picture_gives_zeros(encoder: Motion) -> None:

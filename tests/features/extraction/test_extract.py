@@ -97,7 +97,7 @@ def test_a_clips_pictures_are_those_of_its_own_seconds(
     cache = FeatureCache(done.folder)
     features = load_recipe("default").features
     encoder: VideoEncoder = open_encoder(getattr(features, stream), setup_of(corpus, load_recipe("default")))
-    pictures = encoder.spec.pictures
+    pictures = encoder.spec.frames
     assert pictures is not None
     for index in range(len(cache)):
         clip = cache[index]
@@ -114,6 +114,7 @@ def test_a_clips_latents_are_those_of_its_own_seconds(extracted: tuple[Corpus, E
     corpus, done = extracted
     cache = FeatureCache(done.folder)
     codec = open_encoder("melcodec_16k", setup_of(corpus, load_recipe("default")))
+    assert codec.spec.sample_rate is not None
     names = {True: "film.mp4", False: "sound.wav"}
     for index in range(len(cache)):
         clip = cache[index]

@@ -21,16 +21,29 @@ from app.commands.generate import generate as generate_command
 from curation.detectors.score_store import setup_of
 from curation.media import frames_reaching, mono_span, probe, write_media
 from curation.runner.progress import Progress
-from features.cache import FeatureCache
+from features.cache import CacheSpec, FeatureCache, StreamSpec
+from features.cache.cut import checked
 from features.cache.of_corpus import caches
-from features.encoders import EncoderSpec, FrameLayout, ModelUnavailable, VideoEncoder, open_encoder, spec
+from features.cache.spec import DType
+from features.encoders import (
+    EncoderSpec,
+    FrameLayout,
+    ModelUnavailable,
+    VideoEncoder,
+    open_audio_encoder,
+    open_video_encoder,
+    spec,
+)
 from features.encoders.frames import resized
+from features.extraction.encode import CutSource, Encoders, features_of
 from features.extraction.extract import extract
+from features.extraction.video import windows_on
 from manifests.generated import generated_sounds
 from manifests.recipe import load_recipe
 from manifests.records import Cut
 from manifests.store import Corpus
-from model.adapters import AdapterConfig, Adapters, load_adapters, save_adapters
+from manifests.time import Segment
+from model.adapters import AdapterConfig, Adapters, adapter_inputs, load_adapters, save_adapters, video_features
 from model.errors import ModelError
 from model.generation import (
     STITCHES,
@@ -40,15 +53,17 @@ from model.generation import (
     GenerationSettings,
     Sampling,
     Stitch,
+    audio_of,
     generate,
     open_vocoder,
     plan_clips,
-    sound_of,
 )
 from model.generation.cached import CachedCut
 from model.generation.clips import ClipSampler
-from model.generation.video_features import EncodedVideo, encode_video
+from model.generation.video_features import encoded
 from model.mmaudio import MMAudio, base_hash, build_base, load_base, save_base
+from model.training.batching import StepPlan
+from model.training.data import TrainingClips
 from tests.support.small_corpus import corpus_of, film
 
 CUT = (1.0, 10.2)
@@ -154,7 +169,7 @@ def a_plan(studio: Studio, seconds: float, stitch: Stitch = "hard", overlap: flo
 
 def alone(path: Path, encoder: VideoEncoder, start: float, seconds: float) -> Tensor:
     """What the encoder gives of these seconds of the file and no others."""
-    pictures = encoder.spec.pictures
+    pictures = encoder.spec.frames
     assert pictures is not None
     times = [start + k / pictures.fps for k in range(int(seconds * pictures.fps + 1e-6))]
     shown = [image for indices, image in frames_reaching(path, times) for _ in indices]
@@ -169,7 +184,7 @@ def test_a_clip_is_told_of_its_own_seconds(studio: Studio, stitch: Stitch, tmp_p
     """Whatever was on the 8-s grid, shifted back, or between: as from a decode for this clip alone."""
     plan, start = a_plan(studio, 16.5, stitch, 1.3), 0.28
     path, encoders = studio.films / "film.mp4", mosaics()
-    seen = encode_video(path, start, plan, encoders, tmp_path, windows=3)
+    seen = encoded(path, start, plan, encoders, tmp_path, windows=3)
     assert len(plan.clips) >= 3
     for clip in plan.clips:
         for found, encoder in zip(seen.local([clip.number]), encoders.values(), strict=True):
@@ -183,8 +198,8 @@ def test_a_clip_is_told_of_its_own_seconds(studio: Studio, stitch: Stitch, tmp_p
 def test_of_a_one_clip_film_the_whole_is_the_clip(
     studio: Studio, seconds: float, visual: int, sync: int, tmp_path: Path
 ) -> None:
-    seen = encode_video(studio.films / "film.mp4", 0.0, a_plan(studio, seconds), mosaics(), tmp_path, windows=8)
-    whole = seen.whole(torch.zeros(77, 384), frozenset({"means", "whole", "clips"}))
+    seen = encoded(studio.films / "film.mp4", 0.0, a_plan(studio, seconds), mosaics(), tmp_path, windows=8)
+    whole = video_features(seen, torch.zeros(77, 384), frozenset({"means", "whole", "clips"}))
     own_visual, own_sync = seen.local([0])
     assert (own_visual.shape, own_sync.shape) == ((1, visual, 12), (1, sync, 12))
     assert whole.visual_all is not None and whole.sync_all is not None and whole.visual_mean is not None
@@ -200,8 +215,8 @@ def test_the_whole_is_that_of_extraction_however_clips_are_joined(
 ) -> None:
     """Means over all pictures, and over the clips of the 8-s grid with the last one shifted back."""
     path, encoders, seconds = studio.films / "film.mp4", mosaics(), 11.7
-    seen = encode_video(path, 0.0, a_plan(studio, seconds, stitch, 2.0), encoders, tmp_path, windows=8)
-    whole = seen.whole(torch.zeros(77, 384), frozenset({"means", "whole", "clips"}))
+    seen = encoded(path, 0.0, a_plan(studio, seconds, stitch, 2.0), encoders, tmp_path, windows=8)
+    whole = video_features(seen, torch.zeros(77, 384), frozenset({"means", "whole", "clips"}))
     all_visual, all_sync = (alone(path, encoder, 0.0, seconds) for encoder in encoders.values())
     clips = torch.stack([alone(path, encoders["sync"], start, 8.0) for start in (0.0, 3.7)])
     assert whole.visual_all is not None and whole.visual_mean is not None and whole.sync_mean is not None
@@ -210,17 +225,17 @@ def test_the_whole_is_that_of_extraction_however_clips_are_joined(
     assert torch.equal(whole.clips_sync, clips)
     torch.testing.assert_close(whole.visual_mean, all_visual.mean(0))
     torch.testing.assert_close(whole.sync_mean, clips.mean(0))
-    only = seen.whole(torch.zeros(77, 384), frozenset({"means"}))
+    only = video_features(seen, torch.zeros(77, 384), frozenset({"means"}))
     assert only.visual_all is only.sync_all is only.clips_sync is None
 
 
 def test_without_adapters_overlapping_clips_are_all_that_is_looked_at(studio: Studio, tmp_path: Path) -> None:
     plan = a_plan(studio, 12.9, "latent", 2.0)
-    seen = encode_video(studio.films / "film.mp4", 0.0, plan, mosaics(), tmp_path, windows=8, whole=False)
+    seen = encoded(studio.films / "film.mp4", 0.0, plan, mosaics(), tmp_path, windows=8, whole=False)
     assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 2 * 13 * (8 + 25) * 12 * 4
     assert seen.local([0])[0].shape == (1, 64, 12)
     with pytest.raises(ValueError, match="not as a whole"):
-        seen.whole(torch.zeros(77, 384), frozenset({"means"}))
+        video_features(seen, torch.zeros(77, 384), frozenset({"means"}))
 
 
 def test_an_encoder_that_gives_no_numbers_is_named(studio: Studio, tmp_path: Path) -> None:
@@ -230,27 +245,58 @@ def test_an_encoder_that_gives_no_numbers_is_named(studio: Studio, tmp_path: Pat
 
     broken = Broken("sync", FrameLayout(25, 16, "stretch", 16, 8, 8), 192)
     with pytest.raises(ModelError, match="sync: the encoder gave NaN or infinite values"):
-        encode_video(
-            studio.films / "film.mp4", 0.0, a_plan(studio, 9.0), {**mosaics(), "sync": broken}, tmp_path, windows=8
-        )
+        encoded(studio.films / "film.mp4", 0.0, a_plan(studio, 9.0), {**mosaics(), "sync": broken}, tmp_path, windows=8)
 
 
-def test_a_cut_that_is_looked_at_is_as_in_the_cache(studio: Studio, tmp_path: Path) -> None:
-    """The same vectors as extraction's, but for what the cache's float16 rounds."""
+def test_training_and_generation_see_the_same_bits(studio: Studio, tmp_path: Path) -> None:
+    """A cut in the cache, as the trainer's batch has it, beside the same cut encoded from its media by generation."""
     recipe, setup = load_recipe("default"), setup_of(studio.corpus, load_recipe("default"))
-    specs = _specs(studio.corpus)
+    specs, cache = _specs(studio.corpus), FeatureCache.of(studio.corpus)
     plan = plan_clips(CUT[1] - CUT[0], specs["audio"], specs["visual"], specs["sync"])
-    encoders = {name: open_encoder(getattr(recipe.features, name), setup) for name in ("visual", "sync")}
-    seen: EncodedVideo = encode_video(studio.films / "film.mp4", CUT[0], plan, encoders, tmp_path, windows=8)
-    (folder,) = caches(studio.corpus)
-    kept = CachedCut(FeatureCache(folder), studio.cut)
-    assert kept.holds(plan)
-    for found, known in zip(seen.local([0, 1]), kept.local([0, 1]), strict=True):
-        torch.testing.assert_close(found, known, rtol=2e-3, atol=2e-3)
+    encoders = {name: open_video_encoder(getattr(recipe.features, name), setup) for name in ("visual", "sync")}
+    kind, windows = recipe.features.dtype, windows_on("cpu")
+    video = encoded(studio.films / "film.mp4", CUT[0], plan, encoders, tmp_path, windows=windows, dtype=kind)
+    cut = CachedCut(cache, studio.cut)
+    assert cut.holds(plan) and plan.clips[1].start == pytest.approx(1.2)  # the last clip is off the 8-s grid
+    for config in (AdapterConfig(), AdapterConfig(sync_pool="window", global_pool="attn")):
+        clips = TrainingClips(cache, config, version=2, null=0.0, seed=0)
+        batch = clips[StepPlan(0, 0, tuple(cache.clips_of(0)), (0.5, 0.5))]
+        visual, sync = video.local([0, 1])
+        assert torch.equal(visual, batch.clip.float()) and torch.equal(sync, batch.sync.float())
+        starts, text = [clip.start for clip in plan.clips], cut.text()
+        for source in (video, cut):
+            given = adapter_inputs(config, video_features(source, text, config.needs), starts, 192)
+            assert batch.inputs is not None
+            for name, values in vars(given).items():
+                expected = getattr(batch.inputs, name)
+                assert values is expected is None or torch.equal(values, expected), name
     needs = frozenset({"means", "whole", "clips"})
-    ours, theirs = seen.whole(kept.text(), needs), kept.whole(kept.text(), needs)
+    ours, theirs = video_features(video, cut.text(), needs), video_features(cut, cut.text(), needs)
     for name, values in vars(ours).items():
-        torch.testing.assert_close(values, getattr(theirs, name).float(), rtol=2e-3, atol=2e-3)
+        assert torch.equal(values, getattr(theirs, name)), name
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize(("start", "seconds"), [(0.28, 16.5), (0.133, 16.0), (0.7, 8.001)])
+def test_extraction_and_generation_encode_alike(
+    studio: Studio, start: float, seconds: float, dtype: DType, tmp_path: Path
+) -> None:
+    """Wherever a cut begins and however long it is: clips, the last one off the grid, wholes and means."""
+    path, encoders, end = studio.films / "film.mp4", mosaics(), round(start + seconds, 3)
+    audio = open_audio_encoder("melcodec_16k", setup_of(studio.corpus, load_recipe("default")))
+    source = CutSource("cut", "recording", path, start, end, True)
+    specs = {stream: StreamSpec.of(encoder.spec) for stream, encoder in encoders.items()}
+    described = CacheSpec(StreamSpec.of(audio.spec), specs["visual"], specs["sync"], dtype=dtype)
+    stored = checked(described, features_of(source, Encoders(audio, encoders, 3))).arrays
+    plan = plan_clips(Segment(start, end).duration, audio.spec, encoders["visual"].spec, encoders["sync"].spec)
+    video = encoded(path, start, plan, encoders, tmp_path, windows=3, dtype=dtype)
+    visual, sync = video.local(range(len(plan.clips)))
+    whole = video_features(video, torch.zeros(1, 1), frozenset({"means", "whole", "clips"}))
+    found = {"visual": visual, "sync": sync, **vars(whole)}
+    assert len(plan.clips) == -(-round(seconds * 1000) // 8000)
+    for name in ("visual", "sync", "visual_all", "sync_all", "visual_mean", "sync_mean"):
+        assert torch.equal(found[name].float(), torch.from_numpy(stored[name]).float()), name
+    assert whole.clips_sync is not None and torch.equal(whole.clips_sync, sync)
 
 
 # --- end to end --------------------------------------------------------------------------------------------------
@@ -317,7 +363,7 @@ def test_every_kind_of_adapter_is_told_what_it_needs(studio: Studio, latents: An
 
 def test_a_clip_is_the_same_in_any_batch(latents: Any, studio: Studio) -> None:
     trained = load_adapters(studio.adapters, load_base(studio.base))
-    torch.testing.assert_close(latents(trained, at_once=1), latents(trained, at_once=2), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(latents(trained, batch_size=1), latents(trained, batch_size=2), atol=1e-4, rtol=1e-4)
 
 
 def test_noise_and_guidance_reach_the_sampler(latents: Any) -> None:
@@ -350,11 +396,11 @@ def test_joined_sounds_are_as_long_as_the_film_and_without_a_step(
     studio: Studio, stitch: Stitch, tmp_path: Path
 ) -> None:
     plan = a_plan(studio, 12.9, stitch, 2.0)
-    seen = encode_video(studio.films / "film.mp4", 0.0, plan, mosaics(), tmp_path, windows=8)
+    seen = encoded(studio.films / "film.mp4", 0.0, plan, mosaics(), tmp_path, windows=8)
     changed = {"clip_dim": 12, "sync_dim": 12}
     sampler = ClipSampler(_base(_specs(studio.corpus), **changed))
     vocoder = open_vocoder("melcodec_16k", setup_of(studio.corpus, load_recipe("default")))
-    pieces = list(sound_of(sampler, seen, None, plan, vocoder, Sampling(steps=2)))
+    pieces = list(audio_of(sampler, seen, None, plan, vocoder, Sampling(steps=2)))
     assert len(pieces) == len(plan.clips) and sum(map(len, pieces)) == plan.samples == round(12.9 * RATE)
     sound = np.concatenate(pieces)
     assert np.isfinite(sound).all() and sound.std() > 1e-3
@@ -368,7 +414,7 @@ def test_a_film_gets_its_sound_and_keeps_its_pictures(studio: Studio, tmp_path: 
     path, steps = studio.films / "short.mp4", list[Progress]()
     done = studio.make(str(path), tmp_path / "out.mp4", prompt="a dog barks", on_progress=steps.append)
     assert (done.cached, done.clips, done.seconds) == (False, 1, 2.0)
-    assert [step.phase for step in steps] == sorted(step.phase for step in steps)  # "look", then "sample"
+    assert [step.phase for step in steps] == sorted(step.phase for step in steps)  # "encode", then "sample"
     found = probe(tmp_path / "out.mp4")
     assert found.audio is not None and found.video is not None and found.video.codec == "h264"
     assert found.duration == pytest.approx(2.0, abs=0.05)
@@ -399,13 +445,13 @@ def test_films_that_no_sound_can_be_made_for(studio: Studio, tmp_path: Path) -> 
     write_media(tmp_path / "vp8.webm", frames=[np.zeros((32, 32, 3), np.uint8)] * 50, fps=25, video_codec="libvpx")
     for what, out, words in (
         (str(tmp_path / "brief.mp4"), "a.wav", r"brief\.mp4: lasts 0\.600 s; motion needs 0\.64 s"),
-        (str(tmp_path / "sound.wav"), "a.wav", "has no pictures to make a sound for"),
+        (str(tmp_path / "sound.wav"), "a.wav", "has no video stream to generate audio for"),
         (str(tmp_path / "text.mp4"), "a.wav", r"text\.mp4: "),
         ("0123456789abcdef", "a.wav", "neither a file nor a cut of"),
-        (studio.cut, "a.flac", r"write \.wav for the sound alone, or \.mp4, \.mov, \.mkv, \.webm"),
+        (studio.cut, "a.flac", r"write \.wav for the audio alone, or \.mp4, \.mov, \.mkv, \.webm"),
         (studio.cut, "missing/a.wav", "there is no folder"),
         (str(tmp_path / "vp8.webm"), "a.mp4", r"\.mp4 does not take pictures in vp8"),
-        (str(tmp_path / "vp8.webm"), "vp8.webm", "is the film itself"),
+        (str(tmp_path / "vp8.webm"), "vp8.webm", "is the video itself"),
     ):
         with pytest.raises(CannotGenerate, match=words) as refused:
             studio.make(what, tmp_path / out)
@@ -419,10 +465,10 @@ def test_networks_that_do_not_fit_are_refused(studio: Studio, tmp_path: Path) ->
     with pytest.raises(ModelError, match="belong to the base"):
         replace(studio, base=tmp_path / "other.safetensors").make(studio.cut, tmp_path / "a.wav")
     for changed, words in (
-        ({"sync_dim": 768}, "takes 192 x 768 sync vectors a clip, the corpus's motion gives 192 x 96"),
-        ({"clip_dim": 1024}, "takes 64 x 1024 visual vectors a clip, the corpus's efficientnet gives 64 x 1280"),
-        ({"latent_length": 345}, "takes 345 x 20 audio vectors a clip, the corpus's melcodec_16k gives 250 x 20"),
-        ({"text_length": 10}, "takes 10 x 384 text vectors a clip, the corpus's minilm gives 77 x 384"),
+        ({"sync_dim": 768}, "takes 192 x 768 sync vectors per clip, the corpus's motion gives 192 x 96"),
+        ({"clip_dim": 1024}, "takes 64 x 1024 visual vectors per clip, the corpus's efficientnet gives 64 x 1280"),
+        ({"latent_length": 345}, "takes 345 x 20 audio vectors per clip, the corpus's melcodec_16k gives 250 x 20"),
+        ({"text_length": 10}, "takes 10 x 384 text vectors per clip, the corpus's minilm gives 77 x 384"),
     ):
         save_base(_base(_specs(studio.corpus), **changed), tmp_path / "unfit.safetensors")
         with pytest.raises(ModelError, match=words):
@@ -447,7 +493,7 @@ def test_a_network_that_gives_no_numbers_leaves_no_file(studio: Studio, tmp_path
 def test_settings_that_mean_nothing_are_refused() -> None:
     refused: list[tuple[dict[str, Any], str]] = [
         ({"steps": 0}, "steps 0"),
-        ({"at_once": 0}, "at_once 0"),
+        ({"batch_size": 0}, "batch_size 0"),
         ({"seed": -1}, "seed -1"),
     ]
     for changed, words in refused:
@@ -467,9 +513,9 @@ def test_the_command_makes_a_sound_and_says_where(studio: Studio, tmp_path: Path
         command, [studio.cut, *given, "--adapters", str(studio.adapters), "--out", str(out), "--seed", "3"]
     )
     assert done.exit_code == 0, done.output
-    assert "0:00:09 of sound in 2 clips at 16000 Hz, features from the corpus's cache" in done.output
-    assert f"Hear it: {out}" in done.output
-    sound = studio.wav(studio.cut, tmp_path / "b.wav", sampling={"seed": 3, "steps": 1, "at_once": 2})
+    assert "0:00:09 of audio in 2 clips at 16000 Hz, features from the corpus's cache" in done.output
+    assert f"Written: {out}" in done.output
+    sound = studio.wav(studio.cut, tmp_path / "b.wav", sampling={"seed": 3, "steps": 1, "batch_size": 2})
     assert np.array_equal(soundfile.read(out, dtype="float32")[0], sound)
     refused = CliRunner().invoke(command, ["nowhere.mp4", *given, "--out", str(tmp_path / "c.wav")])
     assert refused.exit_code == 2
@@ -480,22 +526,24 @@ def test_the_command_keeps_a_cuts_sound_under_a_systems_name(studio: Studio, tmp
     command = typer.Typer(pretty_exceptions_enable=False)
     command.command()(generate_command)
     given = ["--corpus", str(studio.corpus.path), "--base", str(studio.base), "--steps", "1", "--device", "cpu"]
-    done = CliRunner().invoke(command, [studio.cut, *given, "--system", "base-alone", "--seed", "5"])
+    done = CliRunner().invoke(command, [studio.cut, *given, "--as", "base-alone", "--seed", "5"])
     assert done.exit_code == 0, done.output
     ((kept,),) = generated_sounds(studio.corpus).values()
     assert (kept.system, kept.cut_id) == ("base-alone", studio.cut)
     # the second and last clip is shifted back, so that it ends with the cut: they meet at the end of the first
     assert kept.joins == pytest.approx((8.0,))
-    sound = studio.wav(studio.cut, tmp_path / "b.wav", adapters=False, sampling={"seed": 5, "steps": 1, "at_once": 2})
+    sound = studio.wav(
+        studio.cut, tmp_path / "b.wav", adapters=False, sampling={"seed": 5, "steps": 1, "batch_size": 2}
+    )
     assert np.array_equal(soundfile.read(kept.path, dtype="float32")[0], sound)
     notes = json.loads(kept.path.with_suffix(".json").read_text())
     made_by = {"base": studio.base.name, "adapters": None, "seed": 5, "sample_rate": RATE}
     assert made_by.items() <= notes.items()
     for what, options, said in (
-        (studio.cut, [], "name one of --out FILE and --system NAME"),
-        (studio.cut, ["--system", "x", "--out", "x.wav"], "name one of --out FILE and --system NAME"),
-        (studio.cut, ["--system", "reference"], "that is what the real sound is called"),
-        ("film.mp4", ["--system", "x"], "systems are compared by cuts"),
+        (studio.cut, [], "name one of --out FILE and --as NAME"),
+        (studio.cut, ["--as", "x", "--out", "x.wav"], "name one of --out FILE and --as NAME"),
+        (studio.cut, ["--as", "reference"], "that is what the real sound is called"),
+        ("film.mp4", ["--as", "x"], "systems are compared by cuts"),
     ):
         refused = CliRunner().invoke(command, [what, *given, *options])
         assert refused.exit_code == 2 and len(refused.output.splitlines()) == 1 and said in refused.output

@@ -25,40 +25,40 @@ from pathlib import Path
 import torch
 from torch import nn
 from curation.media import seconds_shown, sound_onto
-from features.encoders import EncoderSpec, Pictures
+from features.encoders import EncoderSpec, FrameLayout
 from features.encoders.latents import latent_spec
 from model.adapters import AdapterConfig, Adapters
-from model.generation import ClipSampler, Sampling, Vocoder, plan_of, sound_of
-from model.generation.looking import look
+from model.generation import ClipSampler, Sampling, Vocoder, audio_of, plan_clips
+from model.generation.video_features import encoded
 from model.mmaudio import build_base
 
 class Colours:
     def __init__(self, stream, pictures, length):
         self.spec = EncoderSpec("colours", "1", stream, None, 3, length, pictures)
     def encode(self, frames):
-        windows = self.spec.pictures.length(len(frames)) // self.spec.pictures.vectors
-        first = torch.arange(windows) * self.spec.pictures.stride
-        return (frames.float().mean((2, 3)) / 255)[first].repeat_interleave(self.spec.pictures.vectors, 0)
+        windows = self.spec.frames.length(len(frames)) // self.spec.frames.vectors
+        first = torch.arange(windows) * self.spec.frames.stride
+        return (frames.float().mean((2, 3)) / 255)[first].repeat_interleave(self.spec.frames.vectors, 0)
 
 path, out, stitch = sys.argv[1:]
 audio = latent_spec("codec", "1", "16k", 20)
 encoders = {
-    "visual": Colours("visual", Pictures(8, 16, "stretch"), 64),
-    "sync": Colours("sync", Pictures(25, 16, "stretch", 16, 8, 8), 192),
+    "visual": Colours("visual", FrameLayout(8, 16, "stretch"), 64),
+    "sync": Colours("sync", FrameLayout(25, 16, "stretch", 16, 8, 8), 192),
 }
 network = build_base("tiny", hidden=64, heads=1, depth=2, fused=1, clip_dim=3, sync_dim=3, text_length=4, text_dim=8)
 adapters = Adapters(network.config, AdapterConfig(sync_pool="window"))
 layer = nn.ConvTranspose1d(20, 1, 512, 512)
 vocoder = Vocoder(audio, "amplitude", lambda latents: layer(latents.T[None])[0, 0].clamp(-1, 1))
-plan = plan_of(seconds_shown(path), audio, encoders["visual"].spec, encoders["sync"].spec, stitch, 1.0)
+plan = plan_clips(seconds_shown(path), audio, encoders["visual"].spec, encoders["sync"].spec, stitch, 1.0)
 with tempfile.TemporaryDirectory() as folder:
-    seen = look(path, 0.0, plan, encoders, Path(folder), windows=8)
-    looked = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    video = encoded(path, 0.0, plan, encoders, Path(folder), windows=8, dtype="float16")
+    encoding = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     sampler = ClipSampler(network, adapters)
-    sound = sound_of(sampler, seen, None, plan, vocoder, Sampling(steps=1, at_once=4))
-    sound_onto(path, sound, vocoder.sample_rate, out)
+    audio = audio_of(sampler, video, None, plan, vocoder, Sampling(steps=1, batch_size=4))
+    sound_onto(path, audio, vocoder.sample_rate, out)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps({"looked": looked / 1024, "peak": peak / 1024, "clips": len(plan.clips)}))
+print(json.dumps({"encoding": encoding / 1024, "peak": peak / 1024, "clips": len(plan.clips)}))
 """
 
 

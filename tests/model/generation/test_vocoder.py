@@ -189,7 +189,7 @@ def test_the_mel_codec_gives_its_sound_back(mode: Mode, fitted: ModelSetup) -> N
     )
     heard = vocoder(latents)
     assert (heard.shape, heard.dtype) == ((2 * MODES[mode].hop * len(latents),), torch.float32)
-    assert (vocoder.sample_rate, vocoder.law) == (MODES[mode].sample_rate, "power")
+    assert (vocoder.sample_rate, vocoder.fade) == (MODES[mode].sample_rate, "power")
     assert torch.equal(heard, vocoder(latents))  # the same on every call
     ours, theirs = (mel_spectrogram(one[None, : len(heard)], mode)[0] for one in (heard, sound))
     frames = min(ours.shape[1], theirs.shape[1])
@@ -202,7 +202,7 @@ def test_what_is_no_latent_is_refused(fitted: ModelSetup) -> None:
         vocoder(torch.zeros(250, 40))
     with pytest.raises(ModelError, match="melcodec_16k: the network gave NaN or infinite latents"):
         vocoder(torch.full((10, 20), torch.nan))
-    with pytest.raises(ModelUnavailable, match="is no codec of sound"):
+    with pytest.raises(ModelUnavailable, match="motion is not an encoder of audio"):
         open_vocoder("motion", fitted)
 
 

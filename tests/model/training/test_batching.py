@@ -19,7 +19,7 @@ CUTS = [range(3), range(3, 4), range(4, 11), range(11, 16)]
 
 
 def plans(order: BatchOrder, epoch: int) -> list[StepPlan]:
-    return [order.at(epoch * order.steps_an_epoch + i) for i in range(order.steps_an_epoch)]
+    return [order.at(epoch * order.steps_per_epoch + i) for i in range(order.steps_per_epoch)]
 
 
 @given(

@@ -201,8 +201,8 @@ def test_a_worker_reads_the_same_batches(cache: FeatureCache) -> None:
         assert one.plan == other.plan
         assert torch.equal(one.data, other.data)
         assert torch.equal(one.keep.visual, other.keep.visual)
-        assert one.found is not None and other.found is not None
-        assert torch.equal(one.found.video, other.found.video)
+        assert one.inputs is not None and other.inputs is not None
+        assert torch.equal(one.inputs.video, other.inputs.video)
 
 
 def test_which_cuts_are_trained_on(cache: FeatureCache) -> None:

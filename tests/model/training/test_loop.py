@@ -35,7 +35,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_adapters_are_learned_and_the_base_stays(cache: FeatureCache, base: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    done = train(cache, run, settings(steps=30, validation={"every": 10}), from_file(base, cache))
+    done = train(cache, run, from_file(base, cache), settings(steps=30, validation={"every": 10}))
     tried = [record["validation_loss"] for record in curve(run) if "validation_loss" in record]
     assert tried == sorted(tried, reverse=True)
     assert (done.steps, done.new, done.validation) == (30, 30, {"validation_loss": tried[-1]})
@@ -66,7 +66,7 @@ def test_the_ends_of_clips_count_more_in_training_alone(cache: FeatureCache, bas
     first: list[float] = []
     for name, ends in (("even", {}), ("ends", {"weight": 9.0, "latents": 1})):
         chosen = settings(steps=2, log_every=1, validation={"every": 2}, ends=ends)
-        done = train(cache, tmp_path / name, chosen, from_file(base, cache))
+        done = train(cache, tmp_path / name, from_file(base, cache), chosen)
         first.append(next(record["loss"] for record in curve(done.folder) if "loss" in record))
         assert done.validation["validation_loss"] == pytest.approx(validated(cache, base, done.folder), rel=1e-5)
     assert first[0] != pytest.approx(first[1], rel=1e-3)
@@ -76,7 +76,7 @@ def test_adapters_standardize_by_the_videos_that_are_trained_on(
     cache: FeatureCache, base: Path, tmp_path: Path
 ) -> None:
     chosen = settings(steps=4, adapters={"standardize": True}, checkpoint_every=2)
-    done = train(cache, tmp_path / "run", chosen, from_file(base, cache))
+    done = train(cache, tmp_path / "run", from_file(base, cache), chosen)
     adapters = load_adapters(done.folder / "adapters.safetensors", load_base(base))
     assert adapters.syn is not None and adapters.syn.standard is not None
     trained = [clip for clips in cuts_of(cache, "train", True) for clip in clips]
@@ -89,7 +89,7 @@ def test_adapters_standardize_by_the_videos_that_are_trained_on(
 
 def test_a_small_base_is_learned_from_nothing(cache: FeatureCache, tmp_path: Path) -> None:
     chosen = settings(trained="base", steps=30, validation={"every": 15}, batch=8, checkpoint_every=100)
-    done = train(cache, tmp_path, chosen, fresh("tiny", cache, 0))
+    done = train(cache, tmp_path, fresh("tiny", cache, 0), chosen)
     before, after = [record["validation_loss"] for record in curve(tmp_path) if "validation_loss" in record]
     assert after < before < 2.0  # what a flow of zero has: the noise's variance and the data's
     assert done.loss is not None and done.loss < 0.9 * curve(tmp_path)[0]["loss"]
@@ -98,12 +98,12 @@ def test_a_small_base_is_learned_from_nothing(cache: FeatureCache, tmp_path: Pat
     assert 0.2 < network.normalize(means).std() < 2.0
     assert network.empty_clip_feat.any() and network.empty_sync_feat.any()
     # and adapters are trained on it
-    again = train(cache, tmp_path / "next", settings(steps=2), from_file(tmp_path / "base.safetensors", cache))
+    again = train(cache, tmp_path / "next", from_file(tmp_path / "base.safetensors", cache), settings(steps=2))
     assert again.new == 2
 
 
 def test_both_are_learned(cache: FeatureCache, base: Path, tmp_path: Path) -> None:
-    train(cache, tmp_path, settings(trained="both", steps=4), from_file(base, cache))
+    train(cache, tmp_path, from_file(base, cache), settings(trained="both", steps=4))
     network, before = load_base(tmp_path / "base.safetensors"), load_base(base)
     load_adapters(tmp_path / "adapters.safetensors", network)
     assert not torch.equal(network.clip_cond_proj.weight, before.clip_cond_proj.weight)
@@ -118,11 +118,11 @@ def test_bfloat16_and_checkpointing_come_near_the_same(
     cache: FeatureCache, base: Path, tmp_path: Path, trained: str
 ) -> None:
     short = {"trained": trained, "steps": 4, "validation": {"every": 4}}
-    train(cache, tmp_path / "full", settings(**short), from_file(base, cache))
+    train(cache, tmp_path / "full", from_file(base, cache), settings(**short))
     twice = from_file(base, cache)
-    train(cache, tmp_path / "blocks", settings(checkpointing=True, **short), twice)
+    train(cache, tmp_path / "blocks", twice, settings(checkpointing=True, **short))
     assert twice.base.checkpointing
-    train(cache, tmp_path / "half", settings(precision="bfloat16", **short), from_file(base, cache))
+    train(cache, tmp_path / "half", from_file(base, cache), settings(precision="bfloat16", **short))
     full, blocks, half = (curve(tmp_path / name) for name in ("full", "blocks", "half"))
     for one, other, rough in zip(full, blocks, half, strict=True):
         for name in one.keys() & {"loss", "validation_loss", "grad_norm"}:
@@ -144,7 +144,7 @@ def test_seams_are_measured_with_the_averaged_weights(cache: FeatureCache, base:
         seen.append({name: values.clone() for name, values in adapters.state_dict().items()})
         return {"seam_rel": 0.25, "seam_control": 0.125}
 
-    done = train(cache, tmp_path, settings(), from_file(base, cache), validate_seams=seams)
+    done = train(cache, tmp_path, from_file(base, cache), settings(), validate_seams=seams)
     assert done.validation["seam_rel"] == 0.25
     assert [record["seam_control"] for record in curve(tmp_path) if "seam_control" in record] == [0.125, 0.125]
     kept = load_adapters(tmp_path / "adapters.safetensors", load_base(base)).state_dict()
@@ -157,7 +157,7 @@ def test_a_folder_tells_what_was_done(cache: FeatureCache, base: Path, tmp_path:
 
     run = tmp_path / "run"
     chosen = settings(steps=7, optimizer={"lr": 1e-3, "clip_norm": 1e-3})
-    train(cache, run, chosen, from_file(base, cache))
+    train(cache, run, from_file(base, cache), chosen)
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4, 6, 6, 7, 7]
     first = lines[0]
@@ -174,7 +174,7 @@ def test_a_folder_tells_what_was_done(cache: FeatureCache, base: Path, tmp_path:
 
 
 def test_without_validation_the_weights_come_at_the_end(cache: FeatureCache, base: Path, tmp_path: Path) -> None:
-    done = train(cache, tmp_path, settings(steps=3, validation={"every": 0}), from_file(base, cache))
+    done = train(cache, tmp_path, from_file(base, cache), settings(steps=3, validation={"every": 0}))
     assert done.validation == {}
     assert (tmp_path / "adapters.safetensors").exists()
 
@@ -182,7 +182,7 @@ def test_without_validation_the_weights_come_at_the_end(cache: FeatureCache, bas
 def test_a_loss_that_is_no_number_stops_with_its_batch(cache: FeatureCache, base: Path, tmp_path: Path) -> None:
     chosen = settings(optimizer={"lr": 1e30, "clip_norm": 1e30}, schedule={"warmup": 0})
     with pytest.raises(ModelError, match=r"step \d+: loss .*bad_batch\.json.* lower optimizer\.lr") as caught:
-        train(cache, tmp_path, chosen, from_file(base, cache))
+        train(cache, tmp_path, from_file(base, cache), chosen)
     assert "\n" not in str(caught.value)
     bad = json.loads((tmp_path / "bad_batch.json").read_text())
     assert bad["seed"] == 0 and bad["step"] >= 1
@@ -213,36 +213,36 @@ def test_too_little_memory_is_said_with_what_to_lower(cache: FeatureCache, base:
 
 def test_another_training_is_not_gone_on_with(cache: FeatureCache, base: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    train(cache, run, settings(steps=2), from_file(base, cache))
+    train(cache, run, from_file(base, cache), settings(steps=2))
     with pytest.raises(ModelError, match="was begun with batch 4, not 3; train into another folder"):
-        train(cache, run, settings(steps=2, batch=3), from_file(base, cache))
+        train(cache, run, from_file(base, cache), settings(steps=2, batch=3))
     with pytest.raises(ModelError, match=r"was begun with adapters\.use_text True, not False"):
-        train(cache, run, settings(steps=2, adapters={"use_text": False}), from_file(base, cache))
+        train(cache, run, from_file(base, cache), settings(steps=2, adapters={"use_text": False}))
     other = base_at(tmp_path / "other.safetensors", depth=2)
     with pytest.raises(ModelError, match=r"was begun with base [0-9a-f]{16}, not [0-9a-f]{16}"):
-        train(cache, run, settings(steps=2), from_file(other, cache))
+        train(cache, run, from_file(other, cache), settings(steps=2))
     fewer = cache_at(tmp_path / "cache", cuts=9)
     with pytest.raises(ModelError, match=r"was begun with cuts [0-9a-f]{16}, not"):
-        train(fewer, run, settings(steps=2), from_file(base, fewer))
+        train(fewer, run, from_file(base, fewer), settings(steps=2))
 
 
 def test_what_cannot_be_trained_is_refused(cache: FeatureCache, base: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"split test has no cut with pictures; set validation\.every = 0"):
-        train(cache, tmp_path, settings(validation={"split": "test"}), from_file(base, cache))
+        train(cache, tmp_path, from_file(base, cache), settings(validation={"split": "test"}))
     with pytest.raises(ModelError, match=r"split rest has no cut with pictures$"):
-        train(cache, tmp_path, settings(splits=["train", "rest"]), from_file(base, cache))
+        train(cache, tmp_path, from_file(base, cache), settings(splits=["train", "rest"]))
     assert not (tmp_path / "run.json").exists()
     with exclusive(tmp_path / "run.lock", "another"), pytest.raises(Locked):
-        train(cache, tmp_path, settings(), from_file(base, cache))
+        train(cache, tmp_path, from_file(base, cache), settings())
 
 
 def test_the_random_numbers_of_others_are_left_alone(cache: FeatureCache, base: Path, tmp_path: Path) -> None:
     torch.manual_seed(3)
     before = torch.random.get_rng_state()
-    train(cache, tmp_path / "one", settings(steps=2), from_file(base, cache))
+    train(cache, tmp_path / "one", from_file(base, cache), settings(steps=2))
     assert torch.equal(torch.random.get_rng_state(), before)
     torch.manual_seed(4)
-    train(cache, tmp_path / "two", settings(steps=2), from_file(base, cache))
+    train(cache, tmp_path / "two", from_file(base, cache), settings(steps=2))
     assert curve(tmp_path / "one") == curve(tmp_path / "two")
 
 

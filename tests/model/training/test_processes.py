@@ -61,7 +61,7 @@ def begun(cache: FeatureCache, chosen: TrainingSettings, base: Path | None) -> I
 def compared(cache: FeatureCache, folder: Path, chosen: TrainingSettings, base: Path | None) -> None:
     gradients = [folder / "one.pt", folder / "two.pt"]
     with first_gradients(gradients[0]):
-        train(cache, folder / "one", chosen, begun(cache, chosen, base))
+        train(cache, folder / "one", begun(cache, chosen, base), chosen)
     two = on_two(folder, asked(cache, folder / "two", chosen, base, gradients=str(gradients[1])))
     assert two.returncode == 0, two.stderr
     alone, averaged = (torch.load(path) for path in gradients)
@@ -93,7 +93,7 @@ def test_a_base(cache: FeatureCache, tmp_path: Path) -> None:
     compared(cache, tmp_path, chosen, None)
     # and the training of two goes on from its checkpoint on one
     more = replace(chosen, steps=6)
-    train(cache, tmp_path / "one", more, begun(cache, more, None))
-    assert train(cache, tmp_path / "two", more, begun(cache, more, None)).new == 2
+    train(cache, tmp_path / "one", begun(cache, more, None), more)
+    assert train(cache, tmp_path / "two", begun(cache, more, None), more).new == 2
     for line, other in zip(curve(tmp_path / "one"), curve(tmp_path / "two"), strict=True):
         assert [other[name] for name in line] == pytest.approx([line[name] for name in line], rel=1e-3)

@@ -16,7 +16,7 @@ import pytest
 
 from features.cache import FeatureCache
 from model.training import InitialBase, TrainingSettings, fresh, from_file, train
-from model.training.checkpoint import found
+from model.training.checkpoint import checkpoints
 from model.training.run_folder import read_log
 from tests.support.training_cases import PROGRAM, asked, base_at, cache_at, curve, environment, program, settings
 
@@ -51,15 +51,15 @@ def test_a_killed_training_has_the_curve_of_one_that_was_not(cache: FeatureCache
     chosen = settings(steps=14, log_every=3, checkpoint_every=4)
     # while the second checkpoint waits for its name: the first counts
     killed(cache, run, chosen, base, ["checkpoint", 2])
-    assert [path.name for path in found(run / "checkpoints")] == ["step-00000004.pt"]
+    assert [path.name for path in checkpoints(run / "checkpoints")] == ["step-00000004.pt"]
     assert max(record["step"] for record in read_log(run)) > 4  # lines of steps that are done again
     # after a validation that no checkpoint has
     killed(cache, run, chosen, base, ["step", 3])
     assert curve(run)[-1].keys() == {"step", "validation_loss"}
     draw = random.Random(os.getpid())
     killed_after(cache, run, chosen, base, draw.uniform(0.0, 0.3))
-    train(cache, run, chosen, from_file(base, cache))
-    train(cache, tmp_path / "whole", chosen, from_file(base, cache))
+    train(cache, run, from_file(base, cache), chosen)
+    train(cache, tmp_path / "whole", from_file(base, cache), chosen)
     assert curve(run) == curve(tmp_path / "whole")
     assert [record["step"] for record in curve(run) if "loss" in record] == [3, 6, 9, 12, 14]
     assert outputs(run) == outputs(tmp_path / "whole")
@@ -76,8 +76,8 @@ def test_a_killed_training_of_the_base_too(cache: FeatureCache, tmp_path: Path, 
         return fresh("tiny", cache, chosen.seed) if trained == "base" else from_file(path, cache)
 
     killed(cache, tmp_path / "run", chosen, None if trained == "base" else path, ["step", 5])
-    train(cache, tmp_path / "run", chosen, begun())
-    train(cache, tmp_path / "whole", chosen, begun())
+    train(cache, tmp_path / "run", begun(), chosen)
+    train(cache, tmp_path / "whole", begun(), chosen)
     assert curve(tmp_path / "run") == curve(tmp_path / "whole")
     assert outputs(tmp_path / "run") == outputs(tmp_path / "whole")
     assert "base.safetensors" in outputs(tmp_path / "run")
@@ -85,13 +85,13 @@ def test_a_killed_training_of_the_base_too(cache: FeatureCache, tmp_path: Path, 
 
 def test_ctrl_c_saves_and_the_same_command_goes_on(cache: FeatureCache, tmp_path: Path) -> None:
     base, chosen = base_at(tmp_path / "base.safetensors"), settings(checkpoint_every=100)
-    train(cache, tmp_path / "whole", chosen, from_file(base, cache))
+    train(cache, tmp_path / "whole", from_file(base, cache), chosen)
     stopped = program(asked(cache, tmp_path / "run", chosen, base, kill=["interrupt", 5]))
     assert stopped.returncode == 130, stopped.stderr
     # the step in hand is finished, and kept
-    assert [path.name for path in found(tmp_path / "run" / "checkpoints")] == ["step-00000006.pt"]
+    assert [path.name for path in checkpoints(tmp_path / "run" / "checkpoints")] == ["step-00000006.pt"]
     assert stopped.stdout.splitlines()[-1] == "step 6"
-    done = train(cache, tmp_path / "run", chosen, from_file(base, cache))
+    done = train(cache, tmp_path / "run", from_file(base, cache), chosen)
     assert (done.steps, done.new) == (12, 6)
     assert curve(tmp_path / "run") == curve(tmp_path / "whole")
     assert outputs(tmp_path / "run") == outputs(tmp_path / "whole")
@@ -99,9 +99,9 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(cache: FeatureCache, tmp_path
 
 def test_a_finished_training_is_left_as_it_is(cache: FeatureCache, tmp_path: Path) -> None:
     base, chosen, run = base_at(tmp_path / "base.safetensors"), settings(steps=3), tmp_path / "run"
-    first = train(cache, run, chosen, from_file(base, cache))
+    first = train(cache, run, from_file(base, cache), chosen)
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != "run.lock"}
-    again = train(cache, run, chosen, from_file(base, cache))
+    again = train(cache, run, from_file(base, cache), chosen)
     assert (first.new, again.new, again.steps) == (3, 0, 3)
     assert (again.loss, again.validation) == (first.loss, first.validation)
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != "run.lock"} == before
@@ -111,22 +111,22 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     cache: FeatureCache, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     base, chosen, run = base_at(tmp_path / "base.safetensors"), settings(), tmp_path / "run"
-    train(cache, run, chosen, from_file(base, cache))
+    train(cache, run, from_file(base, cache), chosen)
     weights, lines = outputs(run), curve(run)
-    older, newest = found(run / "checkpoints")
+    older, newest = checkpoints(run / "checkpoints")
     assert (older.name, newest.name) == ("step-00000009.pt", "step-00000012.pt")  # two are kept
     newest.write_bytes(newest.read_bytes()[:-5000])
-    done = train(cache, run, chosen, from_file(base, cache))
+    done = train(cache, run, from_file(base, cache), chosen)
     assert done.new == 3
     assert re.search(r"step-00000012\.pt: cannot be read, the one before it is taken", caplog.text)
     assert (outputs(run), curve(run)) == (weights, lines)
-    assert [path.name for path in found(run / "checkpoints")] == ["step-00000009.pt", "step-00000012.pt"]
+    assert [path.name for path in checkpoints(run / "checkpoints")] == ["step-00000009.pt", "step-00000012.pt"]
 
 
 def test_more_steps_are_added_to_a_constant_rate(cache: FeatureCache, tmp_path: Path) -> None:
     base, run = base_at(tmp_path / "base.safetensors"), tmp_path / "run"
     constant = {"kind": "constant", "warmup": 2}
-    train(cache, run, settings(steps=6, schedule=constant), from_file(base, cache))
-    train(cache, run, settings(steps=12, schedule=constant), from_file(base, cache))
-    train(cache, tmp_path / "whole", settings(steps=12, schedule=constant), from_file(base, cache))
+    train(cache, run, from_file(base, cache), settings(steps=6, schedule=constant))
+    train(cache, run, from_file(base, cache), settings(steps=12, schedule=constant))
+    train(cache, tmp_path / "whole", from_file(base, cache), settings(steps=12, schedule=constant))
     assert (curve(run), outputs(run)) == (curve(tmp_path / "whole"), outputs(tmp_path / "whole"))

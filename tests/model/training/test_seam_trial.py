@@ -12,8 +12,8 @@ import torch
 
 from curation.backends.weights import ModelSetup
 from features.cache import CacheSpec, FeatureCache, add_texts, commit, create, stage, write_index
+from features.cache.of_corpus import cache_spec
 from features.encoders import melcodec
-from features.extraction.extract import cache_spec
 from manifests.recipe import load_recipe
 from model.adapters import AdapterConfig, Adapters
 from model.mmaudio import MMAudio

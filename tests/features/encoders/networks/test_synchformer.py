@@ -140,7 +140,7 @@ def test_batches_are_small_and_change_nothing() -> None:
 def test_how_many_vectors(frames: int, vectors: int, tmp_path: Path) -> None:
     assert small().encode(video(frames)).shape == (vectors, SMALL.width)
     (tmp_path / "weights").write_bytes(b"any")
-    pictures = spec(ModelSetup(weights=(("synchformer", str(tmp_path / "weights")),))).pictures
+    pictures = spec(ModelSetup(weights=(("synchformer", str(tmp_path / "weights")),))).frames
     assert pictures is not None
     assert pictures.length(frames) == vectors
 
@@ -194,8 +194,8 @@ def test_the_spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         768,
         192,
     )
-    assert found.pictures is not None
-    assert (found.pictures.fps, found.pictures.side, found.pictures.fit) == (25, 224, "crop")
+    assert found.frames is not None
+    assert (found.frames.fps, found.frames.side, found.frames.fit) == (25, 224, "crop")
 
 
 def refusal(path: Path) -> str:

@@ -1,10 +1,10 @@
-"""`make bench-hears ARGS="CORPUS --base FILE --adapters FILE ..."`: which of its inputs a base hears, and its adapters.
+"""`make bench-conditions ARGS="CORPUS --base FILE --adapters FILE ..."`: the conditions that a base uses.
 
-Adapters speak through two conditions, that of the frames (sync) and that of the clip (pooled). A base that takes all
-it knows off the vectors of the pictures is deaf to both, and then no adapter can tell it anything. So the clips of a
-split's cuts are made with all inputs, with each one alone, the others being those of nothing, and with adapters.
-Printed is how much of the variance of the clips' mean latents the made ones explain: 1 is all of it, 0 what the mean of
-all clips explains, below 0 is worse; of first clips and of later ones.
+Adapters work through two conditions, that of the frames (sync) and that of the clip (pooled). A base that relies on
+visual vectors alone ignores both, and no adapter can change what it generates. So the clips of a split's cuts are
+generated with all inputs, with each one alone, the others being those of no input, and with adapters. Printed is how
+much of the variance of the clips' mean latents the generated ones explain: 1 is all of it, 0 what the mean of all clips
+explains, below 0 is worse; of first clips and of later ones.
 """
 
 from __future__ import annotations
@@ -16,12 +16,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from curation.detectors.score_store import setup_of
 from features.cache import FeatureCache
-from features.cache.of_corpus import FOLDER
-from features.extraction.extract import cache_name, cache_spec
 from manifests.store import Corpus
-from model.adapters import Adapters, VideoFeatures, adapter_inputs, load_adapters
+from model.adapters import Adapters, CachedVideo, adapter_inputs, load_adapters, video_features
 from model.mmaudio import Conditions, MMAudio, load_base
 from model.sampling import no_conditions, sample
 
@@ -36,8 +33,7 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, default=1.5)
     options = parser.parse_args()
     corpus = Corpus.open(options.corpus)
-    recipe = corpus.active_recipe()
-    cache = FeatureCache(corpus.path / FOLDER / cache_name(recipe, cache_spec(recipe, setup_of(corpus, recipe))))
+    cache = FeatureCache.of(corpus)
     network = load_base(options.base)
     systems: dict[str, Adapters | None] = {"pictures": None, "sync": None, "pooled": None, "all": None}
     systems |= {str(path): load_adapters(path, network) for path in options.adapters}
@@ -51,7 +47,7 @@ def main() -> None:
             made, real = [], []
             for cut in cuts:
                 taken = cache.take(list(cache.clips_of(cut)))
-                conditions = heard(network, cache, cut, taken, name, adapters)
+                conditions = conditions_of(network, cache, cut, taken, name, adapters)
                 noise = [
                     torch.randn(taken["mean"].shape[1:], generator=torch.Generator().manual_seed(1000 * cut + clip))
                     for clip in range(len(taken["mean"]))
@@ -66,20 +62,14 @@ def main() -> None:
             print(f"{name[-24:]:24}{first:14.3f}{later:14.3f}", flush=True)
 
 
-def heard(
+def conditions_of(
     network: MMAudio, cache: FeatureCache, cut: int, taken: dict[str, Tensor], name: str, adapters: Adapters | None
 ) -> Conditions:
-    """The conditions of a cut's clips, of which all but those of the name are nothing's."""
+    """The conditions of a cut's clips; all but the named one are those of no input."""
     visual, sync, text = (taken[stream].float() for stream in ("visual", "sync", "text"))
     conditions = network.conditions(visual, sync, text)
     if adapters is not None:
-        whole = VideoFeatures(
-            text[0],
-            taken["visual_mean"][0].float(),
-            taken["sync_mean"][0].float(),
-            clips_sync=sync,
-            **{stream: values.float() for stream, values in cache.whole(cut).items()},
-        )
+        whole = video_features(CachedVideo(cache, cut), text[0], adapters.config.needs)
         first = float(taken["start"][0])
         offsets = [float(start) - first for start in taken["start"]]
         with_adapters: Conditions = adapters(
@@ -95,7 +85,7 @@ def heard(
 
 
 def explained(made: Tensor, real: Tensor) -> float:
-    """Of the variance of `real` (clips, channels), the share that `made` explains."""
+    """The share of the variance of `real` (clips, channels) that `made` explains."""
     return float(1 - (made - real).square().sum() / (real - real.mean(0)).square().sum())
 
 
