@@ -1,6 +1,6 @@
 """From raw videos to decided cuts: media access, detectors, decisions, the run over a corpus.
 
-Nothing here knows the labelling server.
+This package does not depend on the labelling server.
 """
 
 from typing import TYPE_CHECKING

@@ -1,1 +1,1 @@
-"""Models in this process: weights, checkpoints read as data, ONNX sessions, threads, import stubs."""
+"""Support for models in this process: weights, checkpoints read as data, ONNX sessions, threads, import stubs."""

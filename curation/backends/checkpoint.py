@@ -1,8 +1,8 @@
-"""PyTorch checkpoints read as data: nothing that a file says is run, and PyTorch is not needed.
+"""Reads PyTorch checkpoints as data: no code of the file is run, and PyTorch is not needed.
 
-A checkpoint is a zip of one pickle and the tensors' bytes. Unpickling runs what the pickle names, and what trainers
-leave in theirs (callbacks, settings objects) keeps `torch.load(weights_only=True)` from opening them. Here each class
-or function that a pickle names becomes an `Inert` stand-in, which records what it was given and does nothing.
+A checkpoint is a zip archive of one pickle and the tensors' bytes. Unpickling runs the functions that the pickle names,
+and objects that trainers leave in it (callbacks, settings) make `torch.load(weights_only=True)` fail. Here each class
+or function that a pickle names becomes an `Inert` stand-in, which records its arguments and does nothing.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _DTYPES = {
 
 
 class Inert(dict[Any, Any]):
-    """In place of whatever a pickle named `path`: the arguments and the state it was given, and its items if it has.
+    """Stand-in for the object that a pickle named `path`: its arguments, its state and, for a mapping, its items.
 
-    A subclass is made for every name; calling it, or an instance, makes another stand-in and nothing else.
+    Each name gets a subclass; calling it, or an instance, only makes another stand-in.
     """
 
     path = ""
@@ -55,15 +55,15 @@ class Inert(dict[Any, Any]):
         return Inert(*args)
 
     def append(self, _: Any) -> None:
-        """An item of a list-like object: not kept."""
+        """Discard an item of a list-like object."""
 
     def extend(self, _: Any) -> None:
-        """Items of a list-like object: not kept."""
+        """Discard items of a list-like object."""
 
     def add(self, _: Any) -> None:
-        """An item of a set-like object: not kept."""
+        """Discard an item of a set-like object."""
 
-    # as keys of a pickled mapping they are told apart by identity, as most objects are
+    # as keys of a pickled mapping they are compared by identity, as most objects are
     __hash__ = object.__hash__  # type: ignore[assignment]
     __eq__ = object.__eq__
     __ne__ = object.__ne__
@@ -78,9 +78,9 @@ class _Reader(pickle.Unpickler):
 
 
 class Checkpoint:
-    """What a checkpoint file holds: `content` with stand-ins for its objects, tensors read when asked for.
+    """Contents of a checkpoint file: `content` with stand-ins for its objects; tensors are read on demand.
 
-    Raises ValueError, one line without the path, for a file that is no whole checkpoint; OSError when it cannot be
+    Raises ValueError, one line without the path, for a file that is not a complete checkpoint; OSError if it cannot be
     opened. The file is only read.
     """
 
@@ -94,17 +94,17 @@ class Checkpoint:
                 self._folder = pickles[0].removesuffix("data.pkl")
                 written = archive.read(pickles[0])
         except zipfile.BadZipFile as error:
-            raise ValueError(f"no PyTorch checkpoint, or not all of one ({_line(error)})") from error
+            raise ValueError(f"not a complete PyTorch checkpoint ({_line(error)})") from error
         try:
             self.content: Any = _Reader(io.BytesIO(written)).load()
-        except Exception as error:  # a pickle that was tampered with can raise whatever there is
+        except Exception as error:  # a manipulated pickle can raise any exception
             raise ValueError(f"its pickle cannot be read ({type(error).__name__}: {_line(error)})") from error
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Name and values of every tensor under `state_dict`. Raises ValueError for one that is not there whole."""
+        """Name and values of every tensor under `state_dict`. Raises ValueError for an incomplete tensor."""
         listed = self.content.get("state_dict") if isinstance(self.content, Mapping) else None
         if not isinstance(listed, Mapping) or not listed:
-            raise ValueError("holds no state_dict")
+            raise ValueError("state_dict is missing")
         try:
             with zipfile.ZipFile(self._path) as archive:
                 return {str(name): self._array(archive, name, value) for name, value in listed.items()}
@@ -116,15 +116,15 @@ class Checkpoint:
             while isinstance(value, Inert) and value.path.startswith("torch._utils._rebuild_parameter"):
                 value = value.args[0]
             if not isinstance(value, Inert) or value.path != "torch._utils._rebuild_tensor_v2":
-                raise ValueError("is no tensor")
+                raise ValueError("not a tensor")
             (_, kind, key, _, _), offset, shape, strides = value.args[:4]
             dtype = _DTYPES.get(kind.path.rpartition(".")[2])
             if dtype is None:
-                raise ValueError(f"is of {kind.path}")
+                raise ValueError(f"unsupported type {kind.path}")
             stored = np.frombuffer(archive.read(f"{self._folder}data/{key}"), dtype)
             if min((offset, *shape, *strides), default=0) < 0 or len(shape) != len(strides):
                 raise ValueError(f"has shape {shape}, strides {strides}")
-            # as_strided would read whatever lies behind the values there are
+            # as_strided would read beyond the stored values
             end = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True)) + 1
             if 0 not in shape and end > len(stored):
                 raise ValueError(f"ends at value {end} of {len(stored)}")

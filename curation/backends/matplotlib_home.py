@@ -1,4 +1,4 @@
-"""matplotlib, which libraries import that draw nothing here, without its list of fonts in the home folder."""
+"""Keeps matplotlib, which some libraries import but do not use here, from writing its font list to the home folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def matplotlib_elsewhere() -> Iterator[None]:
-    """While matplotlib is imported, its folder is a temporary one, unless the user named one in MPLCONFIGDIR."""
+    """Give matplotlib a temporary folder while it is imported, unless the user set MPLCONFIGDIR."""
     logger, setting = logging.getLogger("matplotlib.font_manager"), "MPLCONFIGDIR"
     if os.environ.get(setting):
         yield
@@ -19,7 +19,7 @@ def matplotlib_elsewhere() -> Iterator[None]:
     level = logger.level
     with tempfile.TemporaryDirectory(prefix="lpse-") as folder:
         os.environ[setting] = folder
-        logger.setLevel(logging.ERROR)  # it tells that it lists them
+        logger.setLevel(logging.ERROR)  # it logs that it builds the font list
         try:
             yield
         finally:

@@ -1,4 +1,4 @@
-"""How many threads PyTorch computes with."""
+"""Limits the number of threads that PyTorch computes with."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One while the block lasts: several wait for each other as soon as anything else wants the cores."""
+    """Limit PyTorch to one thread inside the block: its threads stall each other when cores are shared."""
     import torch
 
     before = torch.get_num_threads()

@@ -1,4 +1,4 @@
-"""torchaudio beside a CPU build of PyTorch: its compiled library links CUDA and does not load, its Python parts do."""
+"""Imports torchaudio beside a CPU build of PyTorch, where its compiled library, linked to CUDA, cannot be loaded."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 
 def ensure_torchaudio() -> None:
-    """Import torchaudio; where its compiled library is refused, again without one.
+    """Import torchaudio; if its compiled library cannot be loaded, import it without the library.
 
-    Only an OSError, the refusal itself, is answered so: what pyannote.audio needs of torchaudio (resampling,
-    filterbanks) is Python. Raises ImportError when torchaudio is not installed.
+    Only an OSError, the loader's error, is handled: the parts that pyannote.audio needs (resampling, filterbanks) are
+    Python. Raises ImportError if torchaudio is not installed.
     """
     try:
         importlib.import_module("torchaudio")
@@ -25,7 +25,7 @@ def ensure_torchaudio() -> None:
 
 
 def _without_library() -> ModuleType:
-    """What `torchaudio._extension` offers the rest of torchaudio when it has found no library."""
+    """The names that `torchaudio._extension` provides when it finds no library."""
     stub: Any = ModuleType("torchaudio._extension", "torchaudio without its compiled library")
     stub._IS_TORCHAUDIO_EXT_AVAILABLE = False
     stub._IS_ALIGN_AVAILABLE = False
@@ -35,6 +35,6 @@ def _without_library() -> ModuleType:
 
 def _refuse(function: Callable[..., Any]) -> Callable[..., Any]:
     def refused(*_: Any, **__: Any) -> Any:
-        raise RuntimeError(f"torchaudio's {function.__name__} needs its compiled library, which does not load here")
+        raise RuntimeError(f"torchaudio's {function.__name__} needs its compiled library, which cannot be loaded here")
 
     return refused

@@ -1,4 +1,4 @@
-"""Weights: where they lie, inside installed packages or where the user put them, and what they are."""
+"""Locates model weights, in installed packages or where the user put them, and hashes them."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ WEIGHTS_FOLDER = "LPSE_WEIGHTS"
 
 
 class ModelUnavailable(LpseError, RuntimeError):
-    """A backend or a weights file is missing; the message is one line that says how to get it."""
+    """A backend or a weights file is missing; the one-line message says how to get it."""
 
 
 @dataclass(frozen=True)
 class ModelSetup:
-    """What models need that comes inside no package: the user's weights, how they are run, where fits are kept.
+    """Model settings that are not in any package: the user's weights, runtimes, and the folder of fits.
 
-    `weights`: pairs of model and file or hub id; a model that is not named looks for its released file in the
-    folder that the environment variable LPSE_WEIGHTS names. `runtimes`: pairs of detector and runtime. `fits`: the
-    corpus's folder of fits, None without a corpus; `active`: pairs of a fit's name and the hash that is in use.
+    `weights`: pairs of model and file or hub id; a model without a pair looks up its released file in the folder that
+    the environment variable LPSE_WEIGHTS names. `runtimes`: pairs of detector and runtime. `fits`: the corpus's folder
+    of fits, None without a corpus; `active`: pairs of a fit's name and its active hash.
     """
 
     weights: tuple[tuple[str, str], ...] = ()
@@ -33,13 +33,13 @@ class ModelSetup:
     active: tuple[tuple[str, str], ...] = ()
 
     def named(self, model: str) -> str | None:
-        """What the user named as the model's weights, None without."""
+        """The weights that the user named for the model, or None."""
         return dict(self.weights).get(model) or None
 
     def weights_file(self, model: str, released: str, source: str) -> Path:
         """The model's weights: the file the user named, else `released` in the folder LPSE_WEIGHTS.
 
-        Raises ModelUnavailable, saying where the file was looked for and what `source` offers it.
+        Raises ModelUnavailable with the path that was tried and the `source` to download from.
         """
         named, folder = self.named(model), os.environ.get(WEIGHTS_FOLDER)
         path = Path(named) if named else Path(folder or "", released)
@@ -54,9 +54,9 @@ class ModelSetup:
 
 @cache
 def packaged_file(package: str, relative: str, install: str) -> Path:
-    """A file that an installed package ships, found without importing the package."""
-    found = find_spec(package)
-    locations = list(found.submodule_search_locations or []) if found else []
+    """Path of a file that an installed package ships, found without importing the package."""
+    spec = find_spec(package)
+    locations = list(spec.submodule_search_locations or []) if spec else []
     for location in locations:
         path = Path(location, relative)
         if path.is_file():
@@ -65,7 +65,7 @@ def packaged_file(package: str, relative: str, install: str) -> Path:
 
 
 def weights_hash(path: Path) -> str:
-    """First 12 hex digits of a weights file's SHA-256; a file that did not change is read once."""
+    """First 12 hex digits of a weights file's SHA-256; an unchanged file is read once."""
     status = path.stat()
     return _weights_hash(path, status.st_size, status.st_mtime_ns)
 

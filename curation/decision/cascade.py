@@ -1,7 +1,7 @@
-"""The cascade: the detectors that cost much hear only the seconds about which the others leave something open.
+"""The cascade: expensive detectors score only the seconds that the other detectors leave undecided.
 
-A second that is rejected under the lower bounds of the probabilities is rejected whatever the missing detectors would
-say, so leaving it out changes no cut: what is accepted is what running everything would accept.
+A second that is rejected under the lower bounds of the probabilities is rejected for any scores of the missing
+detectors, so leaving it out changes no cut: the accepted cuts are those of a run of all detectors.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ def pending_time(
 
 
 def weighed(recipe: Recipe) -> tuple[str, ...]:
-    """The detectors whose lanes the recipe's contaminants use, in the recipe's order."""
-    lanes = {lane for one in recipe.contaminants.values() for lane in (*one.evidence, *one.suppressed_by)}
-    used = {lane.partition(".")[0] for lane in lanes}
+    """The detectors whose labels the recipe's contaminants use, in the recipe's order."""
+    tracks = {track for one in recipe.contaminants.values() for track in (*one.evidence, *one.suppressed_by)}
+    used = {track.partition(".")[0] for track in tracks}
     return tuple(name for name in recipe.all_detectors if name in used)
 
 
 def reach(recipe: Recipe) -> float:
-    """Seconds around a span within which what is heard can touch it directly."""
+    """Seconds around a span within which scores can affect it directly."""
     return max(
         (one.smoothing + one.padding + one.merge_gap + one.min_duration + one.review_padding)
         for one in recipe.contaminants.values()
@@ -64,7 +64,7 @@ def reach(recipe: Recipe) -> float:
 def rejected_seconds(
     scores: Mapping[str, FrameScores], recipe: Recipe, duration: float, copied: Timeline = Timeline.EMPTY
 ) -> float:
-    """The seconds in no span that could become a cut, going by the detectors that hear everything."""
+    """The seconds outside all spans that could become a cut, under the detectors that score whole recordings."""
     first = {name: scores[name] for name in recipe.detectors if name in scores}
     verdict = assess(fuse(first, recipe, duration), first["level"], recipe, duration, copied)
     return duration - verdict.candidates.duration

@@ -1,6 +1,6 @@
-"""The decision over one recording: its scores and a recipe in, events, cuts and drops out.
+"""Decides over one recording: computes events, cuts and drops from its scores and a recipe.
 
-A pure function of its arguments, run for a first curation and for every replay alike.
+A pure function of its arguments, used by first curation and replay alike.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from .quality import QualityReasons, judge_quality
 from .spans import partition, pure_spans, split_at_quiet
 
 STAGE = "decide"
-RISK_SECONDS = 1.0  # risk is exclusions over a second: a single frame is no contamination
+RISK_SECONDS = 1.0  # risk is averaged over a second: a single frame is not a contamination
 
 
 @dataclass(frozen=True)
 class Decided:
-    """What became of one recording, and the signal quality of all of it."""
+    """The decision over one recording: its rows, and the signal quality of all of it."""
 
     events: tuple[Event, ...]
     cuts: tuple[Cut, ...]
@@ -39,7 +39,7 @@ class Decided:
 
 @dataclass(frozen=True)
 class DraftCut:
-    """A cut as the audio decides it: its span on whole milliseconds and its measures.
+    """A cut as decided by the audio: its span on whole milliseconds and its measures.
 
     `reasons`: given by the people who rejected it as a whole, None otherwise.
     """
@@ -51,7 +51,7 @@ class DraftCut:
 
 @dataclass(frozen=True)
 class Draft:
-    """A recording decided on its audio alone; `finish` adds what its video says."""
+    """A recording decided on its audio alone; `finish` adds the measures of its video."""
 
     recording: Recording
     recipe: Recipe
@@ -64,11 +64,11 @@ class Draft:
 
     @property
     def surviving(self) -> Timeline:
-        """The time of the cuts that their audio does not reject: video is analyzed there."""
+        """The time of the cuts that their audio does not reject; the video is analyzed in it."""
         return Timeline(cut.segment for cut in self.cuts if cut.reasons is None and not self._rejected(cut))
 
     def _rejected(self, cut: DraftCut) -> bool:
-        return bool(_lacking(self.recording, self.recipe, cut.measures).rejected)
+        return bool(_quality_reasons(self.recording, self.recipe, cut.measures).rejected)
 
 
 def decide(
@@ -80,12 +80,12 @@ def decide(
 ) -> Decided:
     """Events, cuts and drops of a recording under a recipe.
 
-    `scores` by detector name; time that a detector has not scored counts as the worst it could be, unless it makes no
-    difference. `copied` is the time that another, kept recording holds; `people` outrank the detectors where they
-    judged. Raises KeyError without scores of `level`, ValueError for a recording without a duration.
+    `scores` by detector name; unscored time counts as the worst possible score, unless it makes no difference. `copied`
+    is the time that another, kept recording contains; `people` outrank the detectors where they judged. Raises KeyError
+    without scores of `level`, ValueError for a recording without a duration.
     """
     if not recording.duration:
-        raise ValueError(f"recording {recording.recording_id} has no duration to decide over")
+        raise ValueError(f"recording {recording.recording_id} has no duration: curate its source again")
     fused = fuse(scores, recipe, recording.duration)
     return finish(draft(recording, fused, scores, recipe, copied, people), scores.get("picture"))
 
@@ -98,7 +98,7 @@ def draft(
     copied: Timeline = Timeline.EMPTY,
     people: HumanEvidence = NO_EVIDENCE,
 ) -> Draft:
-    """The cuts of a recording as its audio decides them; `scores` are those of `level` and `signal`."""
+    """The cuts of a recording as decided by its audio; `scores` are those of `level` and `signal`."""
     assert recording.duration, f"recording {recording.recording_id} has no duration to decide over"
     whole = Segment(0.0, recording.duration)
     assessment = assess(fused, scores["level"], recipe, recording.duration, copied.crop(whole), people)
@@ -149,7 +149,9 @@ def finished_cuts(drafted: Draft, picture: FrameScores | None) -> tuple[Cut, ...
 
 
 def _pure(whole: Segment, excluded: Timeline, people: HumanEvidence, min_duration: float) -> list[Segment]:
-    """The pure spans in order; what a reviewer's trim left is one by itself, so that its cuts end where they said."""
+    """The pure spans in order; a part that a reviewer's trim kept is a separate span, so its cuts end where they set
+    it.
+    """
     spans = list(pure_spans(whole, excluded | people.apart, min_duration))
     for trim in people.trims:
         for left in trim.left.crop(whole):
@@ -161,14 +163,14 @@ def _cells(segment: Segment, hop: float) -> slice:
     return slice(to_ticks(segment.start, 1 / hop), to_ticks(segment.end, 1 / hop))
 
 
-def _events(recording_id: str, found: Mapping[str, Timeline], fused: Fused, people: HumanEvidence) -> list[Event]:
-    """Event rows; a contaminant's score is its mean probability over the event, of the others there is none."""
+def _events(recording_id: str, timelines: Mapping[str, Timeline], fused: Fused, people: HumanEvidence) -> list[Event]:
+    """Event rows; a contaminant's score is its mean probability over the event, other events have none."""
     rows = []
-    for label, timeline in found.items():
-        lane = fused.lower.get(label)
+    for label, timeline in timelines.items():
+        track = fused.lower.get(label)
         for segment in timeline:
-            score = None if lane is None else round(float(np.nanmean(lane[_cells(segment, HOP)])), 4)
-            source = "level" if lane is None else "fusion"
+            score = None if track is None else round(float(np.nanmean(track[_cells(segment, HOP)])), 4)
+            source = "level" if track is None else "fusion"
             rows.append(
                 Event(
                     recording_id=recording_id,
@@ -187,15 +189,15 @@ def _events(recording_id: str, found: Mapping[str, Timeline], fused: Fused, peop
     return sorted(rows, key=lambda row: (row.start, row.end, row.label, row.source))
 
 
-def _lacking(recording: Recording, recipe: Recipe, measures: Measured) -> QualityReasons:
-    """The reasons against a cut that its measures and its recording give."""
-    found = judge_quality(measures, recording, recipe.quality)
+def _quality_reasons(recording: Recording, recipe: Recipe, measures: Measured) -> QualityReasons:
+    """The reasons against a cut from its measures and its recording."""
+    faults = judge_quality(measures, recording, recipe.quality)
     no_video = ["no_video"] if recipe.decision.require_video and not recording.has_video else []
-    return replace(found, rejected=[*no_video, *found.rejected])
+    return replace(faults, rejected=[*no_video, *faults.rejected])
 
 
 def _finished(drafted: Draft, cut: DraftCut) -> Cut:
-    """The row of a cut: rejected for what it lacks, reviewed where it is uncertain, accepted otherwise.
+    """The row of a cut: rejected if its quality fails, reviewed if it is uncertain, accepted otherwise.
 
     The quality of a cut that a person kept needs no review.
     """
@@ -203,7 +205,7 @@ def _finished(drafted: Draft, cut: DraftCut) -> Cut:
     if cut.reasons is not None:
         reasons = tuple(f"listener_{reason}" for reason in dict.fromkeys(cut.reasons)) or ("listener_reject",)
         return _cut_row(drafted, cut, "reject", reasons)
-    quality = _lacking(drafted.recording, drafted.recipe, cut.measures)
+    quality = _quality_reasons(drafted.recording, drafted.recipe, cut.measures)
     doubts = [
         "listener_unsure" if name == UNSURE else f"possible_{name}"
         for name, timeline in drafted.assessment.exclusions.uncertain.items()
@@ -216,16 +218,16 @@ def _finished(drafted: Draft, cut: DraftCut) -> Cut:
 
 
 def _whole_ms(segment: Segment, recording: Recording) -> tuple[int, int] | None:
-    """The span on whole milliseconds, inside the recording; None where none is left of it."""
+    """The span on whole milliseconds, inside the recording; None if it has none."""
     start, end = to_ms(segment.start), min(to_ms(segment.end), int((recording.duration or 0.0) * 1000))
     return (start, end) if start < end else None
 
 
 def _on_ms(segment: Segment, recording: Recording) -> Segment:
-    """The span on whole milliseconds, of which there is at least one."""
-    found = _whole_ms(segment, recording)
-    assert found, f"{recording.recording_id}: a cut over {segment} has no whole millisecond"
-    return Segment(from_ms(found[0]), from_ms(found[1]))
+    """The span on whole milliseconds; it has at least one."""
+    ends = _whole_ms(segment, recording)
+    assert ends, f"{recording.recording_id}: a cut over {segment} has no whole millisecond"
+    return Segment(from_ms(ends[0]), from_ms(ends[1]))
 
 
 def _cut_row(drafted: Draft, cut: DraftCut, decision: CutDecision, reasons: tuple[str, ...]) -> Cut:
@@ -257,7 +259,7 @@ def risk(fused: Fused, segment: Segment) -> float:
 
 
 def _drops(drafted: Draft, cuts: tuple[Cut, ...]) -> list[Drop]:
-    """A row for each rejected cut, and one for a recording of which nothing is left."""
+    """A row for each rejected cut, and one for a recording without any cut left."""
     recording, recipe, assessment = drafted.recording, drafted.recipe, drafted.assessment
     rejected = [cut for cut in cuts if cut.decision == "reject"]
     drops = [
@@ -273,13 +275,13 @@ def _drops(drafted: Draft, cuts: tuple[Cut, ...]) -> list[Drop]:
     elif duration < minimum:
         reason, detail = "too_short", f"lasts {duration:.1f} s, cuts need {minimum:g} s"
     else:
-        found = {
+        timelines = {
             **assessment.exclusions.found,
             "duplicate": drafted.copied,
             "trimmed": drafted.people.trimmed,
             "unscored": assessment.unsettled,
         }
-        shares = {label: timeline.duration / duration for label, timeline in found.items() if timeline}
+        shares = {label: timeline.duration / duration for label, timeline in timelines.items() if timeline}
         reason = max(shares, key=lambda label: shares[label], default="unscored")
         pure = assessment.exclusions.excluded.gaps(Segment(0.0, duration))
         longest = max((span.duration for span in pure), default=0.0)

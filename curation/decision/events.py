@@ -1,4 +1,4 @@
-"""From probabilities to events: where something is heard, where sound is missing, where the recording is at fault."""
+"""Detects events: converts probabilities to contaminant events, and levels to silences and faults."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ def hysteresis(
     min_duration: float = 0.0,
     merge_gap: float = 0.0,
 ) -> Timeline:
-    """Where `probability` (cells of HOP seconds) reaches `onset`, as far as it stays at `offset` or above.
+    """Segments in which `probability` (cells of HOP seconds) reaches `onset`, as far as it stays at or above `offset`.
 
-    Runs at most `merge_gap` seconds apart are joined, then those under `min_duration` seconds are dropped. NaN is below
-    all.
+    Segments at most `merge_gap` seconds apart are merged, then those under `min_duration` seconds are dropped. NaN is
+    below all thresholds.
     """
     lasting = Timeline.from_mask(_at_least(probability, offset), HOP)
-    return _reaching(lasting, probability, onset).merge_gaps(merge_gap).at_least(min_duration)
+    return _segments_reaching(lasting, probability, onset).merge_gaps(merge_gap).at_least(min_duration)
 
 
 def _at_least(probability: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]:
-    """Cells at the threshold or above; NaN is below all."""
+    """Cells at or above the threshold; NaN is below all."""
     return np.asarray(np.nan_to_num(probability, nan=-1.0) >= threshold)
 
 
-def _reaching(timeline: Timeline, probability: NDArray[np.float32], threshold: float) -> Timeline:
+def _segments_reaching(timeline: Timeline, probability: NDArray[np.float32], threshold: float) -> Timeline:
     """The segments of `timeline`, on the grid, in which some cell reaches the threshold."""
-    reached = np.concatenate([[0], np.cumsum(_at_least(probability, threshold))])
+    counts = np.concatenate([[0], np.cumsum(_at_least(probability, threshold))])
 
     def count(seconds: float) -> int:
-        return int(reached[min(max(to_ticks(seconds, 1 / HOP), 0), len(probability))])
+        return int(counts[min(max(to_ticks(seconds, 1 / HOP), 0), len(probability))])
 
     return Timeline(segment for segment in timeline if count(segment.end) > count(segment.start))
 
 
 def contaminant_events(probability: NDArray[np.float32], contaminant: Contaminant) -> Timeline:
-    """The segments that hold the contaminant."""
+    """The segments that contain the contaminant."""
     return hysteresis(
         probability,
         onset=contaminant.onset,
@@ -56,28 +56,30 @@ def contaminant_events(probability: NDArray[np.float32], contaminant: Contaminan
 
 
 def rejected_events(probability: NDArray[np.float32], events: Timeline, contaminant: Contaminant) -> Timeline:
-    """Those of `events` whose probability reaches the recipe's `rejected_events`."""
-    return _reaching(events, probability, contaminant.reject_threshold)
+    """Those of `events` whose probability reaches the recipe's reject threshold."""
+    return _segments_reaching(events, probability, contaminant.reject_threshold)
 
 
 def uncertain_time(probability: NDArray[np.float32], contaminant: Contaminant) -> Timeline:
-    """What a person has to hear before it can be called free of the contaminant, guard included."""
+    """The time that a person must judge before it counts as free of the contaminant, with the review padding."""
     return Timeline.from_mask(_at_least(probability, contaminant.review_threshold), HOP).pad(contaminant.review_padding)
 
 
 def silences(level: FrameScores, silence: Silence) -> Timeline:
-    """Stretches quieter than the recipe allows, for as long as it says; and the time before a late first sound."""
+    """Segments quieter than the recipe's limit for at least its duration, and the time before a late start of the
+    audio.
+    """
     quiet = Timeline.from_mask(level.track("rms_dbfs") < silence.rms_dbfs, level.hop, level.start)
     return quiet.at_least(silence.min_duration) | Timeline(gap for gap in _lost(level) if gap.start == 0)
 
 
 def faults(level: FrameScores, artifacts: Artifacts) -> Timeline:
-    """Sound that could not be decoded, and sound that breaks off and comes back: dropouts, from `dropout_min` on."""
+    """Audio that could not be decoded after the start, and dropouts of at least `dropout_min` seconds."""
     inside = np.nan_to_num(level.track("dropout"))
     until = np.concatenate([[0.0], np.cumsum(inside, dtype=np.float64)]) * level.hop
 
     def lost(hole: Segment) -> float:
-        """Seconds of the hole that the dropout takes: its first and last frame are only partly in it."""
+        """Seconds of the dropout in `hole`: it covers the first and last frame only in part."""
         first, end = (to_ticks(t - level.start, 1 / level.hop) for t in (hole.start, hole.end))
         return float(until[end] - until[first])
 
@@ -87,5 +89,5 @@ def faults(level: FrameScores, artifacts: Artifacts) -> Timeline:
 
 
 def _lost(level: FrameScores) -> Timeline:
-    """Where no sound was decoded."""
+    """The time without decoded audio."""
     return Timeline.from_mask(level.track("gap") > 0, level.hop, level.start)

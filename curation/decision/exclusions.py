@@ -1,4 +1,4 @@
-"""What is in a recording besides its sound effects, and what that means for cuts: the exclusions and the doubts."""
+"""Turns contaminant probabilities into excluded time and uncertain time, which needs review."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from .human_evidence import NO_EVIDENCE, HumanEvidence
 from .spans import pure_spans
 
 ProbabilityTracks = Mapping[str, NDArray[np.float32]]
-UNSURE = "unsure"  # the doubt about what people heard without being able to tell
+UNSURE = "unsure"  # the label of time that people judged as unsure
 
 
 @dataclass(frozen=True)
 class Exclusions:
-    """A recording under a recipe, for one set of probabilities.
+    """Excluded and uncertain time of a recording under a recipe, for one set of probabilities.
 
-    `found`: what is heard besides sound effects, by label. `excluded`: the time no cut may touch. `uncertain`: what a
-    person has to hear, by contaminant, and as UNSURE what people heard and could not tell.
+    `found`: events other than sound effects, by label. `excluded`: the time that no cut may touch. `uncertain`: the
+    time that a person must judge, by contaminant; under UNSURE, time that people judged as unsure.
     """
 
     found: Mapping[str, Timeline] = field(repr=False)
@@ -35,7 +35,7 @@ class Exclusions:
 
     @property
     def uncertain_time(self) -> Timeline:
-        """What a person has to hear, whatever it may be."""
+        """The time that a person must judge, of all contaminants."""
         return Timeline(segment for timeline in self.uncertain.values() for segment in timeline)
 
 
@@ -47,10 +47,10 @@ def find_exclusions(
     copied: Timeline,
     people: HumanEvidence = NO_EVIDENCE,
 ) -> Exclusions:
-    """The judgement over `probabilities`, one bound of `fused`; `copied` is what another recording holds, too.
+    """Exclusions under `probabilities`, one bound of `fused`; `copied` is the time that another recording contains.
 
-    Where people heard, contaminants are what they say, whatever the probabilities are; silence and faults are measured
-    and stay. Larger probabilities never exclude less: every step is monotone.
+    Where people judged, they decide about contaminants and probabilities do not; silence and faults are measured and
+    remain. Larger probabilities never exclude less: every step is monotone.
     """
     whole = Segment(0.0, fused.count * HOP)
     found: dict[str, Timeline] = {
@@ -76,10 +76,10 @@ def find_exclusions(
 
 @dataclass(frozen=True)
 class Assessment:
-    """The judgement to decide by, and where it stands on what was not heard yet.
+    """The exclusions to decide with, and the time in which missing scores could change them.
 
-    `candidates`: the spans that could still give cuts. `unsettled`: those of them about which more hearing could
-    change something; there `exclusions` assumes the worst.
+    `candidates`: the spans that could still give cuts. `unsettled`: those of them in which more scores could change the
+    result; `exclusions` assumes the worst there.
     """
 
     exclusions: Exclusions
@@ -95,10 +95,10 @@ def assess(
     copied: Timeline = Timeline.EMPTY,
     people: HumanEvidence = NO_EVIDENCE,
 ) -> Assessment:
-    """The judgement over a recording of `duration` seconds, whether all its detectors heard all of it or not.
+    """Assess a recording of `duration` seconds, scored completely or in part.
 
-    What is excluded under the lower bounds stays so whatever the others would say. A span is settled when under the
-    upper bounds nothing in it is exclusions otherwise: then hearing more cannot change its cuts.
+    Time excluded under the lower bounds stays excluded for any missing scores. A span is settled if the upper bounds
+    give the same exclusions in it: then more scores cannot change its cuts.
     """
     whole = Segment(0.0, duration)
     low = find_exclusions(fused.lower, fused, level, recipe, copied, people)

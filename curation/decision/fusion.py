@@ -1,4 +1,4 @@
-"""From the detectors' scores to one probability per contaminant and frame, as the recipe weighs them."""
+"""Fuses the detectors' scores to one probability per contaminant and frame, with the recipe's weights."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from manifests.recipe import Contaminant, Recipe
 from manifests.scores import FrameScores, Grid
 
 HOP = 0.04  # the common grid, seconds
-STEPS = 2**20  # of a log-odds of 1: far finer than scores are kept
-CERTAIN = 1e-4  # scores are held this far from 0 and 1: no detector outvotes all others for ever
+STEPS = 2**20  # per log-odds of 1: far finer than the stored scores
+CERTAIN = 1e-4  # scores are clipped this far from 0 and 1: no detector can outvote all others
 
 
 @dataclass(frozen=True, eq=False)
 class Fused:
     """Bounds of each contaminant's probability on the grid: cell i is [i * HOP, (i + 1) * HOP) seconds.
 
-    Where all detectors heard the cell, `lower` is `upper`. Where one has yet to hear it, its scores may turn out to
-    be anything, and the bounds say what that could make of the probability. NaN where somebody never will hear it:
-    the sound has ended.
+    Where all detectors have scored the cell, `lower` is `upper`. Where a score is pending, it may take any value, and
+    the bounds are the extremes of the resulting probability. NaN where a score will never exist: after the end of the
+    audio.
     """
 
     count: int
@@ -32,19 +32,19 @@ class Fused:
 
     @cached_property
     def unscored(self) -> NDArray[np.bool_]:
-        """Cells that some contaminant's detectors will never hear, shape (count,)."""
+        """Cells that some contaminant's detectors will never score, shape (count,)."""
         missing = np.zeros(self.count, bool)
-        for lane in self.lower.values():
-            missing |= np.isnan(lane)
+        for track in self.lower.values():
+            missing |= np.isnan(track)
         return missing
 
     @cached_property
     def open(self) -> NDArray[np.bool_]:
-        """Cells whose probabilities depend on what has yet to be heard, shape (count,)."""
+        """Cells whose probabilities depend on pending scores, shape (count,)."""
         unsettled = np.zeros(self.count, bool)
-        for name, lane in self.lower.items():
-            if lane is not self.upper[name]:
-                unsettled |= (lane != self.upper[name]) & ~np.isnan(lane)
+        for name, track in self.lower.items():
+            if track is not self.upper[name]:
+                unsettled |= (track != self.upper[name]) & ~np.isnan(track)
         return unsettled
 
     @cached_property
@@ -54,21 +54,21 @@ class Fused:
 
 
 def logit(probability: NDArray[np.float32] | float) -> NDArray[np.float32]:
-    """Log-odds, natural logarithm, of probabilities held within [CERTAIN, 1 - CERTAIN]."""
-    held = np.clip(np.asarray(probability, np.float32), CERTAIN, 1 - CERTAIN)
-    return np.asarray(np.log(held) - np.log1p(-held), np.float32)
+    """Log-odds, natural logarithm, of probabilities clipped to [CERTAIN, 1 - CERTAIN]."""
+    clipped = np.clip(np.asarray(probability, np.float32), CERTAIN, 1 - CERTAIN)
+    return np.asarray(np.log(clipped) - np.log1p(-clipped), np.float32)
 
 
-def moving_mean(lane: NDArray[np.float32], cells: int) -> NDArray[np.float32]:
+def moving_mean(track: NDArray[np.float32], cells: int) -> NDArray[np.float32]:
     """Centred mean over `cells`, shorter at the ends; NaN cells are left out of it and stay NaN."""
-    if cells <= 1 or not len(lane):
-        return lane
-    known = ~np.isnan(lane)
+    if cells <= 1 or not len(track):
+        return track
+    known = ~np.isnan(track)
     before, after = (cells - 1) // 2, cells // 2
-    begin = np.maximum(np.arange(len(lane)) - before, 0)
-    end = np.minimum(np.arange(len(lane)) + after + 1, len(lane))
-    # in whole steps: sums are exact, so a mean depends on its own cells only, however it is summed up
-    steps = np.rint(np.where(known, lane, 0.0).astype(np.float64) * STEPS).astype(np.int64)
+    begin = np.maximum(np.arange(len(track)) - before, 0)
+    end = np.minimum(np.arange(len(track)) + after + 1, len(track))
+    # in whole steps: sums are exact, so a mean depends on its own cells only, in any order of summation
+    steps = np.rint(np.where(known, track, 0.0).astype(np.float64) * STEPS).astype(np.int64)
     total = np.concatenate([[0], np.cumsum(steps)])
     number = np.concatenate([[0], np.cumsum(known)])
     mean = (total[end] - total[begin]) / (np.maximum(number[end] - number[begin], 1) * STEPS)
@@ -79,12 +79,12 @@ LowHigh = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 def cell_count(duration: float) -> int:
-    """Number of the grid's cells in `duration` seconds, the last one perhaps in part."""
+    """Number of grid cells in `duration` seconds; the last one may be partial."""
     return int(np.ceil(duration / HOP - 1e-6))
 
 
 def pending_cells(scores: FrameScores | None, count: int) -> NDArray[np.bool_]:
-    """Cells that a detector could hear and has not yet, shape (count,): without scores, all of them."""
+    """Cells that a detector could score and has not yet, shape (count,): without scores, all of them."""
     if scores is None:
         return np.ones(count, bool)
     if not np.isnan(scores.values[:, :1]).any():
@@ -95,7 +95,7 @@ def pending_cells(scores: FrameScores | None, count: int) -> NDArray[np.bool_]:
 
 
 def scored_seconds(scores: FrameScores | None) -> float:
-    """Seconds of sound that a detector heard."""
+    """Seconds of audio that a detector has scored."""
     return 0.0 if scores is None else float(np.count_nonzero(~np.isnan(scores.values[:, 0]))) * scores.hop
 
 
@@ -104,9 +104,9 @@ Grids = dict[str, Grid]
 
 
 def track_bounds(scores: Mapping[str, FrameScores], name: str, count: int, grids: Grids) -> LowHigh:
-    """What the lane "detector.label" is at least and at most on the grid; the same array where it is known.
+    """Bounds of the track "detector.label" on the grid; the same array twice if all of it is scored.
 
-    Raises KeyError for a label that the detector has not.
+    Raises KeyError for a label that the detector does not have.
     """
     detector, _, label = name.partition(".")
     if detector not in scores:
@@ -123,44 +123,44 @@ def track_bounds(scores: Mapping[str, FrameScores], name: str, count: int, grids
 def contaminant_bounds(
     scores: Mapping[str, FrameScores], contaminant: Contaminant, count: int, grids: Grids | None = None
 ) -> LowHigh:
-    """Fused probability of one contaminant on the grid, at least and at most, shape (count,) each.
+    """Lower and upper bound of one contaminant's fused probability on the grid, shape (count,) each.
 
-    Every step from a score to the probability is monotone, so bounds of the scores give bounds of the probability.
-    NaN where any of its evidence will never be scored.
+    Every step from a score to the probability is monotone, so bounds of the scores give bounds of the probability. NaN
+    where any of its evidence will never be scored.
     """
-    found = {} if grids is None else grids
-    lanes = {
-        name: track_bounds(scores, name, count, found) for name in (*contaminant.evidence, *contaminant.suppressed_by)
+    cached = {} if grids is None else grids
+    tracks = {
+        name: track_bounds(scores, name, count, cached) for name in (*contaminant.evidence, *contaminant.suppressed_by)
     }
 
     def probability(evidence_bound: int) -> NDArray[np.float32]:
         odds = np.zeros(count, np.float32)
         for name, evidence in contaminant.evidence.items():
-            odds += evidence.weight * (logit(lanes[name][evidence_bound]) - logit(evidence.bias))
+            odds += evidence.weight * (logit(tracks[name][evidence_bound]) - logit(evidence.bias))
         for name, other in contaminant.suppressed_by.items():
-            # the more another source explains, the less is left: here the other bound counts
-            odds -= other.weight * np.maximum(logit(lanes[name][1 - evidence_bound]) - logit(other.floor), 0)
+            # the more another source explains, the less is left: so the opposite bound counts
+            odds -= other.weight * np.maximum(logit(tracks[name][1 - evidence_bound]) - logit(other.floor), 0)
         smooth = moving_mean(odds, round(contaminant.smoothing / HOP))
         return np.asarray(1 / (1 + np.exp(-smooth)), np.float32)
 
     lower = probability(0)
-    known = all(least is most for least, most in lanes.values())
+    known = all(least is most for least, most in tracks.values())
     return lower, lower if known else probability(1)
 
 
 def fuse(scores: Mapping[str, FrameScores], recipe: Recipe, duration: float) -> Fused:
-    """Every contaminant of the recipe over a recording of `duration` seconds.
+    """Fuse every contaminant of the recipe over a recording of `duration` seconds.
 
-    `scores` by detector; a detector that is missing has heard nothing yet. The sound ends where `level` says.
+    `scores` by detector; a missing detector has scored nothing yet. The audio ends with the scores of `level`.
     """
     count = cell_count(duration)
     level = scores["level"]
-    beyond = (np.arange(count) + 0.5) * HOP >= level.start + len(level) * level.hop
+    after_end = (np.arange(count) + 0.5) * HOP >= level.start + len(level) * level.hop
     lower: dict[str, NDArray[np.float32]] = {}
     upper: dict[str, NDArray[np.float32]] = {}
     grids: Grids = {}
     for name, contaminant in recipe.contaminants.items():
         low, high = contaminant_bounds(scores, contaminant, count, grids)
-        lower[name] = np.where(beyond, np.float32(np.nan), low)
-        upper[name] = lower[name] if high is low else np.where(beyond, np.float32(np.nan), high)
+        lower[name] = np.where(after_end, np.float32(np.nan), low)
+        upper[name] = lower[name] if high is low else np.where(after_end, np.float32(np.nan), high)
     return Fused(count, lower, upper)

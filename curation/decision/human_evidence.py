@@ -1,6 +1,6 @@
-"""Human evidence: what people decided and marked, as the decision over a recording takes it.
+"""Human evidence: the verdicts and regions of people, in the form that the decision over a recording uses.
 
-It is tied to time, never to cuts, and outranks the detectors where somebody heard.
+It is tied to time, never to cuts, and outranks the detectors where people judged.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from manifests.store import Corpus
 from manifests.time import Segment, Timeline
 from manifests.verdicts import current
 
-ANNOTATOR = "annotator:"  # what the source of an annotator's events begins with
-# A verdict's ends are whole milliseconds, a recording's end is not: no doubt is left in between.
+ANNOTATOR = "annotator:"  # prefix of the source of an annotator's events
+# A verdict's ends are whole milliseconds, a recording's end is not: the time between must not stay uncertain.
 EDGE_SECONDS = 0.002
 
 
 @dataclass(frozen=True)
 class Trim:
-    """A span, most likely a cut, of which a reviewer left `left`: what becomes of that is a cut of its own."""
+    """A span, usually a cut, of which a reviewer kept `left`; each part left becomes a separate cut."""
 
     span: Segment
     left: Timeline
@@ -34,11 +34,11 @@ class Trim:
 
 @dataclass(frozen=True)
 class HumanEvidence:
-    """What people said about one recording.
+    """The verdicts of people on one recording, as time.
 
-    `cleared`: heard and kept, but for `excised` (contaminants by label) and `trimmed` (cut away, though there is
-    nothing wrong with it); `trims` say what of which span that left. `rejected`: turned down as a whole, each span with
-    its reasons. `unsure`: heard, and nobody could tell.
+    `cleared`: judged and kept, except `excised` (contaminants by label) and `trimmed` (cut away without a fault);
+    `trims` are the trimmed spans. `rejected`: rejected as a whole, each span with its reasons. `unsure`: judged as
+    unsure.
     """
 
     cleared: Timeline = field(default=Timeline())
@@ -50,17 +50,17 @@ class HumanEvidence:
 
     @property
     def refused(self) -> Timeline:
-        """All that was turned down."""
+        """All rejected time."""
         return Timeline(segment for segment, _ in self.rejected)
 
     @property
     def settled(self) -> Timeline:
-        """Where detectors have nothing to say any more."""
+        """The time in which people overrule the detectors."""
         return (self.cleared | self.refused).pad(EDGE_SECONDS)
 
     @property
     def apart(self) -> Timeline:
-        """What trims left: no cut reaches across its ends, whatever lies beside it."""
+        """The parts that trims left: no cut crosses their ends."""
         return Timeline(segment for trim in self.trims for segment in trim.left)
 
     def trim_of(self, segment: Segment) -> Trim | None:
@@ -68,14 +68,13 @@ class HumanEvidence:
         return next((trim for trim in self.trims if trim.left.pad(EDGE_SECONDS).covers(segment)), None)
 
 
-NO_EVIDENCE = HumanEvidence()  # where nobody heard anything
+NO_EVIDENCE = HumanEvidence()
 
 
 def evidence_of(verdicts: Iterable[Verdict]) -> HumanEvidence:
-    """The evidence of one recording's verdicts: where two overlap, the later one counts.
+    """The evidence of one recording's verdicts; the later of two overlapping verdicts counts.
 
-    An "open" row says nothing. What a trim left stays a cut of its own whatever is said of it later, but for another
-    trim.
+    An "open" row has no effect. A part that a trim left stays a separate cut under later verdicts, except another trim.
     """
     cleared, unsure, trimmed = Timeline(), Timeline(), Timeline()
     trims: list[Trim] = []
@@ -84,23 +83,23 @@ def evidence_of(verdicts: Iterable[Verdict]) -> HumanEvidence:
     for row in current(verdicts):
         if row.decision == "open":
             continue
-        here = Timeline([row.segment])
-        cleared, unsure, trimmed = cleared - here, unsure - here, trimmed - here
-        excised = {label: timeline - here for label, timeline in excised.items()}
-        rejected = [(part, why) for segment, why in rejected for part in Timeline([segment]) - here]
+        span = Timeline([row.segment])
+        cleared, unsure, trimmed = cleared - span, unsure - span, trimmed - span
+        excised = {label: timeline - span for label, timeline in excised.items()}
+        rejected = [(part, why) for segment, why in rejected for part in Timeline([segment]) - span]
         if row.decision == "keep":
-            cleared |= here
+            cleared |= span
             away = Timeline(one.segment for one in row.excised if one.label == TRIMMED).crop(row.segment)
             if away:
                 trimmed |= away
-                trims = [*(Trim(trim.span, trim.left - here) for trim in trims), Trim(row.segment, here - away)]
+                trims = [*(Trim(trim.span, trim.left - span) for trim in trims), Trim(row.segment, span - away)]
             for one in row.excised:
                 if one.label != TRIMMED:
                     excised[one.label] = excised.get(one.label, Timeline()) | Timeline([one.segment])
         elif row.decision == "reject":
             rejected.append((row.segment, row.reasons))
         else:
-            unsure |= here
+            unsure |= span
     return HumanEvidence(
         cleared=cleared,
         excised={label: timeline for label, timeline in excised.items() if timeline},
@@ -112,11 +111,11 @@ def evidence_of(verdicts: Iterable[Verdict]) -> HumanEvidence:
 
 
 def load_evidence(corpus: Corpus) -> dict[str, HumanEvidence]:
-    """The evidence of every recording that has any."""
+    """The evidence of every recording with verdicts."""
     rows: dict[str, list[Verdict]] = defaultdict(list)
     for row in corpus.rows(Verdict):
         rows[row.recording_id].append(row)
-    return {recording_id: evidence_of(here) for recording_id, here in rows.items()}
+    return {recording_id: evidence_of(verdicts) for recording_id, verdicts in rows.items()}
 
 
 def annotator_events(annotations: Iterable[Annotation]) -> list[Event]:
@@ -135,7 +134,7 @@ def annotator_events(annotations: Iterable[Annotation]) -> list[Event]:
 
 
 def add_annotations(corpus: Corpus, rows: Sequence[Annotation], change: Commit) -> None:
-    """Add rows to `annotations`, and bring the annotators' part of `events` up to date with them, in one commit."""
+    """Add rows to `annotations`, and update the annotators' part of `events` with them, in one commit."""
     if rows:
         change.append("annotations", rows)
         others = list(corpus.rows(Event, ~pc.starts_with(pc.field("source"), ANNOTATOR)))

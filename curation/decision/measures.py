@@ -1,4 +1,4 @@
-"""Signal quality of any span of a recording, measured from kept scores: no media is read again."""
+"""Measures the signal quality of any span of a recording from stored scores, without reading media."""
 
 from __future__ import annotations
 
@@ -13,21 +13,25 @@ from manifests.records import Measured
 from manifests.scores import FrameScores
 from manifests.time import Segment, to_ticks
 
-GATE_LUFS, GATE_LU = -70.0, -10.0  # BS.1770-4: absolute, and relative to the mean of what passes that
-SOUNDING_LUFS = -60.0  # from here on channels can be compared
-DEAD_SHARE = 0.1  # of the sounding time: a channel that dies near the end is found
+GATE_LUFS, GATE_LU = -70.0, -10.0  # BS.1770-4: absolute, and relative to the mean of the blocks that pass the first
+SOUNDING_LUFS = -60.0  # from this level channels can be compared
+DEAD_SHARE = 0.1  # of the sounding time: detects a channel that dies near the end
 COPIED_SHARE = 0.5
 LOSS_PERCENTILE = 90.0
 BAND_PERCENTILE = 90.0
 CLIFF_SHARE = 0.1  # of the sounding seconds that must end at a cliff
-BEYOND, BEYOND_SHARE = 1.25, 0.2  # what others have beyond the cliff speaks against it: how far, in how many seconds
+BEYOND, BEYOND_SHARE = (
+    1.25,
+    0.2,
+)  # a cliff is refuted by content above it: this factor above, in this share of its seconds
 DC_TRIM = 0.25  # at either end: infrasound moves the mean of a second
 
 
 def measure(scores: Mapping[str, FrameScores], segment: Segment) -> Measured:
-    """The measures of a span, from the scores of `level`, `signal` and `picture`; None where there are none.
+    """The measures of a span, from the scores of `level`, `signal` and `picture`; None without scores.
 
-    Frames count that begin in the span, loudness blocks that lie in it. `dropouts` and `scene_cuts` are per minute.
+    Frames count if they begin in the span, loudness blocks if they lie in it. `dropouts` and `scene_cuts` are per
+    minute.
     """
     return with_video(measure_audio(scores, segment), scores.get("picture"), segment)
 
@@ -69,7 +73,8 @@ class AudioMeasures:
     def _bandwidth(self, level: _Part) -> float | None:
         """The end of the spectrum in Hz: the cliff that nearly all sounding seconds respect, else half the sample rate.
 
-        A cliff in a few seconds only, or one that others go beyond, is what a codec left out of dull sound.
+        A cliff in only a few seconds, or one that other seconds exceed, comes from a codec that discarded parts of dull
+        audio.
         """
         bandwidth, edge = level.track("bandwidth_khz"), level.track("edge_khz")
         if not len(bandwidth):
@@ -85,7 +90,7 @@ class AudioMeasures:
 
 
 class _Part:
-    """The scored frames of one detector that begin in a span; without scores there are none."""
+    """The scored frames of one detector that begin in a span; empty without scores."""
 
     def __init__(self, scores: FrameScores | None, segment: Segment) -> None:
         self.scores = scores
@@ -117,14 +122,14 @@ def integrated_loudness(momentary: NDArray[np.floating]) -> float | None:
     blocks = momentary[momentary > GATE_LUFS].astype(np.float64)
     if not len(blocks):
         return GATE_LUFS
-    # the filter's offset of -0.691 is in all of them: power may be averaged without it
+    # all blocks contain the filter's offset of -0.691: power may be averaged without it
     power = 10 ** (blocks / 10)
     kept = power[blocks > 10 * np.log10(power.mean()) + GATE_LU]
     return float(10 * np.log10(kept.mean()))
 
 
 def _blocks_inside(signal: FrameScores | None, segment: Segment) -> NDArray[np.float32]:
-    """Momentary loudness of the blocks that lie wholly in the segment."""
+    """Momentary loudness of the blocks that lie completely in the segment."""
     if signal is None:
         return np.zeros(0, np.float32)
     first = int(np.ceil((segment.start - signal.start) / signal.hop - 1e-6))
@@ -134,30 +139,30 @@ def _blocks_inside(signal: FrameScores | None, segment: Segment) -> NDArray[np.f
     return np.asarray(blocks[~np.isnan(blocks)])
 
 
-def _offset(lane: NDArray[np.float32]) -> float | None:
-    """Size of the mean without the extreme quarters."""
-    if not len(lane):
+def _offset(track: NDArray[np.float32]) -> float | None:
+    """Absolute value of the mean without the extreme quarters."""
+    if not len(track):
         return None
-    cut = int(DC_TRIM * len(lane))
-    return abs(float(np.sort(lane)[cut : len(lane) - cut].mean(dtype=np.float64)))
+    cut = int(DC_TRIM * len(track))
+    return abs(float(np.sort(track)[cut : len(track) - cut].mean(dtype=np.float64)))
 
 
-def _count(lane: NDArray[np.float32], sounding: NDArray[np.bool_], share: float) -> int | None:
+def _count(track: NDArray[np.float32], sounding: NDArray[np.bool_], share: float) -> int | None:
     """The largest count that is reached in more than `share` of the sounding time."""
-    if not len(lane):
+    if not len(track):
         return None
-    heard = np.sort(lane[sounding])[::-1]
-    return int(heard[int(share * len(heard))]) if len(heard) else 0
+    counts = np.sort(track[sounding])[::-1]
+    return int(counts[int(share * len(counts))]) if len(counts) else 0
 
 
-def _percentile(lane: NDArray[np.float32], sounding: NDArray[np.bool_], percent: float) -> float | None:
-    if not len(lane):
+def _percentile(track: NDArray[np.float32], sounding: NDArray[np.bool_], percent: float) -> float | None:
+    if not len(track):
         return None
-    return float(np.percentile(lane[sounding], percent)) if sounding.any() else 0.0
+    return float(np.percentile(track[sounding], percent)) if sounding.any() else 0.0
 
 
-def _mean(lane: NDArray[np.float32]) -> float | None:
-    return float(lane.mean(dtype=np.float64)) if len(lane) else None
+def _mean(track: NDArray[np.float32]) -> float | None:
+    return float(track.mean(dtype=np.float64)) if len(track) else None
 
 
 def _per_minute(part: _Part, label: str) -> float | None:

@@ -1,4 +1,4 @@
-"""The rules over signal quality: which of a cut's measures lie outside the recipe's bounds, and what that is called."""
+"""Compares a cut's measures with the recipe's bounds, and names the reasons."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ REASONS: Mapping[MeasureName, str] = {
 
 @dataclass(frozen=True)
 class QualityReasons:
-    """Reasons to reject a cut, and reasons for a person to hear it."""
+    """Reasons to reject a cut, and reasons for a person to review it."""
 
     rejected: list[str] = field(default_factory=list)
     doubted: list[str] = field(default_factory=list)
 
 
 def judge_quality(measures: Measured, recording: Recording, quality: Mapping[MeasureName, Bounds]) -> QualityReasons:
-    """Which measures lie outside the bounds. What nobody measured is no fault."""
+    """The reasons from measures outside the bounds; a missing measure is not a fault."""
     faults = QualityReasons()
     for name, bounds in quality.items():
         value = av_difference(recording) if name == "av_difference" else getattr(measures, name)
-        if value is None or (name == "bandwidth_hz" and _honest(value, recording)):
+        if value is None or (name == "bandwidth_hz" and _uses_sample_rate(value, recording)):
             continue
         if not bounds.keep[0] <= value <= bounds.keep[1]:
             faults.rejected.append(REASONS[name])
@@ -46,12 +46,15 @@ def judge_quality(measures: Measured, recording: Recording, quality: Mapping[Mea
 
 
 def av_difference(recording: Recording) -> float | None:
-    """Seconds by which the sound outlasts the picture; None where one of them is missing."""
+    """Seconds by which the audio is longer than the video; None if one of them is missing."""
     if recording.audio_end is None or recording.video_end is None:
         return None
     return recording.audio_end - recording.video_end
 
 
-def _honest(bandwidth: float, recording: Recording) -> bool:
-    """A low rate is the recording's own, and stands in its row; what is brought up from one hides it."""
+def _uses_sample_rate(bandwidth: float, recording: Recording) -> bool:
+    """True if the bandwidth uses the sample rate.
+
+    A low sample rate is visible in the metadata and is no fault; audio upsampled from one is.
+    """
     return recording.sample_rate is not None and bandwidth >= 0.9 * recording.sample_rate / 2

@@ -1,7 +1,7 @@
-"""Span salvage: from a recording, the most sound that can be kept in pieces that are long enough.
+"""Salvages spans: keeps as much of a recording as possible in pieces that are long enough.
 
-Three questions in order: which maximal spans are pure; within one, which pieces can be accepted and which need a
-listener; and where to split what is longer than a cut may be.
+Three steps: find the maximal pure spans; divide each into pieces to accept and pieces for review; split pieces that are
+longer than a cut may be.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _SLACK = 1e-3
 
 @dataclass(frozen=True, order=True)
 class Piece:
-    """A part of a pure span: free of doubt, for a person to hear, or given up."""
+    """A part of a pure span: accepted, for review by a person, or discarded."""
 
     segment: Segment
     kind: PieceKind
 
 
 def pure_spans(within: Segment, excluded: Timeline, min_duration: float) -> Timeline:
-    """The maximal spans of `within` that touch nothing excluded, of at least `min_duration` seconds."""
+    """The maximal spans of `within` without excluded time, of at least `min_duration` seconds."""
     return excluded.gaps(within).at_least(min_duration)
 
 
@@ -186,7 +186,7 @@ def _undominated(candidates: Sequence[_State]) -> list[_State]:
 
 
 def _closed(state: _State, span: Segment, min_duration: float, discard_weight: float) -> _State:
-    """The last piece reaches the span's end when what follows is too short to stand alone."""
+    """The last piece reaches the span's end if the rest is too short for a piece."""
     rest = span.end - state.end
     if rest <= 0 or rest >= min_duration:
         return state
@@ -204,7 +204,7 @@ def split_at_quiet(
     """`segment` in parts of `min_duration` to `max_duration` seconds, split where it is quietest.
 
     `loudness` in dBFS on cells of `hop` seconds from 0. Each second offers its quietest cell; a dynamic programme takes
-    the splits whose levels above the floor add up to least, so that a needless split is never worth it.
+    the splits with the smallest sum of levels above the floor, so that a needless split never pays.
     """
     if segment.duration <= max_duration:
         return [segment]
@@ -213,11 +213,11 @@ def split_at_quiet(
     points, costs = [segment.start], [0.0]
     for second in seconds:
         begin = round(second / hop)
-        here = loudness[begin : begin + cells]
-        if len(here):
-            quietest = int(np.argmin(here))
+        levels = loudness[begin : begin + cells]
+        if len(levels):
+            quietest = int(np.argmin(levels))
             points.append((begin + quietest + 0.5) * hop)
-            costs.append(float(max(here[quietest], -120.0)) + 121.0)
+            costs.append(float(max(levels[quietest], -120.0)) + 121.0)
     points.append(segment.end)
     costs.append(0.0)
     at, cost = np.array(points), np.array(costs)

@@ -1,7 +1,7 @@
-"""Detectors: each turns fixed blocks of sound into frame scores; none decides anything.
+"""Detectors: each computes frame scores from blocks of audio; decisions are made elsewhere.
 
-`spec` identifies one without loading its weights, `prepare` makes once what it needs converted, `open_detector` loads
-it, once per worker. What a user brings (weights, how to run them) is in the `ModelSetup`.
+`spec` identifies a detector without loading its weights, `prepare` makes its converted files once, `open_detector`
+loads it, once per worker. The user's weights and runtimes are in the `ModelSetup`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _DETECTORS = {
     "panns_frame": ("panns.frame", "PannsFrame"),
     "pyannote": ("pyannote.detector", "Pyannote"),
 }
-# those whose weights the user brings: their functions take the setup
+# detectors with weights from the user: their functions take the setup
 USER_WEIGHTS = frozenset({"panns_clip", "panns_frame", "pyannote"})
 
 NAMES = tuple(_DETECTORS)
-# no detector of sound, but its scores are kept like theirs
+# not an audio detector, but its scores are stored like theirs
 PICTURE = "picture"
 NO_MODELS = ModelSetup()
 
@@ -49,24 +49,24 @@ __all__ = [
 
 def _module(name: str) -> Any:
     if name not in _DETECTORS:
-        raise ModelUnavailable(f"no detector {name!r}; there are {', '.join(NAMES)}")
+        raise ModelUnavailable(f"unknown detector {name!r}; available: {', '.join(NAMES)}")
     return import_module(f".{_DETECTORS[name][0]}", __name__)
 
 
 def spec(name: str, setup: ModelSetup = NO_MODELS) -> DetectorSpec:
-    """What the detector is. Raises ModelUnavailable, with how to get it, when it cannot run here."""
+    """Identity of the detector. Raises ModelUnavailable, with the cure, if it cannot run here."""
     module = import_module(".picture.detector", __name__) if name == PICTURE else _module(name)
-    found: DetectorSpec = module.spec(setup) if name in USER_WEIGHTS else module.spec()
-    return found
+    result: DetectorSpec = module.spec(setup) if name in USER_WEIGHTS else module.spec()
+    return result
 
 
 def prepare(name: str, setup: ModelSetup = NO_MODELS) -> None:
-    """Convert what the detector needs converted, once, before workers open it. Raises ModelUnavailable."""
+    """Make the detector's converted files once, before workers open it. Raises ModelUnavailable."""
     if name in USER_WEIGHTS:
         _module(name).prepare(setup)
 
 
 def open_detector(name: str, setup: ModelSetup = NO_MODELS) -> Any:
-    """The detector, ready to score."""
+    """The detector, loaded and ready to score."""
     make = getattr(_module(name), _DETECTORS[name][1])
     return make(setup) if name in USER_WEIGHTS else make()

@@ -1,4 +1,4 @@
-"""What a detector is: scores over fixed blocks with fixed context, so that reading never changes the result."""
+"""The detector interface: scores over fixed blocks with fixed context, so that reading never changes the result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BlockPlan:
-    """How sound is handed to a detector, in samples at its rate: a core, and the context it hears on each side."""
+    """Division of audio into blocks, in samples at the detector's rate: a core, and its context on each side."""
 
     core: int
     left: int = 0
@@ -27,10 +27,10 @@ class BlockPlan:
 
 @dataclass(frozen=True)
 class DetectorSpec:
-    """Everything that decides a detector's scores: the key of what is cached.
+    """All settings that determine a detector's scores; the base of their cache key.
 
     `sample_rate` None means the recording's own rate and channels. `hop` and `window` are seconds, before pooling.
-    `stateless`: each block can be scored by itself; False where a state goes from block to block.
+    `stateless`: each block can be scored independently; False if the detector keeps state between blocks.
     """
 
     name: str
@@ -43,7 +43,7 @@ class DetectorSpec:
     stateless: bool = True
 
     def key(self, recording_id: str) -> str:
-        """Content key of this detector's scores over one recording, 16 hex digits."""
+        """Content key of this detector's scores of one recording, 16 hex digits."""
         decisive = asdict(self)
         decisive["apart"] = decisive.pop("stateless")  # its name when the first scores were stored
         return digest("scores", recording_id, decisive)
@@ -53,7 +53,7 @@ class DetectorSpec:
 class Block:
     """Mono samples float32 (left + core + right,) at `sample_rate`; the core starts at sample `start` of the recording.
 
-    At the ends of a recording the context that does not exist is absent (`left`, `right` say how much there is).
+    At the ends of a recording there is less context: `left` and `right` give its length in samples.
     """
 
     samples: NDArray[np.float32]
@@ -71,11 +71,11 @@ class Block:
 
 
 class Detector(Protocol):
-    """Opened once per worker; called with the blocks of one recording in order."""
+    """A detector of mono audio: opened once per worker; called with the blocks of one recording in order."""
 
     @property
     def spec(self) -> DetectorSpec:
-        """What this detector is."""
+        """Identity of this detector."""
         ...
 
     def scores(self, block: Block) -> FrameScores:
@@ -84,28 +84,28 @@ class Detector(Protocol):
 
 
 class NativeDetector(Protocol):
-    """Hears a recording's own samples and channels, block after block; says what it heard at the end."""
+    """A detector of a recording's own samples and channels: takes block after block, returns its scores at the end."""
 
     @property
     def spec(self) -> DetectorSpec:
-        """What this detector is."""
+        """Identity of this detector."""
         ...
 
     def begin(self) -> None:
-        """Another recording begins."""
+        """Start a new recording."""
         ...
 
     def scores(self, block: AudioBlock) -> None:
-        """Hear the next block."""
+        """Process the next block."""
         ...
 
     def finish(self) -> FrameScores | None:
-        """The scores since `begin`, None without sound."""
+        """The scores since `begin`, None without audio."""
         ...
 
 
 class Blocker:
-    """Turns a stream of samples into the blocks of a plan, whatever the sizes in which the stream arrives."""
+    """Converts a stream of samples, in pieces of any size, to the blocks of a plan."""
 
     def __init__(self, plan: BlockPlan, sample_rate: int) -> None:
         self._plan, self._rate = plan, sample_rate
@@ -116,12 +116,12 @@ class Blocker:
     def push(self, samples: NDArray[np.float32]) -> Iterator[Block]:
         """Add samples; yield every block whose core and right context are complete."""
         self._held = np.concatenate([self._held, samples]) if len(self._held) else samples
-        # strictly more than enough: whether a block is the last is known only when sound follows it
+        # strictly more than enough: only audio after a block proves that it is not the last
         while self._origin + len(self._held) > self._next + self._plan.core + self._plan.right:
             yield self._take(self._next + self._plan.core, last=False)
 
     def finish(self) -> Iterator[Block]:
-        """Yield what is left; nothing for a stream without samples."""
+        """Yield the remaining blocks; nothing for a stream without samples."""
         end = self._origin + len(self._held)
         while end > self._next:
             core_end = min(self._next + self._plan.core, end)

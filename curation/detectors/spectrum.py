@@ -1,7 +1,7 @@
-"""Effective bandwidth: where a spectrum ends at a cliff, as sound does that was brought up from a lower rate.
+"""Measures effective bandwidth: the frequency of the cliff where the spectrum of upsampled audio ends.
 
-Natural sound falls off gradually: wind and thunder are dull, not narrow. What a resampler or a codec takes away
-leaves a cliff: sound up to it, a steep fall, nothing beyond. Only that is called an end of the band.
+Natural sound falls off gradually: wind and thunder are dull, not narrow. A resampler or a codec leaves a cliff: audio
+up to it, a steep fall, nothing above. Only a cliff counts as an end of the band.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ from numpy.typing import NDArray
 
 BAND_HZ = 100.0
 FALL_DB = 35.0  # a cliff falls this much ...
-FALL_OCTAVES = 0.25  # ... within so many octaves: FFmpeg's resampler needs that, nature falls 24 dB in a whole one
-BEFORE_OCTAVES = 0.5  # of sound before the cliff, which a lone harmonic cannot fill
+FALL_OCTAVES = 0.25  # ... within this many octaves: FFmpeg's resampler needs that, nature falls 24 dB in a whole one
+BEFORE_OCTAVES = 0.5  # of audio before the cliff, which a lone harmonic cannot fill
 EMPTY_DBFS = -95.0  # the loudest band beyond the cliff, at most
-AUDIBLE_DBFS = -82.0  # the sound before it, at least: codecs leave out what is softer
-CLIFF_TOP_DB = 20.0  # the cliff stands where the sound is last within this of what it was before
-HEARD_DBFS, HEARD_DB = -90.0, 65.0  # what counts as heard: absolutely, and under the strongest band
+AUDIBLE_DBFS = -82.0  # the audio before it, at least: codecs leave out softer audio
+CLIFF_TOP_DB = 20.0  # the cliff is where the level was last within this of the level before it
+HEARD_DBFS, HEARD_DB = -90.0, 65.0  # thresholds of audibility: absolute, and below the strongest band
 FLOOR_DBFS = -160.0
 
 
 def bandwidths(mono: NDArray[np.float32], sample_rate: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(bandwidth, edge) in Hz of every started second of mono sound (n,), each of shape (seconds,).
+    """(bandwidth, edge) in Hz of every started second of mono audio (n,), each of shape (seconds,).
 
-    `bandwidth` is where the spectrum ends at a cliff, half the sample rate where it has none. `edge` is the highest
-    frequency heard, 0 in silence: it tells a second without a cliff that goes beyond another's from one that is dull.
+    `bandwidth` is the frequency of the spectrum's cliff, half the sample rate without one. `edge` is the highest
+    audible frequency, 0 in silence: among seconds without a cliff it separates wide spectra from dull ones.
     """
     levels = band_levels(mono, sample_rate)
     nyquist = sample_rate / 2
-    heard = levels > np.maximum(levels.max(axis=1, keepdims=True) - HEARD_DB, HEARD_DBFS)
-    last = levels.shape[1] - np.argmax(heard[:, ::-1], axis=1)
-    edge = np.where(heard.any(axis=1), np.minimum(last * BAND_HZ, nyquist), 0.0)
+    audible = levels > np.maximum(levels.max(axis=1, keepdims=True) - HEARD_DB, HEARD_DBFS)
+    last = levels.shape[1] - np.argmax(audible[:, ::-1], axis=1)
+    edge = np.where(audible.any(axis=1), np.minimum(last * BAND_HZ, nyquist), 0.0)
     return _cliffs(levels, nyquist).astype(np.float32), edge.astype(np.float32)
 
 
@@ -38,7 +38,7 @@ def band_levels(mono: NDArray[np.float32], sample_rate: int) -> NDArray[np.float
     """The strongest line of every BAND_HZ in every started second, dBFS (a full-scale sine is 0), (seconds, bands)."""
     seconds = max(1, -(-len(mono) // sample_rate))
     size = 1 << int(np.ceil(np.log2(sample_rate / BAND_HZ * 2)))
-    # Blackman-Harris: its side lobes lie 92 dB down, a Hann window's would move a steep edge by 400 Hz
+    # Blackman-Harris: its side lobes are 92 dB down, a Hann window's would move a steep edge by 400 Hz
     phase = 2 * np.pi * np.arange(size) / size
     window = 0.35875 - 0.48829 * np.cos(phase) + 0.14128 * np.cos(2 * phase) - 0.01168 * np.cos(3 * phase)
     window = (window / (window.sum() / 2)).astype(np.float32)
@@ -50,7 +50,7 @@ def band_levels(mono: NDArray[np.float32], sample_rate: int) -> NDArray[np.float
         part = mono[second * sample_rate : (second + 1) * sample_rate]
         if len(part) < size:
             part = np.pad(part, (0, size - len(part)))
-        # every fourth frame of the usual half-overlapped ones tells as much
+        # every fourth of the usual half-overlapped frames gives the same result
         frames = np.lib.stride_tricks.sliding_window_view(part, size)[:: 2 * size]
         lines = np.fft.rfft(frames * window, axis=1)
         mean = np.mean(lines.real**2 + lines.imag**2, axis=0)
@@ -59,10 +59,10 @@ def band_levels(mono: NDArray[np.float32], sample_rate: int) -> NDArray[np.float
 
 
 def _cliffs(levels: NDArray[np.float64], nyquist: float) -> NDArray[np.float64]:
-    """Frequency of the steepest cliff in Hz by second, `nyquist` where there is none."""
+    """Frequency of the steepest cliff in Hz by second, `nyquist` without one."""
     seconds, bands = levels.shape
     result = np.full(seconds, nyquist)
-    first = np.arange(15, bands)  # lower down half an octave holds too few bands
+    first = np.arange(15, bands)  # below, half an octave has too few bands
     beyond = np.ceil(first * 2**FALL_OCTAVES).astype(int) + 1
     first, beyond = first[beyond < bands - 1], beyond[beyond < bands - 1]
     if not len(first):

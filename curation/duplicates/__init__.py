@@ -1,7 +1,7 @@
-"""Near duplicates: the same sound or the same picture in two recordings, whatever was done to the files.
+"""Near duplicates: finds the same audio or video in two recordings, after re-encoding, cutting or mixing.
 
-`prints.py` says what a fingerprint is, `audio.py` and `picture.py` make them, `index.py` and `merge.py` keep them
-findable on disk, `search.py` and `align.py` turn new ones into matches, `groups.py` decides which recording is kept.
+`fingerprint.py` defines fingerprints, `audio.py` and `picture.py` compute them, `index.py` and `merge.py` store them
+for search on disk, `search.py` and `align.py` turn new ones into matches, `groups.py` decides which recording is kept.
 """
 
 from .align import BOUNDS, Bounds, Match

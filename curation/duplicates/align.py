@@ -1,4 +1,4 @@
-"""Whether two stretches say the same along a diagonal, from where to where, and how surely."""
+"""Aligns two segments along a diagonal: decides if they match, from where to where, and how well."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .fingerprint import SIGN_MASK, SIGNS, SPECS, Fingerprint, Kind
 
 @dataclass(frozen=True)
 class Bounds:
-    """What counts as a match.
+    """Thresholds of a match.
 
-    `max_errors`: a copy differs in less than this share of the signs that are certain on both sides; unrelated ones
-    differ in half. `smooth`: seconds over which that is judged, to find where a match begins and ends. `max_mean`: the
-    share that the whole match may have at most. `bridge`: seconds of something else that do not end a match; silence
-    of both never does. `min_distinct`: seconds that the match must have without those that say again what came up to
-    `repeat` seconds before: a loop of five seconds is evidence of five seconds, however long it runs.
+    `max_errors`: a copy differs in less than this share of the signs that are certain on both sides; unrelated audio
+    differs in half. `smooth`: seconds over which that is averaged, to find where a match begins and ends. `max_mean`:
+    the largest share of errors over the whole match. `bridge`: seconds of other content that do not end a match;
+    silence of both never does. `min_distinct`: seconds of the match without those that repeat content of up to `repeat`
+    seconds before: a loop of five seconds is evidence of five seconds, at any length.
     """
 
     max_errors: float
@@ -30,9 +30,9 @@ class Bounds:
 
 
 BOUNDS: dict[Kind, Bounds] = {
-    # Errors of a copy at 24 to 40 kbit/s: 0.02 to 0.09; of the same rain or music under other sound: 0.14 to 0.2.
+    # Errors of a copy at 24 to 40 kbit/s: 0.02 to 0.09; of the same rain or music under other audio: 0.14 to 0.2.
     "audio": Bounds(max_errors=0.3, max_mean=0.13, smooth=2.0, bridge=1.0),
-    # Two pictures that pan over one background make 0.2, a copy at 5 kbit/s and 5 pictures a second 0.12.
+    # Two videos that pan over one background make 0.2, a copy at 5 kbit/s and 5 frames per second 0.12.
     "picture": Bounds(max_errors=0.16, max_mean=0.16, smooth=3.0, bridge=2.0),
 }
 
@@ -41,7 +41,7 @@ BOUNDS: dict[Kind, Bounds] = {
 class Match:
     """[start, end) seconds of `recording_id` are in `other_id`, `offset` seconds later there.
 
-    `similarity`: 1 where no sign differs, 0 as for unrelated sound.
+    `similarity`: 1 if no sign differs, 0 for unrelated audio.
     """
 
     recording_id: str
@@ -65,13 +65,13 @@ class Match:
 
 _ROUNDING = 1e-9
 _SLACK = 3
-"""Diagonals beside the one a search names that are tried, too."""
+"""Diagonals on each side of a search's result that are tried, too."""
 _SHORTEST_LAG = 1.5
-"""Seconds: words this near share what they listened to, so they are alike anyway."""
+"""Seconds: words this close are computed from shared audio, so they are similar anyway."""
 _REPEAT_SMOOTH = 1.5
 _PIECE_SECONDS = 20.0
 _TWICE, _MARGIN = 2.0, 0.08
-"""What came before says the same where it makes at most twice the errors and a few more, and is itself a match."""
+"""An earlier word is a repetition if it makes at most twice the errors and a few more, and is itself a match."""
 
 
 def align(one: Fingerprint, other: Fingerprint, diagonal: int, bounds: Bounds) -> list[Match]:
@@ -85,7 +85,7 @@ def align(one: Fingerprint, other: Fingerprint, diagonal: int, bounds: Bounds) -
 
 
 class _Diagonal:
-    """Words of two prints side by side: word i of `one` beside word i + number of `other`."""
+    """Words of two fingerprints side by side: word i of `one` beside word i + number of `other`."""
 
     def __init__(self, one: Fingerprint, other: Fingerprint, number: int) -> None:
         self.one, self.other, self.number = one, other, number
@@ -96,13 +96,13 @@ class _Diagonal:
         )
 
     def strength(self, bounds: Bounds) -> float:
-        """What speaks for this diagonal where anything does."""
+        """Total evidence for this diagonal, over the time that supports it."""
         gain = self._gain(bounds)
         smooth = moving_mean(gain, self._count(bounds.smooth))
         return float(np.maximum(smooth, 0).sum())
 
     def runs(self, bounds: Bounds) -> list[tuple[int, int]]:
-        """[first, end) indices of this diagonal's arrays where the two agree."""
+        """[start, end) indices of this diagonal's arrays in which the two agree."""
         gain = self._gain(bounds)
         if not len(gain):
             return []
@@ -114,7 +114,7 @@ class _Diagonal:
         exact = [run for run in (_sharpened(run, total, width) for run in runs) if run[0] < run[1]]
         joined: list[tuple[int, int]] = []
         for first, end in exact:
-            # Silence in both is no disagreement, however long.
+            # Silence in both is no disagreement, at any length.
             if joined and np.count_nonzero(self.weight[joined[-1][1] : first]) <= self._count(bounds.bridge):
                 joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
             else:
@@ -122,7 +122,7 @@ class _Diagonal:
         return joined
 
     def match(self, first: int, end: int, bounds: Bounds) -> Match | None:
-        """The match of a run, or None where the evidence is too small."""
+        """The match of a run, or None if the evidence is too small."""
         errors, weight = self.errors[first:end], self.weight[first:end]
         spec = SPECS[self.one.kind]
         if not weight.any():
@@ -133,8 +133,8 @@ class _Diagonal:
         offset = (self.other.start - self.one.start) + (self.number + self._fraction(first, end)) * spec.hop
         start = self.one.start + (self.first + first) * spec.hop
         stop = self.one.start + (self.first + end) * spec.hop
-        # A run that reaches the end of what was compared goes on to where either stretch ends: the last word
-        # stands for what lies half a window further.
+        # A run that reaches the end of the compared words extends to the end of either segment: the last word
+        # represents half a window more.
         if first <= self._count(spec.lead):
             start = max(self.one.begin, self.other.begin - offset)
         if end >= len(self.errors) - self._count(spec.lead):
@@ -146,11 +146,11 @@ class _Diagonal:
         return max(1, round(seconds / self.one.hop))
 
     def _gain(self, bounds: Bounds) -> NDArray[np.float64]:
-        """Above 0 where a moment speaks for the match; 0 where neither side says anything."""
+        """Positive where a word supports the match; 0 where both sides have no information."""
         return np.where(self.weight > 0, bounds.max_errors - _share(self.errors, self.weight), 0.0)
 
     def _fraction(self, first: int, end: int) -> float:
-        """How far beside this diagonal, in words, the errors are the least: -0.5 to 0.5 (a parabola through three)."""
+        """Offset from this diagonal with the fewest errors, in words, -0.5 to 0.5 (a parabola through three)."""
         beside = [self._mean_errors(self.number + shift, first, end) for shift in (-1, 0, 1)]
         left, middle, right = beside
         bend = left - 2 * middle + right
@@ -163,19 +163,19 @@ class _Diagonal:
         return float(errors.sum() / max(weight.sum(), 1))
 
     def _is_distinct(self, first: int, end: int, bounds: Bounds) -> bool:
-        """Whether enough of the run says more than what came shortly before it in the other stretch.
+        """True if enough of the run is more than a repetition of the other segment's recent content.
 
-        It says again what came before where that fits about as well. The copy of a ticking clock also fits a tick
-        before, but worse: only the true place has the noise between the ticks in common.
+        A word is a repetition if an earlier word fits about as well. The copy of a ticking clock also fits an earlier
+        tick, but worse: only the true position shares the noise between the ticks.
         """
         needed, width = bounds.min_distinct / self.one.hop, self._count(_REPEAT_SMOOTH)
         shortest, longest = self._count(_SHORTEST_LAG), self._count(bounds.repeat)
         distinct = 0
         for begin in range(first, end, self._count(_PIECE_SECONDS)):
             stop = min(end, begin + self._count(_PIECE_SECONDS))
-            here = _share(self.errors[begin:stop], self.weight[begin:stop])
-            limit = np.minimum(_TWICE * moving_mean(here, width) + _MARGIN, bounds.max_errors)
-            # Row l of `earlier` holds the words l + 1 before; before the run nothing fitted.
+            share = _share(self.errors[begin:stop], self.weight[begin:stop])
+            limit = np.minimum(_TWICE * moving_mean(share, width) + _MARGIN, bounds.max_errors)
+            # Row l of `earlier` has the words l + 1 before; before the run nothing fits.
             earlier = np.zeros((longest, stop - begin), np.uint64)
             mine = self.one.words[self.first + begin : self.first + stop]
             run = self.other.words[self.first + self.number + first : self.first + self.number + stop]
@@ -192,7 +192,7 @@ class _Diagonal:
 def differing(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(signs that differ, signs compared) of each pair of words: those certain on both sides.
 
-    Where only one says something half of all signs differ; where neither does, nothing is compared.
+    If only one has information, half of all signs differ; if both have none, nothing is compared.
     """
     sure = ~((one | other) >> np.uint64(SIGNS)) & SIGN_MASK
     weight = np.bitwise_count(sure).astype(np.float64)
@@ -205,22 +205,22 @@ def differing(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> tuple[NDArr
 
 
 def _share(errors: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Errors by signs compared; half, as by chance, where nothing was."""
+    """Errors by signs compared; half, as by chance, if none was compared."""
     return np.asarray(np.divide(errors, weight, out=np.full(errors.shape, 0.5), where=weight > 0))
 
 
 def moving_mean(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
-    """Mean over the `width` values around each along the last axis, over those there are at the ends."""
+    """Mean over the `width` values around each along the last axis; over fewer at the ends."""
     count = values.shape[-1]
     total = np.zeros((*values.shape[:-1], count + 1))
     np.cumsum(values, axis=-1, out=total[..., 1:])
-    here = np.arange(count)
-    low, high = np.maximum(here - width // 2, 0), np.minimum(here + width - width // 2, count)
+    position = np.arange(count)
+    low, high = np.maximum(position - width // 2, 0), np.minimum(position + width - width // 2, count)
     return np.asarray((total[..., high] - total[..., low]) / (high - low))
 
 
 def _sharpened(run: tuple[int, int], total: NDArray[np.float64], width: int) -> tuple[int, int]:
-    """The run with its ends where the gain summed over it is the greatest, no more than `width` away."""
+    """The run with each end moved, by at most `width`, to where the sum of the gain is largest."""
     first, end = run
     low, high = max(0, first - width), min(first + width, end)
     first = low + int(np.argmin(total[low : high + 1]))

@@ -1,8 +1,8 @@
-"""The words of sound: how the energies of neighbouring bands change against each other.
+"""Computes the words of audio: sign patterns of how the energies of neighbouring bands change relative to each other.
 
-Differences of logarithms over bands and over time do not know about level or colour. Long frames (0.26 s) and means
-over 0.45 s make noise repeatable: what is left of rain at 32 kbit/s is its slow flicker, band by band. Up to 3.5 kHz,
-as codecs at low rates replace what is above by noise of their own.
+Differences of logarithms over bands and over time are independent of level and equalization. Long frames (0.26 s) and
+means over 0.45 s make noise repeatable: at 32 kbit/s only the slow flicker of rain survives, band by band. Only up to
+3.5 kHz, because codecs at low rates replace higher bands by noise.
 """
 
 from __future__ import annotations
@@ -18,54 +18,54 @@ RATE = 16_000
 _INNER_RATE = RATE // 2
 _FRAME, _HOP = 2048, 512  # samples at the inner rate
 _MEAN, _LAG = 4, 8  # frames
-_BATCH = 128  # frames computed together; always as many, so that rounding cannot depend on the pushes
+_BATCH = 128  # frames per batch; always the same, so that rounding cannot depend on the pushes
 _LOW_HZ, _HIGH_HZ = 200.0, 3500.0
 _QUIET = 3e-6
-"""Energy added to every band: that of white noise at about -95 dBFS. What lies under it counts as silence."""
+"""Energy added to every band: that of white noise at about -95 dBFS. Anything below it counts as silence."""
 _FLOOR = 0.1
-"""Least mean magnitude of the differences (natural logarithms) that says something: noise has 0.4, a tone 0.01."""
+"""Least informative mean magnitude of the differences (natural logarithms): noise has 0.4, a tone 0.01."""
 _REACH = 11
-"""The half-band filter looks this many samples back and ahead."""
+"""The half-band filter reads this many samples back and ahead."""
 
 
 class AudioFingerprinter:
-    """Words of a sound that arrives piece by piece; they do not depend on the pieces."""
+    """Computes the words of audio that is pushed in pieces; the pieces do not affect them."""
 
     rate = RATE
 
     def __init__(self) -> None:
-        self._samples: NDArray[np.float32] = np.zeros(_REACH, np.float32)  # before the beginning there is silence
+        self._samples: NDArray[np.float32] = np.zeros(_REACH, np.float32)  # silence before the beginning
         self._inner: NDArray[np.float32] = np.empty(0, np.float32)
-        self._energies: NDArray[np.float32] = np.empty((0, SIGNS + 1), np.float32)  # of frames whose words are to come
+        self._energies: NDArray[np.float32] = np.empty((0, SIGNS + 1), np.float32)  # of frames whose words are pending
         self._words: list[NDArray[np.uint64]] = []
 
     def push(self, samples: NDArray[np.float32]) -> None:
-        """The next mono samples (n,) at RATE. Raises ValueError for other shapes."""
+        """Add the next mono samples (n,) at RATE. Raises ValueError for other shapes."""
         if samples.ndim != 1:
             raise ValueError(f"samples have shape {samples.shape}, must be (n,)")
         self._samples = np.concatenate([self._samples, samples.astype(np.float32, copy=False)])
         needed = (_BATCH - 1) * _HOP + _FRAME
         while len(self._inner) + self._ready() >= needed:
             self._halve(needed - len(self._inner))
-            self._tell(_band_energies(self._inner))
+            self._add_words(_band_energies(self._inner))
             self._inner = self._inner[_BATCH * _HOP :]
 
     def finish(self) -> NDArray[np.uint64]:
-        """All words, uint64 (count,); none for less than a window of sound."""
+        """All words, uint64 (count,); none for audio shorter than a window."""
         self._samples = np.concatenate([self._samples, np.zeros(_REACH, np.float32)])
         self._halve(self._ready())
         if len(self._inner) >= _FRAME:
-            self._tell(_band_energies(self._inner))
+            self._add_words(_band_energies(self._inner))
         return np.concatenate([np.empty(0, np.uint64), *self._words])
 
-    def _tell(self, energies: NDArray[np.float32]) -> None:
-        """Words of the frames so far whose whole window is there: a recording's energies are never held all at once."""
+    def _add_words(self, energies: NDArray[np.float32]) -> None:
+        """Compute the words whose whole window is complete: a recording's energies are never in memory all at once."""
         energies = np.concatenate([self._energies, energies])
         count = len(energies) - (_MEAN - 1)
         self._energies = energies[max(0, count - _LAG) :]
         if count <= _LAG:
             return
-        # Added one by one, not by a running sum: the words of a span must not depend on what came before it.
+        # Added one by one, not by a running sum: the words of a span must not depend on the audio before it.
         mean = energies[:count].copy()
         for shift in range(1, _MEAN):
             mean += energies[shift : shift + count]
@@ -74,11 +74,11 @@ class AudioFingerprinter:
         self._words.append(pack(slopes[_LAG:] - slopes[:-_LAG], _FLOOR))
 
     def _ready(self) -> int:
-        """Samples at the inner rate that can be made of those that came."""
+        """Samples at the inner rate that the pushed samples are enough for."""
         return max(0, (len(self._samples) - 2 * _REACH + 1) // 2)
 
     def _halve(self, count: int) -> None:
-        """`count` more samples at the inner rate: low-passed, then every other one."""
+        """Make `count` more samples at the inner rate: low-pass, then take every other sample."""
         halved = np.float32(0.5) * self._samples[_REACH::2][:count]
         for offset, tap in _half_band():
             early, late = self._samples[_REACH - offset :: 2][:count], self._samples[_REACH + offset :: 2][:count]
@@ -97,7 +97,7 @@ def _half_band() -> tuple[tuple[int, np.float32], ...]:
 
 @cache
 def _bands() -> NDArray[np.float32]:
-    """Shares of FFT bins in SIGNS + 1 adjoining bands, evenly wide in mel: (FFT bins, SIGNS + 1)."""
+    """Shares of FFT bins in SIGNS + 1 adjacent bands of equal width in mel: (FFT bins, SIGNS + 1)."""
 
     def to_mel(hertz: float) -> float:
         return float(2595 * np.log10(1 + hertz / 700))

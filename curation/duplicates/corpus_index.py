@@ -1,7 +1,7 @@
-"""Copies in a corpus: its fingerprints against each other, and which recording of several is kept.
+"""Finds the copies in a corpus: matches its fingerprints with each other, and decides which recording is kept.
 
-The index is a fit in parts. A run adds one part, of the fingerprints that no part holds yet, and writes beside it what
-they match; nothing that was found before is looked for again. Parts are merged so that there are never many.
+The index is a fit in parts. A run adds one part, of the fingerprints that no part has yet, and writes their matches
+beside it; earlier matches are not searched again. Parts are merged to keep their number small.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ from .fingerprint_store import fingerprint_items, load_fingerprint
 
 @dataclass(frozen=True)
 class Copies:
-    """`rows`: the duplicates table. `cut_away`: the time of a recording that a kept one holds, by recording."""
+    """Copies in a corpus. `rows`: the duplicates table. `cut_away`: the time that a kept recording contains, by
+    recording.
+    """
 
     rows: tuple[Duplicate, ...] = ()
     cut_away: Mapping[str, Timeline] = field(default_factory=dict)
@@ -56,7 +58,7 @@ class Copies:
         return rows
 
     def __or__(self, other: Copies) -> Copies:
-        """What either says, of copies of another kind."""
+        """The copies of both, found by different kinds of fingerprints."""
         both = {
             name: self.cut_away.get(name, Timeline()) | other.cut_away.get(name, Timeline())
             for name in (*self.cut_away, *other.cut_away)
@@ -67,7 +69,7 @@ class Copies:
 def find_copies(corpus: Corpus, recordings: Mapping[str, Recording], rule: Duplicates, kind: Kind) -> Copies:
     """The copies among `recordings`, by their fingerprints of one kind.
 
-    Fingerprints that were not looked up yet are, against all others, and added to the index.
+    New fingerprints are matched with all others and added to the index.
     """
     matches = [
         match
@@ -76,13 +78,13 @@ def find_copies(corpus: Corpus, recordings: Mapping[str, Recording], rule: Dupli
     ]
     durations = {key: row.duration or 0.0 for key, row in recordings.items()}
     limits = Rule(min_overlap=rule.min_overlap, min_share=rule.min_share)
-    found = duplicates(matches, durations, lambda key: _rank(recordings[key]), limits)
-    cut_away = copied_times(found, matches) if getattr(rule, kind) == "cut" else {}
-    return Copies(tuple(found), cut_away)
+    copies = duplicates(matches, durations, lambda key: _rank(recordings[key]), limits)
+    cut_away = copied_times(copies, matches) if getattr(rule, kind) == "cut" else {}
+    return Copies(tuple(copies), cut_away)
 
 
 def known_copies(corpus: Corpus, rule: Duplicates, recording_ids: Collection[str]) -> Copies:
-    """The copies among some recordings, as the last run over everything found them."""
+    """The copies among some recordings, from the last run over the whole corpus."""
     rows = list(corpus.rows(Duplicate, _of(recording_ids)))
     copies = Copies(tuple(rows))
     if not rows:
@@ -95,7 +97,7 @@ def known_copies(corpus: Corpus, rule: Duplicates, recording_ids: Collection[str
         ids = {row.recording_id for row in own}
         matches = [
             match
-            for match in update_index(corpus, kind, ())  # nothing to add: what was found before
+            for match in update_index(corpus, kind, ())  # adds nothing: the stored matches only
             if replaced.isdisjoint(match.recordings) and not ids.isdisjoint(match.recordings)
         ]
         others = {name for match in matches for name in match.recordings}
@@ -106,7 +108,7 @@ def known_copies(corpus: Corpus, rule: Duplicates, recording_ids: Collection[str
 
 
 def copied_times(rows: Iterable[Duplicate], matches: Iterable[Match]) -> dict[str, Timeline]:
-    """The time of each copy that its kept recording holds, on whole milliseconds, as cuts are."""
+    """The time of each copy that its kept recording contains, on whole milliseconds, as cuts are."""
     row_of = {row.recording_id: row for row in rows}
     near: dict[str, list[Match]] = {name: [] for name in row_of}
     for match in matches:
@@ -125,9 +127,9 @@ def _of(recording_ids: Iterable[str]) -> pc.Expression:
 
 
 def update_index(corpus: Corpus, kind: Kind, recordings: Iterable[str]) -> list[Match]:
-    """All matches among the corpus's fingerprints of one kind, after adding those that the index does not hold yet."""
+    """All matches among the corpus's fingerprints of one kind, after new ones are added to the index."""
     name = fit_name(kind)
-    # one that was deleted, or made of another version's words, is as none: what it held is new again
+    # a part that was deleted, or has words of another version, is ignored: its fingerprints are new again
     parts = [part for part in corpus.fits.get(name, ()) if fit_version(fit_folder(corpus, name, part)) == version(kind)]
     known = set(chain.from_iterable(fit_items(fit_folder(corpus, name, part)) for part in parts))
     new = [item for item in fingerprint_items(corpus, kind, recordings) if item not in known]
@@ -138,9 +140,11 @@ def update_index(corpus: Corpus, kind: Kind, recordings: Iterable[str]) -> list[
             index.mkdir()
             write_index(index, (load_fingerprint(corpus, item) for item in new))
             indexes = [open_index(fit_folder(corpus, name, part) / "index") for part in parts]
-            prints = (load_fingerprint(corpus, item) for item in new)
-            found = find_matches(prints, [*indexes, open_index(index)], lambda item: load_fingerprint(corpus, item))
-            _write_matches(folder, found)
+            fingerprints = (load_fingerprint(corpus, item) for item in new)
+            matches = find_matches(
+                fingerprints, [*indexes, open_index(index)], lambda item: load_fingerprint(corpus, item)
+            )
+            _write_matches(folder, matches)
         parts.append(hash)
         parts = _merged(corpus, kind, parts)
         corpus.use_fits(name, parts)
@@ -154,7 +158,7 @@ def fit_name(kind: Kind) -> str:
 
 
 def _merged(corpus: Corpus, kind: Kind, parts: list[str]) -> list[str]:
-    """The parts with some of them made one, where there are too many small ones."""
+    """The parts, after a merge of small ones if there are too many."""
     name = fit_name(kind)
     folders = [fit_folder(corpus, name, part) for part in parts]
     chosen = to_merge([len(open_index(folder / "index")) for folder in folders])
@@ -180,7 +184,7 @@ def _matches(folder: Path) -> list[Match]:
 
 
 def _rank(row: Recording) -> tuple[object, ...]:
-    """The smallest of copies that hold each other is kept: whole, with the larger picture, with more bits, longer."""
+    """Rank of copies that contain each other, smallest first: undamaged, larger frame, higher bit rate, longer."""
     bits = (row.bytes or 0) / max(row.duration or 0.0, 1e-3)
     return (
         row.status != "ok",

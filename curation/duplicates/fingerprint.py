@@ -1,9 +1,9 @@
-"""What a recording is recognised by: words of 32 signs, one every few hundredths of a second.
+"""Fingerprints: words of 32 signs, one every few hundredths of a second, that identify a recording's content.
 
-A word is the sign pattern of differences over time and over neighbouring bands (sound) or blocks (picture), as in
-Haitsma and Kalker, "A Highly Robust Audio Fingerprinting System" (ISMIR 2002), and Oostveen, Kalker and Haitsma,
-"Feature Extraction and a Database Strategy for Video Fingerprinting" (VISUAL 2002). Beside its signs a word tells
-which of them are the least certain: a search tries those both ways, an alignment leaves them out.
+A word is the sign pattern of differences over time and over neighbouring bands (audio) or blocks (video), as in Haitsma
+and Kalker, "A Highly Robust Audio Fingerprinting System" (ISMIR 2002), and Oostveen, Kalker and Haitsma, "Feature
+Extraction and a Database Strategy for Video Fingerprinting" (VISUAL 2002). A word also marks its least certain signs: a
+search tries those both ways, an alignment ignores them.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Kind = Literal["audio", "picture"]
 KINDS: tuple[Kind, ...] = ("audio", "picture")
 SIGNS = 32
 WEAK = 6
-"""So many signs of a word are marked as uncertain."""
+"""Number of signs of a word that are marked as uncertain."""
 SIGN_MASK = np.uint64(0xFFFFFFFF)
 
 
 @dataclass(frozen=True)
 class KindSpec:
-    """The clock of one kind's words: word n stands for `window` seconds around start + n * hop."""
+    """The clock of one kind's words: word n covers `window` seconds around start + n * hop."""
 
     version: str
     hop: float
@@ -38,19 +38,19 @@ class KindSpec:
 
 
 SPECS: dict[Kind, KindSpec] = {
-    # 15.6 words a second: frames of 256 ms every 64 ms, means of 4, differences over 8
+    # 15.6 words per second: frames of 256 ms every 64 ms, means of 4, differences over 8
     "audio": KindSpec("1", 0.064, 0.96),
-    # 8 words a second: means of 4 pictures, differences over 4
+    # 8 words per second: means of 4 frames, differences over 4
     "picture": KindSpec("1", 0.125, 1.0),
 }
 
 
 @dataclass(frozen=True, eq=False)
 class Fingerprint:
-    """The words of one stretch (`item`) of a recording, uint64 (count,): signs below, uncertain ones marked above.
+    """The words of one segment (`item`) of a recording, uint64 (count,): signs below, uncertain ones marked above.
 
-    `start`: seconds of word 0, which is half a window after the stretch begins (`new_fingerprint` adds it). A word 0 is
-    a moment without information: silence, a steady tone, a picture that does not move.
+    `start`: time of word 0 in seconds, half a window after the segment begins (`new_fingerprint` adds it). A word of
+    value 0 has no information: silence, a steady tone, a still frame.
     """
 
     item: str
@@ -64,7 +64,7 @@ class Fingerprint:
         if self.kind not in SPECS:
             raise ValueError(f"{self.item}: kind is {self.kind!r}, must be one of {', '.join(KINDS)}")
         if self.hop != SPECS[self.kind].hop:
-            raise ValueError(f"{self.item}: hop is {self.hop} s, of kind {self.kind} {SPECS[self.kind].hop} s")
+            raise ValueError(f"{self.item}: hop is {self.hop} s, must be {SPECS[self.kind].hop} s for kind {self.kind}")
         if self.words.ndim != 1 or self.words.dtype != np.uint64:
             raise ValueError(
                 f"{self.item}: words have shape {self.words.shape} and type {self.words.dtype}, "
@@ -73,22 +73,22 @@ class Fingerprint:
 
     @property
     def begin(self) -> float:
-        """Seconds at which the stretch begins."""
+        """The beginning of the segment in seconds."""
         return self.start - SPECS[self.kind].lead
 
     @property
     def end(self) -> float:
-        """Seconds up to which the words listened."""
+        """The end of the content that the words cover, in seconds."""
         return self.start + max(len(self.words) - 1, 0) * self.hop + SPECS[self.kind].lead
 
 
 def version(kind: Kind) -> str:
-    """Of the fingerprint of this kind, for cache keys: other versions' words do not compare."""
+    """Version of the fingerprints of this kind, for cache keys: words of different versions cannot be compared."""
     return f"{kind}-{SPECS[kind].version}"
 
 
 def new_fingerprint(item: str, recording_id: str, kind: Kind, begin: float, words: NDArray[np.uint64]) -> Fingerprint:
-    """The print of a stretch that begins at `begin` seconds of the recording, with the words a printer gave."""
+    """The fingerprint of a segment that begins at `begin` seconds of the recording, from a fingerprinter's words."""
     spec = SPECS[kind]
     return Fingerprint(item, recording_id, kind, begin + spec.lead, spec.hop, words)
 
@@ -96,8 +96,8 @@ def new_fingerprint(item: str, recording_id: str, kind: Kind, begin: float, word
 def pack(differences: NDArray[np.float32], floor: float) -> NDArray[np.uint64]:
     """Words (count,) of differences (count, SIGNS).
 
-    Bit k is set where difference k is above 0, bit 32 + k where it is one of the WEAK smallest. A row whose mean
-    magnitude is under `floor` says nothing and becomes 0, which no other row can be.
+    Bit k is set if difference k is positive, bit 32 + k if it is one of the WEAK smallest. A row whose mean magnitude
+    is below `floor` has no information and becomes 0, which no other row can be.
     """
     magnitude = np.abs(differences)
     weakest = np.argsort(magnitude, axis=1, kind="stable")[:, :WEAK]
@@ -120,5 +120,5 @@ def weak_signs(words: NDArray[np.uint64]) -> NDArray[np.uint32]:
 
 
 def short_hash(name: str) -> int:
-    """First 64 bits of the name's SHA-256: an order of names that has nothing to do with what they say."""
+    """First 64 bits of the name's SHA-256: a pseudorandom order of names."""
     return int.from_bytes(hashlib.sha256(name.encode("utf-8")).digest()[:8], "big")

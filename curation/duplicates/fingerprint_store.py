@@ -1,4 +1,4 @@
-"""The fingerprints of a recording: each unbroken stretch gets words of its own, kept in one file a kind."""
+"""Stores the fingerprints of a recording: words for each continuous segment, in one file per kind."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from .fingerprint import SPECS
 
 
 class FingerprintSegments:
-    """A watcher of pictures on an even clock; a jump in it begins another stretch."""
+    """Computes fingerprints of frames on an even clock; a jump in time begins another segment."""
 
     def __init__(self) -> None:
         self._done: list[tuple[float, NDArray[np.uint64]]] = []
-        self._printer: VideoFingerprinter | None = None
+        self._fingerprinter: VideoFingerprinter | None = None
         self._begin = self._last = 0.0
 
     def push(self, time: float, image: NDArray[np.uint8]) -> None:
-        """The picture (height, width, 3) on screen at `time` seconds."""
-        if self._printer is None or time - self._last > 1.5 / FPS:
+        """Add the frame (height, width, 3) displayed at `time` seconds."""
+        if self._fingerprinter is None or time - self._last > 1.5 / FPS:
             self._close()
-            self._printer, self._begin = VideoFingerprinter(), time
-        self._printer.push(time, image)
+            self._fingerprinter, self._begin = VideoFingerprinter(), time
+        self._fingerprinter.push(time, image)
         self._last = time
 
     def finish(self) -> list[tuple[float, NDArray[np.uint64]]]:
-        """(begin in seconds, words) of every stretch."""
+        """(begin in seconds, words) of every segment."""
         self._close()
         return self._done
 
     def _close(self) -> None:
-        if self._printer is not None:
-            self._done.append((self._begin, self._printer.finish()))
-            self._printer = None
+        if self._fingerprinter is not None:
+            self._done.append((self._begin, self._fingerprinter.finish()))
+            self._fingerprinter = None
 
 
 def fingerprint_key(recording_id: str, kind: Kind) -> str:
@@ -51,7 +51,7 @@ def fingerprint_key(recording_id: str, kind: Kind) -> str:
 def save_fingerprints(
     corpus: Corpus, recording_id: str, kind: Kind, stretches: Iterable[tuple[float, NDArray[np.uint64]]]
 ) -> None:
-    """Keep the words of stretches, (begin in seconds, words); stretches kept before stay as they are."""
+    """Store the words of segments, (begin in seconds, words); stored segments at other times are kept."""
     key = fingerprint_key(recording_id, kind)
     path = shard_path(corpus, "prints", recording_id, kind, key)
     rows: dict[float, dict[str, object]] = {}
@@ -75,7 +75,7 @@ def save_fingerprints(
 
 
 def fingerprint_items(corpus: Corpus, kind: Kind, recordings: Iterable[str]) -> list[str]:
-    """The stretches of the recordings whose fingerprints are kept, as names that `load_fingerprint` takes, sorted."""
+    """The stored segments of the recordings, as names for `load_fingerprint`, sorted."""
     items = []
     for recording_id in recordings:
         key = fingerprint_key(recording_id, kind)
@@ -88,13 +88,13 @@ def fingerprint_items(corpus: Corpus, kind: Kind, recordings: Iterable[str]) -> 
 
 
 def load_fingerprint(corpus: Corpus, item: str) -> Fingerprint:
-    """The fingerprint of a stretch. Raises FileNotFoundError or KeyError for one that is not kept any more."""
+    """The fingerprint of a segment. Raises FileNotFoundError or KeyError if it is not stored any more."""
     recording_id, kind, key, start_ms = item.split("-")
     table = read_shard(corpus, "prints", recording_id, kind, key)
     for number, begin in enumerate(table["start"].to_pylist()):
         if to_ms(begin) == int(start_ms):
             return new_fingerprint(item, recording_id, kind, begin, _words(table.slice(number, 1)))  # type: ignore[arg-type]
-    raise KeyError(f"{item}: no stretch starts there")
+    raise KeyError(f"{item}: no segment starts at that time")
 
 
 def _words(row: pa.Table) -> NDArray[np.uint64]:

@@ -1,4 +1,4 @@
-"""Which recording of several alike is kept, and what of the others it holds: decided from matches alone."""
+"""Decides from matches which of several similar recordings is kept, and which time of the others it contains."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _NOISE_SECONDS = 1e-9
 
 @dataclass(frozen=True)
 class Rule:
-    """How much two recordings must share for one to be a duplicate of the other.
+    """Thresholds for one recording to be a duplicate of another.
 
-    `min_overlap`: seconds in one piece. `min_share`: of the shorter of the two, in pieces of at least that length;
-    under it they merely share a sample.
+    `min_overlap`: seconds in one piece. `min_share`: share of the shorter recording, in pieces of at least that length;
+    with less they only share a sample.
     """
 
     min_overlap: float = 10.0
@@ -31,7 +31,7 @@ class Rule:
 
 @dataclass(frozen=True, order=True)
 class _Piece:
-    """[start, end) seconds of a recording, `offset` later in another one."""
+    """[start, end) seconds of a recording, `offset` seconds later in another one."""
 
     start: float
     end: float
@@ -45,14 +45,14 @@ class _Piece:
         return _Piece(self.start + self.offset, self.end + self.offset, -self.offset)
 
     def then(self, other: _Piece) -> _Piece | None:
-        """What of this piece the other recording's piece carries on to a third one."""
+        """The part of this piece that the other recording's piece continues to a third recording."""
         start, end = max(self.start, other.start - self.offset), min(self.end, other.end - self.offset)
         return _Piece(start, end, self.offset + other.offset) if start < end else None
 
 
 @dataclass(frozen=True)
 class _Shared:
-    """What one recording has of another: the pieces, longest first, and by which method."""
+    """Content that two recordings share: the pieces, longest first, and the method."""
 
     pieces: tuple[_Piece, ...]
     method: Kind
@@ -67,7 +67,7 @@ class _Shared:
 
 @dataclass(frozen=True)
 class _Held:
-    """A recording that a kept one holds: how far away along the matches, which piece, by which method."""
+    """A recording that a kept one contains: its number of matches away, the piece, and the method."""
 
     steps: int
     piece: _Piece
@@ -80,15 +80,15 @@ def duplicates(
     rank: Callable[[str], Any],
     rule: Rule | None = None,
 ) -> list[Duplicate]:
-    """A row for each recording that another one holds, with the longest piece they share; the rest are kept.
+    """A row for each recording that another one contains, with the longest piece they share; the rest are kept.
 
-    What is covered goes: a recording of which `min_share` is in another goes in favour of that one. Where each covers
-    the other so, the one that `rank` puts first (the smaller) stays. So an excerpt goes, however good, and of two
-    recordings in a compilation both go, unless one of them is most of it and ranks first. One that no match ties to
-    the kept one directly points to it along a chain of matches, with what of it arrives there; if too little does, it
-    is kept. A kept recording points nowhere.
+    A recording of which `min_share` is in another is dropped in favour of that one. If each contains the other to that
+    share, the one with the smaller `rank` is kept. So an excerpt is dropped at any quality, and so are both of two
+    recordings in a compilation, unless one of them is most of it and ranks first. A recording without a direct match to
+    the kept one points to it along a chain of matches, with the piece that remains at its end; if that is too short,
+    the recording is kept. A kept recording has no row.
 
-    Raises ValueError when a duration is missing.
+    Raises ValueError if a duration is missing.
     """
     bound = rule or Rule()
     links = _links(matches, durations, bound)
@@ -121,7 +121,7 @@ def duplicates(
                 )
             )
         else:
-            for other, held in _reached(links, durations, bound, one).items():
+            for other, held in _contained(links, durations, bound, one).items():
                 holders[other].append((held.steps > 1, -held.piece.seconds, kept, one, held))
             kept += 1
         for other in narrower[one]:
@@ -132,10 +132,10 @@ def duplicates(
 
 
 def copied_time(recording_id: str, rows: Iterable[Duplicate], matches: Iterable[Match]) -> Timeline:
-    """The seconds of a recording with a row that others tell already, by sound or picture; none of a kept one.
+    """The time of a recording that other recordings contain, by audio or video; empty for a kept one.
 
-    Others are the kept ones, and those with a row of a smaller id: so what is in several of them, but in no kept one,
-    is left in the first.
+    Others are the kept ones, and those with a row and a smaller id: so content of several of them that is in no kept
+    one is left in the first.
     """
     kept_by = {row.recording_id: row for row in rows}
     own = kept_by.get(recording_id)
@@ -156,7 +156,7 @@ _Links = dict[str, dict[str, _Shared]]
 
 
 def _links(matches: Iterable[Match], durations: Mapping[str, float], rule: Rule) -> _Links:
-    """For every recording the others with which it shares enough, and what, in its own time."""
+    """For every recording, the others that share enough with it, and the shared pieces in its own time."""
     grouped: dict[tuple[str, str], dict[Kind, list[_Piece]]] = defaultdict(lambda: defaultdict(list))
     for match in sorted(matches):
         for name in (match.recording_id, match.other_id):
@@ -177,8 +177,8 @@ def _links(matches: Iterable[Match], durations: Mapping[str, float], rule: Rule)
 def one_to_one(pieces: Iterable[_Piece], least: float) -> tuple[_Piece, ...]:
     """Pieces of at least `least` seconds, longest first, so that no second of either recording counts twice.
 
-    Where a sample is in a recording several times, every use matches every use elsewhere: of those one counts, for
-    a repeated sample is still one sample. What another piece ties to something counted is counted with it.
+    If a sample occurs in a recording several times, every use matches every use elsewhere: only one of those counts,
+    because a repeated sample is one sample. Time that another piece connects to counted time is counted with it.
     """
     left = sorted((p for p in pieces if p.seconds >= least - _NOISE_SECONDS), key=lambda p: (-p.seconds, p.start))
     chosen: list[_Piece] = []
@@ -186,14 +186,14 @@ def one_to_one(pieces: Iterable[_Piece], least: float) -> tuple[_Piece, ...]:
     while left:
         best = left.pop(0)
         chosen.append(best)
-        mine, theirs = _described(best, left, mine, theirs)
+        mine, theirs = _counted_time(best, left, mine, theirs)
         rests = [rest for piece in left for rest in _without(piece, mine, theirs)]
         left = sorted((p for p in rests if p.seconds >= least - _NOISE_SECONDS), key=lambda p: (-p.seconds, p.start))
     return tuple(chosen)
 
 
-def _described(best: _Piece, others: list[_Piece], mine: Timeline, theirs: Timeline) -> tuple[Timeline, Timeline]:
-    """The seconds of both sides that say what is counted now, with those that the other pieces tie to them."""
+def _counted_time(best: _Piece, others: list[_Piece], mine: Timeline, theirs: Timeline) -> tuple[Timeline, Timeline]:
+    """The time of both sides that is counted now, with the time that other pieces connect to it."""
     mine |= Timeline([Segment(best.start, best.end)])
     theirs |= Timeline([Segment(best.start + best.offset, best.end + best.offset)])
     while True:
@@ -208,23 +208,23 @@ def _described(best: _Piece, others: list[_Piece], mine: Timeline, theirs: Timel
 
 
 def _without(piece: _Piece, mine: Timeline, theirs: Timeline) -> list[_Piece]:
-    """What of the piece neither side has counted."""
+    """The parts of the piece that neither side has counted."""
     span = Timeline([Segment(piece.start, piece.end)])
     taken = Timeline(s.shift(-piece.offset) for s in theirs.crop(Segment(piece.start, piece.end).shift(piece.offset)))
     return [_Piece(s.start, s.end, piece.offset) for s in span - mine - taken]
 
 
 def _covers(links: _Links, durations: Mapping[str, float], rule: Rule, one: str, other: str) -> int:
-    """1 where `one` is covered by `other` but not the other way round, -1 the reverse, 0 where both are."""
+    """1 if only `one` is covered by `other`, -1 if only `other` is covered by `one`, 0 if both are."""
     seconds = links[one][other].seconds
     first, second = (seconds >= rule.min_share * durations[name] - _NOISE_SECONDS for name in (one, other))
     return int(first) - int(second)
 
 
-def _reached(links: _Links, durations: Mapping[str, float], rule: Rule, kept: str) -> dict[str, _Held]:
-    """The recordings of which `kept` holds enough, directly or along a chain: the widest piece that arrives.
+def _contained(links: _Links, durations: Mapping[str, float], rule: Rule, kept: str) -> dict[str, _Held]:
+    """The recordings of which `kept` contains enough, directly or along a chain: the longest piece that remains.
 
-    Widest path first (Dijkstra's order): a piece only shrinks on its way.
+    Widest path first (Dijkstra's order): a piece only shrinks along the chain.
     """
     arrived: dict[str, _Held] = {}
     queue: list[tuple[float, str, _Piece, Kind, int]] = []

@@ -1,6 +1,6 @@
-"""Which recordings had a word like this one, and where: sorted postings on disk, read by memory map.
+"""The fingerprint index: finds recordings and positions of similar words; sorted postings on disk, memory mapped.
 
-One word in SAMPLING is kept, chosen by the word itself, so that a copy keeps the same ones. An index is immutable;
+One word in SAMPLING is indexed, chosen by the word itself, so that a copy selects the same ones. An index is immutable;
 several are searched together and merged now and then (`merge.py`), so that adding files stays cheap.
 """
 
@@ -23,18 +23,18 @@ from .fingerprint import KINDS, Fingerprint, Kind, short_hash, signs
 FORMAT = 1
 SAMPLING = 4
 PER_ITEM = 4
-"""Most postings of one word in one item, spread over it: a hum that says the same all day fills no index."""
+"""Most postings of one word in one item, spread over it: a hum that repeats all day does not fill the index."""
 CHECK_WORDS = 16
-"""A posting also holds the signs of the word so much later, to tell chance hits apart without opening anything."""
+"""A posting also holds the signs of the word this much later, to reject chance hits without opening a file."""
 
 _COLUMNS = ("keys", "items", "positions", "checks")  # all uint32 (postings,), sorted by key, item, position
-_BUCKET = 8  # postings to a bucket of the table, about
+_BUCKET = 8  # postings per bucket of the table, about
 _MOST_BITS = 28  # a table of 2 GB, for 4 billion postings
 
 
 @dataclass(frozen=True, eq=False)
 class Postings:
-    """Where words occur: parallel arrays (n,) of uint32."""
+    """Positions of words: parallel arrays (n,) of uint32."""
 
     keys: NDArray[np.uint32]
     items: NDArray[np.uint32]
@@ -44,7 +44,7 @@ class Postings:
 
 @dataclass(frozen=True, order=True)
 class IndexedSegment:
-    """One stretch of a recording, as an index names it."""
+    """One segment of a recording, as named in an index."""
 
     recording_id: str
     item: str
@@ -58,11 +58,11 @@ class Index:
         self.folder = folder
         meta = folder / "index.json"
         try:
-            found = json.loads(meta.read_text(encoding="utf-8"))
+            header = json.loads(meta.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise ValueError(f"{meta}: no index: {error}") from error
-        if found.get("format") != FORMAT:
-            raise ValueError(f"{meta}: format is {found.get('format')!r}, can read {FORMAT}")
+            raise ValueError(f"{meta}: not an index: {error}") from error
+        if header.get("format") != FORMAT:
+            raise ValueError(f"{meta}: format is {header.get('format')!r}, must be {FORMAT}")
         self.postings = Postings(*(_mapped(folder, name) for name in _COLUMNS))
         self.starts: NDArray[np.uint64] = _mapped(folder, "starts")
         self.hashes: NDArray[np.uint64] = _mapped(folder, "hashes")
@@ -71,18 +71,18 @@ class Index:
         """uint64 (items,): the hash of the item's recording."""
         self._names: NDArray[np.uint8] = _mapped(folder, "names")
         self._name_ends: NDArray[np.uint64] = _mapped(folder, "name_ends")
-        if len(self.postings.keys) != found["postings"] or len(self.hashes) != found["items"]:
+        if len(self.postings.keys) != header["postings"] or len(self.hashes) != header["items"]:
             raise ValueError(
                 f"{folder}: {len(self.postings.keys)} postings of {len(self.hashes)} items, "
-                f"{meta.name} says {found['postings']} of {found['items']}"
+                f"{meta.name} lists {header['postings']} of {header['items']}"
             )
 
     def __len__(self) -> int:
-        """Postings held: the size that `to_merge` goes by."""
+        """Number of postings, the size for `to_merge`."""
         return len(self.postings.keys)
 
     def item(self, number: int) -> IndexedSegment:
-        """Its name. Raises IndexError where there is none."""
+        """The item of a number. Raises IndexError for an unknown number."""
         if not 0 <= number < len(self.hashes):
             raise IndexError(f"{self.folder}: item {number} of {len(self.hashes)}")
         begin = int(self._name_ends[number - 1]) if number else 0
@@ -97,7 +97,7 @@ class Index:
         bucket = (keys.astype(np.uint64) >> np.uint64(shift)).astype(np.intp)
         low, high = self.starts[bucket].astype(np.intp), self.starts[bucket + 1].astype(np.intp)
         ends, held = high.copy(), self.postings.keys
-        # Halving all ranges at once; a table that grows with the index keeps the number of rounds the same.
+        # Halves all ranges at once; a table that grows with the index keeps the number of rounds constant.
         open_ = np.flatnonzero(low < high)
         while len(open_):
             middle = (low[open_] + high[open_]) >> 1
@@ -105,17 +105,17 @@ class Index:
             low[open_] = np.where(before, middle + 1, low[open_])
             high[open_] = np.where(before, high[open_], middle)
             open_ = open_[low[open_] < high[open_]]
-        which, places = [], []
+        which, positions = [], []
         open_ = np.flatnonzero(low < ends)
         for _ in range(most):
             open_ = open_[held[low[open_]] == keys[open_]]
             which.append(open_)
-            places.append(low[open_])
+            positions.append(low[open_])
             low[open_] += 1
             open_ = open_[low[open_] < ends[open_]]
             if not len(open_):
                 break
-        return np.concatenate(which), np.concatenate(places)
+        return np.concatenate(which), np.concatenate(positions)
 
 
 def key_of(sign_words: NDArray[np.uint32], kind: Kind) -> NDArray[np.uint32]:
@@ -130,29 +130,29 @@ def key_of(sign_words: NDArray[np.uint32], kind: Kind) -> NDArray[np.uint32]:
 
 
 def sampled(keys: NDArray[np.uint32]) -> NDArray[np.bool_]:
-    """Which keys an index holds at all."""
+    """True for the keys that an index stores."""
     return np.asarray(keys % np.uint32(SAMPLING) == 0)
 
 
 def check_signs(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The word that a posting of each word is checked by; 0 where there is none."""
+    """The word that a posting of each word is checked by; 0 if it does not exist."""
     later = np.zeros_like(words)
     later[: max(0, len(words) - CHECK_WORDS)] = words[CHECK_WORDS:]
     return later
 
 
 def write_index(folder: Path, prints: Iterable[Fingerprint]) -> None:
-    """Write an index of the prints into the empty folder; the same prints in any order give the same bytes.
+    """Write an index of the fingerprints into the empty folder; their order does not change the bytes.
 
-    Holds 16 bytes a posting in memory, about 0.25 MB an hour of sound: index a great corpus in parts, then merge
-    them. Raises ValueError for a folder that is not empty and for two prints of one item.
+    Uses 16 bytes per posting in memory, about 0.25 MB per hour of audio: index a large corpus in parts, then merge
+    them. Raises ValueError for a folder that is not empty and for two fingerprints of one item.
     """
     named: dict[int, IndexedSegment] = {}
     parts: list[tuple[int, Postings]] = []
     for one in prints:
         number = short_hash(one.item)
         if number in named:
-            raise ValueError(f"{folder}: two prints of item {one.item}")
+            raise ValueError(f"{folder}: two fingerprints of item {one.item}")
         named[number] = IndexedSegment(one.recording_id, one.item, one.kind)
         parts.append((number, postings_of(one)))
     ranks = {number: rank for rank, number in enumerate(sorted(named))}
@@ -169,22 +169,22 @@ def write_index(folder: Path, prints: Iterable[Fingerprint]) -> None:
 
 
 def open_index(folder: Path) -> Index:
-    """The index in the folder. Raises ValueError when it is not one, or of another format."""
+    """The index in the folder. Raises ValueError if it is not an index, or has another format."""
     return Index(folder)
 
 
 def postings_of(one: Fingerprint) -> Postings:
-    """Of the sampled words of a print, by position; at most PER_ITEM of each, evenly spread."""
+    """Postings of the sampled words of a fingerprint, by position; at most PER_ITEM of each, evenly spread."""
     keys = key_of(signs(one.words), one.kind)
-    places = np.flatnonzero(sampled(keys) & (one.words != 0))
-    places = places[np.argsort(keys[places], kind="stable")]
-    kept = np.sort(places[spread(keys[places])])
+    positions = np.flatnonzero(sampled(keys) & (one.words != 0))
+    positions = positions[np.argsort(keys[positions], kind="stable")]
+    kept = np.sort(positions[spread(keys[positions])])
     numbers = np.zeros(len(kept), np.uint32)
     return Postings(keys[kept], numbers, kept.astype(np.uint32), signs(check_signs(one.words)[kept]))
 
 
 def spread(keys: NDArray[np.uint32]) -> NDArray[np.bool_]:
-    """Of each key in the sorted array at most PER_ITEM, evenly chosen among its occurrences."""
+    """True for at most PER_ITEM occurrences of each key in the sorted array, evenly chosen."""
     _, first, counts = np.unique(keys, return_index=True, return_counts=True)
     turn = np.arange(len(keys)) - np.repeat(first, counts)
     step = np.repeat(-(-counts // PER_ITEM), counts)
@@ -222,7 +222,7 @@ def save(folder: Path, items: Sequence[IndexedSegment], count: int, pieces: Iter
 
 @contextmanager
 def _columns(folder: Path, count: int) -> Iterator[dict[str, IO[bytes]]]:
-    """The posting columns, open for writing behind their headers."""
+    """The posting columns, open for writing after their headers."""
     write_header: Callable[..., None] = np.lib.format.write_array_header_1_0
     with ExitStack() as stack:
         files = {name: stack.enter_context(write_beside(folder / f"{name}.npy")) for name in _COLUMNS}

@@ -1,4 +1,4 @@
-"""Parts of an index made one: the same bytes as if all had been indexed at once."""
+"""Merges parts of an index: the result has the same bytes as an index of everything at once."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _CHUNK = 1 << 22
 
 
 def to_merge(sizes: Sequence[int]) -> list[int]:
-    """Which parts, by their sizes, should become one: indices, ascending; none when they are fine as they are.
+    """The parts, by their sizes, to merge into one: indices, ascending; none if no merge is needed.
 
-    After merging them every part is at least twice as large as all smaller ones together, so there are at most
-    log3(total) + 2 parts, and a posting is copied about as many times in its life.
+    After the merge every part is at least twice as large as all smaller ones together, so there are at most log3(total)
+    + 2 parts, and a posting is copied about as many times in total.
     """
     order = sorted(range(len(sizes)), key=lambda index: (sizes[index], index))
     smaller, merged = 0, 0
@@ -32,9 +32,9 @@ def to_merge(sizes: Sequence[int]) -> list[int]:
 
 
 def merge_indexes(folders: Sequence[Path], folder: Path) -> None:
-    """Write the index of everything in `folders` into the empty `folder`, and leave them as they are.
+    """Write the index of everything in `folders` into the empty `folder`; the sources stay unchanged.
 
-    Raises ValueError when an item is in two of them.
+    Raises ValueError if an item is in two of them.
     """
     parts = [open_index(source) for source in folders]
     hashes = np.concatenate([np.empty(0, np.uint64), *(part.hashes for part in parts)])
@@ -54,7 +54,7 @@ def merge_indexes(folders: Sequence[Path], folder: Path) -> None:
 
 
 def _merged(parts: Sequence[Index], renumber: Sequence[NDArray[np.uint32]]) -> Iterator[Postings]:
-    """All postings in order, a range of keys at a time."""
+    """Yield all postings in order, one range of keys at a time."""
     chunks = max(1, sum(map(len, parts)) // _CHUNK)
     borders = np.linspace(0, 2**32, chunks + 1).astype(np.int64)
     for low, high in pairwise(borders.tolist()):

@@ -1,8 +1,8 @@
-"""The words of a moving picture: how the brightness of neighbouring blocks changes against each other.
+"""Computes the words of video: sign patterns of how neighbouring blocks change in brightness relative to each other.
 
-A still picture has no words: a logo, a black screen, slides or a fixed camera before a quiet scene say nothing about
-where a recording comes from. Blocks of the whole picture do not know about its size or a squeezed aspect, means over
-half a second not about its frame rate.
+Still video has no words: a logo, a black screen, slides or a fixed camera before a quiet scene do not identify a
+recording. Blocks of the whole frame are independent of its size and of a changed aspect, means over half a second of
+its frame rate.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from .fingerprint import pack
 
 FPS = 8
 SIZE = (160, 90)
-"""Width and height of the images a printer is fed, for speed alone: it takes any, all of one size."""
+"""Width and height of the images, for speed alone: a fingerprinter takes any size, the same for all."""
 _ROWS, _COLUMNS = 4, 9
-_MEAN, _LAG = 4, 4  # pictures
+_MEAN, _LAG = 4, 4  # frames
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
 _FLOOR = 1.0
-"""Least mean change, of 255 steps of brightness, that says something; a codec's noise in a block has 0.2."""
+"""Least informative mean change, of 255 steps of brightness; a codec's noise in a block has 0.2."""
 _TIME_SLACK = 0.01
 
 
 class VideoFingerprinter:
-    """Words of pictures pushed in turn, FPS a second."""
+    """Computes the words of frames, pushed in order, FPS per second."""
 
     def __init__(self) -> None:
         self._first: float | None = None
         self._blocks: list[NDArray[np.float32]] = []
 
     def push(self, time: float, image: NDArray[np.uint8]) -> None:
-        """The picture on screen at `time` seconds: uint8 (height, width, 3), RGB.
+        """Add the frame displayed at `time` seconds: uint8 (height, width, 3), RGB.
 
-        Raises ValueError when it is not 1 / FPS seconds after the one before, and for other shapes.
+        Raises ValueError if it is not 1 / FPS seconds after the one before, and for other shapes.
         """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise ValueError(f"image at {time} s has shape {image.shape} and type {image.dtype}, must be RGB of uint8")
@@ -43,14 +43,14 @@ class VideoFingerprinter:
             self._first = time
         expected = self._first + len(self._blocks) / FPS
         if abs(time - expected) > _TIME_SLACK:
-            raise ValueError(f"image at {time:.3f} s, expected one at {expected:.3f} s: {FPS} a second, without gaps")
+            raise ValueError(f"image at {time:.3f} s, expected one at {expected:.3f} s: {FPS} per second, without gaps")
         height, width, _ = image.shape
         rows, columns = _shares(height, _ROWS), _shares(width, _COLUMNS)
         strips = (rows @ image.reshape(height, -1).astype(np.float32)).reshape(_ROWS, width, 3) @ _LUMA
         self._blocks.append(np.asarray(strips @ columns.T, np.float32))
 
     def finish(self) -> NDArray[np.uint64]:
-        """All words, uint64 (count,); none for less than a window."""
+        """All words, uint64 (count,); none for video shorter than a window."""
         count = len(self._blocks) - (_MEAN - 1)
         if count <= _LAG:
             return np.empty(0, np.uint64)
@@ -65,7 +65,7 @@ class VideoFingerprinter:
 
 @cache
 def _shares(pixels: int, blocks: int) -> NDArray[np.float32]:
-    """Mean over each of `blocks` equal stretches of `pixels`, as a matrix (blocks, pixels)."""
+    """Mean over each of `blocks` equal parts of `pixels`, as a matrix (blocks, pixels)."""
     edges = np.linspace(0, pixels, blocks + 1)
     at = np.arange(pixels)
     shared = np.minimum(at + 1, edges[1:, None]) - np.maximum(at, edges[:-1, None])

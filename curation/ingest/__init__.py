@@ -1,1 +1,1 @@
-"""What comes in: the media files below folders, each with a source id and a signature."""
+"""Finds the media files to curate; each gets a source id and a signature."""

@@ -1,4 +1,4 @@
-"""Reading and writing sound and picture: the only place that uses PyAV."""
+"""Reads and writes audio and video files: the only package that uses PyAV."""
 
 from .audio import AudioBlock, audio_blocks, audio_span, mono_span, resampled
 from .encode import PREVIEW_TYPE, encode_preview, half_written, thumbnail, write_media

@@ -1,4 +1,4 @@
-"""Sound as blocks: one pass over a file, every rate at once, memory independent of its length."""
+"""Streams decoded audio as blocks: one pass over a file, all sample rates at once, constant memory."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _SILENT_SAMPLES = 1 << 16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AudioBlock:
-    """Sound from `start` seconds on: block `index` of equally long ones, only the last one shorter.
+    """A block of audio that starts at `start` seconds; all blocks are equally long, except a shorter last one.
 
-    `native`: float32 (channels, n) at `native_rate` Hz; `mono`: rate in Hz to float32 (m,), the mean of the
-    channels. Sample i of the recording lies at i / rate seconds from zero, at every rate. Integer formats are
-    scaled by 2^(bits - 1). `gaps`: [start, end) in seconds from zero, inside this block, where no sound could
-    be decoded and zeros stand. `errors`: packets that could not be decoded since the block before. `layout`: what
-    each channel is, in FFmpeg's words ("stereo", "5.1"), "" if nobody said.
+    `native`: float32 (channels, n) at `native_rate` Hz; `mono`: rate in Hz to float32 (m,), the mean of the channels.
+    Sample i of the recording is at i / rate seconds from zero, at every rate. Integer formats are scaled by 2^(bits -
+    1). `gaps`: [start, end) in seconds from zero, inside this block, where no audio could be decoded and the samples
+    are zeros. `errors`: packets that could not be decoded since the previous block. `layout`: FFmpeg's name of the
+    channel layout ("stereo", "5.1"), "" if unknown.
     """
 
     index: int
@@ -53,13 +53,11 @@ def audio_blocks(
 ) -> Generator[AudioBlock, None, None]:
     """Decode the audio of the file at `path` once, as consecutive blocks of `block_seconds` whole seconds.
 
-    Zero is the earliest start of any stream, so sound that starts late begins with a gap. Jumps of more than
-    50 ms in the timestamps and packets that cannot be decoded become gaps too; overlapping sound is trimmed.
-    The mono signals equal `librosa.load(path, sr=rate, mono=True)`. Sound that ends before the video does is
-    not padded.
+    Zero is the earliest start of any stream, so audio that starts late begins with a gap. Jumps of more than 50 ms in
+    the timestamps and packets that cannot be decoded become gaps too; overlapping audio is trimmed. The mono signals
+    equal `librosa.load(path, sr=rate, mono=True)`. Audio that ends before the video does is not padded.
 
-    Raises MediaError (at the first block) when nothing can be decoded, ValueError for rates and block lengths
-    below 1.
+    Raises MediaError (at the first block) if nothing can be decoded, ValueError for rates and block lengths below 1.
     """
     if block_seconds < 1 or any(rate < 1 for rate in rates):
         raise ValueError(f"block_seconds={block_seconds}, rates={tuple(rates)}: all must be at least 1")
@@ -80,12 +78,12 @@ def audio_blocks(
 
 
 def audio_span(path: str | os.PathLike[str], start: float, end: float) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """(rate in Hz, float32 (channels, n)) pieces that together are the sound in [start, end) seconds.
+    """Yield (rate in Hz, float32 (channels, n)) pieces that together are the audio in [start, end) seconds.
 
-    The samples are those of `audio_blocks`, but only that part of the file is read. Gaps are zeros; sound that ends
-    before `end` is not padded. Raises MediaError when nothing can be decoded there.
+    The samples equal those of `audio_blocks`, but only that part of the file is read. Gaps are zeros; audio that ends
+    before `end` is not padded. Raises MediaError if nothing can be decoded in the segment.
     """
-    # Decoders need some sound before the first sample that counts, and some files jump too far: then again,
+    # Decoders need some audio before the first sample that counts, and some files seek too far: then again,
     # from the beginning.
     ahead = start - _PREROLL_SECONDS
     for seek in (ahead, None) if ahead > 0 else (None,):
@@ -120,48 +118,48 @@ def mixed_span(
     rate: int,
     matrix: Callable[[int], NDArray[np.float32]] | None = None,
 ) -> Iterator[NDArray[np.float32]]:
-    """The sound in [start, end) seconds mixed and at `rate` Hz, float32 (rows, n), n samples at most a second's.
+    """Yield the audio in [start, end) seconds mixed, at `rate` Hz: float32 (rows, n), at most a second per piece.
 
-    `matrix` makes of a number of channels the (rows, channels) weights of the mix; without it, the mean of them.
+    `matrix` maps a number of channels to the (rows, channels) weights of the mix; without it, the mix is the mean.
     Gaps, ends and errors as in `audio_span`.
     """
     left = to_ticks(end - start, rate)
-    lanes: list[ResampledStream] = []
+    streams: list[ResampledStream] = []
     weights: NDArray[np.float32] | None = None
     for native_rate, piece in audio_span(path, start, end):
         if weights is None:
             weights = np.full((1, len(piece)), 1 / len(piece), np.float32) if matrix is None else matrix(len(piece))
-            lanes = [ResampledStream(native_rate, rate) for _ in weights]
-        for lane, row in zip(lanes, weights @ piece, strict=True):
-            lane.feed(row)
-        ready = min(lane.ready for lane in lanes)
+            streams = [ResampledStream(native_rate, rate) for _ in weights]
+        for stream, row in zip(streams, weights @ piece, strict=True):
+            stream.feed(row)
+        ready = min(stream.ready for stream in streams)
         left -= ready
-        yield np.stack([lane.take(ready) for lane in lanes])
-    if lanes:
-        for lane in lanes:
-            lane.feed(np.empty(0, np.float32), last=True)
-        ready = min(left, *(lane.ready for lane in lanes))  # a resampler may round the end up
-        yield np.stack([lane.take(ready) for lane in lanes])
+        yield np.stack([stream.take(ready) for stream in streams])
+    if streams:
+        for stream in streams:
+            stream.feed(np.empty(0, np.float32), last=True)
+        ready = min(left, *(stream.ready for stream in streams))  # a resampler may round the end up
+        yield np.stack([stream.take(ready) for stream in streams])
 
 
 def mono_span(path: str | os.PathLike[str], start: float, end: float, rate: int) -> NDArray[np.float32]:
-    """All of the sound in [start, end) seconds at `rate` Hz, the mean of the channels, (n,), as `mixed_span` gives it.
+    """All audio in [start, end) seconds at `rate` Hz, the mean of the channels, (n,); from `mixed_span`.
 
-    It is in memory at once: 10 MB a minute at 44.1 kHz.
+    The whole span is in memory: 10 MB per minute at 44.1 kHz.
     """
     pieces = [piece[0] for piece in mixed_span(path, start, end, rate)]
     return np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
 
 
 def resampled(mono: NDArray[np.float32], rate: int, wanted: int) -> NDArray[np.float32]:
-    """All of a mono signal at another rate in Hz."""
+    """Resample a whole mono signal from `rate` to `wanted` Hz."""
     if rate == wanted:
         return mono
     return np.asarray(soxr.resample(mono, rate, wanted, quality="HQ"), np.float32)
 
 
 def _silence(count: int, like: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-    """`count` samples of it, a second or so at a time: a gap may be longer than what fits into memory."""
+    """Yield `count` samples of silence in pieces of about a second: a gap may be longer than fits into memory."""
     for begin in range(0, count, _SILENT_SAMPLES):
         yield np.zeros((len(like), min(_SILENT_SAMPLES, count - begin)), np.float32)
 
@@ -183,7 +181,7 @@ class ResampledStream:
         self.ready += len(part)
 
     def take(self, count: int) -> NDArray[np.float32]:
-        """The next `count` samples; zeros where there are fewer, as a resampler rounds the very end down."""
+        """The next `count` samples, zero-padded if fewer are left: a resampler rounds the very end down."""
         joined = np.concatenate([*self._parts, np.zeros(max(0, count - self.ready), np.float32)])
         self._parts = [joined[count:].copy()]
         self.ready = len(self._parts[0])
@@ -191,9 +189,9 @@ class ResampledStream:
 
 
 class _Blocks:
-    """Cuts the unbroken native signal into blocks and resamples it.
+    """Cuts the continuous native signal into blocks and resamples it.
 
-    The resamplers are fed whole seconds, whatever the block length, so that it cannot influence their output.
+    The resamplers are fed whole seconds at any block length, so that it cannot influence their output.
     """
 
     def __init__(self, rate: int, channels: int, rates: Sequence[int], block_seconds: int, layout: str) -> None:
@@ -201,18 +199,18 @@ class _Blocks:
         self._rate = rate
         self._seconds = block_seconds
         self._layout = layout
-        self._lanes = {lane: ResampledStream(rate, lane) for lane in rates}
+        self._streams = {target: ResampledStream(rate, target) for target in rates}
         self._gaps: list[tuple[int, int]] = []  # in samples of the recording
         self._open = np.empty((channels, block_seconds * rate), np.float32)  # the block that is being filled
         self._filled = 0
         self._fed = 0  # of those, passed to the resamplers
-        self._full: deque[NDArray[np.float32]] = deque()  # blocks whose resampled sound is not complete yet
+        self._full: deque[NDArray[np.float32]] = deque()  # blocks whose resampled audio is not complete yet
         self._started = 0  # blocks that were filled
-        self._index = 0  # blocks that came out
-        self._told = 0  # errors that blocks reported
+        self._index = 0  # blocks that were yielded
+        self._reported = 0  # errors that blocks reported
 
     def push(self, silence: int, samples: NDArray[np.float32]) -> Iterator[AudioBlock]:
-        """Append `silence` zeros as a gap, then float32 (channels, n). Complete blocks come out."""
+        """Append `silence` zeros as a gap, then float32 (channels, n); yield completed blocks."""
         if silence:
             position = self._started * self._open.shape[1] + self._filled
             self._gaps.append((position, position + silence))
@@ -228,7 +226,7 @@ class _Blocks:
             yield from self._pass_on()
 
     def finish(self) -> Iterator[AudioBlock]:
-        """The blocks that are left, the last one perhaps short."""
+        """Yield the remaining blocks; the last one may be short."""
         self._feed(self._filled, last=True)
         self._full.append(self._open[:, : self._filled].copy())
         while self._full:
@@ -237,7 +235,7 @@ class _Blocks:
                 yield self._block(native)
 
     def _room(self, count: int) -> NDArray[np.float32]:
-        """Where to write the next samples: `count` of them, or as many as the open block still takes."""
+        """The part of the open block for the next `count` samples, or for as many as still fit."""
         start, self._filled = self._filled, min(self._filled + count, self._open.shape[1])
         return self._open[:, start : self._filled]
 
@@ -249,8 +247,8 @@ class _Blocks:
             self._open = np.empty_like(self._open)
             self._filled = self._fed = 0
             self._started += 1
-        # A resampler answers late: a block waits until the slowest lane has it whole.
-        while self._full and all(lane.ready >= lane.rate * self._seconds for lane in self._lanes.values()):
+        # A resampler has latency: a block waits until the slowest stream has it whole.
+        while self._full and all(stream.ready >= stream.rate * self._seconds for stream in self._streams.values()):
             yield self._block(self._full.popleft())
 
     def _feed(self, end: int, last: bool = False) -> None:
@@ -261,8 +259,8 @@ class _Blocks:
         for channel in part[1:]:  # the mean over channels, in half the time of np.mean
             mono += channel
         mono /= len(part)
-        for lane in self._lanes.values():
-            lane.feed(mono, last)
+        for stream in self._streams.values():
+            stream.feed(mono, last)
 
     def _block(self, native: NDArray[np.float32]) -> AudioBlock:
         rate, index = self._rate, self._index
@@ -270,8 +268,8 @@ class _Blocks:
         end = start + native.shape[1]
         gaps = [(max(a, start) / rate, min(b, end) / rate) for a, b in self._gaps if a < end and b > start]
         self._gaps = [gap for gap in self._gaps if gap[1] > end]
-        errors, self._told = self.errors - self._told, self.errors
+        errors, self._reported = self.errors - self._reported, self.errors
         self._index += 1
-        # As many samples as have their time inside the block: rounded up, like librosa.
-        mono = {r: lane.take(-(-native.shape[1] * r // rate)) for r, lane in self._lanes.items()}
+        # The number of samples whose times are inside the block: rounded up, like librosa.
+        mono = {r: stream.take(-(-native.shape[1] * r // rate)) for r, stream in self._streams.items()}
         return AudioBlock(index, float(index * self._seconds), rate, native, gaps, mono, errors, self._layout)

@@ -1,4 +1,4 @@
-"""Sense made of a stream's timestamps: broken ones must neither lose sound nor add hours of it."""
+"""Converts a stream's timestamps to seconds: broken timestamps must neither lose audio nor add hours of it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _PAST_END_SECONDS = 10.0  # nor does one end this far after the header's end
 
 @dataclass
 class StreamClock:
-    """Turns container times into seconds from zero.
+    """Converts container times to seconds from zero.
 
-    A time is believed when it is not long before what came last, nor absurdly late. One that is not believed
-    (a transport stream glued from two, a timestamp hit by corruption) is read as "directly after the last
-    one", and those after it keep that correction until the raw times make sense again.
+    A time is plausible if it is at most `back_seconds` before the end of the audio or video read so far, and not
+    absurdly late. An implausible one (a transport stream joined from two, a corrupt timestamp) is read as "directly
+    after the last packet". Later times keep that correction until the raw times are plausible again.
     """
 
     zero: float
@@ -23,7 +23,7 @@ class StreamClock:
     correction: float = 0.0
 
     def seconds(self, container_time: float | None, now: float) -> float:
-        """Seconds from zero of `container_time`, where `now` is the end of what has come so far."""
+        """Seconds from zero of `container_time`; `now` is the end of the stream read so far, in seconds."""
         if container_time is None:
             return now
         raw = container_time - self.zero

@@ -1,4 +1,4 @@
-"""The audio stream of an open file as float samples in large pieces, whatever is broken inside."""
+"""Decodes the audio stream of an open file to float samples in large pieces, and survives damaged packets."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ROUNDING_SECONDS = 0.002  # what a container's coarse clock alone can do to a timestamp
-JITTER_SECONDS = 0.05  # timestamps wander by less in healthy files: containers round them to 1 ms or worse
-_CUT_SECONDS = 0.1  # what a codec may put before the sound is less, and is cut off the first frames
+JITTER_SECONDS = 0.05  # timestamps of healthy files deviate by less: containers round them to 1 ms or worse
+_CUT_SECONDS = 0.1  # codecs put less than this before the audio; it is cut off the first frames
 
 # Sample format to (stored type, factor, stored value of silence).
 _SAMPLE_FORMATS: dict[str, tuple[type[np.generic], float, int]] = {
@@ -41,10 +41,10 @@ _SAMPLE_FORMATS: dict[str, tuple[type[np.generic], float, int]] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
-    """Sound without a break: float32 (channels, n) that starts at `time`, in the container's own seconds.
+    """Audio without a gap: float32 (channels, n) that starts at `time`, in seconds of container time.
 
-    `time` is None where the container does not say. `lossy`: sound was lost directly before, so that only
-    `time` can tell where this belongs.
+    `time` is None if the container does not state it. `lossy`: audio was lost directly before, so that only `time` can
+    place this piece.
     """
 
     time: float | None
@@ -53,22 +53,22 @@ class Piece:
 
 
 class Decoder:
-    """Decodes the chosen audio stream of `container`; MediaError where there is none that can be decoded.
+    """Decodes the chosen audio stream of `container`. Raises MediaError if it is missing or cannot be decoded.
 
-    Everything comes out with the sample rate and channels of the first frame. Packets that cannot be decoded
-    are counted and left out.
+    All output has the sample rate and channels of the first frame. Packets that cannot be decoded are counted and left
+    out.
     """
 
     def __init__(self, container: InputContainer) -> None:
         stream = audio_stream(container)
         if stream is None:
-            raise MediaError("no_audio_stream", f"{len(container.streams.video)} video streams, none of audio")
+            raise MediaError("no_audio_stream", f"{len(container.streams.video)} video streams, no audio")
         if stream.codec_context is None:
             raise MediaError("decode_failed", "no decoder for the audio codec")
         self.rate = 0  # Hz, known with the first piece
         self.channels = 0
         self.errors = 0  # packets that failed so far
-        self.step = 0  # samples that the length of every frame is a multiple of, but for the first ones, which are cut
+        self.step = 0  # every frame's length is a multiple of it, in samples, except the first ones, which are cut
         self._samples = 0
         self._packets_read = 0
         self._first_error = ""
@@ -80,46 +80,46 @@ class Decoder:
         self._layout: AudioLayout | None = None
         self._converter: AudioResampler | None = None
         self._converted = (0, "", "")
-        self._lossy = True  # nothing came before the first piece: its timestamp alone places it
+        self._lossy = True  # nothing precedes the first piece: its timestamp alone places it
         self._context.thread_count = 1
 
     @property
     def layout(self) -> str:
-        """FFmpeg's name for what the channels are, "" before the first piece."""
+        """FFmpeg's name of the channel layout, "" before the first piece."""
         return "" if self._layout is None else self._layout.name
 
     @property
     def padding(self) -> int:
-        """Samples of the last packet beyond the length it claims: codecs fill their last packet up."""
+        """Samples of the last packet beyond its claimed length: codecs pad their last packet."""
         if self._last is None or not self._last[0].duration:
             return 0
         packet, frames = self._last
         rate = frames[0].sample_rate
-        beyond = sum(frame.samples for frame in frames) - to_ticks((packet.duration or 0) * self._tick, rate)
-        return beyond if beyond > ROUNDING_SECONDS * rate else 0
+        excess = sum(frame.samples for frame in frames) - to_ticks((packet.duration or 0) * self._tick, rate)
+        return excess if excess > ROUNDING_SECONDS * rate else 0
 
     @property
     def is_coarse(self) -> bool:
-        """Whether the container's clock ticks more slowly than the samples come."""
+        """True if a tick of the container's clock is longer than a sample."""
         return self._tick * (self._context.sample_rate or 0) > 1
 
     def seek(self, time: float) -> None:
-        """Go on with the sound at or somewhat before container time `time`, if the file can be searched."""
+        """Continue at or somewhat before container time `time`, if the file is seekable."""
         video = video_stream(self._container)
-        # Matroska's index is of the pictures; a search for sound would read all that lies before.
+        # Matroska's index is of the video; seeking in the audio would read everything before.
         stream = video if video is not None and self._container.format.name == "matroska,webm" else self._stream
         with suppress(FFmpegError):
             self._container.seek(round(time / float(stream.time_base or 1)), stream=stream)
 
     def nothing(self) -> MediaError:
-        """The error for a stream that gave no sample."""
+        """The error for a stream without a decoded sample."""
         if not self.errors:
-            return MediaError("no_samples", f"{self._packets_read} audio packets, no sample in them")
+            return MediaError("no_samples", f"{self._packets_read} audio packets without a sample")
         of = f"{self.errors} errors in {self._packets_read} audio packets"
         return MediaError("decode_failed", f"{of}, the first: {self._first_error}")
 
     def pieces(self) -> Iterator[Piece]:
-        """The sound in pieces of about a second, shorter where frames do not directly follow each other."""
+        """Yield the audio in pieces of about a second, shorter where frames do not directly follow each other."""
         run: _Run | None = None
         for time, frame, lossy in self._frames():
             if run is not None and (lossy or run.count >= self.rate or not run.continues(time, frame)):
@@ -132,7 +132,7 @@ class Decoder:
             yield run.piece(self.channels)
 
     def _frames(self) -> Iterator[tuple[float | None, AudioFrame, bool]]:
-        """(container time in seconds or None, frame, whether sound was lost directly before)."""
+        """Yield (container time in seconds or None, frame, True if audio was lost directly before)."""
         for packet in self._packets():
             try:
                 frames = self._context.decode(packet)
@@ -145,7 +145,7 @@ class Decoder:
                     if self._samples > _CUT_SECONDS * frame.sample_rate:
                         self.step = math.gcd(self.step, frame.samples)
                     self._samples += frame.samples
-                    # Not frame.time: what comes at the end, without a packet, has lost its time base.
+                    # Not frame.time: frames flushed at the end, without a packet, have lost their time base.
                     time = None if frame.pts is None else frame.pts * self._tick
                     for alike in self._convert(frame):
                         yield time, alike, self._lossy
@@ -155,7 +155,7 @@ class Decoder:
         yield from ((None, frame, False) for frame in self._end_conversion())
 
     def _packets(self) -> Iterator[Packet[Any] | None]:
-        """The stream's packets, then None, which makes the decoder give what it holds back."""
+        """Yield the stream's packets, then None, which flushes the decoder."""
         for packet in read_packets(self._container, [self._stream], self._fail):
             self._packets_read += 1
             yield packet
@@ -172,7 +172,7 @@ class Decoder:
         if self._layout is None:
             self.rate, self._layout, self.channels = frame.sample_rate, layout, layout.nb_channels
         same = frame.sample_rate == self.rate and layout.nb_channels == self.channels
-        # PyAV reads a plane too many from planar frames of 8 channels and more, and crashes: pack those.
+        # PyAV reads one plane too many from planar frames of 8 channels and more, and crashes: pack those.
         if same and (self.channels < 8 or not frame.format.is_planar):
             return [frame] if self._converter is None else [*self._end_conversion(), frame]
         key = (frame.sample_rate, layout.name, frame.format.name)
@@ -195,7 +195,7 @@ class Decoder:
 
 
 class _Run:
-    """Frames that follow each other, gathered before NumPy sees them: cheaper than one by one."""
+    """Consecutive frames, gathered before the conversion to NumPy: cheaper than one by one."""
 
     def __init__(self, time: float | None, lossy: bool, first: AudioFrame) -> None:
         self.count = 0  # samples
@@ -206,7 +206,7 @@ class _Run:
         self._fifo = AudioFifo()
 
     def continues(self, time: float | None, frame: AudioFrame) -> bool:
-        """Whether `frame` directly follows, in the same sample format."""
+        """True if `frame` directly follows, in the same sample format."""
         if frame.format.name != self._format_name:
             return False
         if time is None or self._time is None:
@@ -219,7 +219,7 @@ class _Run:
         self.count += frame.samples
 
     def piece(self, channels: int) -> Piece:
-        """What was gathered, integers scaled by 2^(bits - 1)."""
+        """The gathered frames as float32, integers scaled by 2^(bits - 1)."""
         joined = self._fifo.read()
         if joined is None:
             return Piece(self._time, self._lossy, np.empty((channels, 0), np.float32))
@@ -229,11 +229,11 @@ class _Run:
         else:
             packed = np.frombuffer(memoryview(joined.planes[0]), kind, self.count * channels)
             raw = packed.reshape(-1, channels).T
-        with np.errstate(over="ignore", invalid="ignore"):  # float formats can hold anything
+        with np.errstate(over="ignore", invalid="ignore"):  # float formats can hold any value
             samples = np.require(raw, np.float32, ["C", "W"])
             if scale != 1.0:
                 samples -= silence
                 samples *= np.float32(scale)
-            if not np.isfinite(samples.sum()):  # one NaN would spread; looking at the sum alone is quick
+            if not np.isfinite(samples.sum()):  # one NaN would spread; testing the sum alone is quick
                 np.nan_to_num(samples, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
         return Piece(self._time, self._lossy, samples)

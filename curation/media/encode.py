@@ -1,4 +1,4 @@
-"""Writing media: whole files, and the small pieces that a report shows."""
+"""Writes media files, and the previews and thumbnails of a report."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from numpy.typing import NDArray
 
-PREVIEW_TYPE = "audio/webm"  # of what encode_preview returns: Opus, which every browser plays without extras
+PREVIEW_TYPE = "audio/webm"  # the type of encode_preview's result: Opus, which every browser plays
 _PREVIEW_RATE = 48000
 _PART = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.part(\.\w+)?")
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
@@ -47,37 +47,37 @@ def write_media(
     audio_codec: str = "aac",
     audio_bitrate: int = 128_000,
 ) -> None:
-    """Write a media file; its suffix says which container. Both streams start at 0 and are read as they go.
+    """Write a media file in the container of its suffix. Both streams start at 0 and are consumed as they are written.
 
-    `frames`: uint8 (height, width, 3) RGB, all of one size, `fps` a second. `audio`: float32 (channels, n) at
-    `sample_rate` Hz, pieces of any length. `video_options` are the encoder's own, such as {"crf": "30"}.
-    Equal input gives equal bytes. The file appears under its name when it is complete, and only then.
+    `frames`: uint8 (height, width, 3) RGB, all of one size, `fps` per second. `audio`: float32 (channels, n) at
+    `sample_rate` Hz, pieces of any length. `video_options` are the encoder's, for example {"crf": "30"}. Equal input
+    gives equal bytes. The file appears under its name only when it is complete.
 
-    Raises ValueError when neither stream is given, without its rate, or when one has nothing in it.
+    Raises ValueError if both streams are missing, a rate is missing, or a stream is empty.
     """
     if frames is None and audio is None:
-        raise ValueError(f"{os.fspath(path)}: neither frames nor audio to write")
+        raise ValueError(f"{os.fspath(path)}: no frames and no audio to write")
     if frames is not None and fps is None:
         raise ValueError(f"{os.fspath(path)}: frames need fps")
     if audio is not None and sample_rate is None:
         raise ValueError(f"{os.fspath(path)}: audio needs sample_rate")
     with beside(Path(path)) as target, muxer(f"file:{target}") as output:
-        lanes: list[Encoded] = []
+        encoders: list[Encoded] = []
         if frames is not None and fps is not None:
             rate = Fraction(fps).limit_denominator(1001)
-            lanes.append(encode_video(output, _as_pictures(frames), rate, video_codec, video_options or {}))
+            encoders.append(encode_video(output, _as_pictures(frames), rate, video_codec, video_options or {}))
         if audio is not None and sample_rate is not None:
-            lanes.append(encode_audio(output, audio, sample_rate, audio_codec, audio_bitrate))
-        interleave(lanes)
+            encoders.append(encode_audio(output, audio, sample_rate, audio_codec, audio_bitrate))
+        interleave(encoders)
 
 
 def encode_preview(
     path: str | os.PathLike[str], segment: Segment, *, bitrate: int = 48_000, max_seconds: float | None = None
 ) -> bytes:
-    """The sound in `segment`, mono, as a WebM file for an <audio> element, exact to the sample at 48 kHz.
+    """Encode the audio in `segment`, mono, as a WebM file for an <audio> element, exact to the sample at 48 kHz.
 
-    At most `max_seconds` of it, from its start. Where the recording has a gap the preview is silent; where it
-    ends early, so does the preview. Raises MediaError when there is no sound.
+    At most the first `max_seconds`. The preview is silent in gaps of the recording, and ends where the recording ends.
+    Raises MediaError without audio.
     """
     seconds = segment.duration if max_seconds is None else min(segment.duration, max_seconds)
     target = io.BytesIO()
@@ -88,7 +88,7 @@ def encode_preview(
 
 
 def thumbnail(path: str | os.PathLike[str], time: float, width: int = 160) -> bytes:
-    """The picture on screen at `time` seconds as a JPEG `width` pixels wide. MediaError without one."""
+    """The frame displayed at `time` seconds as a JPEG `width` pixels wide. Raises MediaError without one."""
     shown = next(read_frames(path, 1.0, start=time, end=time + 1.0))
     height, full_width = shown.image.shape[:2]
     frame = av.VideoFrame.from_ndarray(shown.image, format="rgb24").reformat(
@@ -96,11 +96,11 @@ def thumbnail(path: str | os.PathLike[str], time: float, width: int = 160) -> by
     )
     encoder = av.CodecContext.create("mjpeg", "w")
     encoder.width, encoder.height, encoder.pix_fmt = frame.width, frame.height, "yuvj420p"
-    encoder.time_base = Fraction(1, 25)  # the encoder wants one
+    encoder.time_base = Fraction(1, 25)  # the encoder requires one
     return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
 
 
-# (how far it has come in seconds, the output and what came out for it)
+# (seconds encoded so far, the output and the new packets for it)
 Encoded = Iterator[tuple[float, "OutputContainer", list["Packet[Any]"]]]
 
 
@@ -108,7 +108,7 @@ Encoded = Iterator[tuple[float, "OutputContainer", list["Packet[Any]"]]]
 def muxer(
     target: str | io.BytesIO, format_name: str | None = None, options: Mapping[str, str] | None = None
 ) -> Iterator[OutputContainer]:
-    """An output file, complete when the block ends. Equal streams make equal bytes."""
+    """Open an output file that is complete when the block ends. Equal streams give equal bytes."""
     # bitexact: no random ids, dates or versions
     chosen = {"fflags": "+bitexact", **(options or {})}
     with av.open(target, "w", format=format_name, container_options=chosen) as output:
@@ -116,20 +116,20 @@ def muxer(
 
 
 def interleave(lanes: Sequence[Encoded], progress: Callable[[float], None] | None = None) -> None:
-    """Run the encoders side by side, always the one that is behind: the muxers need not hold packets then.
+    """Run the encoders side by side, always the one that is behind, so that muxers need not buffer packets.
 
-    `progress` hears the seconds that all have come to.
+    `progress` is called with the seconds that all encoders have reached.
     """
-    reached = dict.fromkeys(range(len(lanes)), 0.0)
-    while reached:
-        index = min(reached, key=reached.__getitem__)
+    encoded = dict.fromkeys(range(len(lanes)), 0.0)
+    while encoded:
+        index = min(encoded, key=encoded.__getitem__)
         step = next(lanes[index], None)
         if step is None:
-            del reached[index]
+            del encoded[index]
             continue
-        reached[index], output, packets = step
+        encoded[index], output, packets = step
         output.mux(packets)
-        behind = min(reached.values())
+        behind = min(encoded.values())
         if progress is not None and math.isfinite(behind):
             progress(behind)
 
@@ -141,7 +141,7 @@ def encode_video(
     codec: str,
     options: Mapping[str, str],
 ) -> Encoded:
-    """Picture k at k / `fps` seconds, as they are, all of the first one's size, which must be even."""
+    """Encode frame k at k / `fps` seconds, unchanged; all have the size of the first one, which must be even."""
     rest = iter(pictures)
     first = next(rest, None)
     if first is None:
@@ -171,7 +171,7 @@ def encode_audio(
     bitrate: int,
     options: Mapping[str, str] | None = None,
 ) -> Encoded:
-    """float32 (channels, n) at `rate` Hz, pieces of any length."""
+    """Encode float32 (channels, n) at `rate` Hz, pieces of any length."""
     pieces = (piece for piece in audio if piece.shape[1])
     first = next(pieces, None)
     if first is None:
@@ -188,7 +188,7 @@ def encode_audio(
         for piece in chain([first], pieces):
             if len(piece) != channels:
                 raise ValueError(f"audio has {len(piece)} channels at {position / rate:.3f} s, before {channels}")
-            for begin in range(0, piece.shape[1], rate):  # short steps, so that the picture can keep up
+            for begin in range(0, piece.shape[1], rate):  # short steps, so that the video can keep up
                 step = np.ascontiguousarray(piece[:, begin : begin + rate].T, np.float32).reshape(1, -1)
                 frame = av.AudioFrame.from_ndarray(step, format="flt", layout=layout)
                 frame.sample_rate, frame.pts, frame.time_base = rate, position, Fraction(1, rate)
@@ -201,21 +201,21 @@ def encode_audio(
 
 @contextmanager
 def beside(path: Path) -> Iterator[Path]:
-    """A new hidden file in the same folder and with the same suffix, renamed to `path` when all went well."""
+    """A new hidden file in the same folder and with the same suffix, renamed to `path` if the block succeeds."""
     target = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}.part{path.suffix}")
     try:
         with open(target, "xb"):
-            pass  # it is ours: no link that somebody has put there is followed
+            pass  # created by us: an existing link is not followed
         yield target
         with open(target, "rb") as file:
-            os.fsync(file.fileno())  # after a power cut a name must not stand for half a file
+            os.fsync(file.fileno())  # after a power cut the name must not refer to half a file
         os.replace(target, path)
     finally:
         target.unlink(missing_ok=True)
 
 
 def half_written(folder: Path) -> Iterator[Path]:
-    """Files below `folder` that writers of media were killed over, or are writing now."""
+    """Unfinished files below `folder`: their writers were killed, or are still writing."""
     for parent, _, names in os.walk(folder):
         yield from (Path(parent, name) for name in names if _PART.fullmatch(name))
 

@@ -1,4 +1,4 @@
-"""Pictures at the times asked for."""
+"""Decodes the video frames at requested times."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 _NOISE_SECONDS = 1e-6  # times are sums of floats
 _ROUNDING_SECONDS = 0.001  # the coarsest tick in use is Matroska's, 1 ms
-# How far before the start to look for a key picture; None reads from the beginning. The first is right for
-# files with a sound index, the others are for those that jump too far, or to no key picture.
+# How far before the start to search for a keyframe; None reads from the beginning. The first is right for
+# files with a valid index, the others are for those that seek too far, or to no keyframe.
 _SEEK_BACK_SECONDS = (0.0, 3.0, 10.0, None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoFrame:
-    """The picture on screen at `time` seconds from zero: uint8 (height, width, 3), RGB, upright."""
+    """The frame displayed at `time` seconds from zero: uint8 (height, width, 3), RGB, upright."""
 
     time: float
     image: NDArray[np.uint8]
@@ -41,9 +41,9 @@ class VideoFrame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Picture:
-    """A decoded picture that is on screen from `time` on and lasts until `until` if nothing replaces it.
+    """A decoded frame, displayed from `time` until `until` unless the next one replaces it earlier.
 
-    Containers round times to a tick, up as well as down: by as much as `slack` seconds.
+    Containers round times to a tick, up or down, by at most `slack` seconds.
     """
 
     time: float
@@ -60,14 +60,13 @@ def frames(
     start: float = 0.0,
     end: float | None = None,
 ) -> Iterator[VideoFrame]:
-    """The pictures on screen at start + k / fps, for k = 0, 1, … while that is before `end`.
+    """Yield the frames displayed at start + k / fps, for k = 0, 1, … while that is before `end`.
 
-    On screen is the last picture whose time has come; before the first one, the first; after the last one,
-    the last. So there are always ceil((end - start) * fps) of them; without `end` they stop where the video
-    does. `size` is (width, height) of the images, else they are as large as the video's. Zero is the earliest
-    start of any stream, as for sound.
+    The displayed frame is the last one at or before a time; before the first frame, the first; after the last, the
+    last. So there are always ceil((end - start) * fps) of them; without `end` they stop where the video does. `size` is
+    (width, height) of the images, by default the video's. Zero is the earliest start of any stream, as for audio.
 
-    Raises MediaError (at the first picture) when there is none, ValueError for fps <= 0 and start < 0.
+    Raises MediaError (at the first frame) if there are no frames, ValueError for fps <= 0 and start < 0.
     """
     for picture, times in pictures_at(path, fps, start, end):
         image = _upright(picture, size)
@@ -79,7 +78,7 @@ def frames(
 def pictures_at(
     path: str | os.PathLike[str], fps: float, start: float = 0.0, end: float | None = None
 ) -> Iterator[tuple[av.VideoFrame, list[float]]]:
-    """As `frames`, but each picture as it was decoded and once, with the times at which it is on screen."""
+    """As `frames`, but yields each decoded frame once, unconverted, with the times at which it is displayed."""
     if not (math.isfinite(fps) and fps > 0 and math.isfinite(start) and start >= 0):
         raise ValueError(f"fps={fps}, start={start}: fps must be above 0, start at least 0, both finite")
     if end is not None and not math.isfinite(end):
@@ -88,7 +87,7 @@ def pictures_at(
     index = 0
     now: _Picture | None = None
     for picture in _pictures(path, start):
-        # The first picture also stands in for the time before it, so it shows nothing until the second comes.
+        # The first frame also covers the time before it, so its times are unknown until the second comes.
         if now is not None:
             times = _times(start, index, fps, min(picture.time - picture.slack, stop))
             if times:
@@ -106,13 +105,13 @@ def pictures_at(
 def frames_reaching(
     path: str | os.PathLike[str], times: Sequence[float]
 ) -> Iterator[tuple[list[int], NDArray[np.uint8]]]:
-    """Of each of `times` (ascending, in seconds from zero) the first picture that is not before it.
+    """For each of `times` (ascending, in seconds from zero), the first frame at or after it.
 
-    This is how video encoders were trained to see (https://github.com/hkchengrex/MMAudio); `frames` gives what is on
-    screen instead. Pictures come once, as (the indices of their times, uint8 (height, width, 3), RGB, upright); after
-    the last picture, that one stands for the times that are left. Memory does not grow with the number of times.
+    Video encoders were trained with this rule (https://github.com/hkchengrex/MMAudio); `frames` yields the displayed
+    frames instead. Each frame is yielded once, as (the indices of its times, uint8 (height, width, 3), RGB, upright).
+    The last frame serves all later times. Memory does not grow with the number of times.
 
-    Raises MediaError (at the first picture) when there is none, ValueError for times below 0 or not in order.
+    Raises MediaError (at the first frame) if there are no frames, ValueError for times below 0 or not in order.
     """
     if any(not before <= after for before, after in pairwise([0.0, *times])):
         raise ValueError("times must be at least 0 and in order")
@@ -130,7 +129,7 @@ def frames_reaching(
 
 
 def quarter_turns(frame: av.VideoFrame) -> int:
-    """How often a picture must be turned left by 90 degrees to be upright, 0 to 3, as the camera noted it."""
+    """The number of left turns by 90 degrees, 0 to 3, that make a frame upright, from the camera's metadata."""
     return round(frame.rotation / 90) % 4
 
 
@@ -141,7 +140,7 @@ def _times(start: float, index: int, fps: float, stop: float) -> list[float]:
 
 
 def _upright(frame: av.VideoFrame, size: tuple[int, int] | None) -> NDArray[np.uint8]:
-    """A decoded picture as `VideoFrame.image`, of (width, height) `size` or as large as it is."""
+    """A decoded frame as `VideoFrame.image`, of (width, height) `size` or its own size."""
     turns = quarter_turns(frame)
     width, height = size or (None, None)
     if turns % 2:
@@ -151,7 +150,7 @@ def _upright(frame: av.VideoFrame, size: tuple[int, int] | None) -> NDArray[np.u
 
 
 def _pictures(path: str | os.PathLike[str], start: float) -> Iterator[_Picture]:
-    """The pictures from the one on screen at `start` on (and some before it), in the order they are shown."""
+    """Yield the frames from the one displayed at `start` on (and some before it), in display order."""
     for back in _SEEK_BACK_SECONDS if start > 0 else (None,):
         with open_media(path) as container:
             stream = video_stream(container)
@@ -160,40 +159,40 @@ def _pictures(path: str | os.PathLike[str], start: float) -> Iterator[_Picture]:
             if stream.codec_context is None:
                 raise MediaError("decode_failed", "no decoder for the video codec")
             errors: list[str] = []
-            found = _decode(container, stream, None if back is None else max(0.0, start - back), errors)
-            first = next(found, None)
+            decoded = _decode(container, stream, None if back is None else max(0.0, start - back), errors)
+            first = next(decoded, None)
             if first is not None and (back is None or first.time - first.slack <= start):
                 yield first
-                yield from found
+                yield from decoded
                 return
     reason = "decode_failed" if errors else "no_samples"
-    raise MediaError(reason, f"no picture; {len(errors)} errors" + "".join(f", the first: {e}" for e in errors[:1]))
+    raise MediaError(reason, f"no frame; {len(errors)} errors" + "".join(f", the first: {e}" for e in errors[:1]))
 
 
 def _decode(
     container: InputContainer, stream: VideoStream, seek: float | None, errors: list[str]
 ) -> Iterator[_Picture]:
-    """All pictures from the key picture before `seek` on, without those that cannot be decoded."""
+    """Yield all decodable frames from the keyframe before `seek` on."""
     info = describe(container)
     context = stream.codec_context
     context.thread_count = 1
     tick = float(stream.time_base or 0)
     usual = 1.0 / float(stream.average_rate) if stream.average_rate else 0.0
     if seek is not None:
-        with suppress(FFmpegError):  # then it reads from where it is: the beginning
+        with suppress(FFmpegError):  # then it reads from the beginning
             container.seek(to_ticks(seek + info.zero, 1.0 / tick), stream=stream)
     clock = StreamClock(info.zero, info.duration)
     until: float | None = None
     packets = read_packets(container, [stream], errors.append)
     if seek is not None:
-        # A transport stream is searched by its clock alone. What comes before a key picture may well be decoded, from
-        # pictures that are not there.
+        # A transport stream is searched by its clock alone. Frames before a keyframe can be decoded, but from
+        # reference frames that are missing.
         packets = dropwhile(lambda packet: not packet.is_keyframe, packets)
     for packet in chain(packets, [None]):
         try:
             for frame in context.decode(packet):
                 raw = None if frame.pts is None else frame.pts * tick
-                if until is None:  # the first one, wherever the seek led, is right by definition
+                if until is None:  # the first frame after any seek is right by definition
                     until = 0.0 if raw is None else raw - info.zero
                 time = clock.seconds(raw, until)
                 until = time + (frame.duration * tick if frame.duration else usual)

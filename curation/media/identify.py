@@ -1,4 +1,4 @@
-"""Which recording a file holds, whatever the container and the name it comes in."""
+"""Identifies the recording in a file, independent of container and file name."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.stream import Stream
 
-# Containers whose header states the duration. Elsewhere libavformat estimates it from the bit rate or looks
-# for the last timestamp, and neither says that anything is missing.
+# Containers whose header states the duration. For others libavformat estimates it from the bit rate or searches
+# for the last timestamp, and neither reveals that anything is missing.
 _STATES_DURATION = frozenset({"mp4", "matroska", "wav", "w64", "aiff", "avi", "flv", "asf", "caf", "flac"})
-_MISSING_SECONDS = 1.0  # a header claims more than this beyond the last packet: the file was cut off
-_SHIFT_SECONDS = 0.25  # codecs and containers move a start by less; a larger shift is another recording
+_MISSING_SECONDS = 1.0  # the header claims more than this beyond the last packet: the file was cut off
+_SHIFT_SECONDS = 0.25  # codecs and containers shift a start by less; a larger shift is another recording
 
-_RIFF_UNKNOWN = 0xFFFFFF00  # sizes from here on say "written to a pipe"
+_RIFF_UNKNOWN = 0xFFFFFF00  # sizes from here on mean "written to a pipe"
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What a file is, found in one pass over its packets.
+    """Identity of a file, from one pass over its packets.
 
-    `info`: the header, None when the file does not open. `sha256` and `bytes`: of the file. `duration`: end
-    of the last packet of the audio and the video, in seconds from zero; None when there is none. `truncated`:
-    the header claims more than a second beyond that. `problem`: (reason, detail) as in MediaError, for a file
-    without readable audio. `audio_end`, `video_end`: end of the last packet of each stream, in seconds from zero;
-    None without the stream, or without packets in it.
+    `info`: the header, None if the file cannot be opened. `sha256` and `bytes`: of the file. `duration`: end of the
+    last audio or video packet, in seconds from zero; None without packets. `truncated`: the header claims more than a
+    second beyond that. `problem`: (reason, detail) as in MediaError, for a file without readable audio. `audio_end`,
+    `video_end`: end of the last packet of each stream, in seconds from zero; None if the stream or its packets are
+    missing.
     """
 
     info: MediaInfo | None
@@ -64,19 +64,18 @@ class Identity:
 
 
 def identify(path: str | os.PathLike[str], uri: str = "") -> Identity:
-    """Identify the file at `path`; MediaError only when it has vanished, may not be read or is no file.
+    """Identify the file at `path`. Raises MediaError only if it has vanished, may not be read or is no regular file.
 
-    `recording_id` is the first 16 hex of the SHA-256 over the audio stream: codec, sample rate, channels, the
-    packets' payload and, from a quarter of a second on, the shift of its start against zero. So the same
-    stream has the same id with or without a video beside it, in MP4, Matroska, WebM or Ogg, and AAC in a
-    transport stream too; other streams, metadata, packet boundaries and timestamps inside the stream do not
-    count. Any re-encoding, or cutting off of packets, makes another recording, and so does a change of the
-    codec by name only (PCM with other byte order). Without readable audio it is taken from the file's bytes,
-    and for an empty file, where all would be the same recording, from `uri`.
+    `recording_id` is the first 16 hex digits of the SHA-256 over the audio stream: codec, sample rate, channels, the
+    packets' payload and, from a quarter of a second on, the offset of its start from zero. So the same stream has the
+    same id with or without a video stream, in MP4, Matroska, WebM or Ogg; AAC in a transport stream too. Other streams,
+    metadata, packet boundaries and timestamps inside the stream do not count. Re-encoding or removing packets makes a
+    different recording, and so does a change of the codec's name alone (PCM with other byte order). Without readable
+    audio the id is computed from the file's bytes; for an empty file, where all would share one id, from `uri`.
     """
     try:
         status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe would block
             raise MediaError("not_media", "not a regular file")
         sha256 = file_sha256(path)
     except OSError as error:
@@ -89,8 +88,8 @@ def identify(path: str | os.PathLike[str], uri: str = "") -> Identity:
     try:
         with open_media(path) as container:
             info = describe(container)
-            sound_id, ends, problem = _scan(container, info)
-            recording_id = sound_id or recording_id
+            audio_id, ends, problem = _scan(container, info)
+            recording_id = audio_id or recording_id
     except MediaError as error:
         if error.reason in ("vanished", "permission_denied"):
             raise
@@ -104,12 +103,12 @@ def identify(path: str | os.PathLike[str], uri: str = "") -> Identity:
 
 
 def _claimed_duration(path: str | os.PathLike[str], info: MediaInfo | None, size: int) -> float | None:
-    """The duration that the header states, in seconds from zero; None where it only can be estimated."""
+    """The duration that the header states, in seconds from zero; None where it can only be estimated."""
     if info is None or info.duration is None or info.container not in _STATES_DURATION:
         return None
     with open(path, "rb") as file:
         head = file.read(8)
-    # A RIFF header states a size. libavformat takes the file's own where that is smaller, and so hides a cut.
+    # A RIFF header states a size. libavformat takes the file's size where that is smaller, and so hides a cut.
     stated = int.from_bytes(head[4:8], "little") + 8
     if head[:4] == b"RIFF" and size < stated < _RIFF_UNKNOWN:
         return info.duration * stated / size
@@ -117,7 +116,7 @@ def _claimed_duration(path: str | os.PathLike[str], info: MediaInfo | None, size
 
 
 class _Ends(NamedTuple):
-    """Where the streams end, in seconds from zero; None without packets."""
+    """Ends of the streams, in seconds from zero; None without packets."""
 
     audio: float | None
     video: float | None
@@ -128,12 +127,12 @@ class _Ends(NamedTuple):
 
 
 def _scan(container: InputContainer, info: MediaInfo) -> tuple[str | None, _Ends, Problem | None]:
-    """(id of the sound or None, ends of the streams, problem or None) from all packets of the file."""
+    """(id of the audio or None, ends of the streams, problem or None) from all packets of the file."""
     audio, video = audio_stream(container), video_stream(container)
     streams: list[Stream] = [stream for stream in (audio, video) if stream is not None]
     if not streams:
-        return None, _Ends(None, None), Problem("no_audio_stream", "neither audio nor video streams")
-    sound = hashlib.sha256()
+        return None, _Ends(None, None), Problem("no_audio_stream", "no audio or video streams")
+    digest = hashlib.sha256()
     shift: float | None = None  # of the first audio packet against zero
     clocks = {stream.index: StreamClock(info.zero, info.duration) for stream in streams}
     until = dict.fromkeys(clocks, 0.0)
@@ -144,8 +143,8 @@ def _scan(container: InputContainer, info: MediaInfo) -> tuple[str | None, _Ends
         if audio is not None and packet.stream_index == audio.index and codec_name(audio) != UNKNOWN_CODEC:
             if shift is None:
                 shift = 0.0 if time is None else time - info.zero
-                sound.update(_description(audio, shift))
-            sound.update(_payload(packet, audio))
+                digest.update(_description(audio, shift))
+            digest.update(_payload(packet, audio))
         end = until[packet.stream_index]
         length = float(packet.duration * packet.time_base) if packet.duration else _frame_seconds(info, packet)
         until[packet.stream_index] = max(end, clocks[packet.stream_index].seconds(time, end) + length)
@@ -155,13 +154,13 @@ def _scan(container: InputContainer, info: MediaInfo) -> tuple[str | None, _Ends
         return (
             None,
             ends,
-            Problem("no_audio_stream", f"{len(container.streams.video)} video streams, none of audio"),
+            Problem("no_audio_stream", f"{len(container.streams.video)} video streams, no audio"),
         )
     if codec_name(audio) == UNKNOWN_CODEC:
         return None, ends, Problem("decode_failed", "no decoder for the audio codec")
     if shift is None:
         return None, ends, Problem("no_samples", "the audio stream has no packets")
-    return sound.hexdigest()[:16], ends, None
+    return digest.hexdigest()[:16], ends, None
 
 
 def _description(stream: AudioStream, shift: float) -> bytes:
@@ -171,7 +170,7 @@ def _description(stream: AudioStream, shift: float) -> bytes:
 
 
 def _payload(packet: Packet[Any], stream: AudioStream) -> memoryview:
-    """The packet's bytes without the ADTS header that AAC wears in transport streams only."""
+    """The packet's bytes without the ADTS header, which AAC has in transport streams only."""
     payload = memoryview(packet)
     if codec_name(stream) != "aac" or stream.codec_context.extradata is not None or len(payload) <= 9:
         return payload
@@ -181,6 +180,6 @@ def _payload(packet: Packet[Any], stream: AudioStream) -> memoryview:
 
 
 def _frame_seconds(info: MediaInfo, packet: Packet[Any]) -> float:
-    """Length of a packet that does not say it: one picture, or nothing."""
+    """Duration in seconds of a packet that does not state it: one frame of video, 0 otherwise."""
     video = info.video
     return 1.0 / video.fps if video and video.fps and packet.stream_index == video.index else 0.0

@@ -1,4 +1,4 @@
-"""A decoder's pieces made one unbroken signal, placed to the sample."""
+"""Joins a decoder's pieces into one continuous signal, placed to the sample."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class Joiner:
-    """Makes one unbroken signal that starts at `begin` seconds out of a decoder's pieces.
+    """Joins a decoder's pieces into one continuous signal that starts at `begin` seconds.
 
-    `grid`, (first, step): the first piece that counts ends a whole number of steps after sample `first`. Not
-    starts, for decoders cut their first frame after a search as they do at the beginning.
+    `grid`, (first, step): the first piece that counts ends a whole number of steps after sample `first`. Its end, not
+    its start, because decoders cut their first frame after a seek as they do at the beginning.
     """
 
     def __init__(self, clock: StreamClock, begin: float = 0.0, grid: tuple[int, int] | None = None) -> None:
@@ -31,7 +31,7 @@ class Joiner:
         self._placed = 0  # samples so far
 
     def join(self, decoder: Decoder) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """(samples of silence to put first, then these float32 (channels, n)), piece after piece."""
+        """Yield (samples of silence, then float32 (channels, n)) per piece."""
         held: tuple[int, NDArray[np.float32]] | None = None  # only the last piece may be cut at its end
         for piece in decoder.pieces():
             if held is not None:
@@ -56,7 +56,7 @@ class Joiner:
         position = to_ticks(self._clock.seconds(time, end / rate), rate)
         if self._placed == 0:
             return self._on_grid(position + count, rate) - count - end  # the first piece sets the start, to the sample
-        # After lost sound the timestamp is all there is, good to a millisecond or so.
+        # After lost audio only the timestamp is left, good to a millisecond or so.
         jitter = ROUNDING_SECONDS if lossy else JITTER_SECONDS
         return position - end if abs(position - end) > jitter * rate else 0
 
@@ -69,7 +69,7 @@ class Joiner:
 
 
 def after(start: float, joiner: Joiner, decoder: Decoder) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """What `joiner` makes of a recording, without the samples before `start` seconds."""
+    """The output of `joiner` without the samples before `start` seconds."""
     ahead: int | None = None
     for silence, samples in joiner.join(decoder):
         if ahead is None:
@@ -83,9 +83,8 @@ def after(start: float, joiner: Joiner, decoder: Decoder) -> Iterator[tuple[int,
 def packet_grid(path: str | os.PathLike[str]) -> tuple[int, int] | None:
     """(first, step): packets end at sample `first` of the recording and whole steps later, if nothing is missing.
 
-    Needed where the container's clock is coarser than the samples: a timestamp in the middle of the file is
-    some samples off there, while whoever reads from the beginning counts samples. None where it is finer, and
-    where nobody can tell.
+    Needed where the container's clock is coarser than the samples: there a timestamp in the middle of the file is some
+    samples off, while reading from the beginning counts samples. None where the clock is finer, or the step unknown.
     """
     with open_media(path) as container:
         info = describe(container)

@@ -1,4 +1,4 @@
-"""Loudness by FFmpeg's EBU R 128 filter, fed block by block."""
+"""Measures momentary loudness with FFmpeg's EBU R 128 filter, block by block."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from av.filter import Graph
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FLOOR_LUFS = -120.0  # silence; the filter has other words for it, depending on what came before
+FLOOR_LUFS = -120.0  # silence; the filter reports other values for it, depending on the signal before
 
 
 class MomentaryLoudness:
-    """Momentary loudness (ITU-R BS.1770-4: K-weighted power over 400 ms, new every 100 ms) of a signal fed in pieces.
+    """Momentary loudness (ITU-R BS.1770-4: K-weighted power over 400 ms, every 100 ms) of a signal fed in pieces.
 
-    `layout` is FFmpeg's name of the channel layout; low-frequency channels are left out, surround channels weigh
-    1.41, channels that nobody named weigh 1. Any sample rate in Hz from 8000 on.
+    `layout` is FFmpeg's name of the channel layout. Low-frequency channels are left out, surround channels weigh 1.41,
+    unnamed channels weigh 1. Sample rates from 8000 Hz.
     """
 
     def __init__(self, sample_rate: int, layout: str, channels: int) -> None:
-        # PyAV reads and writes a plane too many in planar frames of 8 channels and more: pack those.
+        # PyAV reads and writes one plane too many in planar frames of 8 channels and more: pack those.
         self._format = "fltp" if channels < 8 else "flt"
         self._layout = layout or {1: "mono", 2: "stereo"}.get(channels, f"{channels} channels")
         self._rate = sample_rate
@@ -42,9 +42,9 @@ class MomentaryLoudness:
         self._graph.configure()
 
     def push(self, samples: NDArray[np.float32]) -> list[tuple[int, float]]:
-        """Feed float32 (channels, n); (sample at which they end, LUFS) of the 400 ms that became complete.
+        """Feed float32 (channels, n); return (end in samples, LUFS) of each 400 ms window that became complete.
 
-        What is silent has FLOOR_LUFS. Those that end before 400 ms are heard as if silence came before the signal.
+        Silence has FLOOR_LUFS. Windows that end before 400 ms are measured as if silence came before the signal.
         """
         if not samples.shape[1]:
             return []
@@ -56,22 +56,22 @@ class MomentaryLoudness:
         return self._pull()
 
     def finish(self) -> list[tuple[int, float]]:
-        """What was held back at the end."""
+        """Return the windows held back at the end."""
         if not self._fed:
             return []
         self._source.push(None)
         return self._pull()
 
     def _pull(self) -> list[tuple[int, float]]:
-        found: list[tuple[int, float]] = []
+        windows: list[tuple[int, float]] = []
         while True:
             try:
                 frame = cast(av.AudioFrame, self._sink.pull())
             except (NothingYet, AllGiven):
-                return found
+                return windows
             momentary = frame.metadata.get("lavfi.r128.M")
             if momentary is not None and frame.pts is not None:
-                # not frame.samples alone: where 100 ms are no whole number of samples the filter rounds them down
+                # not frame.samples alone: where 100 ms is not a whole number of samples the filter rounds down
                 loudness = float(momentary)
-                # after loud sound its running sum may end just below nothing, and the logarithm is NaN
-                found.append((frame.pts + frame.samples, loudness if loudness > FLOOR_LUFS else FLOOR_LUFS))
+                # after loud audio its running sum may end just below zero, and the logarithm is NaN
+                windows.append((frame.pts + frame.samples, loudness if loudness > FLOOR_LUFS else FLOOR_LUFS))

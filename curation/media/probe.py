@@ -1,4 +1,4 @@
-"""What a media file's header says, and the one place where files are opened for reading."""
+"""Opens media files for reading, and parses their headers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from manifests.errors import LpseError, Problem
 
 _Stream = TypeVar("_Stream", AudioStream, VideoStream)
 
-# What we open. libavformat knows far more: it draws any text file as ANSI art, reads subtitles and pictures,
+# The containers we open. libavformat opens more: it draws any text file as ANSI art, reads subtitles and images,
 # and follows playlists to other files and to the network. None of that is a recording.
 _CONTAINERS = (
     "3gp,aa,aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,dtshd,dv,eac3,flac,flv,gxf,h264,hevc,iff,ivf,loas,m4v,"
@@ -30,15 +30,15 @@ _CONTAINERS = (
     "w64,wav,webm,wtv,wv"
 )
 
-# First bytes of the usual containers: (offset, bytes). They only choose between two words for a file that
-# will not open: "not_media" (never was) and "unreadable" (was, and is broken).
+# First bytes of the usual containers: (offset, bytes). They only choose between two reasons for a file that
+# cannot be opened: "not_media" (never was) and "unreadable" (was, and is broken).
 _SIGNATURES = (
     *((4, mark) for mark in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")),
     *((0, mark) for mark in (b"RIFF", b"RF64", b"riff", b"FORM", b"OggS", b"fLaC", b"ID3", b"FLV", b"caff")),
     *((0, mark) for mark in (b"\x1aE\xdf\xa3", b"0&\xb2u", b"\0\0\1\xba", b"\0\0\1\xb3", b".snd", b".RMF")),
 )
 
-_READ_RETRIES = 64  # reads that fail in a row before the rest of the file is given up
+_READ_RETRIES = 64  # consecutive failed reads before the rest of the file is abandoned
 
 UNKNOWN_CODEC = "unknown"
 
@@ -46,10 +46,10 @@ _SHORT_NAMES = {"mov,mp4,m4a,3gp,3g2,mj2": "mp4", "matroska,webm": "matroska"}
 
 
 class MediaError(LpseError):
-    """A file that gives no sound or picture, with a `reason` for counting and a one-line `detail` for people.
+    """A file without readable audio or video: `reason` for counting, one-line `detail` for people.
 
-    `reason` is one of vanished, permission_denied, empty_file, not_media, unreadable, no_audio_stream,
-    no_video_stream, decode_failed, no_samples. Neither text repeats the path: the caller knows it.
+    `reason` is one of vanished, permission_denied, empty_file, not_media, unreadable, no_audio_stream, no_video_stream,
+    decode_failed, no_samples. Neither text contains the path: the caller has it.
     """
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -68,7 +68,7 @@ class MediaError(LpseError):
 
 @dataclass(frozen=True)
 class AudioTrack:
-    """The audio stream that is read. `start` is in seconds from zero; rates in Hz."""
+    """The selected audio stream. `start` is in seconds from zero; rates are in Hz."""
 
     index: int
     codec: str
@@ -80,9 +80,9 @@ class AudioTrack:
 
 @dataclass(frozen=True)
 class VideoTrack:
-    """The video stream that is read. `start` is in seconds from zero; `fps`: average, None if unknown.
+    """The selected video stream. `start` is in seconds from zero; `fps` is the average, None if unknown.
 
-    `pixel_aspect`: width of a pixel on screen over its height, before anything is turned.
+    `pixel_aspect`: width over height of a displayed pixel, before rotation.
     """
 
     index: int
@@ -96,10 +96,10 @@ class VideoTrack:
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """A file's header. Zero, where all times start, is the earliest start of its audio and video streams.
+    """A file's header. Times are in seconds from zero, the earliest start of its audio and video streams.
 
-    `duration` is what the header claims, in seconds from zero; None where it claims nothing. `zero` is the
-    container's own time at zero, in seconds (an MPEG transport stream may begin anywhere).
+    `duration` is the header's claim, in seconds from zero; None if missing. `zero` is the container time at zero, in
+    seconds (an MPEG transport stream may begin at any time).
     """
 
     container: str
@@ -110,14 +110,14 @@ class MediaInfo:
 
 
 def probe(path: str | os.PathLike[str]) -> MediaInfo:
-    """Read the header of the file at `path`. Raises MediaError when it is not a readable media file."""
+    """Read the header of the file at `path`. Raises MediaError if it is not a readable media file."""
     with open_media(path) as container:
         return describe(container)
 
 
 @contextmanager
 def open_media(path: str | os.PathLike[str]) -> Iterator[av.container.InputContainer]:
-    """Open a local file for demuxing and close it at the end; MediaError says why it cannot be opened."""
+    """Open a local file for demuxing and close it at the end. Raises MediaError if it cannot be opened."""
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
@@ -135,8 +135,8 @@ def open_media(path: str | os.PathLike[str]) -> Iterator[av.container.InputConta
             container_options={
                 "format_whitelist": _CONTAINERS,
                 "protocol_whitelist": "file",
-                # How far to look for the start of every stream. The default of 5 MB and 5 s is too little
-                # where much of one comes before the other. Healthy files are done after a few packets.
+                # How far to read for the start of every stream. The default of 5 MB and 5 s is too little
+                # where much of one stream comes before the other. Healthy files need only a few packets.
                 "probesize": str(64 << 20),
                 "analyzeduration": str(30 * av.time_base),
             },
@@ -146,9 +146,9 @@ def open_media(path: str | os.PathLike[str]) -> Iterator[av.container.InputConta
         if isinstance(error, (FileNotFoundError, PermissionError)):
             raise os_error(error) from None
         if isinstance(error, ArgumentError):  # that is how libavformat refuses what is not on our list
-            raise MediaError("not_media", "text, subtitles, a picture or a playlist") from None
-        known = any(head[at : at + len(mark)] == mark for at, mark in _SIGNATURES)
-        raise MediaError("unreadable" if known else "not_media", one_line(error)) from None
+            raise MediaError("not_media", "text, subtitles, an image or a playlist") from None
+        is_known = any(head[at : at + len(mark)] == mark for at, mark in _SIGNATURES)
+        raise MediaError("unreadable" if is_known else "not_media", one_line(error)) from None
     with container:
         yield container
 
@@ -173,9 +173,9 @@ def read_packets(
     streams: Sequence[av.stream.Stream],
     failed: Callable[[str], None],
 ) -> Iterator[Packet[Any]]:
-    """The packets of `streams` in file order, all that can be had; everything else is skipped unread.
+    """Yield all readable packets of `streams` in file order; other streams are skipped unread.
 
-    `failed` hears, in a line, of every place where reading went wrong and was taken up again after.
+    `failed` is called with a one-line message for every failed read; reading then continues.
     """
     wanted = {stream.index for stream in streams}
     for stream in container.streams:
@@ -190,7 +190,7 @@ def read_packets(
                     yield packet
             return
         except IndexError:
-            return  # PyAV's own, now and then, at the end of files where streams appear on the way
+            return  # PyAV raises it at the end of some files in which streams appear late
         except FFmpegError as error:
             failures += 1
             if failures == 1:
@@ -203,12 +203,12 @@ def audio_stream(container: av.container.InputContainer) -> AudioStream | None:
 
 
 def video_stream(container: av.container.InputContainer) -> VideoStream | None:
-    """The video stream to read, chosen like the audio stream; a cover picture is no video."""
+    """The video stream to read, chosen like the audio stream; cover images are excluded."""
     return _choose([stream for stream in container.streams.video if not _is_picture(stream)])
 
 
 def stream_start(stream: av.stream.Stream) -> float | None:
-    """Start of `stream` in seconds of the container's own time, None where the header does not say."""
+    """Start of `stream` in seconds of container time; None if the header does not state it."""
     if stream.start_time is None or stream.time_base is None:
         return None
     return float(stream.start_time * stream.time_base)
@@ -282,7 +282,7 @@ def one_line(error: BaseException) -> str:
 
 
 def os_error(error: OSError) -> MediaError:
-    """The MediaError that stands for a refusal of the file system."""
+    """Convert an error of the file system to a MediaError."""
     if isinstance(error, PermissionError):
         return MediaError("permission_denied", one_line(error))
     if isinstance(error, (FileNotFoundError, NotADirectoryError)):

@@ -1,4 +1,4 @@
-"""Small copies of a stretch of a recording for people to hear and see: a mono M4A and an MP4, cut to the sample."""
+"""Writes small copies of a recording's segment for annotators: a mono M4A and an MP4, cut to the sample."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .encode import Encoded, beside, encode_audio, encode_video, interleave, mux
 from .frames import pictures_at, quarter_turns
 from .probe import AudioTrack, MediaError, probe
 
-# Of every proxy: no picture of an ordinary recording is left out, and whoever shows the file knows the rate for sure.
+# Of every proxy: no frame of an ordinary recording is left out, and a player can rely on the rate.
 PROXY_FPS = 30
 PROXY_HEIGHT = 360
 _MAX_WIDTH = 1280  # of a panorama
@@ -32,11 +32,11 @@ _AAC = {"aac_coder": "fast"}
 _X264 = {
     "preset": "ultrafast",
     "crf": "28",
-    "g": str(2 * PROXY_FPS),  # a key picture every 2 s: a player jumps at once
+    "g": str(2 * PROXY_FPS),  # a keyframe every 2 s: a player seeks at once
     "bf": "0",
-    "maxrate": "1000000",  # three minutes of the wildest picture are 24 MB with their sound, over any connection
+    "maxrate": "1000000",  # three minutes of the busiest video with audio are 24 MB, over any connection
     "bufsize": "2000000",
-    "threads": "1",  # the workers are what runs in parallel, and the bytes must not depend on the machine's cores
+    "threads": "1",  # the workers run in parallel, and the bytes must not depend on the number of cores
 }
 _RGB = 0  # a colour space's number
 # Share of a channel on (left, right); those above and those off the centre count as what they are named after.
@@ -49,7 +49,7 @@ _SIDES = {
     **dict.fromkeys(("F", "B", ""), (_HALF, _HALF)),
     **dict.fromkeys(("LFE", "LFE2"), (0.0, 0.0)),
 }
-_FASTSTART = {"movflags": "+faststart"}  # the index first: playing starts before all of the file has come
+_FASTSTART = {"movflags": "+faststart"}  # the index first: playback starts before the download is complete
 
 
 def write_proxies(
@@ -60,53 +60,53 @@ def write_proxies(
     *,
     progress: Callable[[float], None] | None = None,
 ) -> None:
-    """Write what is heard in `segment` to `sound` (.m4a) and, if asked for, what is seen and heard to `video` (.mp4).
+    """Write the audio in `segment` to `sound` (.m4a) and, on request, its video with audio to `video` (.mp4).
 
-    Sample 0 of either file, as a player decodes it, is sample round(start * rate) of the recording. `sound` is the
-    mean of the channels; `video` has at most two, mixed from more, and a picture of at most 360 lines, upright, with
-    square pixels, `PROXY_FPS` a second. The rate is the recording's where that is a multiple of 11,025 Hz or of
-    48,000 Hz in 44,100 or 48,000 Hz, else 48,000 Hz.
+    Sample 0 of either file, as a player decodes it, is sample round(start * rate) of the recording. `sound` is the mean
+    of the channels; `video` has at most two, mixed from more, and frames of at most 360 lines, upright, with square
+    pixels, `PROXY_FPS` per second. The rate is the recording's if that is a multiple of 11,025 Hz or of 48,000 Hz in
+    44,100 or 48,000 Hz, else 48,000 Hz.
 
-    Both last as long as `segment`: gaps, and time after the sound's end, are silent; before the first picture the
-    first is shown, after the last one the last. The sound is decoded once, and nothing long before `segment` is.
-    Equal input gives equal bytes. The files appear under their names when both are complete. `progress` hears the
-    share that is done, 0 to 1.
+    Both last as long as `segment`: gaps, and time after the end of the audio, are silent; before the first frame the
+    first is shown, after the last one the last. The audio is decoded once, and nothing long before `segment`. Equal
+    input gives equal bytes. The files appear under their names when both are complete. `progress` is called with the
+    share done, 0 to 1.
 
-    Raises MediaError when there is no sound, none at all in `segment` and no `video` asked for, or no picture.
+    Raises MediaError without audio, without audio in `segment` if no `video` is requested, or without frames.
     """
     info = probe(path)
     if info.audio is None:
-        raise MediaError("no_audio_stream", "nothing to hear")
+        raise MediaError("no_audio_stream", "a proxy needs audio")
     if video is not None and info.video is None:
-        raise MediaError("no_video_stream", "nothing to see")
+        raise MediaError("no_video_stream", "a video proxy needs video")
     rate = 44_100 if info.audio.sample_rate % 11_025 == 0 else 48_000
-    heard = _heard(path, info.audio, segment, rate, silent=video is not None)
+    mixes = _mixes(path, info.audio, segment, rate, silent=video is not None)
 
-    def tell(seconds: float) -> None:
+    def report(seconds: float) -> None:
         if progress is not None:
             progress(min(1.0, seconds / segment.duration))
 
     with ExitStack() as files:
         targets = [files.enter_context(beside(Path(target))) for target in (sound, video) if target is not None]
         outputs = [files.enter_context(muxer(f"file:{target}", options=_FASTSTART)) for target in targets]
-        lanes: list[Encoded] = []
+        encoders: list[Encoded] = []
         if video is not None and info.video is not None:
-            heard, beside_picture = tee(heard)
+            mixes, video_mixes = tee(mixes)
             pictures = _pictures(path, segment, info.video.pixel_aspect)
-            sides = (mix[:2] for mix in beside_picture)
-            lanes.append(encode_video(outputs[1], pictures, Fraction(PROXY_FPS), "libx264", _X264))
-            lanes.append(encode_audio(outputs[1], sides, rate, "aac", _STEREO_BITRATE, _AAC))
-        mono = (mix[-1:] for mix in heard)
-        lanes.append(encode_audio(outputs[0], mono, rate, "aac", _MONO_BITRATE, _AAC))
-        interleave(lanes, tell)
+            sides = (mix[:2] for mix in video_mixes)
+            encoders.append(encode_video(outputs[1], pictures, Fraction(PROXY_FPS), "libx264", _X264))
+            encoders.append(encode_audio(outputs[1], sides, rate, "aac", _STEREO_BITRATE, _AAC))
+        mono = (mix[-1:] for mix in mixes)
+        encoders.append(encode_audio(outputs[0], mono, rate, "aac", _MONO_BITRATE, _AAC))
+        interleave(encoders, report)
 
 
-def _heard(
+def _mixes(
     path: str | os.PathLike[str], track: AudioTrack, segment: Segment, rate: int, silent: bool
 ) -> Iterator[NDArray[np.float32]]:
-    """The sound in `segment` at `rate` Hz, float32 (rows, n): left, right and the mean, or one row that is all three.
+    """The audio in `segment` at `rate` Hz, float32 (rows, n): left, right and the mean, or one row that is all three.
 
-    As long as `segment`, rounded up to a sample. Silence where there is nothing, if `silent`, else MediaError.
+    As long as `segment`, rounded up to a sample. Missing audio is silence if `silent`, else MediaError.
     """
     left = math.ceil(round(segment.duration * rate, 6))
     rows = 1
@@ -124,8 +124,8 @@ def _heard(
 def _mix(channels: int, layout: str) -> NDArray[np.float32]:
     """Weights (rows, channels) that make left, right and the mean of the channels; of one channel, itself.
 
-    A centre and what is behind go at -3 dB to their side or to both (ITU-R BS.775), the bass channel nowhere.
-    Channels that nobody named go to both sides.
+    Centre and rear channels go at -3 dB to their side or to both (ITU-R BS.775), the bass channel nowhere. Unnamed
+    channels go to both sides.
     """
     mean = np.full(channels, 1 / channels)
     if channels == 1:
@@ -135,13 +135,13 @@ def _mix(channels: int, layout: str) -> NDArray[np.float32]:
     if channels == 2:
         sides = np.eye(2)
     elif sides.shape != (2, channels) or not sides.any(axis=1).all():
-        sides = np.ones((2, channels))  # not what the header says
+        sides = np.ones((2, channels))  # not as the header claims
     return np.stack([*(sides / sides.sum(axis=1, keepdims=True)), mean]).astype(np.float32)
 
 
 def _pictures(path: str | os.PathLike[str], segment: Segment, pixel_aspect: float) -> Iterator[av.VideoFrame]:
-    """The picture on screen at every 1 / PROXY_FPS of `segment`, ready to be encoded; each is gone with the next."""
-    scaler = VideoReformatter()  # one for all: making its tables takes longer than scaling a picture
+    """Yield the frame displayed at every 1 / PROXY_FPS of `segment`, ready to encode; the next invalidates it."""
+    scaler = VideoReformatter()  # one for all: making its tables takes longer than scaling a frame
     size: tuple[int, int] | None = None
     for frame, times in pictures_at(path, PROXY_FPS, segment.start, segment.end):
         turns = quarter_turns(frame)
@@ -158,12 +158,12 @@ def _pictures(path: str | os.PathLike[str], segment: Segment, pixel_aspect: floa
             threads=1,
         )
         shown = _turned(small, turns)
-        shown.pict_type = 0  # else the encoder makes a key picture wherever the recording has one
+        shown.pict_type = 0  # else the encoder makes a keyframe wherever the recording has one
         yield from (shown for _ in times)
 
 
 def proxy_size(width: int, height: int, pixel_aspect: float, turns: int) -> tuple[int, int]:
-    """(width, height) of the proxy of a picture with such pixels that is turned by 90 degrees so often."""
+    """(width, height) of the proxy of a frame with these pixels that is turned by 90 degrees `turns` times."""
     shown_width, shown_height = width * pixel_aspect, float(height)
     if turns % 2:
         shown_width, shown_height = shown_height, shown_width
@@ -173,7 +173,7 @@ def proxy_size(width: int, height: int, pixel_aspect: float, turns: int) -> tupl
 
 
 def _turned(frame: av.VideoFrame, turns: int) -> av.VideoFrame:
-    """A yuv420p picture turned left by 90 degrees so often."""
+    """A yuv420p frame turned left by 90 degrees `turns` times."""
     if turns == 0:
         return frame
     flat, width, height = frame.to_ndarray().reshape(-1), frame.width, frame.height

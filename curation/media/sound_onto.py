@@ -1,4 +1,4 @@
-"""Sound put onto a video: its pictures are copied as they are, not encoded again."""
+"""Combines a video with new audio: its packets are copied, not encoded again."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SOUND_CODECS = {".mp4": "aac", ".mov": "aac", ".mkv": "aac", ".webm": "libopus"}
-"""The containers that are written, by suffix, and what the sound becomes in each."""
+"""The audio codec of each supported container, by suffix."""
 
-# What each container takes, as its demuxers everywhere understand it.
+# Video codecs of each container that demuxers support everywhere.
 _PICTURE_CODECS = {
     ".mp4": {"h264", "hevc", "av1", "vp9", "mpeg4", "mpeg2video", "mjpeg"},
     ".mov": {"h264", "hevc", "mpeg4", "mpeg2video", "mjpeg", "prores", "h263"},
@@ -43,21 +43,22 @@ _OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 _BITRATE = 192_000
 # FFmpeg's usual search takes two to three times as long and is no nearer to the source at these rates.
 _FAST = {"aac": {"aac_coder": "fast"}, "libopus": {}}
-_MOST_REORDERED = 16  # pictures: no codec looks further ahead
-# How far before the start to look for a key picture; None reads from the beginning.
+_MOST_REORDERED = 16  # frames: no codec reorders more
+# How far before the start to search for a keyframe; None reads from the beginning.
 _SEEK_BACK_SECONDS = (0.0, 10.0, None)
 
 
 def check_sound_onto(path: str | os.PathLike[str], out: str | os.PathLike[str]) -> None:
-    """Raises ValueError where `out`'s container cannot hold the pictures of `path`, MediaError without pictures."""
+    """Raise ValueError if `out`'s container cannot hold the video codec of `path`, MediaError without video."""
     with open_media(path) as container:
         _check(Path(out), _pictures_of(container))
 
 
 def seconds_shown(path: str | os.PathLike[str]) -> float:
-    """How long a file shows pictures, in seconds from zero to the end of the last one, by its packets.
+    """Duration of a file's video, in seconds from zero to the end of the last frame, from its packets.
 
-    Headers may claim nothing, or what was there before a file was cut short. Nothing is decoded. Raises MediaError.
+    Headers may lack it, or state the value before the file was cut short. Nothing is decoded. Raises MediaError without
+    packets.
     """
     with open_media(path) as container:
         stream, info = _pictures_of(container), describe(container)
@@ -70,7 +71,7 @@ def seconds_shown(path: str | os.PathLike[str]) -> float:
             time = clock.seconds(None if raw is None else raw * tick, end)
             end = max(end, time + (packet.duration * tick if packet.duration else usual))
     if not end:
-        raise MediaError("no_samples", "a video stream without pictures")
+        raise MediaError("no_samples", "a video stream without packets")
     return end
 
 
@@ -84,16 +85,15 @@ def sound_onto(
     end: float | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> None:
-    """Write `out` (.mp4, .mov, .mkv or .webm): the pictures of `path` in [start, end) seconds, with `sound` alone.
+    """Write `out` (.mp4, .mov, .mkv or .webm): the video of `path` in [start, end) seconds, with `sound` as only audio.
 
     `sound`: float32 (samples,) or (channels, samples) at `sample_rate` Hz, pieces of any length, read as they are
-    written; its first sample is at `start`. Packets of pictures are copied: they begin with the key picture at or
-    before `start`. MP4 says that what comes before `start` is not shown; Matroska and WebM cannot, and show it in
-    silence. Where pictures are stored out of order a few after `end` come along, as those before build on them.
-    Pictures keep their sizes, colours and turns. `progress` hears the seconds that are written. The file appears when
-    it is complete.
+    written; its first sample is at `start`. Video packets are copied from the keyframe at or before `start` on. MP4
+    marks the frames before `start` as hidden; Matroska and WebM cannot, and show them in silence. Where frames are
+    stored out of order, a few after `end` are included, because frames before it depend on them. Frames keep their
+    sizes, colours and rotation. `progress` is called with the seconds written. The file appears when it is complete.
 
-    Raises MediaError where there are no pictures, ValueError where the container does not take their codec.
+    Raises MediaError without video, ValueError if the container does not support its codec.
     """
     target = Path(out)
     with open_media(path) as container:
@@ -105,15 +105,15 @@ def sound_onto(
             written = output.add_stream_from_template(stream, opaque=True)
             until = math.inf if end is None else end
             packets = _packets(container, stream, info.zero, start, until)
-            heard = (piece if piece.ndim == 2 else piece[np.newaxis] for piece in sound)
+            rows = (piece if piece.ndim == 2 else piece[np.newaxis] for piece in sound)
             codec = SOUND_CODECS[target.suffix.lower()]
             rate = sample_rate if codec != "libopus" or sample_rate in _OPUS_RATES else 48_000
             try:
-                lanes = [
+                encoders = [
                     _copied(output, packets, stream, written, info.zero + start),
-                    encode_audio(output, _at_rate(heard, sample_rate, rate), rate, codec, _BITRATE, _FAST[codec]),
+                    encode_audio(output, _at_rate(rows, sample_rate, rate), rate, codec, _BITRATE, _FAST[codec]),
                 ]
-                interleave(lanes, progress)
+                interleave(encoders, progress)
             except FFmpegError as error:
                 raise MediaError("unreadable", f"cannot be written into {target.suffix}: {one_line(error)}") from error
 
@@ -121,29 +121,29 @@ def sound_onto(
 def _pictures_of(container: InputContainer) -> VideoStream:
     stream = video_stream(container)
     if stream is None:
-        raise MediaError("no_video_stream", f"{len(container.streams.audio)} audio streams, none of video")
+        raise MediaError("no_video_stream", f"{len(container.streams.audio)} audio streams, no video")
     return stream
 
 
 def _check(target: Path, stream: VideoStream) -> None:
     codec, suffix = codec_name(stream), target.suffix.lower()
     if suffix not in SOUND_CODECS:
-        raise ValueError(f"{target}: a video is written as {', '.join(SOUND_CODECS)}, not as {suffix or 'nothing'}")
+        raise ValueError(f"{target}: suffix {suffix or 'missing'}: a video is written as {', '.join(SOUND_CODECS)}")
     if codec not in _PICTURE_CODECS[suffix]:
         others = [other for other, codecs in _PICTURE_CODECS.items() if codec in codecs]
-        hint = f"write {' or '.join(others)}" if others else "no container here does"
-        raise ValueError(f"{target}: {suffix} does not take pictures in {codec}: {hint}")
+        hint = f"write {' or '.join(others)}" if others else "no supported container does"
+        raise ValueError(f"{target}: {suffix} does not support {codec} video: {hint}")
 
 
 def _options(target: Path) -> dict[str, str]:
-    """The index first, where there is one: playing starts before all of the file has come."""
+    """Put the index first where the container has one: playback starts before the download is complete."""
     return {"movflags": "+faststart"} if target.suffix.lower() in (".mp4", ".mov") else {}
 
 
 def _packets(
     container: InputContainer, stream: VideoStream, zero: float, start: float, end: float
 ) -> Iterator[Packet[Any]]:
-    """The packets of [start, end) seconds from zero, in the order of decoding, from a key picture on."""
+    """Yield the packets of [start, end) seconds from zero, in decoding order, from a keyframe on."""
     tick = float(stream.time_base or 0)
     if start > 0:
         _seek(container, stream, zero + start, tick)
@@ -154,7 +154,7 @@ def _packets(
 
 
 def _seek(container: InputContainer, stream: VideoStream, time: float, tick: float) -> None:
-    """Go to the last key picture at or before `time`, of the container's own seconds."""
+    """Seek to the last keyframe at or before `time`, in seconds of container time."""
     for back in _SEEK_BACK_SECONDS:
         with suppress(FFmpegError):
             container.seek(to_ticks(0.0 if back is None else time - back, 1.0 / tick), stream=stream)
@@ -172,25 +172,25 @@ def _time(packet: Packet[Any], tick: float) -> float:
 def _copied(
     output: OutputContainer, packets: Iterator[Packet[Any]], stream: VideoStream, written: VideoStream, begin: float
 ) -> Encoded:
-    """Packets as they are, on a clock that begins at `begin` of the container's own seconds."""
+    """Yield the packets unchanged, on a clock that begins at `begin`, in seconds of container time."""
     tick = float(stream.time_base or 0)
     offset = to_ticks(begin, 1.0 / tick)
     last: int | None = None
     for dts, packet in _timed(packets):
-        # broken clocks step back, and a muxer takes that for an error
+        # broken clocks step back, which a muxer rejects
         dts = dts - offset if last is None else max(dts - offset, last + 1)
         pts = dts if packet.pts is None else max(packet.pts - offset, dts)
         packet.stream, packet.dts, packet.pts, last = written, dts, pts, dts
         yield dts * tick, output, [packet]
     if last is None:
-        raise MediaError("no_samples", f"no pictures from {begin:.3f} s on")
+        raise MediaError("no_samples", f"no frames from {begin:.3f} s on")
 
 
 def _timed(packets: Iterator[Packet[Any]]) -> Iterator[tuple[int, Packet[Any]]]:
-    """Packets with the ticks at which they are to be decoded.
+    """Yield packets with their decoding times in ticks.
 
-    Matroska does not keep these. They are guessed from the order of the pictures, for the first few only once the next
-    ones are there: then they are counted back, so that none is decoded after it is shown.
+    Matroska does not store these. They are derived from the display order; the first few are counted back from the next
+    ones, so that no packet is decoded after it is shown.
     """
     ahead: list[Packet[Any]] = []
     for packet in packets:
@@ -209,7 +209,7 @@ def _timed(packets: Iterator[Packet[Any]]) -> Iterator[tuple[int, Packet[Any]]]:
 def _counted_back(ahead: list[Packet[Any]], known: int | None) -> Iterator[tuple[int, Packet[Any]]]:
     shown = [packet.pts for packet in ahead if packet.pts is not None]
     if not shown:
-        return  # nobody could say when they are shown
+        return  # their display times are unknown
     step = max(1, min((packet.duration for packet in ahead if packet.duration), default=1))
     end = min(shown) + step if known is None else known
     for index, packet in enumerate(ahead):
@@ -217,7 +217,7 @@ def _counted_back(ahead: list[Packet[Any]], known: int | None) -> Iterator[tuple
 
 
 def _at_rate(pieces: Iterator[NDArray[np.float32]], rate: int, wanted: int) -> Iterator[NDArray[np.float32]]:
-    """float32 (channels, n) at another rate in Hz."""
+    """Resample float32 (channels, n) pieces to another rate in Hz."""
     if rate == wanted:
         yield from pieces
         return

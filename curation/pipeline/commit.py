@@ -1,4 +1,4 @@
-"""Commit: join what the workers decided, and write the tables whole."""
+"""Commits a run: joins the workers' decisions and writes the tables completely."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .settle import Settled
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables that a run writes whole."""
+    """The tables that a run writes completely."""
 
     recordings: Sequence[Recording]
     events: pa.Table
@@ -29,7 +29,7 @@ class Tables:
 
 
 def join(corpus: Corpus, entries: Entries, copies: Copies, settled: Iterable[Settled]) -> Tables:
-    """The tables that the decisions come to; recordings that were not decided on keep what is known of them."""
+    """The tables of the decisions; recordings without a decision keep their stored data."""
     drops = [*entries.drops, *duplicate_sources(entries), *orphaned_recordings(entries)]
     recordings = dict(entries.recordings)
     events, cuts = [], []
@@ -60,7 +60,7 @@ def commit(corpus: Corpus, recipe: Recipe, entries: Entries, copies: Copies, tab
 
 
 def with_duplicate_source(drop: Drop, copies: Copies, recordings: Mapping[str, Recording]) -> Drop:
-    """The drop of a copy, naming the recording it is a copy of; `recordings` holds at least the kept ones."""
+    """The drop of a copy, with the recording that it copies; `recordings` contains at least the kept ones."""
     rows = copies.of.get(drop.item, ())
     if drop.reason != "duplicate" or not rows:
         return drop

@@ -1,4 +1,4 @@
-"""Coverage: which recordings have audio to score, and where a recipe's detectors have not scored it."""
+"""Coverage: recordings with audio to score, and the time that a recipe's detectors have not scored."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from manifests.records import Recording
 from manifests.store import Corpus
 from manifests.uris import resolve
 
-# statuses of recordings that have audio to score, as far as is known
+# statuses of recordings that have audio to score, as far as known
 WITH_AUDIO = frozenset({"ok", "truncated", "damaged", "quarantined"})
 
 
@@ -47,7 +47,7 @@ class Needs:
 
 
 def with_audio(corpus: Corpus, recordings: Iterable[Recording]) -> tuple[list[tuple[Recording, str]], dict[str, str]]:
-    """(recording, path) of those that have audio, the longest first, and errors of those outside their root, by id.
+    """(recording, path) of recordings with audio, the longest first, and errors of those outside their root, by id.
 
     With the longest first, the last to end is a short one.
     """

@@ -1,8 +1,8 @@
 """The run over a corpus: find the files, identify them, score the audio, settle every recording, commit.
 
-Slow work is stored as it is finished (the ledger and the score files), so a run that was stopped goes on where it was.
-Decisions are computed in full from what is stored, so the tables of a run that was stopped and of one that was not are
-the same, byte for byte.
+Slow work is stored as it is finished (the ledger and the score files), so a run that was stopped continues where it
+was. Decisions are computed completely from stored data, so the tables of a run that was stopped equal those of one that
+was not, byte for byte.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ SLOWEST_BYTES_PER_SECOND = 5e6
 class CurationResult:
     """The result of a run over a corpus.
 
-    `recordings` and `duration` (seconds): all that the corpus holds. `cuts`: number and seconds by decision. `drops`:
-    number by reason. `scored`: what detectors scored while deciding, beyond whole recordings. `cascade`: None without
-    one. `seconds`: how long the run took.
+    `recordings` and `duration` (seconds): of the whole corpus. `cuts`: number and seconds by decision. `drops`: number
+    by reason. `scored`: time scored during the decisions, beyond whole recordings. `cascade`: None without one.
+    `seconds`: the duration of the run.
     """
 
     recordings: int
@@ -68,12 +68,12 @@ class CurationResult:
 
 
 def default_workers() -> int:
-    """As many as there are cores for this process."""
+    """The number of cores available to this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_detectors(recipe: Recipe, corpus: Corpus | None) -> ModelSetup:
-    """What the recipe's detectors need, with the fits of `corpus` (None: one that is yet to be made).
+    """The models of the recipe's detectors, with the fits of `corpus` (None: a corpus that does not exist yet).
 
     Raises ModelUnavailable, before any work, for a detector that cannot run here, and for one in the cascade that
     cannot score parts of a recording. Nothing is written.
@@ -96,7 +96,7 @@ def curate(
     on_progress: ProgressCallback | None = None,
     runner: Runner = run_local,
 ) -> CurationResult:
-    """Bring `sources` (files, folders) into the corpus and decide over all of it under `recipe`.
+    """Add `sources` (files, folders) to the corpus and decide over all of it under `recipe`.
 
     `workers` None: one per core. `retry`: try files again that crashed their worker in an earlier run. `runner` carries
     out the stages. Raises SourceNotFound, ModelUnavailable, Locked; a fault of a single file becomes a row instead.
@@ -117,10 +117,10 @@ def replay(
     on_progress: ProgressCallback | None = None,
     runner: Runner = run_local,
 ) -> CurationResult:
-    """Decide again over everything the corpus holds, under `recipe`, from the stored scores.
+    """Decide again over the whole corpus, under `recipe`, from the stored scores.
 
-    Media is read only where the recipe needs time that its detectors have not scored. Time that cannot be scored any
-    more, for want of media, is never kept.
+    Media is read only if the recipe needs time that its detectors have not scored. Time that cannot be scored any more,
+    because its media is missing, is never kept.
     """
     with corpus.lock("replay"):
         ledgered = LedgeredRunner(Ledger(corpus), workers or default_workers(), False, runner)
@@ -146,7 +146,7 @@ class _Run:
     def begin(
         cls, corpus: Corpus, recipe: Recipe, on_progress: ProgressCallback | None, runner: LedgeredRunner
     ) -> _Run:
-        """Check the recipe's detectors, and convert what must be converted."""
+        """Check the recipe's detectors, and make their converted files."""
         setup = check_detectors(recipe, corpus)
         versions = ", ".join(f"{name} {spec(name, setup).version}" for name in recipe.all_detectors)
         logger.info("recipe %s (%s), detectors: %s", recipe.name, recipe.hash, versions)
@@ -164,14 +164,14 @@ class _Run:
             Item(keys[one.uri], source_id(one.uri), (one.uri, os.fspath(one.path)), one.signature[0] + 1.0, one.uri)
             for one in files
         ]
-        # a file is read in one go, without a sign of life: the largest may take as long as a slow disk needs
+        # a file is read in one go, without a sign of life: allow for the largest file on a slow disk
         largest = max((item.weight for item in items), default=0.0)
         stall_seconds = max(STALL_SECONDS, largest / SLOWEST_BYTES_PER_SECOND)
         results = self.runner.run(stage, items, on_progress=self.on_progress, stall_seconds=stall_seconds)
         return {uri: results[key] for uri, key in keys.items()}
 
     def score(self, entries: Entries) -> Entries:
-        """Score every recording that has audio; its status and drops say how that went."""
+        """Score every recording with audio; its status and drops record the result."""
         stage = Score(self.corpus.path, self.recipe.detectors, self.setup)
         recordings = dict(entries.recordings)
         located, outside = with_audio(self.corpus, recordings.values())
@@ -197,9 +197,9 @@ class _Run:
         return Entries(entries.sources, recordings, drops)
 
     def score_missing(self, entries: Entries) -> None:
-        """Score recordings with detectors that have never scored them, where there is media.
+        """Score recordings with detectors that have never scored them, if their media exists.
 
-        A failure leaves the recording as it was, and unscored.
+        After a failure the recording stays as it was, and unscored.
         """
         stage = Score(self.corpus.path, self.recipe.detectors, self.setup)
         items = []
@@ -220,10 +220,10 @@ class _Run:
         settled = self._settle(entries, wanted, copies)
         by_picture = find_copies(self.corpus, present, self.recipe.duplicates, "picture")
         copies = copies | by_picture
-        # only where copies of the picture are cut away, and only of these, is the decision another one
+        # only where copies of the video are cut away does the decision change
         again = wanted & {name for name, time in by_picture.cut_away.items() if time}
         if again:
-            # the cascade's account is that of the first time: it knew the copies of the audio only
+            # keep the cascade's account of the first pass, in which only copies of the audio were known
             settled |= {
                 name: replace(one, cascade=settled[name].cascade)
                 for name, one in self._settle(entries, again, copies).items()
@@ -235,7 +235,7 @@ class _Run:
         return self._result(tables, settled)
 
     def _settle(self, entries: Entries, wanted: Collection[str], copies: Copies) -> dict[str, Settled]:
-        """The decisions over the `wanted` recordings, by id; what their media was read for goes into the ledger."""
+        """The decisions over the `wanted` recordings, by id; reads of their media are recorded in the ledger."""
         stage = Settle(self.corpus.path, self.recipe, self.setup)
         paths = {row.recording_id: path for row, path in self._with_audio(entries) if os.path.exists(path)}
         people, failed, crashed = load_evidence(self.corpus), self._failed_media(), self._crashed(stage)
@@ -253,7 +253,7 @@ class _Run:
                 )
                 items.append(Item(key, name, request, row.duration or 0.0, row.uri))
         settled: dict[str, Settled] = {}
-        # decided without its media, a recording that crashed its worker is decided on what is stored
+        # a recording that crashed its worker is decided without its media, from stored scores
         without_media: list[Item[Request]] = []
         for some in (items, without_media):
             for ended in self._ended(stage, some):
@@ -280,7 +280,7 @@ class _Run:
         return results
 
     def _record(self, ended: ItemResult[Request, Settled], stage: Settle, recorder: Recorder) -> None:
-        """Record in the ledger what the media was read for, and a crash."""
+        """Record in the ledger the reads of the media, and a crash."""
         if problem := failure(ended):
             logger.warning("%s: %s: %s", ended.item.label, *problem)
             recorder.add(ledger_row(stage.name, ended, {"problem": problem}))

@@ -22,7 +22,7 @@ BEFORE_DECIDING = frozenset({"ingest", "identify", "score"})
 
 @dataclass(frozen=True)
 class Entries:
-    """What is known before the decisions: sources and recordings by id, drops of the stages before."""
+    """Data before the decisions: sources and recordings by id, drops of the earlier stages."""
 
     sources: dict[str, Source]
     recordings: dict[str, Recording]
@@ -35,7 +35,7 @@ class Entries:
 
 
 def stored_entries(corpus: Corpus) -> Entries:
-    """The entries that the corpus holds."""
+    """The entries stored in the corpus."""
     return Entries(
         sources={row.source_id: row for row in corpus.rows(Source)},
         recordings={row.recording_id: row for row in corpus.rows(Recording)},
@@ -44,7 +44,7 @@ def stored_entries(corpus: Corpus) -> Entries:
 
 
 def entries_with(corpus: Corpus, found: Sequence[Found], identified: Mapping[str, Identified]) -> Entries:
-    """The entries that the corpus holds, updated by the files `found`; `identified` by uri."""
+    """The entries stored in the corpus, updated with the files `found`; `identified` by uri."""
     stored = stored_entries(corpus)
     sources, recordings = stored.sources, stored.recordings
     drops: list[Drop] = []
@@ -88,7 +88,7 @@ def duplicate_sources(entries: Entries) -> list[Drop]:
             item_kind="source",
             stage="commit",
             reason="duplicate",
-            detail=f"the same sound as {entries.recordings[source.recording_id].uri}",
+            detail=f"the same audio as {entries.recordings[source.recording_id].uri}",
         )
         for source in entries.sources.values()
         if source.recording_id in entries.recordings and entries.recordings[source.recording_id].uri != source.uri
@@ -96,30 +96,30 @@ def duplicate_sources(entries: Entries) -> list[Drop]:
 
 
 def orphaned_recordings(entries: Entries) -> list[Drop]:
-    """A row for every recording that no source leads to any more."""
-    led_to = {source.recording_id for source in entries.sources.values()}
+    """A row for every recording without a source."""
+    with_source = {source.recording_id for source in entries.sources.values()}
     return [
         Drop(
             item=row.recording_id,
             item_kind="recording",
             stage="commit",
             reason="replaced",
-            detail=f"{row.uri} holds another sound now",
+            detail=f"{row.uri} now contains another recording",
         )
         for row in entries.recordings.values()
-        if row.recording_id not in led_to
+        if row.recording_id not in with_source
     ]
 
 
 def _elsewhere(known: Recording | None, rows: Sequence[Recording]) -> list[Recording]:
-    """The recording's row of before, when it came from another place than the ones met now."""
+    """The recording's stored row, if it came from another file than `rows`."""
     return [known] if known and all(known.uri != row.uri for row in rows) else []
 
 
 def _best(rows: Iterable[Recording], roots: Mapping[str, Path]) -> Recording:
-    """Of the files that hold one recording, the one to read: with video, the largest frame, the first by name.
+    """The file to read of those with the same recording: with video, the largest frame, the first by name.
 
-    A missing file loses.
+    A missing file comes last.
     """
 
     def rank(row: Recording) -> tuple[bool, bool, int, str]:

@@ -1,4 +1,4 @@
-"""Some recordings decided anew, as people have just said something about them; all other rows stay as they are."""
+"""Decides some recordings again after new verdicts; all other rows stay unchanged."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from .settle import Request, Settled, settle
 
 
 def redecide(corpus: Corpus, recording_ids: Collection[str], new: Sequence[Verdict] = ()) -> None:
-    """Decide again over some recordings, by the active recipe, from the kept scores; the caller holds the lock.
+    """Decide again over some recordings, by the active recipe, from the stored scores; the caller holds the lock.
 
     `new` verdicts over them count, and are recorded in the same commit. The rows of the recordings in cuts, events and
-    drops become those that a replay of everything would give, as long as no other recording changed. Scores that are
-    missing stay missing. Raises CorpusError for an unknown recording, StaleVerdict as `verdicts.record` does, and
-    UnfinishedCommit where the other recordings were decided by another recipe; nothing is written then.
+    drops become those of a replay of the whole corpus, if no other recording changed. Missing scores stay missing.
+    Raises CorpusError for an unknown recording, StaleVerdict as `verdicts.record` does, and UnfinishedCommit if the
+    other recordings were decided by another recipe; nothing is written then.
     """
     corpus.check_finished()
     chosen = corpus.active_recipe()
     if chosen.hash != corpus.recipe_hash:
         raise UnfinishedCommit(
-            f"{corpus.path}: was decided by the recipe {corpus.recipe_hash}, which reads as {chosen.hash} now: "
+            f"{corpus.path}: was decided by recipe {corpus.recipe_hash}, the stored recipe is {chosen.hash}: "
             "run lpse replay"
         )
     setup = setup_of(corpus, chosen)
@@ -56,7 +56,7 @@ def redecide(corpus: Corpus, recording_ids: Collection[str], new: Sequence[Verdi
     for name in ids:
         if name not in gone:
             time, people = copies.cut_away.get(name, Timeline.EMPTY), evidence_of(verdicts[name])
-            # without a path: what is decided again reads no media
+            # without a path: deciding again reads no media
             result = settle(corpus, Request(recordings[name], None, time, people), chosen, setup)
             results.append(result)
             new_drops += [with_duplicate_source(drop, copies, kept) for drop in result.drops]
@@ -67,12 +67,12 @@ def redecide(corpus: Corpus, recording_ids: Collection[str], new: Sequence[Verdi
     ours = pc.is_in(cuts["recording_id"], value_set=pa.array(ids, pa.string()))
     of_cuts = _is(drops, "cut", cuts.filter(ours)["cut_id"].combine_chunks())
     of_deciding = pc.and_(pc.equal(drops["stage"], STAGE), _is(drops, "recording", pa.array(ids, pa.string())))
-    heard = corpus.table("events").to_arrow()
-    of_events = pc.is_in(heard["recording_id"], value_set=pa.array(ids, pa.string()))
+    old_events = corpus.table("events").to_arrow()
+    of_events = pc.is_in(old_events["recording_id"], value_set=pa.array(ids, pa.string()))
     new_cuts = pa.concat_tables([to_table("cuts", ()), *(result.cuts for result in results)])
     with corpus.commit("lpse review") as change:
         record(corpus, new, change)
-        _exchange(change, "events", heard, of_events, events)
+        _exchange(change, "events", old_events, of_events, events)
         _exchange(change, "cuts", cuts, ours, new_cuts)
         _exchange(change, "drops", drops, pc.or_(of_cuts, of_deciding), to_table("drops", new_drops))
     merge_parts(corpus)
@@ -84,7 +84,7 @@ def _of(recording_ids: Iterable[str]) -> pc.Expression:
 
 
 def _is(drops: pa.Table, kind: str, items: pa.Array) -> pa.ChunkedArray:
-    """Which drops are of the items of one kind."""
+    """True for the drops of these items of one kind."""
     return pc.and_(pc.equal(drops["item_kind"], kind), pc.is_in(drops["item"], value_set=items))
 
 

@@ -1,4 +1,4 @@
-"""Making a fit anew, visibly: nothing refits itself because recordings were added."""
+"""Refits a corpus's fits on request: added recordings alone never cause a refit."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from .coverage import with_audio
 DUPLICATES = "duplicates"
 INT8 = {"panns_clip-int8": "panns_clip", "panns_frame-int8": "panns_frame"}
 NAMES = (DUPLICATES, *INT8)
-SAMPLES, SAMPLE_SECONDS = 48, 20.0  # what int8 is calibrated on: stretches of so many recordings
+SAMPLES, SAMPLE_SECONDS = 48, 20.0  # int8 is calibrated on this many segments, one per recording
 CALIBRATION_RATE = 32_000
 
 
 def refit(corpus: Corpus, name: str, recipe: Recipe, on_progress: Callable[[float], None] | None = None) -> str:
-    """Make the fit `name` anew from what the corpus holds now, and use it from here on; returns what came of it.
+    """Make the fit `name` from the current corpus, and use it from now on; returns a report.
 
-    Raises CorpusError for a name there is not and for a corpus without anything to fit on, ModelUnavailable where
-    weights are missing.
+    Raises CorpusError for an unknown name and for a corpus without data to fit on, ModelUnavailable if weights are
+    missing.
     """
     if name not in NAMES:
-        raise CorpusError(f"no fit {name!r}; there are {', '.join(NAMES)}")
+        raise CorpusError(f"unknown fit {name!r}; available: {', '.join(NAMES)}")
     with corpus.lock("refit"):
         if name == DUPLICATES:
             return _refit_duplicates(corpus, on_progress)
@@ -64,7 +64,7 @@ def _calibrate(corpus: Corpus, name: str, recipe: Recipe, on_progress: Callable[
     detector, setup = INT8[name], setup_of(corpus, recipe)
     chosen = sample(corpus)
     if not chosen:
-        raise CorpusError(f"{corpus.path}: no recording with sound to calibrate on: run lpse curate first")
+        raise CorpusError(f"{corpus.path}: no recording with audio to calibrate on: run lpse curate first")
     items = [row.recording_id for row, _ in chosen]
     float_setup = _with_runtime(setup, detector, "onnx")
     hash = digest(name, spec(detector, float_setup).version, items, SAMPLE_SECONDS)
@@ -81,7 +81,7 @@ def _with_runtime(setup: ModelSetup, detector: str, runtime: Runtime) -> ModelSe
 
 
 def sample(corpus: Corpus) -> list[tuple[Recording, Path]]:
-    """Up to SAMPLES recordings whose media is there, chosen by their ids, so that more of them change few."""
+    """Up to SAMPLES recordings whose media exists, chosen by their ids, so that added recordings change few of them."""
     located, _ = with_audio(corpus, corpus.rows(Recording))
     located.sort(key=lambda one: digest("sample", one[0].recording_id))
     return list(islice(((row, Path(path)) for row, path in located if Path(path).is_file()), SAMPLES))
@@ -90,7 +90,7 @@ def sample(corpus: Corpus) -> list[tuple[Recording, Path]]:
 def _sounds(
     chosen: list[tuple[Recording, Path]], on_progress: Callable[[float], None] | None
 ) -> Iterator[NDArray[np.float32]]:
-    """The middle of each recording, mono at CALIBRATION_RATE; one that cannot be decoded is left out."""
+    """Yield the middle of each recording, mono at CALIBRATION_RATE; one that cannot be decoded is left out."""
     for number, (row, path) in enumerate(chosen, start=1):
         middle = (row.duration or 0.0) / 2
         start = max(0.0, middle - SAMPLE_SECONDS / 2)

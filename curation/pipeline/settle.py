@@ -1,7 +1,8 @@
-"""Settle a recording in one pass: load its scores once, score what the cascade leaves open, analyze the video, decide.
+"""Settles a recording in one pass: loads its scores once, scores time that the cascade needs, analyzes the video,
+decides.
 
-All of it happens in a worker. What needs the media is keyed by what it would read, so that a file that failed is not
-read again in every run; the caller records it in the ledger.
+A worker does all of it. Work on the media is keyed by the time it would read, so that a file that failed is not read
+again in every run; the caller records it in the ledger.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Request:
 
 @dataclass(frozen=True)
 class MediaWork:
-    """One reading of the media: `stage` is CASCADE or VIDEO; `scored`: seconds by detector."""
+    """One read of the media: `stage` is CASCADE or VIDEO; `scored`: seconds by detector."""
 
     stage: str
     key: str
@@ -66,10 +67,11 @@ class MediaWork:
 
 @dataclass(frozen=True)
 class Settled:
-    """The decision over one recording: rows of `events` and `cuts` as Arrow tables, drops, the measures of all of it.
+    """The decision over one recording: rows of `events` and `cuts` as Arrow tables, drops, and the measures of all of
+    it.
 
-    `media`: what was read for it. `cascade`: (seconds rejected without the cascade, seconds scored by each of its
-    detectors), None without one. `unavailable`: a model that is missing here, so that nothing was decided.
+    `media`: reads of its media. `cascade`: (seconds rejected without the cascade, seconds scored by each of its
+    detectors), None without one. `unavailable`: the error of a missing model, because of which nothing was decided.
     """
 
     recording_id: str
@@ -84,7 +86,7 @@ class Settled:
 
 @dataclass(frozen=True)
 class Settle:
-    """Decides over a recording from its stored scores, and completes them where the recipe asks for more."""
+    """Decides over a recording from its stored scores, and completes them where the recipe needs more."""
 
     corpus: Path
     recipe: Recipe
@@ -154,27 +156,27 @@ class _Recording:
         )
 
     def _drafted(self) -> Draft:
-        """The cuts as the audio decides them, once no more scoring can change them."""
+        """The cuts as decided by the audio, once no more scoring can change them."""
         request, recipe = self._request, self._recipe
         before: Mapping[str, Timeline] = {}
         while True:
             fused = fuse(self._scores, recipe, self._duration)
             needs = pending_time(self._scores, recipe, self._duration, request.copied, fused)
             if needs and needs == before:
-                raise RuntimeError(f"{', '.join(needs)} gave no scores for the seconds that were asked for")
+                raise RuntimeError(f"{', '.join(needs)} returned no scores for the requested seconds")
             if not needs or not self._score(needs):
                 return draft(request.recording, fused, self._scores, recipe, request.copied, request.people)
             before = needs
 
     def _score(self, needs: Mapping[str, Timeline]) -> bool:
-        """Score the time that each detector needs; False where the media does not give it."""
+        """Score the time that each detector needs; return False if the media cannot be read."""
         key = digest(
             CASCADE, self._id, {name: [self._key(name), time.ms_pairs()] for name, time in sorted(needs.items())}
         )
         if not self._may_read(key):
             return False
         try:
-            found = self._scorer.score(
+            result = self._scorer.score(
                 Path(self._request.path or ""),
                 list(needs),
                 only=needs,
@@ -183,15 +185,15 @@ class _Recording:
         except MediaError as error:
             self._media.append(MediaWork(CASCADE, key, {}, error.problem))
             return False
-        for name, frames in found.scores.items():
-            # as stored, with the tags that deciding does without
+        for name, frames in result.scores.items():
+            # as stored, with the tags, which the decision does not need
             known = load_scores(self._corpus, self._id, (name,), self._setup).get(name)
             self._scores[name] = save_scores(self._corpus, self._id, name, self._setup, frames, known)
         self._media.append(MediaWork(CASCADE, key, {name: time.duration for name, time in needs.items()}))
         return True
 
     def _analyze(self, drafted: Draft) -> None:
-        """Analyze the video where cuts survived on their audio and nobody analyzed it before."""
+        """Analyze the video of cuts that their audio does not reject, unless it was analyzed before."""
         if not self._recipe.video_analysis or not self._request.recording.has_video:
             return
         known = self._scores.get(PICTURE)
@@ -223,7 +225,7 @@ class _Recording:
 
 
 def undecided(recording: Recording, problem: Problem, recipe: Recipe) -> Settled:
-    """A recording that was not decided on."""
+    """The result for a recording without a decision."""
     drop = Drop(
         item=recording.recording_id,
         item_kind="recording",

@@ -22,7 +22,7 @@ from ..media import MediaError, identify
 from ..runner import Item, ShareCallback
 from ..runner.ledgered import problem_of
 
-# the status that a file's problem gives its recording; any other problem leaves no recording at all
+# the status of a recording with a problem; other problems give no recording
 STATUS_OF_PROBLEM: Mapping[str, Status] = {
     "empty_file": "empty",
     "not_media": "unreadable",
@@ -35,7 +35,7 @@ STATUS_OF_PROBLEM: Mapping[str, Status] = {
 
 @dataclass(frozen=True)
 class Identified:
-    """The recording in a file, None where there is none; `problem`: why it has no usable audio."""
+    """The recording in a file, or None; `problem`: the reason why it has no usable audio."""
 
     recording: Recording | None
     problem: Problem | None = None
@@ -43,7 +43,7 @@ class Identified:
 
 @dataclass(frozen=True)
 class Identify:
-    """Reads a file's packets once: which recording it is, and whether it is one at all. Payload: (uri, path)."""
+    """Identifies the recording in a file in one pass over its packets. Payload: (uri, path)."""
 
     name: str = "identify"
     version: str = "2"
@@ -101,7 +101,7 @@ def _identified(payload: tuple[str, str], report: ShareCallback) -> Identified:
 
 @dataclass(frozen=True)
 class Scored:
-    """`damaged`: some audio of the recording could not be decoded. `problem`: why nothing could be scored."""
+    """Result of scoring: `damaged` if some audio could not be decoded; `problem` if nothing could be scored."""
 
     damaged: bool = False
     problem: Problem | None = None
@@ -109,7 +109,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class Score:
-    """Decodes a recording once and stores the scores of every detector over all of it, and its fingerprint.
+    """Decodes a recording once and stores all detectors' scores of it, and its fingerprint.
 
     Payload: (recording_id, path, duration in seconds).
     """
@@ -126,7 +126,7 @@ class Score:
         return digest(self.name, recording_id, keys, fingerprint_key(recording_id, "audio"))
 
     def item(self, recording: Recording, path: str) -> Item[tuple[str, str, float]]:
-        """The recording, to be read at `path`."""
+        """The item for the recording, to be read at `path`."""
         duration, name = recording.duration or 0.0, recording.recording_id
         return Item(self.key(name), name, (name, path, duration), duration, recording.uri)
 
@@ -138,7 +138,7 @@ class Score:
         )
 
     def complete(self, recording_id: str) -> bool:
-        """Whether every detector's scores of the recording are stored, and its fingerprint."""
+        """True if every detector's scores of the recording are stored, and its fingerprint."""
         key = fingerprint_key(recording_id, "audio")
         return (
             not self.missing(recording_id)
@@ -146,7 +146,7 @@ class Score:
         )
 
     def open(self) -> Callable[[tuple[str, str, float], ShareCallback], Scored]:
-        """Load the detectors; raises ModelUnavailable with how to get a missing one."""
+        """Load the detectors. Raises ModelUnavailable with the cure for a missing one."""
         scorer = Scorer(self.setup)
         scorer.open(self.detectors)
         return partial(self._scored, scorer)
@@ -170,7 +170,7 @@ class Score:
         return Scored(found.damaged)
 
     def encode(self, result: Scored) -> dict[str, Any]:
-        """{"damaged": whether audio was lost, "problem": [reason, detail] | None}."""
+        """{"damaged": True if audio was lost, "problem": [reason, detail] | None}."""
         return {"damaged": result.damaged, "problem": result.problem}
 
     def decode(self, values: Mapping[str, Any]) -> Scored:

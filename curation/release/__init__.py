@@ -1,1 +1,1 @@
-"""What leaves the pipeline: splits whose members never move."""
+"""The output of the pipeline: splits whose members never move."""

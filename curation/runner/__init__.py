@@ -1,6 +1,6 @@
-"""Runners: carry out a stage on many items in worker processes that may crash, hang or be killed.
+"""Runners: process items with a stage in worker processes that may crash, hang or be killed.
 
-`run_local` is the one for a single machine; `LedgeredRunner` skips what the ledger says is done.
+`run_local` uses one machine; `LedgeredRunner` skips items that the ledger records as done.
 """
 
 from .pool import run_local

@@ -1,4 +1,4 @@
-"""Stages with a ledger: finished work is not repeated, and how each item ended is recorded."""
+"""Runs stages with a ledger: finished items are skipped, and the result of each item is recorded."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from .pool import run_local
 from .progress import Progress, ProgressCallback
 from .stage import Item, ItemResult, Runner, Stage
 
-STALL_SECONDS = 600.0  # without a sign of life, then a worker counts as hanging
+STALL_SECONDS = 600.0  # a worker without a sign of life for this long counts as hanging
 FLUSH_ROWS, FLUSH_SECONDS = 64, 5.0
-# problems of the moment: the next run tries the item again
+# temporary problems: the next run tries the item again
 TRANSIENT = frozenset({"vanished", "permission_denied"})
 CRASHED, RAISED = "worker_crashed", "internal_error"
 # deaths that a person or the kernel may have caused: the next run tries the item again
@@ -34,7 +34,7 @@ class StageResult(Protocol):
 
     @property
     def problem(self) -> Problem | None:
-        """The reason why the item came to nothing, or lost a part."""
+        """The reason why the item failed, or lost a part."""
         ...
 
 
@@ -42,30 +42,30 @@ R = TypeVar("R", bound=StageResult)
 
 
 class LedgeredStage(Stage[P_contra, R], Protocol[P_contra, R]):
-    """A stage whose results the ledger can hold."""
+    """A stage whose results can be stored in the ledger."""
 
     def encode(self, result: R) -> Mapping[str, Any]:
-        """The result as JSON holds it, with the problem as [reason, detail] under "problem"."""
+        """The result as a JSON object, with the problem as [reason, detail] under "problem"."""
         ...
 
     def decode(self, values: Mapping[str, Any]) -> R:
-        """The result of what `encode` gave; of {"problem": ...} alone, that of an item whose work failed."""
+        """The result from `encode`'s output; from {"problem": ...} alone, that of a failed item."""
         ...
 
 
 def failed_problem(problem: Problem) -> bool:
-    """Whether the work failed, rather than that the file is at fault."""
+    """True if the work failed, False if the file is at fault."""
     return problem.reason in (CRASHED, RAISED)
 
 
 def problem_of(values: Mapping[str, Any]) -> Problem | None:
-    """The problem in what a stage's `encode` gave."""
+    """The problem in the output of a stage's `encode`."""
     problem = values.get("problem")
     return None if problem is None else Problem(*problem)
 
 
 def failure(result: ItemResult[Any, Any]) -> Problem | None:
-    """The problem of an item whose work failed; None for one that was done."""
+    """The problem of an item whose work failed; None if it was done."""
     if result.status == "done":
         return None
     return Problem(CRASHED if result.status == "crashed" else RAISED, result.error or result.status)
@@ -73,7 +73,7 @@ def failure(result: ItemResult[Any, Any]) -> Problem | None:
 
 @dataclass(frozen=True)
 class LedgeredRunner:
-    """Runs stages over keyed items and records in the ledger how each ended.
+    """Runs stages over keyed items and records each result in the ledger.
 
     `retry`: items that crashed their worker in an earlier run are tried again.
     """
@@ -92,9 +92,9 @@ class LedgeredRunner:
         stall_seconds: float = STALL_SECONDS,
         outputs_exist: Callable[[str], bool] | None = None,
     ) -> dict[str, R]:
-        """Results by key: the ledger's where it has a final one, else the workers'.
+        """Results by key: from the ledger if it has a final one, else from the workers.
 
-        `outputs_exist` says of an item's id whether the files that its work left are complete.
+        `outputs_exist` returns True for an item's id if the files that its work wrote are complete.
         """
         known = {
             key: row
@@ -125,7 +125,7 @@ class LedgeredRunner:
         return results
 
     def is_final(self, row: LedgerRow) -> bool:
-        """Whether a row of the ledger is the last word on its key, so that the item is not tried again."""
+        """True if a row of the ledger is final for its key, so that the item is not tried again."""
         problem = problem_of(json.loads(row.result or "{}"))
         if row.outcome == "failed":
             outside = any(signal in (problem.detail if problem else "") for signal in OUTSIDE)
@@ -134,7 +134,7 @@ class LedgeredRunner:
 
 
 class Recorder:
-    """Appends rows to the ledger a few at a time, and the rest at the end of the block, however that ends."""
+    """Appends rows to the ledger in batches, and the rest at the end of the block, even after an exception."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -158,7 +158,7 @@ class Recorder:
 def ledger_row(
     stage: str, ended: ItemResult[Any, Any], values: Mapping[str, Any], *, key: str | None = None
 ) -> LedgerRow:
-    """The ledger's row of an item; `key` None: the item's own."""
+    """The ledger row of an item; `key` defaults to the item's own."""
     outcome: StageOutcome = "failed" if ended.status != "done" else "dropped" if values.get("problem") else "done"
     return LedgerRow(
         stage=stage,

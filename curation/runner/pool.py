@@ -1,8 +1,8 @@
-"""The parent's side of the local runner: which worker has which item, and what a worker's death means.
+"""The parent's side of the local runner: assigns items to workers and handles their deaths.
 
-Every worker holds at most one item, handed to it by the parent, so a death is blamed on exactly that item.
-Items whose worker died wait until all others are finished and are then tried again one at a time, each in a
-fresh worker with no other alive: what kills it then is that item, or somebody outside, but no neighbour.
+Every worker holds at most one item, assigned by the parent, so a death is blamed on exactly that item. Items whose
+worker died wait until all others are finished. Then they are tried again one at a time, each in a fresh worker with no
+other alive: its death is then caused by that item or from outside, but not by another item.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ TICK_SECONDS = 0.25
 REPORT_SECONDS = 0.2
 STOP_SECONDS = 2.0
 MIN_START_SECONDS = 60.0
-# A worker that dies of its own doing gets its item a second attempt, in case it was short of what a
-# neighbour had taken. Deaths that somebody outside (a user, the kernel short of memory) may have caused get
-# more, not endlessly.
+# After a death that the worker itself caused, its item gets a second attempt, in case a neighbour had taken
+# the memory it needed. Deaths that may come from outside (a user, the kernel when memory is short) get
+# more attempts, not endlessly.
 OWN_DEATHS = 2
 ATTEMPTS = 4
 
@@ -43,17 +43,16 @@ def run_local(
     stall_seconds: float = 600.0,
     on_progress: ProgressCallback | None = None,
 ) -> Generator[ItemResult[P, R], None, None]:
-    """Process `items` in up to `workers` child processes; yield one `ItemResult` each, in the order they end.
+    """Process `items` in up to `workers` child processes; yield one `ItemResult` each, in order of completion.
 
-    `items` is read as workers become free, never more than 2 x `workers` ahead of what was yielded. An item
-    is "raised" when the stage raised, at the first attempt. It is "crashed" when its worker died, or showed
-    no progress for `stall_seconds`, `OWN_DEATHS` times, or was killed from outside until `ATTEMPTS` were
-    used up. `on_progress` is called in the caller's thread, every `REPORT_SECONDS` or so and before each
-    outcome. Closing the generator, or an exception in it, kills the workers; when this process dies in any
-    way, so do they.
+    `items` is read as workers become free, at most 2 x `workers` ahead of the results yielded. An item is "raised" if
+    the stage raised, at the first attempt. It is "crashed" if its worker died, or showed no progress for
+    `stall_seconds`, `OWN_DEATHS` times, or was killed from outside in `ATTEMPTS` attempts. `on_progress` is called in
+    the caller's thread, about every `REPORT_SECONDS` and before each result. Closing the generator, or an exception in
+    it, kills the workers; they also die with this process.
 
-    Raises ValueError for a bad number, TypeError for a stage that cannot be sent to a worker, and, while it
-    runs, CannotStart when workers cannot start (the stage's `open` raised, or they keep dying in it).
+    Raises ValueError for an invalid number, TypeError for a stage that cannot be sent to a worker, and, during the run,
+    CannotStart if workers cannot start (the stage's `open` raised, or they keep dying in it).
     """
     if workers < 1:
         raise ValueError(f"workers: {workers} is less than 1")
@@ -70,7 +69,7 @@ def run_local(
 
 @dataclass(slots=True, eq=False)
 class _Task(Generic[P]):
-    """An item on its way through the pool."""
+    """An item and its attempts in the pool."""
 
     item: Item[P]
     attempts: int = 0
@@ -97,7 +96,7 @@ class _Pool(Generic[P, R]):
         on_progress: ProgressCallback | None,
     ) -> None:
         self._name, self._unit = stage.name, stage.unit
-        # of items that come one by one, the total is what has been taken so far
+        # for an iterator without length, the total counts the items taken so far
         sized = isinstance(items, Sized)
         self._total, self._count = (sum(item.weight for item in items), len(items)) if sized else (0.0, 0)  # type: ignore[arg-type]
         self._sized = sized
@@ -107,24 +106,24 @@ class _Pool(Generic[P, R]):
         self._stall_seconds = stall_seconds
         self._on_progress = on_progress
         self._exhausted = False
-        self._waiting: deque[_Task[P]] = deque()  # have a worker that is starting, or one to be started
+        self._waiting: deque[_Task[P]] = deque()  # their workers are starting or will be started
         self._suspects: deque[_Task[P]] = deque()
         self._ended: deque[tuple[_Task[P], ItemResult[P, R]]] = deque()
         self._workers: list[Worker] = []
         self._tasks: dict[Worker, _Task[P]] = {}
         self._done_weight = 0.0
         self._reported = -math.inf
-        self._failed_starts: list[Death] = []  # since the last good one
-        # Time as far as the workers are concerned: it stands still while the caller keeps us from listening
-        # to them, or while the whole process group is stopped, so that nobody is called stalled for that.
+        self._failed_starts: list[Death] = []  # since the last successful start
+        # The workers' time: it does not advance while the caller keeps this process from reading their
+        # messages, or while the process group is stopped, so that no worker counts as stalled for that.
         self._clock = 0.0
-        self._looked = time.monotonic()
+        self._polled = time.monotonic()
 
     def run(self) -> Generator[ItemResult[P, R], None, None]:
         kill = True
         try:
             while True:
-                self._hand_out()  # first of all: the next item may take its time
+                self._hand_out()  # first: the iterator may be slow
                 room = self._take_items()
                 self._hand_out()
                 while self._ended:
@@ -134,14 +133,14 @@ class _Pool(Generic[P, R]):
                     yield outcome
                 if self._exhausted and not (self._waiting or self._tasks or self._suspects or self._ended):
                     break
-                self._look(0.0 if room or self._ended else TICK_SECONDS)
+                self._poll(0.0 if room or self._ended else TICK_SECONDS)
                 self._report()
             kill = False
         finally:
             self._stop(kill)
 
     def _take_items(self) -> bool:
-        """Take at most one item, for the iterator may be slow; True when there is room for the next one."""
+        """Take at most one item, as the iterator may be slow; return True if there is room for another."""
         if not self._exhausted:
             if len(self._waiting) + len(self._tasks) >= self._limit:
                 return False
@@ -153,7 +152,7 @@ class _Pool(Generic[P, R]):
                 return len(self._waiting) + len(self._tasks) < self._limit
             self._exhausted = True
         if self._suspects and not (self._waiting or self._tasks):
-            self._stop(kill=False)  # a fresh worker, and all the memory that the others held
+            self._stop(kill=False)  # start a fresh worker, and free the memory of the others
             self._waiting.append(self._suspects.popleft())
         return False
 
@@ -177,24 +176,24 @@ class _Pool(Generic[P, R]):
             task.begin()
             worker.last_sign = self._clock
             self._tasks[worker] = task
-        else:  # it died while idle, which is nobody's fault
+        else:  # it died while idle: no item is to blame
             self._waiting.appendleft(task)
 
-    def _look(self, timeout: float) -> None:
-        """Wait for news from the workers, at most `timeout` seconds; read all of it and look for the dead."""
+    def _poll(self, timeout: float) -> None:
+        """Wait at most `timeout` seconds for messages from the workers; read all of them and remove dead workers."""
         wait_for_any(self._workers, timeout)
         now = time.monotonic()
-        self._clock += min(now - self._looked, 2 * TICK_SECONDS)
-        self._looked = now
+        self._clock += min(now - self._polled, 2 * TICK_SECONDS)
+        self._polled = now
         for worker in list(self._workers):
-            dead = worker.has_exited()  # asked first: what it said before its end is complete then
+            dead = worker.has_exited()  # tested first, so that its messages are complete when they are read
             for message in worker.read():
                 worker.last_sign = self._clock
-                self._hear(worker, *message)
+                self._handle(worker, *message)
             if not (dead or worker.lost):
                 dead = self._is_overdue(worker)
             if dead or worker.lost:
-                self._bury(worker)  # what it held is known and what it said is read
+                self._bury(worker)  # its item is known and its messages are read
 
     def _is_overdue(self, worker: Worker) -> bool:
         silent = self._clock - worker.last_sign
@@ -206,7 +205,7 @@ class _Pool(Generic[P, R]):
             return False
         return True
 
-    def _hear(self, worker: Worker, kind: str, *content: Any) -> None:
+    def _handle(self, worker: Worker, kind: str, *content: Any) -> None:
         task = self._tasks.get(worker)
         if kind == "ready":
             worker.ready = True
@@ -242,7 +241,7 @@ class _Pool(Generic[P, R]):
         task = self._tasks.pop(worker, None)
         death = worker.bury()
         logger.info(
-            "%s: %s %s; its last words: %s",
+            "%s: %s %s; end of its output: %s",
             worker.name,
             death.reason,
             f"in {task.item.key!r}" if task else "while idle" if worker.ready else "while starting",
@@ -288,7 +287,7 @@ class _Pool(Generic[P, R]):
         self._on_progress(Progress(self._name, done, self._total, self._unit, self._count, running))
 
     def _stop(self, kill: bool) -> None:
-        """End all workers: at once, or by asking the idle ones and waiting for at most `STOP_SECONDS`."""
+        """End all workers: kill them, or tell the idle ones to stop and wait for at most `STOP_SECONDS`."""
         workers, self._workers = self._workers, []
         self._tasks.clear()
         for worker in workers:

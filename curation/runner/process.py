@@ -1,7 +1,7 @@
-"""One worker process as its parent sees it: a fresh interpreter, spoken to over a socket, buried when dead.
+"""One worker process from the parent's side: a fresh interpreter, connected by a socket, reaped when it dies.
 
-Not `multiprocessing.Process`: that imports the caller's main script again in every worker (for a command
-line, the whole command line) and offers no way to catch what native libraries print.
+Not `multiprocessing.Process`: that imports the caller's main script again in every worker (for a command line, the
+whole command line) and cannot capture what native libraries print.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from . import worker as child
 
 logger = logging.getLogger(__name__)
 
-# The processes are what runs in parallel: two libraries' thread pools on top would fight for the same cores.
+# The processes run in parallel: thread pools of libraries on top would fight for the same cores.
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -47,7 +47,7 @@ LAST_WORDS_BYTES = 400
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """Why a worker ended: `reason`, the same in every run; `own`: surely its own doing, nobody else's."""
+    """Death of a worker. `reason` is the same in every run; `own`: certainly caused by the worker itself."""
 
     reason: str
     own: bool
@@ -55,14 +55,14 @@ class Death:
 
 
 class Worker:
-    """A child process with a stage in it: `ready` once that is open, `lost` when it can no longer be reached.
+    """A child process with a stage: `ready` once the stage is open, `lost` when the connection is broken.
 
-    `last_sign` is the caller's, in the caller's clock: when it last heard from the worker.
+    `last_sign` is set by the caller, in the caller's clock: the time of the worker's last message.
     """
 
     def __init__(self, packed_stage: bytes, clock: float) -> None:
         ours, theirs = Pipe(duplex=True)
-        # The kernel's "die with your parent" means the thread that started it; the main one surely stays.
+        # The kernel's "die with your parent" means the thread that started it; only the main one is sure to stay.
         die_with_thread = threading.current_thread() is threading.main_thread()
         code = (
             f"import sys; sys.path[:] = {[str(entry) for entry in sys.path]!r}; "
@@ -82,7 +82,7 @@ class Worker:
         self._output = self._process.stdout
         os.set_blocking(self._output.fileno(), False)
         self._last_words = b""
-        self._talks = True
+        self._prints = True
         self._killed_for: str | None = None
         self.name = f"local-{self._process.pid}"
         self.ready = False
@@ -91,7 +91,7 @@ class Worker:
         self.send(packed_stage)
 
     def send(self, packed: bytes) -> bool:
-        """Send one message; False, and `lost`, when nobody is there to take it."""
+        """Send one message; return False and set `lost` if the worker no longer receives."""
         try:
             self._connection.send_bytes(packed)
         except OSError:
@@ -102,7 +102,7 @@ class Worker:
         return self._process.poll() is not None
 
     def read(self) -> Iterator[tuple[Any, ...]]:
-        """All messages that have come in, without waiting; sets `lost` at the end of the line."""
+        """Yield all received messages, without waiting; set `lost` at the end of the connection."""
         self._read_output()
         try:
             while self._connection.poll():
@@ -111,7 +111,7 @@ class Worker:
             self.lost = True
 
     def kill(self, reason: str | None = None) -> None:
-        """Kill it, for a `reason` that will be that of its death."""
+        """Kill the process; `reason` becomes the reason of its death."""
         self._killed_for = reason
         self._process.kill()
 
@@ -120,12 +120,12 @@ class Worker:
         try:
             code = self._process.wait(timeout)
         except subprocess.TimeoutExpired:
-            self.kill(self._killed_for or "closed its line to the parent")
+            self.kill(self._killed_for or "closed its connection to the parent")
             try:
                 code = self._process.wait(BURY_SECONDS)
             except subprocess.TimeoutExpired:
                 code = -signal.SIGKILL
-                logger.warning("%s: does not die; it hangs in the kernel", self.name)
+                logger.warning("%s: cannot be killed; it hangs in the kernel", self.name)
         self._read_output()
         self._connection.close()
         self._output.close()
@@ -137,21 +137,21 @@ class Worker:
         return Death(f"worker killed by {_signal_name(-code)}", -code in OWN_SIGNALS, last_words)
 
     def waitables(self) -> list[Connection | int]:
-        return [self._connection, self._output.fileno()] if self._talks else [self._connection]
+        return [self._connection, self._output.fileno()] if self._prints else [self._connection]
 
     def _read_output(self) -> None:
-        """Keep the pipe of its stdout and stderr empty: what it says is logged, the end of it kept."""
+        """Drain the pipe of its stdout and stderr: all output is logged, the end of it kept."""
         try:
             while chunk := os.read(self._output.fileno(), 65536):
                 logger.debug("%s: %s", self.name, chunk.decode(errors="replace").rstrip())
                 self._last_words = (self._last_words + chunk)[-LAST_WORDS_BYTES:]
         except BlockingIOError:
             return
-        self._talks = False  # it closed both, and a closed pipe would wake us without end
+        self._prints = False  # it closed both, and a closed pipe would wake us without end
 
 
 def wait_for_any(workers: Iterable[Worker], timeout: float) -> None:
-    """Return when a worker has said something or ended, or after `timeout` seconds."""
+    """Return when a worker has sent or printed something or ended, or after `timeout` seconds."""
     connection.wait([waitable for worker in workers for waitable in worker.waitables()], timeout)
 
 

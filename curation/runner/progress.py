@@ -1,4 +1,4 @@
-"""Progress of a run, phase by phase, for people."""
+"""Progress of a run, phase by phase, for display."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`done` of `total` in one phase of a run; `done` steps back when an item crashes and is tried again.
+    """`done` of `total` in one phase of a run; `done` decreases when an item crashes and is tried again.
 
-    `unit`: "bytes", "seconds" of audio or "items". `items`: how many there are. `running`: labels of the items in hand.
+    `unit`: "bytes", "seconds" of audio or "items". `items`: their number. `running`: labels of the items in work.
     """
 
     phase: str

@@ -20,7 +20,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class CannotStart(LpseError):
-    """No worker gets as far as its first item: the stage cannot be opened here."""
+    """No worker can open the stage, so no item was started."""
 
 
 class Stage(Protocol[P_contra, R_co]):
@@ -37,9 +37,9 @@ class Stage(Protocol[P_contra, R_co]):
         ...
 
     def open(self) -> Callable[[P_contra, ShareCallback], R_co]:
-        """Load the heavy state and return the function that works on one payload; called once per worker.
+        """Load the heavy state and return the function that processes one payload; called once per worker.
 
-        That function returns something picklable and reports the share done to show that it is alive.
+        That function returns a picklable value and reports the share done as a sign of life.
         """
         ...
 
@@ -48,8 +48,8 @@ class Stage(Protocol[P_contra, R_co]):
 class Item(Generic[P]):
     """One piece of work.
 
-    `key`: its content key. `id`: the recording, cut or file it is about. `payload`: goes to the worker. `weight`: its
-    share of the progress. `label`: its name for people.
+    `key`: its content key. `id`: its recording, cut or file. `payload`: sent to the worker. `weight`: its share of the
+    progress. `label`: its display name.
     """
 
     key: str
@@ -65,10 +65,10 @@ class Item(Generic[P]):
 
 @dataclass(frozen=True, slots=True)
 class ItemResult(Generic[P, R]):
-    """The end of an item: `value` when "done", otherwise `error`, one line that is the same in every run.
+    """The result of an item: `value` if "done", otherwise `error`, one line that is the same in every run.
 
-    `trace`: the traceback, where the stage raised. `attempt` counts from 1; `started_at` (UTC) and `seconds` are those
-    of the last attempt.
+    `trace`: the traceback, if the stage raised. `attempt` counts from 1; `started_at` (UTC) and `seconds` are those of
+    the last attempt.
     """
 
     item: Item[P]
@@ -83,7 +83,7 @@ class ItemResult(Generic[P, R]):
 
 
 class Runner(Protocol):
-    """Carries out a stage on items, somewhere; every item ends with exactly one result."""
+    """Processes items with a stage, in any place; every item gets exactly one result."""
 
     def __call__(
         self,
@@ -94,5 +94,5 @@ class Runner(Protocol):
         stall_seconds: float = 600.0,
         on_progress: ProgressCallback | None = None,
     ) -> Generator[ItemResult[P, R], None, None]:
-        """Yield the results in the order in which items end; closing the generator stops the workers."""
+        """Yield the results in order of completion; closing the generator stops the workers."""
         ...

@@ -1,13 +1,13 @@
-"""The worker's side of the local runner: a fresh interpreter that opens a stage and works on item after item.
+"""The worker's side of the local runner: a fresh interpreter that opens a stage and processes one item after another.
 
-It is started by `process.py` with one duplex connection. The parent sends the pickled stage, then one pickled
-payload after the other, then an empty message for the end. The worker answers with pickled tuples:
+`process.py` starts it with one duplex connection. The parent sends the pickled stage, then one pickled payload after
+another, then an empty message for the end. The worker answers with pickled tuples:
 
     ("ready",)                               the stage is open
-    ("unable", error, trace)                 it could not be opened; the worker ends
-    ("progress", fraction)                   the item in hand is alive
+    ("unable", error, trace)                 the stage cannot be opened; the worker ends
+    ("progress", fraction)                   sign of life of the current item
     ("done", pickled result, seconds)        the item is finished
-    ("raised", (error, trace), seconds)      it raised; the worker goes on with the next one
+    ("raised", (error, trace), seconds)      the stage raised; the worker continues with the next item
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ STOP = b""
 
 
 def main(fd: int, parent_pid: int, die_with_thread: bool) -> None:
-    """Serve the parent over the inherited socket `fd` until it says stop.
+    """Serve the parent over the inherited socket `fd` until its stop message.
 
-    `die_with_thread`: let the kernel kill this process when the thread that started it ends. Only for the
-    parent's main thread, which lives as long as the process.
+    `die_with_thread`: let the kernel kill this process when the thread that started it ends. Only for the parent's main
+    thread, which lives as long as the process.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the parent decides
-    os.set_inheritable(fd, False)  # a program started by the stage must not keep the line to the parent open
-    # A crash here is an outcome and not worth gigabytes of core file.
+    os.set_inheritable(fd, False)  # a program started by the stage must not keep the connection to the parent open
+    # A crash here is an ordinary result and not worth gigabytes of core file.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     if die_with_thread:
-        _ask_to_die_with_parent()
-    if os.getppid() != parent_pid:  # it died before the kernel knew of our wish
+        _request_death_with_parent()
+    if os.getppid() != parent_pid:  # it died before the request took effect
         return
     connection = Connection(fd)
     inbox: SimpleQueue[bytes] = SimpleQueue()
-    threading.Thread(target=_listen, args=(connection, inbox), name="parent", daemon=True).start()
+    threading.Thread(target=_receive, args=(connection, inbox), name="parent", daemon=True).start()
     _serve(inbox, _Outbox(connection))
 
 
@@ -56,7 +56,7 @@ def one_line(error: BaseException) -> str:
     except Exception:
         message = "(its message cannot be shown)"
     words = f"{type(error).__name__}: {message}".split()
-    # Undecodable bytes of file names arrive as lone surrogates, which no table could store.
+    # Undecodable bytes of file names arrive as lone surrogates, which no table can store.
     line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(words))
     line = line.removesuffix(":")
     return line if len(line) <= ERROR_CHARACTERS else line[: ERROR_CHARACTERS - 1] + "…"
@@ -76,7 +76,7 @@ class _Outbox:
             self._connection.send_bytes(packed)
 
     def progress(self, fraction: float) -> None:
-        """Note that the item in hand is alive, `fraction` (0 to 1) of it done; may be called very often."""
+        """Report a sign of life and the `fraction` done, 0 to 1; may be called very often."""
         now = time.monotonic()
         if now - self._last_progress >= PROGRESS_INTERVAL_SECONDS:
             self._last_progress = now
@@ -99,7 +99,7 @@ def _serve(inbox: SimpleQueue[bytes], outbox: _Outbox) -> None:
         except BaseException as error:  # a library that calls sys.exit must not end the worker either
             reply = "raised", (one_line(error), traceback.format_exc())
         outbox.send(*reply, time.monotonic() - started)
-        del reply, message  # not to be held while the next item is waited for
+        del reply, message  # free them while waiting for the next item
 
 
 def _packed(result: object) -> bytes:
@@ -110,8 +110,8 @@ def _packed(result: object) -> bytes:
         raise TypeError(f"the result, a {kind}, cannot be pickled: {one_line(error)}") from error
 
 
-def _listen(connection: Connection, inbox: SimpleQueue[bytes]) -> None:
-    """Hand over what the parent sends; end the process at once, whatever it does, when the parent is gone."""
+def _receive(connection: Connection, inbox: SimpleQueue[bytes]) -> None:
+    """Queue the parent's messages; kill the process at once, in any state, when the parent is gone."""
     message = None
     while message != STOP:
         try:
@@ -122,8 +122,8 @@ def _listen(connection: Connection, inbox: SimpleQueue[bytes]) -> None:
             inbox.put(message)
 
 
-def _ask_to_die_with_parent() -> None:
-    """Linux only: `_listen` cannot run while native code keeps the interpreter locked, the kernel can."""
+def _request_death_with_parent() -> None:
+    """Linux only: `_receive` cannot run while native code holds the interpreter lock; the kernel can act."""
     if sys.platform == "linux":
         import ctypes
 

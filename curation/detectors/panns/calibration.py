@@ -1,4 +1,4 @@
-"""The fit `<detector>-int8`: a network in 8 bits, calibrated on a corpus's own sound, and how its answers changed."""
+"""Fits `<detector>-int8`: calibrates an 8-bit network on a corpus's audio and reports how its outputs changed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .int8 import Responses, quantized
 from .library import load
 from .runtime import NETWORKS, Network, Runtime
 
-HELD_OUT = 4  # every fourth sound is only reported on
+HELD_OUT = 4  # every fourth sound is used for the report only
 THRESHOLDS = (0.1, 0.5)
 BATCH = 8
 Array = NDArray[np.float32]
@@ -31,10 +31,10 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Report:
-    """How probabilities changed from float32 to 8 bits on sound that was not calibrated on.
+    """Changes of the probabilities from float32 to 8 bits, on audio that was not used for calibration.
 
-    `largest`, `mean`, `percentile99` of |change|, over all classes and, under `lanes`, over each lane in that order;
-    `crossed`: by threshold, the share of frames whose lanes say something else of it.
+    `largest`, `mean`, `percentile99` of |change|, over all classes; `lanes`: the same in that order for each class
+    group. `crossed`: by threshold, the share of frames in which a group's decision changes.
     """
 
     detector: str
@@ -54,16 +54,16 @@ class Report:
             f"{self.detector} in 8 bits: calibrated on {self.calibrated_on} sounds, compared on {self.reported_on} "
             f"others ({self.frames} frames)\n"
             f"probabilities change by {self.largest:.4f} at most, {self.percentile99:.4f} at the 99th percentile, "
-            f"{self.mean:.5f} in the mean\n"
-            f"lanes: {worst} by {self.lanes[worst][0]:.4f} at most; {crossings}"
+            f"{self.mean:.5f} on average\n"
+            f"class groups: {worst} by {self.lanes[worst][0]:.4f} at most; {crossings}"
         )
 
 
 def calibrate(detector: str, setup: ModelSetup, sounds: Iterable[Array], folder: Path) -> Report:
-    """Write `model.onnx` and `report.json` into the empty `folder`; `sounds` are mono at 32 kHz, each a recording's.
+    """Write `model.onnx` and `report.json` into the empty `folder`; `sounds` are mono at 32 kHz, one per recording.
 
-    Every fourth sound is held out for the report; of a single sound, its second half. Raises ModelUnavailable
-    when the weights are missing or wrong or there is no sound.
+    Every fourth of the `sounds` is held out for the report; of a single one, its second half. Raises ModelUnavailable
+    if the weights are missing or invalid, or without audio.
     """
     network = NETWORKS[detector]
     runtime = Runtime(network, setup)
@@ -73,18 +73,18 @@ def calibrate(detector: str, setup: ModelSetup, sounds: Iterable[Array], folder:
     levelled, eight_bit = quantized(layers, responses)
     with write_beside(folder / "model.onnx") as file:
         file.write(model(levelled, clip=network.clip, eight_bit=eight_bit))
-    before = _answers(model(layers, clip=network.clip), held_out)
-    after = _answers(folder / "model.onnx", held_out)
-    found = report(detector, len(fit_on), len(held_out), before, after)
+    before = _probabilities(model(layers, clip=network.clip), held_out)
+    after = _probabilities(folder / "model.onnx", held_out)
+    comparison = report(detector, len(fit_on), len(held_out), before, after)
     with write_beside(folder / "report.json") as file:
-        file.write(json.dumps(asdict(found), indent=1, sort_keys=True).encode() + b"\n")
-    return found
+        file.write(json.dumps(asdict(comparison), indent=1, sort_keys=True).encode() + b"\n")
+    return comparison
 
 
 def report(detector: str, calibrated_on: int, reported_on: int, before: Array, after: Array) -> Report:
     """Compare probabilities (frames, 527)."""
-    lanes = [audioset.group_maxima(values).astype(np.float32) for values in (before, after)]
-    change = np.abs(lanes[1] - lanes[0])
+    groups = [audioset.group_maxima(values).astype(np.float32) for values in (before, after)]
+    change = np.abs(groups[1] - groups[0])
     return Report(
         detector,
         calibrated_on,
@@ -93,7 +93,7 @@ def report(detector: str, calibrated_on: int, reported_on: int, before: Array, a
         *_figures(np.abs(after - before)),
         {name: _figures(change[:, i]) for i, name in enumerate(audioset.GROUPS)},
         {
-            str(limit): float(np.mean(np.any((lanes[0] >= limit) != (lanes[1] >= limit), axis=1)))
+            str(limit): float(np.mean(np.any((groups[0] >= limit) != (groups[1] >= limit), axis=1)))
             for limit in THRESHOLDS
         },
     )
@@ -104,13 +104,13 @@ def _figures(change: Array) -> tuple[float, float, float]:
 
 
 def _split(network: Network, sounds: Iterable[Array]) -> tuple[list[Array], list[Array]]:
-    """Log-mel spectra (n, frames, 64) of the sounds to calibrate on, and of those to report on."""
-    heard = [sound for sound in sounds if len(sound)]
-    if not heard:
-        raise ModelUnavailable(f"{network.detector}-int8: no sound to calibrate on")
-    if len(heard) == 1:
-        heard = np.array_split(heard[0], 2)
-    spectra = [_spectra(network, sound) for sound in heard]
+    """Log-mel spectra (n, frames, 64) of the sounds for calibration, and of those for the report."""
+    audible = [sound for sound in sounds if len(sound)]
+    if not audible:
+        raise ModelUnavailable(f"{network.detector}-int8: no audio to calibrate on")
+    if len(audible) == 1:
+        audible = np.array_split(audible[0], 2)
+    spectra = [_spectra(network, sound) for sound in audible]
     held_out = range(HELD_OUT - 1, len(spectra), HELD_OUT) or range(len(spectra) - 1, len(spectra))
     return [one for i, one in enumerate(spectra) if i not in held_out], [spectra[i] for i in held_out]
 
@@ -121,17 +121,17 @@ def _spectra(network: Network, sound: Array) -> Array:
 
 
 def _responses(probing: bytes, spectra: list[Array]) -> Responses:
-    session, found = open_session(probing), Responses()
+    session, responses = open_session(probing), Responses()
     for batch in _batches(spectra):
         for name, values in zip(PROBES, session.run(list(PROBES), {"log_mel": batch}), strict=True):
-            found.add(name, values)
-    return found
+            responses.add(name, values)
+    return responses
 
 
-def _answers(source: Path | bytes, spectra: list[Array]) -> Array:
+def _probabilities(source: Path | bytes, spectra: list[Array]) -> Array:
     session = open_session(source)
-    found = [session.run(["probabilities"], {"log_mel": batch})[0] for batch in _batches(spectra)]
-    return np.concatenate([np.asarray(values, np.float32).reshape(-1, audioset.CLASSES) for values in found])
+    outputs = [session.run(["probabilities"], {"log_mel": batch})[0] for batch in _batches(spectra)]
+    return np.concatenate([np.asarray(values, np.float32).reshape(-1, audioset.CLASSES) for values in outputs])
 
 
 def _batches(spectra: list[Array]) -> Iterable[Array]:

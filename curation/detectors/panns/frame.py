@@ -1,8 +1,8 @@
-"""Sound events at 100 frames a second by PANNs' Cnn14_DecisionLevelMax.
+"""Detects sound events at 100 frames per second with PANNs' Cnn14_DecisionLevelMax.
 
-The network answers for 32 frames (0.32 s) at a time and hears 158 frames beyond them on each side; two more are spoilt
-where a block's sound is mirrored at its ends. With 160 frames of context, a whole number of answers, a block's scores
-are those of the network over the whole recording.
+The network has one output per 32 frames (0.32 s) and a context of 158 frames on each side; two more are distorted where
+a block is mirrored at its ends. With 160 frames of context, a whole number of outputs, a block's scores equal those of
+the network over the whole recording.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from .runtime import FRAME, SEGMENT, Runtime
 
 CONTEXT_FRAMES = 5 * SEGMENT
 CORE_FRAMES = 96 * SEGMENT  # 30.72 s, so that the context adds a tenth to the work
-SHORTEST = (SEGMENT - 1) * HOP  # the network has no answer to less than one segment
+SHORTEST = (SEGMENT - 1) * HOP  # the network has no output for less than one segment
 
 
 def spec(setup: ModelSetup) -> DetectorSpec:
-    """The detector's identity; raises ModelUnavailable when the package, the weights or a fit are missing."""
+    """The detector's identity. Raises ModelUnavailable if the package, the weights or a fit are missing."""
     context = CONTEXT_FRAMES * HOP
     plan = BlockPlan(core=CORE_FRAMES * HOP, left=context, right=context)
     hop = HOP / RATE
@@ -31,12 +31,12 @@ def spec(setup: ModelSetup) -> DetectorSpec:
 
 
 def prepare(setup: ModelSetup) -> None:
-    """Make once what workers open. Raises ModelUnavailable."""
+    """Make the files that workers open. Raises ModelUnavailable."""
     Runtime(FRAME, setup).prepare()
 
 
 class PannsFrame:
-    """Frames of 10 ms; lanes are the maxima of class groups."""
+    """Frames of 10 ms; labels are the maxima of class groups."""
 
     def __init__(self, setup: ModelSetup) -> None:
         self.spec = spec(setup)
@@ -46,6 +46,6 @@ class PannsFrame:
         """Group maxima of the frames that begin in the block's core."""
         samples = np.pad(block.samples, (0, max(0, SHORTEST - len(block.samples))))
         begin, count = block.left // HOP, -(-block.core // HOP)
-        found = self.probabilities(samples[None])[0, begin : begin + count]
-        values = audioset.group_maxima(found)
+        probabilities = self.probabilities(samples[None])[0, begin : begin + count]
+        values = audioset.group_maxima(probabilities)
         return FrameScores(block.start / RATE, self.spec.hop, self.spec.window, self.spec.labels, values)

@@ -1,7 +1,7 @@
-"""The log-mel spectrogram of PANNs in numpy: what torchlibrosa computes by convolutions, six times as fast.
+"""The log-mel spectrogram of PANNs in numpy: equals torchlibrosa's, which uses convolutions, at six times the speed.
 
-Frames of 1024 samples every 320 at 32 kHz, centred, the signal mirrored at its ends; periodic Hann window; power;
-64 bands of librosa's default mel filters (Slaney's scale and norm), 50 to 14000 Hz; 10 log10, no lower than -100 dB.
+Frames of 1024 samples every 320 at 32 kHz, centred, the signal mirrored at its ends; periodic Hann window; power; 64
+bands of librosa's default mel filters (Slaney's scale and norm), 50 to 14000 Hz; 10 log10, at least -100 dB.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def hann() -> NDArray[np.float32]:
 def mel_matrix() -> NDArray[np.float32]:
     """Triangles of equal area over FFT bins, shape (WINDOW // 2 + 1, BANDS).
 
-    Slaney's scale (Auditory Toolbox, 1998) is linear up to 1000 Hz and logarithmic above, 27 steps to a factor of 6.4.
+    Slaney's scale (Auditory Toolbox, 1998) is linear up to 1000 Hz and logarithmic above, 27 steps per factor of 6.4.
     """
     knee, step = 1000.0, np.log(6.4) / 27
 
@@ -49,7 +49,7 @@ def log_mel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     mirrored = np.pad(samples, WINDOW // 2, mode="reflect")
     frames = np.lib.stride_tricks.sliding_window_view(mirrored, WINDOW)[::HOP]
     power = np.empty((len(frames), WINDOW // 2 + 1), np.float32)
-    for begin in range(0, len(frames), 256):  # as much as stays in the processor's cache
+    for begin in range(0, len(frames), 256):  # as much as fits into the processor's cache
         spectrum = np.fft.rfft(frames[begin : begin + 256] * hann(), axis=1)
         power[begin : begin + 256] = spectrum.real**2 + spectrum.imag**2
     return np.asarray(10 * np.log10(np.maximum(power @ mel_matrix(), FLOOR)), np.float32)

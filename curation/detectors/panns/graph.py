@@ -1,11 +1,11 @@
-"""Cnn14 and Cnn14_DecisionLevelMax from the log-mel spectrogram on, written as ONNX from the library's loaded network.
+"""Writes Cnn14 and Cnn14_DecisionLevelMax, from the log-mel spectrogram on, as ONNX from the library's loaded network.
 
-Written node by node because the shape of the work decides the speed. Batch normalization is folded into the
-convolutions. Time runs along a picture's width. The late blocks see pictures of 4 x 12 and 2 x 6 through up to 150 MB
-of weights, which a batch would fetch anew for every picture: there the whole batch lies side by side in one wide
-picture, with a blank column after each, which is 1.4 times as fast in all. In 8 bits the first convolution and the
-last two are matrix products over each position's surroundings, and pooling is a convolution by itself: ONNX Runtime's
-own 8-bit pooling takes longer than the convolutions.
+They are written node by node because the layout of the work determines the speed. Batch normalization is folded into
+the convolutions. Time runs along an image's width. The late blocks process images of 4 x 12 and 2 x 6 with up to 150 MB
+of weights, which a batch would load again for every image: there the whole batch lies side by side in one wide image,
+with a blank column after each, which is 1.4 times as fast in all. In 8 bits the first convolution and the last two are
+matrix products over each position's neighbourhood, and pooling is a separate convolution: ONNX Runtime's own 8-bit
+pooling takes longer than the convolutions.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from .library import BANDS, CLASSES
 
 Array = NDArray[Any]
-BLOCKS, WIDE_FROM = 6, 4  # blocks of two convolutions; the first that sees its batch side by side
-CLIP_FRAMES = 201  # of a window of 2 s
-# inputs of convolutions 1 to 11; what goes into the pooling before an even one, and into the head
+BLOCKS, WIDE_FROM = 6, 4  # blocks of two convolutions; the first block with its batch side by side
+CLIP_FRAMES = 201  # in a window of 2 s
+# inputs of convolutions 1 to 11; inputs of the pooling before an even one, and of the head
 PROBES = (*(f"input{i}" for i in range(1, 2 * BLOCKS)), *(f"pool{i}" for i in range(2, 2 * BLOCKS + 1, 2)))
 
 
@@ -42,10 +42,10 @@ class Layers:
 
 @dataclass(frozen=True, eq=False)
 class EightBit:
-    """How convolutions 1 to 11 run in 8 bits; the first, which hears the spectrogram itself, stays in float.
+    """Scales and filters of convolutions 1 to 11 in 8 bits; the first, on the spectrogram itself, stays in float.
 
-    `filters`: int8 by convolution; `filter_scales`: (out,) float32; `input_scales`: what one step of the convolution's
-    input, uint8 from 0, stands for; `pool_scales`: the same for what goes into the pooling before a block.
+    `filters`: int8 by convolution; `filter_scales`: (out,) float32; `input_scales`: the size of one step of the
+    convolution's input, uint8 from 0; `pool_scales`: the same for the input of the pooling before a block.
     """
 
     filters: Mapping[int, NDArray[np.int8]] = field(repr=False)
@@ -66,7 +66,7 @@ def layers_of(network: Any) -> Layers:
     for block in range(1, BLOCKS + 1):
         for i in (1, 2):
             factor, offset = normalization(f"conv_block{block}.bn{i}")
-            # the library's pictures are (time, frequency)
+            # the library's images are (time, frequency)
             folded = state[f"conv_block{block}.conv{i}.weight"].swapaxes(2, 3) * factor[:, None, None, None]
             filters.append(np.ascontiguousarray(folded, np.float32))
             biases.append(offset.astype(np.float32))
@@ -83,7 +83,7 @@ def model(layers: Layers, *, clip: bool, eight_bit: EightBit | None = None, prob
     """The network as a serialized ONNX model.
 
     Input `log_mel` (n, frames, 64) in dB, 201 frames for `clip`; output `probabilities` (n, 527), or (n, frames // 32,
-    527) otherwise. With `probes` what 8 bits would hold is an output, too, under the names PROBES.
+    527) otherwise. With `probes` the tensors that 8 bits would hold are outputs too, under the names PROBES.
     """
     return _Writer(layers, clip, eight_bit).model(probes)
 
@@ -145,7 +145,7 @@ class _Writer:
                 else:
                     x = self._convolution(x, index)
             if wide:
-                x = self._apart(x, channels, height, width)
+                x = self._batched(x, channels, height, width)
             if probes:
                 x = self._add("Identity", x, name=f"pool{2 * block + 2}")
             if block < BLOCKS - 1:
@@ -154,7 +154,7 @@ class _Writer:
         return x
 
     def _convolution(self, x: str, index: int) -> str:
-        """Convolution and rectifier; in 8 bits the result is held as uint8, whose lowest value is the rectifier."""
+        """Convolution and rectifier; in 8 bits the result is stored as uint8, whose lowest value is the rectifier."""
         around: dict[str, Any] = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
         if not self._eight_bit:
             weights, bias = (
@@ -165,7 +165,7 @@ class _Writer:
         return self._to_8_bit(self._add("Conv", x, weights, bias, **around), self._scale_after(index))
 
     def _product(self, x: str, index: int, height: int, width: int) -> str:
-        """As `_convolution` in 8 bits: each position's 3 x 3 surroundings as a row, times the filters as columns."""
+        """As `_convolution` in 8 bits: each position's 3 x 3 neighbourhood as a row, times the filters as columns."""
         assert self._eight_bit is not None
         filters = self._eight_bit.filters[index] if index else self._layers.filters[index]
         count, channels = filters.shape[:2]
@@ -185,12 +185,12 @@ class _Writer:
         else:
             weights, bias = (self._constant(value, np.float32) for value in (columns, self._layers.biases[0]))
         x = self._to_8_bit(self._add("Gemm", x, weights, bias), self._scale_after(index))
-        # one of the two is free: the batch of windows, or the length of the one sound
+        # one of the two is free: the batch of windows, or the length of the recording
         shape = [-1, height, width, count] if self._clip else [1, height, -1, count]
         return self._add("Transpose", self._add("Reshape", x, self._constant(shape)), perm=[0, 3, 1, 2])
 
     def _operands(self, x: str, index: int, weights: NDArray[np.int8], axis: int) -> tuple[str, str, str]:
-        """Input, weights (output channels along `axis`) and bias of convolution `index`: what their bits stand for."""
+        """Input, weights (output channels along `axis`) and bias of convolution `index`, dequantized."""
         assert self._eight_bit is not None
         step, scales = self._eight_bit.input_scales[index], self._eight_bit.filter_scales[index]
         steps = scales.astype(np.float64) * step
@@ -224,25 +224,25 @@ class _Writer:
         return self._add("DequantizeLinear", x, self._constant(scale, np.float32), zero, **along)
 
     def _side_by_side(self, x: str, channels: int, height: int) -> str:
-        """(n, channels, height, width) as one picture (1, channels, height, n * (width + 1)), a blank after each."""
+        """(n, channels, height, width) as one image (1, channels, height, n * (width + 1)), a blank after each."""
         return self._with_blank(self._add("Transpose", x, perm=[1, 2, 0, 3]), channels, height)
 
     def _blank(self, x: str, channels: int, height: int, width: int) -> str:
-        """The columns between the pictures made zero again, as the next convolution's margins must be."""
-        return self._with_blank(self._pictures(x, channels, height, width), channels, height)
+        """Reset the columns between the images to zero, as the next convolution's margins must be."""
+        return self._with_blank(self._images(x, channels, height, width), channels, height)
 
     def _with_blank(self, x: str, channels: int, height: int) -> str:
         blank = [self._constant(0, np.uint8)] if self._eight_bit else []
         x = self._add("Pad", x, self._constant([0] * 7 + [1]), *blank)
         return self._add("Reshape", x, self._constant([1, channels, height, -1]))
 
-    def _pictures(self, x: str, channels: int, height: int, width: int) -> str:
-        """What `_side_by_side` made as (channels, height, n, width)."""
+    def _images(self, x: str, channels: int, height: int, width: int) -> str:
+        """The output of `_side_by_side` as (channels, height, n, width)."""
         x = self._add("Reshape", x, self._constant([channels, height, -1, width + 1]))
         return self._add("Slice", x, self._constant([0]), self._constant([width]), self._constant([3]))
 
-    def _apart(self, x: str, channels: int, height: int, width: int) -> str:
-        return self._add("Transpose", self._pictures(x, channels, height, width), perm=[2, 0, 1, 3])
+    def _batched(self, x: str, channels: int, height: int, width: int) -> str:
+        return self._add("Transpose", self._images(x, channels, height, width), perm=[2, 0, 1, 3])
 
     def _head(self, x: str) -> str:
         """From the last block to the classes' logits."""

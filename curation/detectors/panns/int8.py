@@ -1,10 +1,10 @@
-"""Eight bits for the convolutions: scales and rounded filters from how the network responds to real sound.
+"""Quantizes the convolutions to 8 bits: scales and rounded filters from the network's responses to real audio.
 
-Two things keep the probabilities near. Quiet channels are turned up before rounding, three quarters of the way in dB to
-the loudest, and the next filters undo it (Nagel et al. 2019, https://arxiv.org/abs/1906.04721; not all the way, as in
-Xiao et al. 2022, https://arxiv.org/abs/2211.10438, because those filters are rounded, too). And filters are rounded one
-input channel after the other, each time moving what was rounded off into the channels still to come that usually carry
-the same (GPTQ, Frantar et al. 2022, https://arxiv.org/abs/2210.17323; here with the correlation of channels alone, the
+Two methods keep the probabilities close. Quiet channels are amplified before rounding, three quarters of the way in dB
+to the loudest, and the next filters undo it (Nagel et al. 2019, https://arxiv.org/abs/1906.04721; not all the way, as
+in Xiao et al. 2022, https://arxiv.org/abs/2211.10438, because those filters are rounded, too). And filters are rounded
+one input channel after the other; each rounding error is moved into the remaining channels that usually carry the same
+signal (GPTQ, Frantar et al. 2022, https://arxiv.org/abs/2210.17323; here with the correlation of channels alone, the
 same for the nine taps).
 """
 
@@ -18,23 +18,26 @@ from numpy.typing import NDArray
 from .graph import BLOCKS, EightBit, Layers
 
 Array = NDArray[np.float32]
-DAMPING = 0.01  # of the mean power, added to each channel's: correlations of few sounds are not trusted further
+DAMPING = 0.01  # of the mean power, added to each channel's: correlations of few recordings are not reliable below it
 EVENED = 0.75  # of the difference in dB between a channel and the loudest
-QUIETEST = 0.02  # of the loudest channel: quieter ones are not turned up more
-GROUP = 64  # channels rounded before what they leave is passed on to all others
-POSITIONS = 4096  # of a batch's positions that are enough for its correlations
+QUIETEST = 0.02  # of the loudest channel: quieter ones are not amplified more
+GROUP = 64  # channels rounded before their errors are passed on to all others
+POSITIONS = 4096  # positions of a batch that are enough for its correlations
 
 
 @dataclass(eq=False)
 class Responses:
-    """What passes through a network on real sound, by name of graph.PROBES: each channel's largest value, and for the
-    inputs of convolutions the channels' mean products with each other, summed over batches."""
+    """Statistics of a network's tensors on real audio, by name of graph.PROBES.
+
+    `largest`: each channel's maximum; `products`: for the inputs of convolutions, the channels' mean products with each
+    other, summed over batches.
+    """
 
     largest: dict[str, Array] = field(default_factory=dict)
     products: dict[str, Array] = field(default_factory=dict)
 
     def add(self, name: str, values: Array) -> None:
-        """Count in a batch's values (n, channels, height, width)."""
+        """Add a batch's values (n, channels, height, width)."""
         channels = values.swapaxes(0, 1).reshape(values.shape[1], -1)
         largest = channels.max(axis=1)
         self.largest[name] = np.maximum(self.largest.get(name, largest), largest)
@@ -45,12 +48,12 @@ class Responses:
 
 
 def quantized(layers: Layers, responses: Responses) -> tuple[Layers, EightBit]:
-    """The network prepared for 8 bits, and its 8 bits."""
+    """The network prepared for 8 bits, and its 8-bit parameters."""
     gains = {i: _gains(responses.largest[f"input{i}"]) for i in range(1, 2 * BLOCKS)}
     levelled = _levelled(layers, gains)
     filters, filter_scales, input_scales, pool_scales = {}, {}, {}, {}
     for i in range(1, 2 * BLOCKS):
-        input_scales[i] = _step(responses.largest[f"input{i}"])  # turned up, no channel passes the loudest
+        input_scales[i] = _step(responses.largest[f"input{i}"])  # amplified, no channel exceeds the loudest
         moments = responses.products[f"input{i}"] * np.outer(gains[i], gains[i])
         filters[i], filter_scales[i] = _rounded(levelled.filters[i], moments)
     for i in range(2, 2 * BLOCKS + 1, 2):
@@ -59,7 +62,7 @@ def quantized(layers: Layers, responses: Responses) -> tuple[Layers, EightBit]:
 
 
 def _gains(largest: Array) -> Array:
-    """What each channel is multiplied by, at least 1."""
+    """The factor of each channel, at least 1."""
     top = max(float(largest.max()), 1e-12)
     return np.asarray((top / np.maximum(largest, QUIETEST * top)) ** EVENED, np.float32)
 
@@ -87,7 +90,7 @@ def _rounded(filters: Array, moments: Array) -> tuple[NDArray[np.int8], Array]:
     steps = np.maximum(np.abs(filters).reshape(count, -1).max(axis=1), 1e-12) / np.float32(127)
     damped = moments.astype(np.float64)
     damped[np.diag_indices(channels)] += DAMPING * max(float(np.trace(moments)) / channels, 1e-12)
-    # row i of the factor: how an error in channel i is best made up for by the channels after it
+    # row i of the factor: the best compensation of an error in channel i by the channels after it
     feedback = np.linalg.cholesky(np.linalg.inv(damped)).T.astype(np.float32)
     rest = (filters / steps[:, None, None, None]).transpose(1, 2, 3, 0).reshape(channels, -1)
     result = np.empty(rest.shape, np.int8)

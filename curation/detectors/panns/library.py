@@ -1,7 +1,7 @@
-"""The networks of panns-inference (MIT) and the checkpoints they are loaded from, without that package's side effects.
+"""Loads the networks of panns-inference (MIT) and their checkpoints, without that package's side effects.
 
-Importing it runs wget and writes a label file into the home folder; its own loaders run wget over any checkpoint that
-they find too small. Neither is ever run here: only its module of networks is imported, under a package that is empty.
+Importing it runs wget and writes a label file into the home folder; its own loaders run wget for any checkpoint that
+they find too small. Neither is run here: only its module of networks is imported, under an empty package.
 """
 
 from __future__ import annotations
@@ -26,34 +26,34 @@ FRONT_END = ("spectrogram_extractor.", "logmel_extractor.")
 
 
 def folder() -> str:
-    """Where panns-inference is installed, without importing it. Raises ModelUnavailable."""
-    known = sys.modules.get(PACKAGE)
-    places: list[str] = list(getattr(known, "__path__", []))
-    if not places:
-        found = find_spec(PACKAGE) if known is None else None
-        places = list(found.submodule_search_locations or []) if found else []
-    if not places:
+    """The folder of panns-inference, without importing it. Raises ModelUnavailable."""
+    package = sys.modules.get(PACKAGE)
+    folders: list[str] = list(getattr(package, "__path__", []))
+    if not folders:
+        found = find_spec(PACKAGE) if package is None else None
+        folders = list(found.submodule_search_locations or []) if found else []
+    if not folders:
         raise ModelUnavailable(f"panns-inference is not installed: {INSTALL}")
-    return places[0]
+    return folders[0]
 
 
 @cache
 def networks() -> ModuleType:
-    """The package's module of networks. Raises ModelUnavailable when it, or what it needs, does not load."""
+    """The package's module of networks. Raises ModelUnavailable if it, or a dependency, cannot be imported."""
     place = folder()
     with _stand_ins(place):
         try:
             return import_module(f"{PACKAGE}.models")
         except (ImportError, OSError) as error:
-            raise ModelUnavailable(f"panns-inference does not load ({line(error)}): {INSTALL}") from error
+            raise ModelUnavailable(f"panns-inference cannot be imported ({line(error)}): {INSTALL}") from error
 
 
 @contextmanager
 def _stand_ins(place: str) -> Iterator[None]:
-    """While the networks are imported, the package is an empty one, and so is matplotlib, which they never use.
+    """While the networks are imported, replace the package and matplotlib, which they never use, by empty modules.
 
-    The package's `__init__` would import its `config` (wget, the home folder) and its loaders; matplotlib would write
-    a list of fonts into the home folder. What was imported before comes back, what was not is forgotten.
+    The package's `__init__` would import its `config` (wget, the home folder) and its loaders; matplotlib would write a
+    list of fonts into the home folder. Modules imported before are restored, new ones are removed.
     """
     empty: dict[str, ModuleType] = {}
     for name in (PACKAGE, f"{PACKAGE}.config", "matplotlib", "matplotlib.pyplot"):
@@ -78,7 +78,7 @@ def _stand_ins(place: str) -> Iterator[None]:
 
 
 def network(name: str) -> Any:
-    """A network of the package, as released: "Cnn14" or "Cnn14_DecisionLevelMax", not trained, in evaluation mode."""
+    """A network of the package, as released: "Cnn14" or "Cnn14_DecisionLevelMax", untrained, in evaluation mode."""
     made = getattr(networks(), name)(
         sample_rate=RATE,
         window_size=WINDOW,
@@ -94,32 +94,32 @@ def network(name: str) -> Any:
 def load(name: str, path: Path) -> Any:
     """The network with the weights of a checkpoint {"model": state_dict}; the file is only read.
 
-    Raises ModelUnavailable, one line with the file and what is wrong with it.
+    Raises ModelUnavailable, one line with the file and its fault.
     """
     import torch
 
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever the bytes may bring about
-        raise _fault(path, "is no whole PyTorch checkpoint of plain weights") from error
+    except Exception as error:  # damaged bytes can raise any exception
+        raise _fault(path, "not a complete PyTorch checkpoint of plain weights") from error
     state = content.get("model") if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise _fault(path, 'holds no "model" with the weights of one')
+        raise _fault(path, '"model" is missing or is not a dictionary of weights')
     made = network(name)
     fixed = {key: value.clone() for key, value in made.state_dict().items() if key.startswith(FRONT_END)}
     try:
         made.load_state_dict(state, strict=True)
     except RuntimeError as error:
-        raise _fault(path, f"is not for {name} ({line(error)})") from error
+        raise _fault(path, f"weights are not for {name} ({line(error)})") from error
     loaded = made.state_dict()
     broken = [key for key, value in loaded.items() if not torch.isfinite(value).all()]
     if broken:
-        raise _fault(path, f"{broken[0]} holds values that are not finite")
+        raise _fault(path, f"{broken[0]} contains values that are not finite")
     for key, value in fixed.items():
-        # another window or other bands have the same shapes, and would be heard wrongly without a word
+        # another window or other bands have the same shapes, and would give wrong scores silently
         difference, limit = float((loaded[key] - value).abs().max()), 1e-3 * float(value.abs().max())
         if difference > limit:
-            raise _fault(path, f"{key} lies {difference:.2g} from the released front end's, limit {limit:.2g}")
+            raise _fault(path, f"{key} differs by {difference:.2g} from the released front end's, limit {limit:.2g}")
     return made
 
 

@@ -1,4 +1,4 @@
-"""One network of PANNs on the runtime that the setup names: what it is, what it needs made once, how it is opened."""
+"""Runs one PANNs network on the configured runtime: its identity, its prepared files, and how it is opened."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from .library import SOURCE, folder, load
 
 VERSION = "1"
 RUNTIMES = ("torch", "onnx", "int8")
-SEGMENT = 32  # frames that share one answer of the frame-wise network
+SEGMENT = 32  # frames that share one output of the frame-wise network
 Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Network:
-    """A detector's network: its class in panns-inference, the name its weights are released under, its answer there."""
+    """A detector's network: its class in panns-inference, the file name of its released weights, its output."""
 
     detector: str
     name: str
@@ -46,17 +46,19 @@ NETWORKS = {network.detector: network for network in (CLIP, FRAME)}
 
 @dataclass(frozen=True)
 class Runtime:
-    """A network in a setup. Raises ModelUnavailable, one line, wherever something is missing."""
+    """A network in a setup. Raises ModelUnavailable, one line, if anything is missing."""
 
     network: Network
     setup: ModelSetup
 
     @property
     def kind(self) -> str:
-        """One of RUNTIMES, "onnx" where the setup names none."""
+        """One of RUNTIMES, by default "onnx"."""
         chosen = dict(self.setup.runtimes).get(self.network.detector) or "onnx"
         if chosen not in RUNTIMES:
-            raise ModelUnavailable(f"{self.network.detector}: no runtime {chosen!r}; there are {', '.join(RUNTIMES)}")
+            raise ModelUnavailable(
+                f"{self.network.detector}: unknown runtime {chosen!r}; available: {', '.join(RUNTIMES)}"
+            )
         return chosen
 
     @cached_property
@@ -67,12 +69,12 @@ class Runtime:
 
     @cached_property
     def version(self) -> str:
-        """Version of this code, hash of the weights, runtime, hash of the fit if there is one."""
+        """Version of this code, hash of the weights, runtime, and hash of the fit if there is one."""
         parts = [VERSION, self._hash(), self.kind]
         return "-".join([*parts, self._fit()[1]] if self.kind == "int8" else parts)
 
     def prepare(self) -> None:
-        """Make what workers only open; read the weights, so that what is wrong with them is said once."""
+        """Make the files that workers open, and read the weights, so that their faults are reported once."""
         exported = self._exported()
         if self.kind == "torch" or (self.kind == "onnx" and exported is None):
             load(self.network.name, self.weights)
@@ -100,13 +102,13 @@ class Runtime:
         return model(layers_of(load(self.network.name, self.weights)), clip=self.network.clip)
 
     def session(self, source: Path | bytes) -> Callable[[Array], Array]:
-        """As `open`, of an ONNX model."""
+        """As `open`, for an ONNX model."""
         session = open_session(source)
 
         def probabilities(samples: Array) -> Array:
             spectra = np.stack([log_mel(one) for one in samples])
-            found = np.asarray(session.run(["probabilities"], {"log_mel": spectra})[0], np.float32)
-            return found if self.network.clip else by_frame(found, spectra.shape[1])
+            outputs = np.asarray(session.run(["probabilities"], {"log_mel": spectra})[0], np.float32)
+            return outputs if self.network.clip else by_frame(outputs, spectra.shape[1])
 
         return probabilities
 
@@ -115,8 +117,8 @@ class Runtime:
 
         def probabilities(samples: Array) -> Array:
             with torch.inference_mode():
-                found = network(torch.from_numpy(np.ascontiguousarray(samples, np.float32)))
-            return np.asarray(found[self.network.output].numpy(), np.float32)
+                outputs = network(torch.from_numpy(np.ascontiguousarray(samples, np.float32)))
+            return np.asarray(outputs[self.network.output].numpy(), np.float32)
 
         return probabilities
 
@@ -143,9 +145,9 @@ class Runtime:
 
 
 def by_frame(segments: Array, frames: int) -> Array:
-    """Answers (n, segments, classes) for SEGMENT frames each as (n, frames, classes); the last one holds to the end.
+    """Outputs (n, segments, classes) for SEGMENT frames each as (n, frames, classes); the last one extends to the end.
 
-    As the library's Interpolator and pad_framewise_output do it.
+    Equals the library's Interpolator and pad_framewise_output.
     """
     nearest = np.minimum(np.arange(frames) // SEGMENT, segments.shape[1] - 1)
     return segments[:, nearest]

@@ -1,1 +1,1 @@
-"""The detector of video: stillness and scene cuts, scored where cuts survived on their audio."""
+"""The video detector: stillness and scene cuts, scored only where cuts passed on their audio."""

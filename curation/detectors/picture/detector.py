@@ -1,8 +1,8 @@
-"""What moves in the picture: stretches where it stands still, and scene cuts. Decoded only where sound survived.
+"""Scores motion in a video: still segments and scene cuts. Only video beside accepted audio is decoded.
 
-Scene cuts come from PySceneDetect's AdaptiveDetector, fed with our own pictures and not through its PyAV backend: that
-one takes the first video stream and its own zero, numbers pictures instead of timing them, and would decode
-everything a second time. So there is one decode and one clock for the picture's lanes, its fingerprints and the sound.
+Scene cuts come from PySceneDetect's AdaptiveDetector, fed with frames decoded here instead of through its PyAV backend:
+that backend takes the first video stream and its own zero, numbers frames instead of timing them, and would decode
+everything a second time. So there is one decode and one clock for the video's scores, its fingerprints and the audio.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ if TYPE_CHECKING:
     from scenedetect import AdaptiveDetector, FrameTimecode
 
 FPS = 8
-SIZE = (160, 90)  # width and height of the pictures, whatever the video's shape
+SIZE = (160, 90)  # width and height of the frames, for any shape of video
 HOP = 1.0
 LABELS = ("still", "cut")
-MAX_CUTS = FPS  # in a second
+MAX_CUTS = FPS  # per second
 SCENE_SECONDS = 0.5  # the shortest scene
 
 
 class FrameConsumer(Protocol):
-    """Whoever wants the pictures, too."""
+    """A second consumer of the decoded frames."""
 
     def push(self, time: float, image: NDArray[np.uint8]) -> None:
-        """The picture on screen at `time` seconds: RGB, (height, width, 3)."""
+        """Process the frame displayed at `time` seconds: RGB, (height, width, 3)."""
         ...
 
 
 def spec() -> DetectorSpec:
-    """The lanes' identity. Raises ModelUnavailable without PySceneDetect."""
+    """The detector's identity. Raises ModelUnavailable without PySceneDetect."""
     return DetectorSpec("picture", f"1-scenedetect{_library()}", None, LABELS, HOP, HOP, BlockPlan(core=0))
 
 
@@ -65,31 +65,31 @@ def analyze_video(
     watchers: Sequence[FrameConsumer] = (),
     progress: Callable[[float], None] | None = None,
 ) -> FrameScores:
-    """The lanes of a recording of `duration` seconds, a frame a second, NaN outside `spans` (widened to whole seconds).
+    """Score a recording of `duration` seconds, one frame per second; NaN outside `spans`, widened to whole seconds.
 
-    `still`: share of the second in which the picture stands still, but for what a codec does to it: 1 for a frozen
-    picture and for slides, however they follow each other. `cut`: scene cuts that begin in the second, fades between
-    still pictures among them. `watchers` get each picture, uint8 (90, 160, 3) at multiples of 1 / FPS seconds, in
-    order. `progress` is told the seconds looked at so far. Raises MediaError when there is no picture.
+    `still`: share of the second in which the video is still, apart from codec noise: 1 for a frozen frame and for
+    slides, however they follow each other. `cut`: scene cuts that begin in the second, including fades between still
+    frames. `watchers` get each frame, uint8 (90, 160, 3) at multiples of 1 / FPS seconds, in order. `progress` is
+    called with the seconds analyzed so far. Raises MediaError without video.
     """
     count = int(np.ceil(duration - 1e-9))
     values = np.full((count, len(LABELS)), np.nan, np.float16)
     done = 0.0
     for span in _whole_seconds(spans, count):
-        watched = _SpanAnalysis(span)
+        analysis = _SpanAnalysis(span)
         for shown in frames(path, FPS, size=SIZE, start=span.start, end=span.end):
             for watcher in watchers:
                 watcher.push(shown.time, shown.image)
-            watched.push(shown.image)
+            analysis.push(shown.image)
             if progress:
                 progress(done + shown.time - span.start)
-        values[int(span.start) : int(span.end)] = watched.lanes()
+        values[int(span.start) : int(span.end)] = analysis.scores()
         done += span.duration
     return FrameScores(0.0, HOP, HOP, LABELS, values)
 
 
 def analyzed_time(scores: FrameScores) -> Timeline:
-    """The seconds that somebody looked at."""
+    """The analyzed seconds."""
     return Timeline.from_mask(np.asarray(~np.isnan(scores.values).any(axis=1)), scores.hop, scores.start)
 
 
@@ -99,7 +99,7 @@ def _whole_seconds(spans: Timeline, count: int) -> Timeline:
 
 
 class _SpanAnalysis:
-    """Gathers what the lanes need while the pictures of one span go by."""
+    """Collects the data for the scores of one span, frame by frame."""
 
     def __init__(self, span: Segment) -> None:
         self._seconds = round(span.duration)
@@ -110,23 +110,23 @@ class _SpanAnalysis:
         self._detector, self._timecode = _detector()
 
     def push(self, image: NDArray[np.uint8]) -> None:
-        """The next picture."""
+        """Process the next frame."""
         number = len(self._small)
-        # its colours are told apart by hue, saturation and lightness: the order of red and blue is OpenCV's
-        found = self._detector.process_frame(self._timecode(number), np.ascontiguousarray(image[:, :, ::-1]))
-        self._cuts += [time.frame_num for time in found]
+        # it compares hue, saturation and lightness and expects OpenCV's order of red and blue
+        new_cuts = self._detector.process_frame(self._timecode(number), np.ascontiguousarray(image[:, :, ::-1]))
+        self._cuts += [time.frame_num for time in new_cuts]
         grey = luminance(image)
         self._steps.append(0.0 if self._before is None else _change(grey, self._before))
         self._small.append(_blocks(grey).astype(np.float32))
         self._before = grey
 
-    def lanes(self) -> NDArray[np.float32]:
+    def scores(self) -> NDArray[np.float32]:
         """(seconds, labels): share of stillness, number of cuts."""
         moving, fades = motion(np.array(self._steps), np.array(self._small), FPS)
         count = self._seconds * FPS
         cuts = np.zeros(count)
         cuts[[at for at in self._cuts if at < count]] = 1
-        for first, end in fades:  # unless the detector saw a cut in it
+        for first, end in fades:  # unless the detector found a cut in it
             if not cuts[max(0, first - 1) : end + 1].any():
                 cuts[first] = 1
         still = 1.0 - moving[:count].reshape(self._seconds, FPS).mean(axis=1)
@@ -134,7 +134,7 @@ class _SpanAnalysis:
 
 
 def _detector() -> tuple[AdaptiveDetector, Callable[[int], FrameTimecode]]:
-    """PySceneDetect's detector and what makes its times of picture numbers."""
+    """PySceneDetect's detector and the function from frame numbers to its times."""
     try:
         from scenedetect import AdaptiveDetector, FrameTimecode
     except ImportError as error:

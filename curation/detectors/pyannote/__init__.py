@@ -1,1 +1,1 @@
-"""The detector on pyannote's segmentation network, with weights that the user brings."""
+"""The detector with pyannote's segmentation network; the user supplies the weights."""

@@ -1,12 +1,12 @@
 """Voice activity by a pyannote segmentation network (PyanNet, https://github.com/pyannote/pyannote-audio).
 
-The network hears chunks of some seconds, each a step (mostly a tenth of a chunk) after the one before, and says for
-each of its frames how likely each speaker talks. Voice activity is the strongest speaker, and where chunks overlap
-their Hamming-weighted mean: what the library's `VoiceActivityDetection` computes over a whole file, here block by
-block.
+The network processes chunks of some seconds, each a step (mostly a tenth of a chunk) after the previous one, and
+estimates for each frame how likely each speaker talks. Voice activity is the maximum over speakers, and the
+Hamming-weighted mean where chunks overlap. The result equals the library's `VoiceActivityDetection` over a whole file,
+but is computed block by block.
 
-The clock: frame i of a recording begins at sample i * 270, whatever block it is in (SincNet's stride of 10 and three
-poolings by 3). A core holds whole steps and whole pooled frames, so all blocks share one grid.
+The clock: frame i of a recording begins at sample i * 270, in any block (SincNet's stride of 10 and three poolings by
+3). A core contains whole steps and whole pooled frames, so all blocks share one grid.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from ..base import Block, BlockPlan, DetectorSpec
 from .network import RATE, Segmentation, block_plan, build, checked, describe, library
 
 RELEASED = "pytorch_model.bin"  # its name in the hub's repositories
-FILE = "pyannote_segmentation.bin"  # in LPSE_WEIGHTS, where other models' files lie beside it
+FILE = "pyannote_segmentation.bin"  # in LPSE_WEIGHTS, beside other models' files
 SOURCE = f"the Hugging Face hub ({RELEASED} of pyannote/segmentation-3.0)"
 LABELS = ("speech",)
-BATCH = 8  # chunks at once: no slower than the library's 32, and a quarter of the memory
-EPSILON = 1e-12  # Inference.aggregate's: the weight of warm-up, and the least a sum of weights is taken for
+BATCH = 8  # chunks per batch: no slower than the library's 32, and a quarter of the memory
+EPSILON = 1e-12  # Inference.aggregate's: the weight of warm-up, and the lower limit of a sum of weights
 
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _FILES = (".bin", ".ckpt", ".pt", ".pth", ".safetensors")
 
 
 def spec(setup: ModelSetup) -> DetectorSpec:
-    """The detector's identity; raises ModelUnavailable without the package, or without a checkpoint of speech."""
+    """The detector's identity. Raises ModelUnavailable without the package, or without a checkpoint for speech."""
     if not _installed():
         raise ModelUnavailable("pyannote.audio is not installed: pip install 'lpse[pyannote]'")
     path = _weights(setup)
@@ -55,7 +55,7 @@ def spec(setup: ModelSetup) -> DetectorSpec:
 
 
 def prepare(setup: ModelSetup) -> None:
-    """Bring the checkpoint here, where a hub id was named, and read all of it. Raises ModelUnavailable."""
+    """Download the checkpoint if a hub id is configured, and read all of it. Raises ModelUnavailable."""
     spec(setup)
     path = _weights(setup)
     try:
@@ -75,7 +75,9 @@ class Pyannote:
             lib = library()
         except Exception as error:  # a broken installation can fail in any way
             reason = " ".join(str(error).split())
-            raise ModelUnavailable(f"pyannote.audio does not load ({reason}): pip install 'lpse[pyannote]'") from error
+            raise ModelUnavailable(
+                f"pyannote.audio cannot be imported ({reason}): pip install 'lpse[pyannote]'"
+            ) from error
         try:
             model = build(Checkpoint(path), self._network)
         except (OSError, ValueError) as error:
@@ -90,7 +92,7 @@ class Pyannote:
         return FrameScores(block.start / RATE, self.spec.hop, self.spec.window, LABELS, values)
 
     def probabilities(self, block: Block) -> NDArray[np.float32]:
-        """As `scores`, before they are stored: shape (frames,)."""
+        """As `scores`, before conversion for storage: shape (frames,)."""
         import torch
 
         samples = torch.from_numpy(np.array(block.samples, np.float32)[None])
@@ -103,10 +105,10 @@ class Pyannote:
     def _overlap_add(
         self, speech: NDArray[np.float32], first_chunk: int, first_frame: int, count: int
     ) -> NDArray[np.float32]:
-        """The recording's frames [first_frame, first_frame + count) of chunks (chunks, frames) from `first_chunk` on.
+        """Overlap-add chunks (chunks, frames), from `first_chunk` on, to frames [first_frame, first_frame + count).
 
-        Sums, rounding and weights are `Inference.aggregate`'s. A recording's last frames, less than a step of them,
-        may be in no chunk: the frame before them speaks for them (the library writes 0, as if nobody spoke).
+        Sums, rounding and weights are `Inference.aggregate`'s. A recording's last frames, less than a step of them, may
+        be in no chunk: they repeat the frame before them (the library writes 0, as if there was no speech).
         """
         length = speech.shape[1]
         warm_up = np.ones(length)
@@ -141,7 +143,7 @@ def _weights(setup: ModelSetup) -> Path:
     named = setup.named("pyannote")
     if named and Path(named).is_dir() and Path(named, RELEASED).is_file():
         return Path(named, RELEASED)
-    # a file that is missing is not asked for on the hub
+    # a missing file is not requested from the hub
     if named and not Path(named).exists() and _HUB_ID.fullmatch(named) and not named.endswith(_FILES):
         return _from_hub(named)
     return setup.weights_file("pyannote", FILE, SOURCE)
@@ -167,7 +169,7 @@ def _unusable(path: Path, error: Exception) -> ModelUnavailable:
 
 @contextmanager
 def _hub_quiet() -> Iterator[None]:
-    """Without the hub library's progress bar and its lines on every retry: what comes of it is told in one."""
+    """Silence the hub library's progress bar and its messages on every retry: the result is reported in one line."""
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     logger = logging.getLogger("huggingface_hub")
@@ -184,16 +186,16 @@ def _hub_quiet() -> Iterator[None]:
 
 @cache
 def _from_hub(repository: str) -> Path:
-    """The checkpoint of a hub repository: the copy in the hub library's cache, else fetched once.
+    """The checkpoint of a hub repository: from the hub library's cache, or downloaded once.
 
     The hub library finds the user's token and its cache, and obeys HF_HUB_OFFLINE. Its errors are not repeated: they
-    may hold signed addresses. Raises ModelUnavailable.
+    may contain signed addresses. Raises ModelUnavailable.
     """
     try:
         from huggingface_hub import errors, hf_hub_download, try_to_load_from_cache
     except ImportError as error:
         raise ModelUnavailable("huggingface_hub is not installed: pip install 'lpse[pyannote]'") from error
-    here = "name a file as weights.pyannote instead"
+    cure = "name a file as weights.pyannote instead"
     try:
         cached = try_to_load_from_cache(repository, RELEASED)
         if isinstance(cached, str):
@@ -201,14 +203,14 @@ def _from_hub(repository: str) -> Path:
         with _hub_quiet():
             return Path(hf_hub_download(repository, RELEASED))
     except errors.GatedRepoError:
-        fault = "access is refused: accept its conditions on its page and give a token as HF_TOKEN"
+        fault = "access denied: accept its conditions on its page and set a token in HF_TOKEN"
     except errors.RepositoryNotFoundError:
-        fault = "no such repository, or none without a token: check the id, give a token as HF_TOKEN"
+        fault = "no such repository, or it needs a token: check the id, set a token in HF_TOKEN"
     except errors.LocalEntryNotFoundError:
-        fault = f"not in the hub's cache, and the hub does not give it: connect once, or {here}"
+        fault = f"not in the hub's cache, and not available from the hub: connect once, or {cure}"
     except errors.EntryNotFoundError:
-        fault = f"holds no {RELEASED}: {here}"
-    except Exception as error:  # whatever lies between here and the hub
+        fault = f"no file {RELEASED}: {cure}"
+    except Exception as error:  # the network may raise any exception
         status = getattr(getattr(error, "response", None), "status_code", None)
-        fault = f"cannot be fetched ({type(error).__name__}{f', status {status}' if status else ''}): {here}"
+        fault = f"cannot be fetched ({type(error).__name__}{f', status {status}' if status else ''}): {cure}"
     raise ModelUnavailable(f"pyannote: {repository} on the Hugging Face hub: {fault}")

@@ -1,6 +1,6 @@
-"""The network in a pyannote checkpoint: what it says of itself, and the library's own PyanNet with its weights.
+"""Describes the network in a pyannote checkpoint, and builds the library's PyanNet with its weights.
 
-A checkpoint is read as data (`checkpoint.py`), never unpickled: a file from anywhere can run no code.
+A checkpoint is read as data (`checkpoint.py`), never unpickled: a file from any source can run no code.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ SETTINGS = ("sincnet", "lstm", "linear", "sample_rate", "num_channels")
 
 @dataclass(frozen=True)
 class Segmentation:
-    """What a checkpoint says of its network. `duration`, `step` and `warm_up` are seconds.
+    """A checkpoint's description of its network. `duration`, `step` and `warm_up` are seconds.
 
-    `sets` is how many of the classes a powerset joins at most, None where each class has an output of its own.
+    `sets` is the largest number of classes that a powerset joins; None if each class has its own output.
     """
 
     duration: float
@@ -66,51 +66,51 @@ class Segmentation:
 
     @property
     def heard_samples(self) -> int:
-        """Samples that a frame hears through the convolutions; the LSTM brings it the rest of its chunk."""
+        """Receptive field of a frame in samples, of the convolutions; the LSTM adds the rest of its chunk."""
         return FIRST_KERNEL + REACH * self.stride
 
 
 def describe(content: Any) -> Segmentation:
-    """The network of a checkpoint's content. Raises ValueError, one line, for what finds no speech."""
+    """The network of a checkpoint's content. Raises ValueError, one line, if it does not detect speech."""
     own = content.get("pyannote.audio") if isinstance(content, Mapping) else None
     if not isinstance(own, Mapping):
-        raise ValueError("no pyannote checkpoint, it lacks 'pyannote.audio'")
+        raise ValueError("not a pyannote checkpoint: 'pyannote.audio' is missing")
     try:
         return _described(own, content)
     except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
-        raise ValueError(f"no usable pyannote checkpoint ({type(error).__name__}: {error})") from error
+        raise ValueError(f"invalid pyannote checkpoint ({type(error).__name__}: {error})") from error
 
 
 def _described(own: Mapping[str, Any], content: Mapping[str, Any]) -> Segmentation:
     kind = own["architecture"]["class"]
     if kind != "PyanNet":
-        raise ValueError(f"holds a {kind}, this detector runs PyanNet")
-    said, settings = own["specifications"], content["hyper_parameters"]
-    if not isinstance(said, Inert):
-        raise ValueError("was trained for several tasks at once, not for speech or speakers alone")
-    task = said.state
+        raise ValueError(f"network {kind}, this detector runs PyanNet")
+    specifications, settings = own["specifications"], content["hyper_parameters"]
+    if not isinstance(specifications, Inert):
+        raise ValueError("trained for several tasks at once, not for speech or speakers alone")
+    task = specifications.state
     problem, resolution = _member(task["problem"]), _member(task["resolution"])
     classes = tuple(map(str, task["classes"] or ()))
     speech = classes == ("speech",) or (len(classes) > 0 and all(name.startswith("speaker") for name in classes))
     if problem not in PROBLEMS or resolution != "FRAME" or not speech:
-        raise ValueError(f"was trained for {', '.join(classes) or problem.lower()}, not for speech or speakers")
+        raise ValueError(f"trained for {', '.join(classes) or problem.lower()}, not for speech or speakers")
     sets = task.get("powerset_max_classes")
     if (problem == "MONO_LABEL_CLASSIFICATION") != (sets is not None):
-        raise ValueError(f"names a powerset of {sets} classes for a task of {problem.lower()}")
+        raise ValueError(f"powerset of {sets} classes for a task of {problem.lower()}")
     rate = settings.get("sample_rate", RATE)
     if rate != RATE:
-        raise ValueError(f"hears {rate} Hz, this detector gives {RATE}")
+        raise ValueError(f"expects {rate} Hz, this detector runs at {RATE}")
     duration = float(task["duration"])
     left, right = map(float, task.get("warm_up") or (0.0, 0.0))
-    # as Inference does: a tenth of a chunk where nothing else was trained
+    # as Inference does: a tenth of a chunk unless trained otherwise
     step = left or 0.1 * duration
     if not 0 < step <= duration <= 60 or abs(step * RATE - round(step * RATE)) > 1e-6:
-        raise ValueError(f"hears chunks of {duration} s every {step} s, must be at most 60 s, whole samples apart")
+        raise ValueError(f"chunks of {duration} s every {step} s, must be at most 60 s, whole samples apart")
     stride = int((settings.get("sincnet") or {}).get("stride", 10))
     network = Segmentation(duration, step, (left, right), problem, classes, None if sets is None else int(sets), stride)
-    # then every block has a frame that a whole chunk reaches
+    # then every block has a frame that a whole chunk covers
     if stride < 1 or network.step_samples <= network.heard_samples + network.frame_samples:
-        raise ValueError(f"hears chunks {step} s apart, too close for a stride of {stride} samples")
+        raise ValueError(f"chunks {step} s apart, too close for a stride of {stride} samples")
     return network
 
 
@@ -122,7 +122,7 @@ def _member(value: Inert) -> str:
 
 
 def build(checkpoint: Checkpoint, network: Segmentation) -> Any:
-    """The library's PyanNet with the checkpoint's weights. Raises ValueError, one line, where they are another's."""
+    """The library's PyanNet with the checkpoint's weights. Raises ValueError, one line, if they do not fit."""
     import torch
 
     weights = checked(checkpoint)
@@ -141,14 +141,14 @@ def build(checkpoint: Checkpoint, network: Segmentation) -> Any:
         )
         model.build()
     except (TypeError, ValueError, KeyError, RuntimeError, AssertionError, AttributeError) as error:
-        raise ValueError(f"its settings make no PyanNet ({type(error).__name__})") from error
+        raise ValueError(f"invalid settings for PyanNet ({type(error).__name__})") from error
     own = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    # a trained loss is saved beside the network and not part of it
+    # a trained loss is saved beside the network and is not part of it
     held = {name: value.shape for name, value in weights.items() if not name.startswith("loss_func.")}
     for fault, names in (
         ("lacks", sorted(own.keys() - held.keys())),
-        ("has, unlike PyanNet,", sorted(held.keys() - own.keys())),
-        ("has another shape of", sorted(name for name in own.keys() & held.keys() if own[name] != held[name])),
+        ("unlike PyanNet, has", sorted(held.keys() - own.keys())),
+        ("has a wrong shape of", sorted(name for name in own.keys() & held.keys() if own[name] != held[name])),
     ):
         if names:
             raise ValueError(f"{fault} {names[0]}" + (f" and {len(names) - 1} more" if names[1:] else ""))
@@ -157,7 +157,7 @@ def build(checkpoint: Checkpoint, network: Segmentation) -> Any:
 
 
 def checked(checkpoint: Checkpoint) -> dict[str, NDArray[Any]]:
-    """The weights, all there and finite; raises ValueError, one line, otherwise."""
+    """The weights, complete and finite. Raises ValueError, one line, otherwise."""
     weights = checkpoint.state()
     broken = [name for name, value in weights.items() if not np.all(np.isfinite(value))]
     if broken:
@@ -167,12 +167,12 @@ def checked(checkpoint: Checkpoint) -> dict[str, NDArray[Any]]:
 
 @cache
 def library() -> SimpleNamespace:
-    """What is used of pyannote.audio, imported without noise, telemetry or files. Raises whatever the import raises."""
-    # both are on by default; onnxruntime comes with torchmetrics and notes a device id in the home folder
+    """The parts of pyannote.audio in use, imported without warnings, telemetry or files. Passes on import errors."""
+    # both are on by default; onnxruntime comes with torchmetrics and writes a device id to the home folder
     os.environ["PYANNOTE_METRICS_ENABLED"] = "0"
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     with warnings.catch_warnings(), matplotlib_elsewhere():
-        # torchcodec reads files, and none is read here
+        # torchcodec reads files, which is not needed here
         warnings.filterwarnings("ignore", r"\s*torchcodec is not installed correctly", UserWarning)
         ensure_torchaudio()
         from pyannote.audio import Inference
@@ -192,8 +192,8 @@ def library() -> SimpleNamespace:
 def block_plan(network: Segmentation, pooled: int) -> tuple[int, int, int]:
     """Core, left and right context in samples.
 
-    The core is the least whole number of steps and of `pooled` frames that is five times its context. The chunks that
-    reach into it begin less than a chunk before it, and before its end.
+    The core is the smallest whole number of steps and of `pooled` frames that is at least five times its context.
+    Chunks that overlap it begin less than a chunk before it, and before its end.
     """
     step, window = network.step_samples, network.window_samples
     left = (math.ceil(window / step) - 1) * step

@@ -185,7 +185,7 @@ def test_yamnet_blocks_equal_the_whole_file() -> None:
 def test_a_missing_package_says_what_to_install() -> None:
     with pytest.raises(ModelUnavailable, match=r"nowhere/x is not installed: pip install nowhere==1"):
         packaged_file("nowhere", "x", "nowhere==1")
-    with pytest.raises(ModelUnavailable, match="no detector 'clap'"):
+    with pytest.raises(ModelUnavailable, match="unknown detector 'clap'"):
         spec("clap")
 
 

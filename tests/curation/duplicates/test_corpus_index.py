@@ -191,5 +191,7 @@ def test_a_fingerprint_of_another_program_is_refused_by_name(corpus: Corpus) -> 
 
 
 def test_a_fit_there_is_not_is_refused_in_one_line(corpus: Corpus) -> None:
-    with pytest.raises(CorpusError, match=r"no fit 'codec'; there are duplicates, panns_clip-int8, panns_frame-int8"):
+    with pytest.raises(
+        CorpusError, match=r"unknown fit 'codec'; available: duplicates, panns_clip-int8, panns_frame-int8"
+    ):
         refit(corpus, "codec", RECIPE)

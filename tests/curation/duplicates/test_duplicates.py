@@ -124,7 +124,7 @@ def test_wrong_input_is_refused_with_what_it_should_be() -> None:
     printer.push(5.0, np.zeros((90, 160, 3), np.uint8))
     with pytest.raises(ValueError, match=r"image at 5\.250 s, expected one at 5\.125 s"):
         printer.push(5.25, np.zeros((90, 160, 3), np.uint8))
-    with pytest.raises(ValueError, match=r"hop is 0\.125 s, of kind audio 0\.064 s"):
+    with pytest.raises(ValueError, match=r"hop is 0\.125 s, must be 0\.064 s for kind audio"):
         Fingerprint("a", "a", "audio", 0.0, 0.125, np.zeros(3, np.uint64))
     assert version("audio") != version("picture")
 

@@ -93,7 +93,7 @@ def test_a_folder_with_anything_in_it_is_refused(tmp_path: Path) -> None:
 
 def test_an_item_twice_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
-    with pytest.raises(ValueError, match="two prints of item item 1"):
+    with pytest.raises(ValueError, match="two fingerprints of item item 1"):
         write_index(tmp_path / "a", [random_print(1), random_print(1)])
     written(tmp_path / "b", [random_print(1), random_print(2)])
     written(tmp_path / "c", [random_print(2)])
@@ -111,7 +111,7 @@ def test_what_is_no_index_is_refused(tmp_path: Path) -> None:
         open_index(tmp_path / "a")
     written(tmp_path / "b", [random_print(1)])
     (tmp_path / "b" / "index.json").write_text('{"format": 99}')
-    with pytest.raises(ValueError, match="format is 99, can read 1"):
+    with pytest.raises(ValueError, match="format is 99, must be 1"):
         open_index(tmp_path / "b")
     written(tmp_path / "c", [random_print(1)])
     text = (tmp_path / "c" / "index.json").read_text()

@@ -164,7 +164,7 @@ def test_links_that_lead_out_are_found_with_a_hint(media: Path, tmp_path: Path, 
     (media / "up").symlink_to("..")
     outside = repr(str(tmp_path / "out\nside"))
     assert problems(media, corpus=corpus) == {
-        uri: ("outside_root", f"a link to {target}, outside the sources: name that as a source as well")
+        uri: ("outside_root", f"a link to {target}, outside the sources: add that as a source")
         for uri, target in {
             "media:file": outside[:-1] + "/a.wav'",
             "media:folder": outside,
@@ -214,10 +214,10 @@ def test_links_to_nothing_have_vanished(media: Path, corpus: Corpus) -> None:
     (media / "out").symlink_to("/nowhere/at/all.wav")
     (media / "loop").symlink_to("loop")
     assert problems(media, media / "dangling", corpus=corpus) == {
-        "media:dangling": ("vanished", f"a link to '{media}/gone.wav', which is gone"),
-        "media:loop": ("vanished", "a link that leads back to itself"),
-        "media:out": ("vanished", "a link to '/nowhere/at/all.wav', which is gone"),
-        "media:through": ("vanished", f"a link to '{media}/file/below', which is gone"),
+        "media:dangling": ("vanished", f"a link to '{media}/gone.wav', which does not exist"),
+        "media:loop": ("vanished", "a link to itself"),
+        "media:out": ("vanished", "a link to '/nowhere/at/all.wav', which does not exist"),
+        "media:through": ("vanished", f"a link to '{media}/file/below', which does not exist"),
     }
 
 
@@ -237,8 +237,8 @@ def test_what_goes_while_it_is_walked_has_vanished(media: Path, corpus: Corpus) 
     (media / "c" / "d.wav").unlink()
     (media / "c").rmdir()
     assert [(f.uri, f.problem) for f in walk] == [
-        ("media:b.wav", ("vanished", "gone since it was listed")),
-        ("media:c", ("vanished", "gone since it was listed")),
+        ("media:b.wav", ("vanished", "deleted since it was listed")),
+        ("media:c", ("vanished", "deleted since it was listed")),
         ("media:e.wav", None),
     ]
 
@@ -247,7 +247,7 @@ def test_a_source_that_goes_before_it_is_walked_has_vanished(media: Path, corpus
     walk = discover([media], corpus)
     media.rmdir()
     (found,) = walk
-    assert (found.path, found.problem) == (media, ("vanished", "gone since it was listed"))
+    assert (found.path, found.problem) == (media, ("vanished", "deleted since it was listed"))
     assert resolve(found.uri, corpus.roots) == media
 
 
@@ -259,9 +259,9 @@ def test_what_is_no_file_is_no_media(media: Path, corpus: Corpus, monkeypatch: p
         endpoint.bind("socket.mp4")
         found = problems(media, "/dev/null", corpus=corpus)
     assert found == {
-        "dev:null": ("not_media", "a character device, not a file"),
-        "media:pipe.mp4": ("not_media", "a pipe, not a file"),
-        "media:socket.mp4": ("not_media", "a socket, not a file"),
+        "dev:null": ("not_media", "a character device, not a regular file"),
+        "media:pipe.mp4": ("not_media", "a pipe, not a regular file"),
+        "media:socket.mp4": ("not_media", "a socket, not a regular file"),
     }
 
 

@@ -102,7 +102,7 @@ def test_neither_stream_runs_far_ahead(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({}, "neither frames nor audio"),
+        ({}, "no frames and no audio"),
         ({"frames": files.numbered_frames(3)}, "frames need fps"),
         ({"audio": [files.tone(8000, 1)]}, "audio needs sample_rate"),
         ({"frames": [], "fps": 10}, "no frames"),

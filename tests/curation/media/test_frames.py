@@ -243,7 +243,7 @@ def test_no_video_and_no_picture(tmp_path: Path) -> None:
                 bad.pts, bad.dts, bad.time_base, bad.stream = packet.pts, packet.dts, packet.time_base, stream
                 new.mux(bad)
     for start in (0.0, 3.0):
-        with pytest.raises(MediaError, match=r"decode_failed: no picture; \d+ errors, the first: Invalid data"):
+        with pytest.raises(MediaError, match=r"decode_failed: no frame; \d+ errors, the first: Invalid data"):
             next(frames(broken, 1, start=start))
 
 

@@ -166,9 +166,9 @@ def test_a_container_that_does_not_take_the_pictures_is_refused_before_anything(
         yield chirp(1.0)
 
     for out, words in (
-        ("out.mp4", ".mp4 does not take pictures in vp8: write .mkv or .webm"),
-        ("out.ogg", "not as .ogg"),
-        ("out", "not as nothing"),
+        ("out.mp4", ".mp4 does not support vp8 video: write .mkv or .webm"),
+        ("out.ogg", "suffix .ogg: a video is written as"),
+        ("out", "suffix missing: a video is written as"),
     ):
         with pytest.raises(ValueError, match=words):
             sound_onto(path, sound(), RATE, tmp_path / out)

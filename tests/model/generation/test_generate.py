@@ -450,7 +450,7 @@ def test_films_that_no_sound_can_be_made_for(studio: Studio, tmp_path: Path) -> 
         ("0123456789abcdef", "a.wav", "neither a file nor a cut of"),
         (studio.cut, "a.flac", r"write \.wav for the audio alone, or \.mp4, \.mov, \.mkv, \.webm"),
         (studio.cut, "missing/a.wav", "there is no folder"),
-        (str(tmp_path / "vp8.webm"), "a.mp4", r"\.mp4 does not take pictures in vp8"),
+        (str(tmp_path / "vp8.webm"), "a.mp4", r"\.mp4 does not support vp8 video"),
         (str(tmp_path / "vp8.webm"), "vp8.webm", "is the video itself"),
     ):
         with pytest.raises(CannotGenerate, match=words) as refused:

@@ -170,7 +170,7 @@ def test_every_fourth_sound_is_held_out_and_one_is_halved() -> None:
     assert (len(fitted), len(held)) == (1, 1)
     fitted, held = calibration._split(runtime.FRAME, sounds[:1])
     assert fitted[0].shape == held[0].shape == (1, 35_000 // 320 + 1, 64)
-    with pytest.raises(ModelUnavailable, match=r"^panns_clip-int8: no sound to calibrate on$"):
+    with pytest.raises(ModelUnavailable, match=r"^panns_clip-int8: no audio to calibrate on$"):
         calibration._split(runtime.CLIP, [])
 
 

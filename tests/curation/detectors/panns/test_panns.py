@@ -189,7 +189,7 @@ def test_the_version_holds_weights_runtime_and_fit(setup: ModelSetup, tmp_path: 
 
 
 def test_a_runtime_that_is_not_there_says_which_are(setup: ModelSetup) -> None:
-    with pytest.raises(ModelUnavailable, match=r"^panns_clip: no runtime 'tpu'; there are torch, onnx, int8$"):
+    with pytest.raises(ModelUnavailable, match=r"^panns_clip: unknown runtime 'tpu'; available: torch, onnx, int8$"):
         clip.spec(replace(setup, runtimes=(("panns_clip", "tpu"),)))
 
 
@@ -276,17 +276,17 @@ def _broken(kind: str, good: Path, folder: Path) -> Path:
 
 
 FAULTS = {
-    "empty": "is no whole PyTorch checkpoint of plain weights",
-    "text": "is no whole PyTorch checkpoint of plain weights",
-    "truncated": "is no whole PyTorch checkpoint of plain weights",
-    "half": "is no whole PyTorch checkpoint of plain weights",
-    "code": "is no whole PyTorch checkpoint of plain weights",
-    "list": 'holds no "model" with the weights of one',
-    "unnamed": 'holds no "model" with the weights of one',
-    "other": "is not for Cnn14 .*Missing key",
-    "classes": "is not for Cnn14 .*size mismatch for fc_audioset",
-    "infinite": "conv_block3.conv1.weight holds values that are not finite",
-    "bands": "logmel_extractor.melW lies .* from the released front end's",
+    "empty": "not a complete PyTorch checkpoint of plain weights",
+    "text": "not a complete PyTorch checkpoint of plain weights",
+    "truncated": "not a complete PyTorch checkpoint of plain weights",
+    "half": "not a complete PyTorch checkpoint of plain weights",
+    "code": "not a complete PyTorch checkpoint of plain weights",
+    "list": '"model" is missing or is not a dictionary of weights',
+    "unnamed": '"model" is missing or is not a dictionary of weights',
+    "other": "weights are not for Cnn14 .*Missing key",
+    "classes": "weights are not for Cnn14 .*size mismatch for fc_audioset",
+    "infinite": "conv_block3.conv1.weight contains values that are not finite",
+    "bands": "logmel_extractor.melW differs by .* from the released front end's",
 }
 
 
