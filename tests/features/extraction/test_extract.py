@@ -238,7 +238,7 @@ def test_a_damaged_codec_is_named_and_healed_by_a_refit(again: Corpus) -> None:
     whole = codec.read_bytes()
     codec.write_bytes(whole[:1000])
     decide(again, {recording_of(again, "sound.wav"): [(0.5, 12.25), (1.0, 9.0)]})
-    with pytest.raises(CannotStart, match=r"codec.safetensors: is no codec, or damaged.*: run lpse refit melcodec_16k"):
+    with pytest.raises(CannotStart, match=r"codec.safetensors: not a codec, or damaged.*: run lpse refit melcodec_16k"):
         extract(again, workers=1)
     decide(again, {recording_of(again, name): spans for name, spans in SPANS.items()})
     refit(again, "melcodec_16k")
@@ -337,7 +337,7 @@ def test_mmaudios_layout_there_and_back(extracted: tuple[Corpus, Extraction], tm
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["show", "nowhere"], "no feature cache, set.json is missing"),
+        (["show", "nowhere"], "not a feature cache, set.json is missing"),
         (["export", "{folder}", "{out}", "--split", "test"], "no clips for a set of video of split test"),
         (["import", "nowhere", "{out}"], "not the description of a TensorDict"),
     ],
