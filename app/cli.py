@@ -150,16 +150,14 @@ def extract(
         from manifests.recipe import load_recipe
         from manifests.store import Corpus
 
-        from .commands.features import chosen_device, show_extraction, workers_for
+        from .commands.features import chosen_device, show_extraction
         from .terminal.progress import ProgressBars
 
         opened = Corpus.open(corpus)
         chosen = load_recipe(recipe) if recipe else None
         where = chosen_device(device)
         with ProgressBars() as bars:
-            done = run(
-                opened, chosen, workers=workers or workers_for(where), device=where, retry=retry, on_progress=bars
-            )
+            done = run(opened, chosen, workers=workers, device=where, retry=retry, on_progress=bars)
         show_extraction(done)
         typer.echo(f"Read it: features.cache.FeatureCache({str(done.folder)!r})")
 

@@ -51,7 +51,7 @@ _ROWS = 16  # in memory at once
 def write_memmap(
     cache: FeatureCache,
     folder: Path,
-    table: Path,
+    table: Path | None = None,
     kind: Kind = "video",
     split: str | None = None,
     dtype: DType = "float32",
@@ -59,8 +59,10 @@ def write_memmap(
     """Write the clips of a cache as MMAudio reads them, a row each with the id `<cut_id>_<clip>`; returns their number.
 
     A set of "video" has the cuts with video, a set of "audio" all cuts, without their video features. The table and
-    `meta.json` are written last: a folder without them is unfinished. Raises CacheError if the cache lacks a stream.
+    `meta.json` are written last: a folder without them is unfinished. `table` None: `folder`.tsv, beside the folder.
+    Raises CacheError if the cache lacks a stream.
     """
+    table = table or table_beside(folder)
     columns = [name for name in _NAMES if kind == "video" or name not in ("visual", "sync")]
     missing = [name for name in columns if name not in cache.columns]
     if missing:
@@ -109,14 +111,21 @@ def write_memmap(
 
 
 def read_memmap(
-    folder: Path, table: Path, path: Path, spec: CacheSpec, split: str = "train", part_bytes: int = PART_BYTES
+    folder: Path,
+    path: Path,
+    spec: CacheSpec | None = None,
+    *,
+    table: Path | None = None,
+    split: str = "train",
+    part_bytes: int = PART_BYTES,
 ) -> int:
     """Make a cache from MMAudio's features: each row is a cut of one clip, from 0 to 8 s of a recording of that id.
 
-    `spec` names the encoders and is checked against the arrays' sizes. Called again after a kill, it resumes. The index
-    is replaced: the cache shows this set. Returns the number of rows. Raises CacheError, naming file and row, for
-    features that do not match.
+    `spec` names the encoders and is checked against the arrays' sizes; None: MMAudio's encoders (`described`). `table`
+    None: `folder`.tsv, beside the folder. Called again after a kill, it resumes. The index is replaced: the cache shows
+    this set. Returns the number of rows. Raises CacheError, naming file and row, for features that do not match.
     """
+    spec, table = spec or described(folder), table or table_beside(folder)
     maps = _open_maps(folder, spec)
     rows = _read_table(table)
     count = len(maps["mean"])
@@ -193,6 +202,11 @@ def described(folder: Path, dtype: DType = "float16") -> CacheSpec:
         text=stream("text", "clip_text", None),
         dtype=dtype,
     )
+
+
+def table_beside(folder: Path) -> Path:
+    """The default table of a folder of memory maps."""
+    return folder.absolute().with_name(f"{folder.absolute().name}.tsv")
 
 
 def _read_meta(folder: Path) -> dict[str, Any]:

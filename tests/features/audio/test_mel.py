@@ -69,8 +69,8 @@ def test_a_caller_may_change_its_filters() -> None:
         (torch.zeros(8000), "16k", "mel 16k: needs floating-point (batch, samples), got float32 (8000,)"),
         (torch.zeros(1, 8000, dtype=torch.int16), "44k", "mel 44k: needs floating-point (batch, samples), got int16"),
         (torch.zeros(1, 384), "16k", "mel 16k: 384 samples, needs more than 384"),
-        (torch.full((1, 8000), math.nan), "16k", "mel 16k: the waveform holds NaN or infinite samples"),
-        (torch.full((1, 8000), math.inf), "44k", "mel 44k: the waveform holds NaN or infinite samples"),
+        (torch.full((1, 8000), math.nan), "16k", "mel 16k: the waveform has NaN or infinite samples"),
+        (torch.full((1, 8000), math.inf), "44k", "mel 44k: the waveform has NaN or infinite samples"),
         (torch.zeros(1, 8000), "48k", "mel mode '48k': known are 16k, 44k"),
     ],
 )

@@ -114,7 +114,7 @@ def test_what_is_not_there_is_said(cache: FeatureCache, path: Path) -> None:
         cache.clips_of("nobody")
     with pytest.raises(IndexError, match="no present cut 12 among 12"):
         cache.whole(12)
-    with pytest.raises(CacheError, match="no stream smell; there are visual, sync"):
+    with pytest.raises(CacheError, match="no array smell; there are visual, sync"):
         cache.take([0], columns=["smell"])
 
 
@@ -125,7 +125,7 @@ def test_streams_may_be_absent(tmp_path: Path) -> None:
     assert cache.columns == ("mean", "std")
     assert cache.whole("c1") == {}
     assert torch.equal(cache[1]["std"], torch.from_numpy(cut.clips["std"][1].astype(np.float16)))
-    with pytest.raises(CacheError, match="this cache has no stream text"):
+    with pytest.raises(CacheError, match="this cache stream text is missing"):
         add_texts(tmp_path, texts())
     assert check(tmp_path) == []
 
@@ -176,7 +176,7 @@ BAD: list[tuple[CutFeatures, str]] = [
     (replace(GOOD, clips={n: v for n, v in GOOD.clips.items() if n != "std"}), "cut c5: stream std is missing"),
     (replace(GOOD, whole={}), "cut c5: stream visual_all is missing"),
     (replace(GOOD, clips={**GOOD.clips, "smell": GOOD.clips["mean"]}), "stream smell is not one of visual, sync"),
-    (replace(GOOD, has_video=False), "cut c5: stream visual of a cut without video"),
+    (replace(GOOD, has_video=False), "cut c5: stream visual belongs to cuts with video"),
     (replace(GOOD, clip_starts=GOOD.clip_starts[:0]), "at least one clip is needed"),
     (
         replace(GOOD, clip_starts=GOOD.clip_starts + np.array([0, 0.01])),
@@ -260,7 +260,7 @@ def test_the_index_shows_only_what_is_stored_as_it_is(tmp_path: Path) -> None:
     row = shown(cuts[1])
     for rows, words in (
         ([shown(features(8))], "cut c8 is not stored"),
-        ([row, row], "cut c1 is in the index twice"),
+        ([row, row], "cut c1 is listed twice"),
         ([replace(row, clips=3)], "cut c1: clips 3, stored 2"),
         ([replace(row, end=99.0)], "cut c1: end 99.0, stored 17.5"),
         ([replace(row, recording_id="r9")], "cut c1: recording_id r9, stored r1"),
@@ -276,18 +276,18 @@ def test_the_index_shows_only_what_is_stored_as_it_is(tmp_path: Path) -> None:
 
 
 def test_what_is_no_cache_is_refused(tmp_path: Path, path: Path) -> None:
-    with pytest.raises(CacheError, match=r"no feature cache, set.json is missing$"):
+    with pytest.raises(CacheError, match=r"not a feature cache, set.json is missing$"):
         FeatureCache(tmp_path)
     create(tmp_path / "inside", SPEC)
-    with pytest.raises(CacheError, match=r"no feature cache, set.json is missing; in it are inside$"):
+    with pytest.raises(CacheError, match=r"not a feature cache, set.json is missing; it contains inside$"):
         FeatureCache(tmp_path)
     create(tmp_path, SPEC)
-    with pytest.raises(CacheError, match=r"nothing to see yet, index.parquet is missing"):
+    with pytest.raises(CacheError, match=r"no cuts are shown yet, index.parquet is missing"):
         FeatureCache(tmp_path)
     name = tmp_path / "set.json"
     ours = name.read_text()
     for content, words in (
-        (ours.replace('"format": 1', '"format": 2'), "set.json: format 2; this program knows format 1"),
+        (ours.replace('"format": 1', '"format": 2'), "set.json: format 2; this program reads format 1"),
         (ours.replace("float16", "float64"), "dtype 'float64'"),
         (ours.replace('"dtype"', '"type"'), "not the description"),
         (ours.replace('"rate"', '"speed"'), "not the description"),

@@ -132,8 +132,8 @@ def test_doubled_rows_are_found(path: Path) -> None:
         ("end", 1.0, "row 1, cut c1, column end: 1.0, stored 17.5"),
         ("clip_starts", [1.5, 9.0], r"row 1, cut c1, column clip_starts: (1.5, 9.0), stored (1.5, 9.5)"),
         ("text_row", 0, "row 1, cut c1: text t1 is not in part 0, row 0"),
-        ("cut_id", "c9", "row 1, cut c9: present, and in no part"),
-        ("cut_id", "c0", "1 cuts are in it twice"),
+        ("cut_id", "c9", "row 1, cut c9: present, but in no part"),
+        ("cut_id", "c0", "1 cuts are listed twice"),
     ],
 )
 def test_the_index_is_compared_with_the_parts(path: Path, column: str, value: object, words: str) -> None:
@@ -165,7 +165,7 @@ def test_what_kills_leave_is_named(path: Path) -> None:
     (path / "clips" / "part-00001.parquet").write_bytes(clips.read_bytes())
     (path / "cuts" / ".part.parquet.12-ab.tmp").write_bytes(b"")
     found = said(path)
-    assert "cuts/.part.parquet.12-ab.tmp: left over by a writer that was killed" in found
+    assert "cuts/.part.parquet.12-ab.tmp: left by a writer that was killed" in found
     assert any(line.startswith("clips/part-00001.parquet: clips without their cuts") for line in found)
     commit(path, [])
     assert said(path) == [], "the next commit has cleared up"

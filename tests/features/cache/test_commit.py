@@ -196,7 +196,7 @@ def test_one_writer_at_a_time(path: Path) -> None:
 
 def test_nothing_is_seen_before_the_index_says_so(path: Path, tmp_path: Path) -> None:
     commit(path, IDS)
-    with pytest.raises(CacheError, match=r"nothing to see yet"):
+    with pytest.raises(CacheError, match=r"no cuts are shown yet"):
         FeatureCache(path)
     other = cache_of(tmp_path / "seen", CUTS[:3])
     before = len(FeatureCache(other))

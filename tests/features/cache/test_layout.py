@@ -140,11 +140,13 @@ def test_other_types_are_converted_and_other_shapes_refused(path: Path, clips: P
     assert torch.equal(FeatureCache(path).take([0, 1])["mean"], before["mean"])
     short = pa.array([[[0.5] * 8] * 11] * len(table), pa.list_(pa.list_(pa.float16(), 8), 11))
     pq.write_table(table.set_column(column, "mean", short), clips)
-    with pytest.raises(CacheError, match=r"part-00000.parquet: rows from 0, column mean: not of the set's shape"):
+    with pytest.raises(
+        CacheError, match=r"part-00000.parquet: rows from 0, column mean: .*shape is not that of the cache"
+    ):
         FeatureCache(path).take([0], ["mean"])
     words = pa.array([["a"] * 96] * len(table))
     pq.write_table(table.set_column(column, "mean", words), clips)
-    with pytest.raises(CacheError, match=r"part-00000.parquet: row 0, column mean: nulls, or no floats"):
+    with pytest.raises(CacheError, match=r"part-00000.parquet: row 0, column mean: an array with nulls"):
         FeatureCache(path).take([0], ["mean"])
     pq.write_table(table.drop_columns(["mean"]), clips)
     with pytest.raises(CacheError, match=r"part-00000.parquet: column mean is missing"):
@@ -162,7 +164,7 @@ def test_other_types_are_converted_and_other_shapes_refused(path: Path, clips: P
 def test_a_truncated_part_is_refused_by_name(path: Path, folder: str, keep: int) -> None:
     part = path / folder / "part-00000.parquet"
     part.write_bytes(part.read_bytes()[:keep])
-    with pytest.raises(CacheError, match=rf"{folder}/part-00000.parquet: truncated, or no Parquet file"):
+    with pytest.raises(CacheError, match=rf"{folder}/part-00000.parquet: truncated, or not a Parquet file"):
         FeatureCache(path)
     assert any(problem.file == f"{folder}/part-00000.parquet" for problem in check(path))
 
@@ -170,7 +172,7 @@ def test_a_truncated_part_is_refused_by_name(path: Path, folder: str, keep: int)
 def test_a_truncated_part_of_cuts_is_refused_when_read(path: Path) -> None:
     part = path / "cuts" / "part-00000.parquet"
     part.write_bytes(part.read_bytes()[:-1])
-    with pytest.raises(CacheError, match=r"cuts/part-00000.parquet: truncated, or no Parquet file"):
+    with pytest.raises(CacheError, match=r"cuts/part-00000.parquet: truncated, or not a Parquet file"):
         FeatureCache(path).take([0])
 
 
@@ -186,7 +188,7 @@ def test_a_foreign_or_newer_index_is_refused(path: Path) -> None:
     name = path / "index.parquet"
     table = pq.read_table(name)
     pq.write_table(table.replace_schema_metadata({b"lpse.features": b"2"}), name)
-    with pytest.raises(CacheError, match=r"index.parquet: format 2; this program knows format 1"):
+    with pytest.raises(CacheError, match=r"index.parquet: format 2; this program reads format 1"):
         FeatureCache(path)
     pq.write_table(pa.table({"a": [1]}), name)
     with pytest.raises(CacheError, match=r"index.parquet: format none"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +63,7 @@ def test_a_stream_that_is_needed_is_named(tmp_path: Path) -> None:
     spec = CacheSpec(audio=SPEC.audio, text=SPEC.text)
     cuts = [cut for cut in some(3) if not cut.has_video]
     cache = FeatureCache(cache_of(tmp_path / "cache", cuts, spec))
-    with pytest.raises(CacheError, match="has no stream visual; a set of video needs it"):
+    with pytest.raises(CacheError, match="stream visual is missing; a set of video needs it"):
         write_memmap(cache, tmp_path / "set", tmp_path / "set.tsv")
 
 
@@ -86,8 +85,8 @@ def _theirs(folder: Path, count: int = 20, pictures: bool = True) -> TensorDict:
 @pytest.mark.parametrize("pictures", [True, False])
 def test_what_tensordict_wrote_becomes_a_cache(tmp_path: Path, pictures: bool) -> None:
     theirs = _theirs(tmp_path / "set", pictures=pictures)
-    arguments = (tmp_path / "set", tmp_path / "set.tsv")
-    assert read_memmap(*arguments, tmp_path / "new", SPEC, split="val", part_bytes=4_000) == 20
+    arguments = (tmp_path / "set", tmp_path / "new", SPEC)
+    assert read_memmap(*arguments, split="val", part_bytes=4_000) == 20
     cache = FeatureCache(tmp_path / "new")
     assert len(cache) == len(cache.cuts) == 20 and check(tmp_path / "new") == []
     assert len(list((tmp_path / "new" / "clips").iterdir())) > 1
@@ -102,17 +101,17 @@ def test_what_tensordict_wrote_becomes_a_cache(tmp_path: Path, pictures: bool) -
         assert (cut["cut_id"], cut["caption"]) == (f"a/b {row}", f'"caption {row % 3}",\n again')
         assert (cut["has_video"], cut["split"], cut["start"], cut["end"]) == (pictures, "val", 0.0, 8.0)
     before = files(tmp_path / "new")
-    assert read_memmap(*arguments, tmp_path / "new", SPEC, split="val", part_bytes=4_000) == 20
+    assert read_memmap(*arguments, split="val", part_bytes=4_000) == 20
     assert files(tmp_path / "new") == before, "again: nothing to do"
     last = sorted((tmp_path / "new" / "cuts").iterdir())[-1]
     last.unlink()  # as a kill between a last part's clips and cuts leaves it
-    read_memmap(*arguments, tmp_path / "new", SPEC, split="val", part_bytes=4_000)
+    read_memmap(*arguments, split="val", part_bytes=4_000)
     assert files(tmp_path / "new") == before
 
 
 def test_there_and_back(cache: FeatureCache, tmp_path: Path) -> None:
-    write_memmap(cache, tmp_path / "set", tmp_path / "set.tsv", dtype="float16")
-    read_memmap(tmp_path / "set", tmp_path / "set.tsv", tmp_path / "new", cache.spec)
+    write_memmap(cache, tmp_path / "set", dtype="float16")
+    read_memmap(tmp_path / "set", tmp_path / "new", cache.spec)
     new = FeatureCache(tmp_path / "new")
     seen = [index for index in range(len(cache)) if cache[index]["has_video"]]
     old = cache.take(seen)
@@ -123,13 +122,13 @@ def test_there_and_back(cache: FeatureCache, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda s: (s / "set.tsv").write_text("id\tlabel\na\tb\n"), "set.tsv: 1 lines, .*set has 20 rows"),
-        (lambda s: (s / "set.tsv").write_text("name\tlabel\na\tb\n"), "columns name, label; needs id"),
-        (lambda s: (s / "set.tsv").write_text("id\tlabel\na\tb\na\tc\n"), "set.tsv: line 3: id a is there twice"),
-        (lambda s: (s / "set.tsv").write_text("id\tlabel\na\n"), "set.tsv: line 2: no id or no label"),
+        (lambda s: (s / "set.tsv").write_text("id\tlabel\na\tb\n"), "set.tsv: 1 lines, but .*set has 20 rows"),
+        (lambda s: (s / "set.tsv").write_text("name\tlabel\na\tb\n"), "columns name, label; id, and label or caption"),
+        (lambda s: (s / "set.tsv").write_text("id\tlabel\na\tb\na\tc\n"), "set.tsv: line 3: id a is repeated"),
+        (lambda s: (s / "set.tsv").write_text("id\tlabel\na\n"), "set.tsv: line 2: id or label is missing"),
         (lambda s: (s / "set" / "meta.json").write_text("{"), "meta.json: not the description"),
-        (lambda s: (s / "set" / "std.memmap").unlink(), "std.memmap: 0 bytes, 20 rows take 7680"),
-        (lambda s: (s / "set" / "mean.memmap").write_bytes(b"123"), "mean.memmap: 3 bytes, 20 rows take 7680"),
+        (lambda s: (s / "set" / "std.memmap").unlink(), "std.memmap: 0 bytes, 20 rows need 7680"),
+        (lambda s: (s / "set" / "mean.memmap").write_bytes(b"123"), "mean.memmap: 3 bytes, 20 rows need 7680"),
         (lambda s: _meta(s, "mean", "dtype", "torch.int64"), "mean.memmap: values of type int64, must be floats"),
         (lambda s: _meta(s, "std", "shape", [20, 8, 12]), r"rows of shape \(8, 12\), the cache's are \(12, 8\)"),
         (lambda s: _nan(s), "cut a/b 3: stream sync, row 0: nan, not a finite number"),
@@ -139,7 +138,7 @@ def test_what_does_not_fit_is_refused_by_name(tmp_path: Path, change: Any, words
     _theirs(tmp_path / "set")
     change(tmp_path)
     with pytest.raises(CacheError, match=words):
-        read_memmap(tmp_path / "set", tmp_path / "set.tsv", tmp_path / "new", replace(SPEC))
+        read_memmap(tmp_path / "set", tmp_path / "new", SPEC, table=tmp_path / "set.tsv")
     assert not list(tmp_path.glob("new/*/part-*")) and not (tmp_path / "new" / "index.parquet").exists()
 
 

@@ -28,7 +28,7 @@ from features.encoders.networks.clip_tokens import CaptionTokens, clean
 from features.encoders.networks.released import layout_of
 from tests.support.golden_fill import normal
 
-# 32 is no multiple of 14, as 384 is none: the last four rows and columns are not seen
+# 32 is not a multiple of 14, as 384 is none: the last four rows and columns are not seen
 SMALL_VISION = VisionTower(width=32, layers=3, heads=2, side=32, patch=14, embedding=24)
 CAPTIONS = ["a dog's bark echoes in 12 halls", "two dogs bark, 3 doors slam!", "rain on a tin roof...", "the bell"]
 
@@ -252,7 +252,7 @@ def test_safetensors_hold_the_same(released: dict[str, Tensor], tmp_path: Path) 
     (tmp_path / "open_clip_model.safetensors").rename(named)
     assert torch.equal(clip.Clip(ModelSetup(weights=(("clip", str(named)),))).encode(pictures(2)), expected)
     named.write_bytes(named.read_bytes()[:100])
-    with pytest.raises(ModelUnavailable, match=r"clip: .*cut short"):
+    with pytest.raises(ModelUnavailable, match=r"clip: .*truncated"):
         clip.Clip(ModelSetup(weights=(("clip", str(named)),)))
 
 
@@ -311,23 +311,23 @@ def test_a_file_of_another_layout_is_refused(released: dict[str, Tensor], tmp_pa
     path = tmp_path / "open_clip_pytorch_model.bin"
     name = "visual.transformer.resblocks.1.attn.in_proj_weight"
     torch.save({key: value for key, value in released.items() if key != name}, path)
-    with pytest.raises(ModelUnavailable, match=f"^clip: {path} has no tensor {name}"):
+    with pytest.raises(ModelUnavailable, match=f"^clip: {path} lacks the tensor {name}"):
         clip.Clip(ModelSetup())
     torch.save(released | {name: torch.zeros(96, 31)}, path)
     with pytest.raises(ModelUnavailable, match=r"in_proj_weight of shape \(96, 31\), should be \(96, 32\)"):
         clip.Clip(ModelSetup())
     torch.save(released | {"visual.attn_pool.query": torch.zeros(1)}, path)
-    with pytest.raises(ModelUnavailable, match=r"^clip: .* holds an unknown tensor visual.attn_pool.query"):
+    with pytest.raises(ModelUnavailable, match=r"^clip: .* contains an unknown tensor visual.attn_pool.query"):
         clip.Clip(ModelSetup())
     torch.save(released | {"bert.weight": torch.zeros(1)}, path)
-    with pytest.raises(ModelUnavailable, match=r"^clip_text: .* holds an unknown tensor bert.weight"):
+    with pytest.raises(ModelUnavailable, match=r"^clip_text: .* contains an unknown tensor bert.weight"):
         clip_text.ClipText(ModelSetup())
     clip.Clip(ModelSetup())  # of no concern to the other tower
 
 
 @pytest.mark.parametrize("wrong", [pictures(2).float(), pictures(2, 28), pictures(2).permute(0, 2, 3, 1)])
 def test_other_pictures_are_refused(released: dict[str, Tensor], wrong: Tensor) -> None:
-    with pytest.raises(ValueError, match=r"clip: needs uint8 \(pictures, 3, 32, 32\), got"):
+    with pytest.raises(ValueError, match=r"clip: needs uint8 \(frames, 3, 32, 32\), got"):
         clip.Clip(ModelSetup()).encode(wrong)
 
 
@@ -384,7 +384,7 @@ def test_captions_are_made_plain(text: str, plain: str) -> None:
 @pytest.mark.parametrize("content", ["", "{}", '{"model": {"type": "WordLevel", "vocab": {}, "unk_token": "a"}}'])
 def test_a_vocabulary_that_cannot_be_read(tmp_path: Path, content: str) -> None:
     (tmp_path / "tokenizer.json").write_text(content, encoding="utf-8")
-    with pytest.raises(ModelUnavailable, match=r"^clip_text: .*tokenizer.json holds no byte-pair vocabulary"):
+    with pytest.raises(ModelUnavailable, match=r"^clip_text: .*tokenizer.json is not a byte-pair vocabulary"):
         CaptionTokens(tmp_path, 10, 20, "there")
 
 

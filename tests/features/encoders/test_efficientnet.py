@@ -112,7 +112,7 @@ def test_batches_do_not_change_vectors(encoder: EfficientNet, noise: Tensor) -> 
     ],
 )
 def test_other_pictures_are_refused(encoder: EfficientNet, frames: Tensor, given: str) -> None:
-    with pytest.raises(ValueError, match=f"^efficientnet: pictures are .*{given}"):
+    with pytest.raises(ValueError, match=f"^efficientnet: frames are .*{given}"):
         encoder.encode(frames)
 
 

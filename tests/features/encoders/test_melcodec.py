@@ -188,11 +188,11 @@ def test_a_fit_holds_one_sound_at_a_time() -> None:
 
 
 def test_fits_of_too_little_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"^melcodec_16k: 62 latents of sound are too few for a fit, which takes 160"):
+    with pytest.raises(ValueError, match=r"^melcodec_16k: 62 latents are too few for a fit, which needs at least 160"):
         fit([sound(1, "16k", 2.0)], "16k")
     with pytest.raises(ValueError, match=r"^melcodec_44k: 0 latents"):
         fit([], "44k")
-    with pytest.raises(ValueError, match=r"^melcodec_16k: the sounds are too uniform for 20 components$"):
+    with pytest.raises(ValueError, match=r"^melcodec_16k: the audio is too uniform for 20 components$"):
         fit([torch.zeros(160_000)], "16k")
     with pytest.raises(ValueError, match=r"^melcodec: no mode '48k': known are 16k, 44k$"):
         fit([], "48k")
@@ -202,9 +202,9 @@ def test_fits_of_too_little_are_refused() -> None:
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (torch.zeros(2, 16_000), r"sound 1 is torch\.float32 \(2, 16000\), not float32 \(samples,\)"),
-        (torch.zeros(16_000, dtype=torch.float64), r"sound 1 is torch\.float64"),
-        (torch.full((16_000,), float("nan")), r"sound 1: .*NaN"),
+        (torch.zeros(2, 16_000), r"waveform 1 is torch\.float32 \(2, 16000\), not float32 \(samples,\)"),
+        (torch.zeros(16_000, dtype=torch.float64), r"waveform 1 is torch\.float64"),
+        (torch.full((16_000,), float("nan")), r"waveform 1: .*NaN"),
     ],
 )
 def test_what_is_no_sound_is_named(bad: Tensor, message: str) -> None:
@@ -237,20 +237,20 @@ def test_damaged_and_foreign_files_are_refused(codecs: dict[Mode, Codec], tmp_pa
         save_file(of, path, {"codec": json.dumps({**facts, **changed})})
 
     def refused(message: str) -> None:
-        with pytest.raises(ValueError, match=f"^{path}: is no codec, or damaged: {message}"):
+        with pytest.raises(ValueError, match=f"^{path}: not a codec, or damaged: {message}"):
             load(tmp_path)
 
     for damaged in (whole[: len(whole) // 2], b"", b"not a codec at all"):
         path.write_bytes(damaged)
         refused("")
     save_file(tensors, path)  # anything else in this container
-    refused("no 'codec'")
+    refused("'codec' is missing")
     save_file(tensors, path, {"codec": "{"})
     refused("Expecting")
     write(tensors, format="lpse melcodec 0")
-    refused("holds 'lpse melcodec 0', not 'lpse melcodec 1'")
+    refused("format 'lpse melcodec 0', not 'lpse melcodec 1'")
     write({"mean": tensors["mean"]})
-    refused("no 'components'")
+    refused("'components' is missing")
     write(tensors, mode="44k")
     refused(r"mean is torch\.float32 \(160,\)")
     write(tensors, mode="48k")
@@ -258,7 +258,7 @@ def test_damaged_and_foreign_files_are_refused(codecs: dict[Mode, Codec], tmp_pa
     write(tensors, count="many")
     refused("invalid literal")
     write({**tensors, "mean": tensors["mean"] * float("nan")})
-    refused("mean holds NaN")
+    refused("mean has NaN")
     write({**tensors, "scale": -tensors["scale"]})
     refused("scale holds values that are not positive")
     write(tensors)
@@ -270,7 +270,7 @@ def test_what_is_not_fitted_says_so(setup: ModelSetup, mode: Mode, tmp_path: Pat
     for missing in (ModelSetup(), replace(setup, active=()), replace(setup, fits=None)):
         with pytest.raises(ModelUnavailable, match=f"^melcodec_{mode} has not been fitted: run lpse refit"):
             SPECS[mode](missing)
-    with pytest.raises(ModelUnavailable, match=f"^no file {tmp_path}/melcodec_{mode}-0123abcd/{FILE}: run lpse refit"):
+    with pytest.raises(ModelUnavailable, match=f"^{tmp_path}/melcodec_{mode}-0123abcd/{FILE} is missing: run"):
         SPECS[mode](replace(setup, fits=tmp_path))
 
 
@@ -278,7 +278,7 @@ def test_the_other_rate_s_codec_is_refused(codecs: dict[Mode, Codec], tmp_path: 
     folder = tmp_path / "melcodec_16k-1"
     folder.mkdir()
     save(codecs["44k"], folder)
-    with pytest.raises(ValueError, match="is a codec for 44k, not for 16k"):
+    with pytest.raises(ValueError, match="codec for 44k, not for 16k"):
         MelCodec16k(ModelSetup(fits=tmp_path, active=(("melcodec_16k", "1"),)))
 
 
@@ -293,7 +293,7 @@ def test_bad_input_is_refused(setup: ModelSetup) -> None:
         with pytest.raises(ValueError, match=r"^melcodec_16k: latents are "):
             encoder.decode(latents)
     for decoder in (encoder.decode, encoder.waveform):
-        with pytest.raises(ValueError, match=r"^melcodec_16k: latents hold NaN"):
+        with pytest.raises(ValueError, match=r"^melcodec_16k: latents have NaN"):
             decoder(torch.full((5, 20), float("inf")))
     assert encoder.decode(torch.zeros(3, 20, dtype=torch.float16)).dtype == torch.float32
     assert encoder.waveform(torch.zeros(0, 20)).shape == (0,)
@@ -377,5 +377,5 @@ def test_every_spectrogram_gives_a_bounded_sound(frames: int, level: float, mode
 def test_spectrograms_that_are_none_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^log-mel 16k: is torch\.float32 \(128, 5\), not floating-point \(80, T\)"):
         waveform(torch.zeros(128, 5), "16k")
-    with pytest.raises(ValueError, match=r"^log-mel 44k: holds NaN"):
+    with pytest.raises(ValueError, match=r"^log-mel 44k: has NaN"):
         waveform(torch.full((128, 5), float("nan")), "44k")

@@ -123,7 +123,7 @@ def test_an_empty_caption_has_its_two_marks(encoder: MiniLm) -> None:
 
 @pytest.mark.parametrize("text", [None, 3, ["a dog"], "\ud800"])
 def test_what_is_no_text_is_refused(encoder: MiniLm, text: object) -> None:
-    with pytest.raises(ValueError, match=r"^minilm: .* is no text$"):
+    with pytest.raises(ValueError, match=r"^minilm: .* is not valid text$"):
         encoder.encode(text)  # type: ignore[arg-type]
 
 
@@ -132,9 +132,9 @@ def test_no_home_folder_no_network_no_transformers(tmp_path: Path) -> None:
         "import socket, sys\n"
         "def refused(*a, **k): raise OSError('no network here')\n"
         "socket.socket.connect = socket.getaddrinfo = refused\n"
-        "from curation.backends.weights import Setup\n"
+        "from curation.backends.weights import ModelSetup\n"
         "from features.encoders.minilm import MiniLm\n"
-        "MiniLm(Setup()).encode('a dog barks')\n"
+        "MiniLm(ModelSetup()).encode('a dog barks')\n"
         "assert 'transformers' not in sys.modules\n"
     )
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "XDG_"))}

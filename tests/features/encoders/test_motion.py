@@ -201,5 +201,5 @@ def test_noise_of_a_camera_is_hardly_motion(encoder: Motion) -> None:
     ],
 )
 def test_other_pictures_are_refused(encoder: Motion, frames: Tensor, given: str) -> None:
-    with pytest.raises(ValueError, match=f"^motion: pictures are .*{given}"):
+    with pytest.raises(ValueError, match=f"^motion: frames are .*{given}"):
         encoder.encode(frames)

@@ -337,7 +337,7 @@ def test_mmaudios_layout_there_and_back(extracted: tuple[Corpus, Extraction], tm
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["show", "nowhere"], "no feature cache, set.json is missing"),
+        (["show", "nowhere"], "not a feature cache, set.json is missing"),
         (["export", "{folder}", "{out}", "--split", "test"], "no clips for a set of video of split test"),
         (["import", "nowhere", "{out}"], "not the description of a TensorDict"),
     ],

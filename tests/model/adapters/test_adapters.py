@@ -357,7 +357,7 @@ def test_what_is_needed_is_enough_and_its_lack_is_said(config: AdapterConfig) ->
     }
     adapter_inputs(config, replace(whole, **lacking), offsets(3), SYNC)
     for kind in config.needs:
-        with pytest.raises(ValueError, match="need the video's"):
+        with pytest.raises(ValueError, match="of the video is missing"):
             none: dict[str, Any] = dict.fromkeys(parts[kind])
             adapter_inputs(config, replace(whole, **none), offsets(3), SYNC)
 
@@ -390,7 +390,7 @@ def test_another_base_is_refused(saved: tuple[Path, MMAudio, Adapters]) -> None:
 def test_files_without_adapters_are_refused(tmp_path: Path) -> None:
     base = network()
     save_base(base, tmp_path / "base.safetensors")
-    with pytest.raises(ModelError, match="holds no adapters"):
+    with pytest.raises(ModelError, match="not a file of adapters"):
         load_adapters(tmp_path / "base.safetensors", base)
 
 

@@ -109,7 +109,7 @@ def test_both_sounds_of_a_trial_are_kept(corpus: Corpus) -> None:
         (("a", "b"), (3, 6), None, "ada", "scores are 1 to 5"),
         (("a", "b"), (3, 3), 2, "ada", "preferred is 0, 1 or None"),
         (("a", "a"), (3, 3), None, "ada", "with itself"),
-        (("a", "b"), (3, 3), None, "  ", "somebody's name"),
+        (("a", "b"), (3, 3), None, "  ", "the name of its author"),
     ],
 )
 def test_what_is_no_rating_is_refused(

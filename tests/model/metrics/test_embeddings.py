@@ -171,7 +171,7 @@ def test_the_distance_grows_with_what_is_done_to_a_sound(embedding: SfxEmbedding
 
 @pytest.mark.parametrize("sound", [np.zeros((1, 44_100)), np.zeros(0), np.full(9, np.nan), np.full(9, np.inf)])
 def test_other_sounds_are_refused(embedding: SfxEmbedding, sound: Sound) -> None:
-    with pytest.raises(ValueError, match=r"^aisfx: sound of shape .*must be finite"):
+    with pytest.raises(ValueError, match=r"^aisfx: audio of shape .*must be finite"):
         embedding.embed(sound)
 
 

@@ -143,7 +143,7 @@ def test_bad_input_is_refused_in_one_line() -> None:
         moments.push(np.zeros((2, 5)))
     bad = np.zeros((3, 4))
     bad[1, 2] = np.nan
-    with pytest.raises(ValueError, match=r"^Fréchet distance: vector 4 holds NaN or infinity$"):
+    with pytest.raises(ValueError, match=r"^Fréchet distance: vector 4 has NaN or infinity$"):
         moments.push(bad)
     assert moments.count == 3
     with pytest.raises(ValueError, match=r"^Fréchet distance: 4 against 5 dimensions$"):

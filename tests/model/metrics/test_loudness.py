@@ -59,5 +59,5 @@ def test_silence_and_what_is_too_short() -> None:
 
 @pytest.mark.parametrize("sound", [np.full(48_000, np.nan), np.full(48_000, np.inf), np.zeros((1, 1, 48_000))])
 def test_other_sounds_are_refused(sound: NDArray[np.float64]) -> None:
-    with pytest.raises(ValueError, match=r"^loudness: sound of shape .*must be finite"):
+    with pytest.raises(ValueError, match=r"^loudness: audio of shape .*must be finite"):
         loudness(sound, 48_000)

@@ -114,7 +114,7 @@ def test_files_that_cannot_be_measured_are_named(tmp_path: Path) -> None:
     path = tmp_path / "short.wav"
     soundfile.write(path, np.zeros(8000), 8000)
     with pytest.raises(
-        ValueError, match=r"short\.wav: seams: the sound lasts 1\.000 s; a join at 1\.000 s needs 0\.01 s"
+        ValueError, match=r"short\.wav: seams: the audio lasts 1\.000 s; a join at 1\.000 s needs 0\.01 s"
     ):
         file_energies(path, [0.5, 1.0])
     (tmp_path / "none.wav").write_bytes(b"no sound")
@@ -128,12 +128,12 @@ def test_joins_without_room_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^seams: a join at 0\.009 s has no 0\.01 s before it$"):
         energies(sound, RATE, [0.5, 0.009])
     with pytest.raises(
-        ValueError, match=r"^seams: the sound lasts 1\.000 s; a join at 0\.991 s needs 0\.01 s after it$"
+        ValueError, match=r"^seams: the audio lasts 1\.000 s; a join at 0\.991 s needs 0\.01 s after it$"
     ):
         energies(sound, RATE, [0.5, 0.991])
     with pytest.raises(ValueError, match=r"must be \(samples,\)"):
         energies(sound[None], RATE, [0.5])
-    with pytest.raises(ValueError, match=r"^seams: 1e-06 s are no sample at 44100 Hz$"):
+    with pytest.raises(ValueError, match=r"^seams: 1e-06 s are less than a sample at 44100 Hz$"):
         SeamMeter([0.5], RATE, 1e-6)
 
 

@@ -261,7 +261,7 @@ def test_lengths_that_are_none_are_refused() -> None:
         ("tiny", {"heads": 3}, "hidden 128 is not 64 x 3 heads"),
         ("tiny", {"fused": 4}, "4 fused of 4 blocks"),
         ("tiny", {"version": 3}, "version 3"),
-        ("tiny", {"sync_length": 20}, "sync_length 20 is no multiple of 8"),
+        ("tiny", {"sync_length": 20}, "sync_length 20 is not a multiple of 8"),
     ],
 )
 def test_sizes_that_are_none_are_refused(name: str, changed: dict[str, Any], message: str) -> None:
@@ -292,13 +292,13 @@ def test_the_hash_is_of_the_weights_alone() -> None:
 
 def test_files_that_are_no_base_are_refused_in_a_line(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(3)}, tmp_path / "mmaudio_small_16k.pth")
-    with pytest.raises(ModelUnavailable, match=r"mmaudio_small_16k\.pth has no tensor .*: not the released file"):
+    with pytest.raises(ModelUnavailable, match=r"mmaudio_small_16k\.pth lacks the tensor .*: not the released file"):
         load_base(tmp_path / "mmaudio_small_16k.pth")
     (tmp_path / "weights.pth").write_bytes(b"")
-    with pytest.raises(ModelError, match="does not say which network it holds"):
+    with pytest.raises(ModelError, match="its size is unknown"):
         load_base(tmp_path / "weights.pth")
     (tmp_path / "cut.safetensors").write_bytes(b"\x10")
-    with pytest.raises(ModelError, match="no file of tensors, or cut short"):
+    with pytest.raises(ModelError, match="not a safetensors file, or truncated"):
         load_base(tmp_path / "cut.safetensors")
     with pytest.raises(ModelError, match="No such file"):
         load_base(tmp_path / "none.safetensors")

@@ -271,7 +271,7 @@ def test_no_text_is_what_the_encoder_makes_of_it(tmp_path: Path, caplog: pytest.
     assert caplog.text == ""
     Held.spec = replace(SPEC, text=replace(text, version="0-old"))
     assert not empty_text(Held, ModelSetup()).any()  # type: ignore[arg-type]
-    assert "zeros stand for no text, its encoder minilm is not ready: it is of another version" in caplog.text
+    assert "zeros for no text, as the encoder minilm is not available: its version here is another" in caplog.text
     Held.spec = SPEC
     assert empty_text(Held, ModelSetup()).shape == (3, 4)  # type: ignore[arg-type]
     assert "no encoder 'said'" in caplog.text
@@ -324,6 +324,6 @@ def test_released_weights_want_the_encoders_that_they_were_trained_on(tmp_path: 
 def test_a_cache_without_a_stream_is_refused(tmp_path: Path) -> None:
     made = cache_at(tmp_path / "cache", cuts=1)
     made.spec = replace(made.spec, text=None)
-    with pytest.raises(ModelError, match="has no stream text"):
+    with pytest.raises(ModelError, match="stream text is missing"):
         fresh("tiny", made, 0)
     assert read_spec(tmp_path / "cache").text is not None

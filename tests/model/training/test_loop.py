@@ -214,22 +214,22 @@ def test_too_little_memory_is_said_with_what_to_lower(cache: FeatureCache, base:
 def test_another_training_is_not_gone_on_with(cache: FeatureCache, base: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(cache, run, from_file(base, cache), settings(steps=2))
-    with pytest.raises(ModelError, match="was begun with batch 4, not 3; train into another folder"):
+    with pytest.raises(ModelError, match="was started with batch 4, not 3; train into another folder"):
         train(cache, run, from_file(base, cache), settings(steps=2, batch=3))
-    with pytest.raises(ModelError, match=r"was begun with adapters\.use_text True, not False"):
+    with pytest.raises(ModelError, match=r"was started with adapters\.use_text True, not False"):
         train(cache, run, from_file(base, cache), settings(steps=2, adapters={"use_text": False}))
     other = base_at(tmp_path / "other.safetensors", depth=2)
-    with pytest.raises(ModelError, match=r"was begun with base [0-9a-f]{16}, not [0-9a-f]{16}"):
+    with pytest.raises(ModelError, match=r"was started with base [0-9a-f]{16}, not [0-9a-f]{16}"):
         train(cache, run, from_file(other, cache), settings(steps=2))
     fewer = cache_at(tmp_path / "cache", cuts=9)
-    with pytest.raises(ModelError, match=r"was begun with cuts [0-9a-f]{16}, not"):
+    with pytest.raises(ModelError, match=r"was started with cuts [0-9a-f]{16}, not"):
         train(fewer, run, from_file(base, fewer), settings(steps=2))
 
 
 def test_what_cannot_be_trained_is_refused(cache: FeatureCache, base: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"split test has no cut with pictures; set validation\.every = 0"):
+    with pytest.raises(ModelError, match=r"split test has no cut with video; set validation\.every = 0"):
         train(cache, tmp_path, from_file(base, cache), settings(validation={"split": "test"}))
-    with pytest.raises(ModelError, match=r"split rest has no cut with pictures$"):
+    with pytest.raises(ModelError, match=r"split rest has no cut with video$"):
         train(cache, tmp_path, from_file(base, cache), settings(splits=["train", "rest"]))
     assert not (tmp_path / "run.json").exists()
     with exclusive(tmp_path / "run.lock", "another"), pytest.raises(Locked):

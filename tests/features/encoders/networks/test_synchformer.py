@@ -212,13 +212,13 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
     empty = {name: torch.zeros(()).expand(shape) for name, shape in layout().items()}
     name = "vfeat_extractor.blocks.11.mlp.fc2.weight"
     torch.save({key: value for key, value in empty.items() if key != name}, path)
-    assert f"has no tensor {name}" in refusal(path)
+    assert f"lacks the tensor {name}" in refusal(path)
     torch.save(empty | {name: torch.zeros(768, 768)}, path)
     assert f"{name} of shape (768, 768), should be (768, 3072)" in refusal(path)
     torch.save(empty | {"vfeat_extractor.blocks.12.norm1.weight": torch.zeros(768)}, path)
-    assert "holds an unknown tensor vfeat_extractor.blocks.12.norm1.weight" in refusal(path)
+    assert "contains an unknown tensor vfeat_extractor.blocks.12.norm1.weight" in refusal(path)
     torch.save({"afeat_extractor.x": torch.zeros(1)}, path)
-    assert "has no tensor vfeat_extractor.cls_token" in refusal(path)
+    assert "lacks the tensor vfeat_extractor.cls_token" in refusal(path)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    assert "cut short" in refusal(path)
+    assert "truncated" in refusal(path)
