@@ -14,13 +14,12 @@ import re
 import secrets
 import shutil
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import tomli_w
@@ -38,8 +37,6 @@ from .schema import (
     SHARDED,
     VERSIONS,
     CorpusError,
-    SchemaError,
-    conform,
     migrate,
     sort_rows,
     to_records,
@@ -54,8 +51,6 @@ if TYPE_CHECKING:
     import datasets
     import pandas as pd
     from pyarrow import dataset
-
-_WORD = re.compile(r"[A-Za-z0-9_]+")
 
 
 class UnfinishedCommit(CorpusError):
@@ -307,7 +302,7 @@ class Corpus:
     def folder_of_parts(self, name: str) -> Path:
         """The folder of a table's numbered parts. Raises ValueError for a table of one file for each recording."""
         if name in SHARDED:
-            raise ValueError(f"{name} are one file each: use write_shard")
+            raise ValueError(f"{name} are one file each: see manifests.shards")
         return self.table(name).folder
 
     @contextmanager
@@ -355,65 +350,6 @@ class Corpus:
         settings = self._load()
         if (journal := settings.pop("commit", None)) is not None:
             self._save({**settings, **finish(self.path, journal)})
-
-
-def shard_path(corpus: Corpus, table: str, recording_id: str, maker: str, key: str) -> Path:
-    """The file with one recording's results of `maker` (a detector, a kind of fingerprint).
-
-    Raises ValueError for an unfit name.
-    """
-    for part in (recording_id, maker, key):
-        if not _WORD.fullmatch(part):
-            raise ValueError(f"{part!r} must be letters, digits and '_', it becomes part of a file name")
-    return corpus.table(table).folder / recording_id[:2] / f"{recording_id}-{maker}-{key}.parquet"
-
-
-def write_shard(
-    corpus: Corpus, table: str, rows: Iterable[Mapping[str, object]] | pa.Table, *, over: bool = False
-) -> Path:
-    """Keep what was made of one recording and return its file; what is kept already stays, unless `over`.
-
-    A mapping has the columns of the table's record; lists may be NumPy arrays of the column's type and any
-    shape, nullable columns may be left out. Rows are in time order.
-    Raises SchemaError for rows that do not fit, are none, or are not all of one maker and recording.
-    """
-    full = conform(table, rows if isinstance(rows, pa.Table) else _table_of_mappings(table, rows))
-    columns = ["recording_id", *SHARDED[table]]
-    distinct = full.select(columns).group_by(columns).aggregate([]).to_pylist()
-    if len(distinct) != 1:
-        raise SchemaError(f"{table}: rows of {len(distinct)} recordings and {columns[1]}s, one file holds one")
-    path = shard_path(corpus, table, *(distinct[0][column] for column in columns))
-    if over or not path.exists():
-        with write_beside(path) as file:
-            # A row a group: writing takes the memory of minutes, however many hours there are.
-            write_parquet(full, file, row_group_rows=1)
-    return path
-
-
-def _table_of_mappings(name: str, rows: Iterable[Mapping[str, object]]) -> pa.Table:
-    schema = SCHEMAS[name]
-    types = dict(zip(schema.names, schema.types, strict=True))
-    tables = [schema.empty_table()]
-    for row in rows:
-        full = {**dict.fromkeys(schema.names), **row}
-        flat = {column: v.ravel() if isinstance(v, np.ndarray) else v for column, v in full.items()}
-        one = pa.table({column: pa.array([value], types.get(column)) for column, value in flat.items()})
-        tables.append(conform(name, one))
-    return pa.concat_tables(tables)
-
-
-def read_shard(
-    corpus: Corpus, table: str, recording_id: str, maker: str, key: str, columns: Sequence[str] | None = None
-) -> pa.Table:
-    """The rows, in time order, and of them the `columns` (None: all).
-
-    Raises FileNotFoundError where there are none, CorpusError for a foreign file.
-    """
-    file, version = open_parquet(table, shard_path(corpus, table, recording_id, maker, key))
-    if columns is not None and version == VERSIONS[table]:
-        return file.read(columns=list(columns), use_threads=False)  # a small file: threads cost more than they save
-    rows = migrate(table, file.read(use_threads=False), version)
-    return rows if columns is None else rows.select(list(columns))
 
 
 def _absolute(path: str | os.PathLike[str]) -> Path:

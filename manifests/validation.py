@@ -14,7 +14,8 @@ from .checks import Fault, check_continuous, check_links, check_print, check_rec
 from .fits import fit_folder
 from .parquet import open_parquet
 from .schema import PRIMARY_KEYS, SCHEMAS, SHARDED, VERSIONS, migrate
-from .store import Corpus, shard_path, unfinished_text
+from .shards import shard_path
+from .store import Corpus, unfinished_text
 from .uris import quote
 
 __all__ = ["Fault", "validate"]

@@ -9,7 +9,8 @@ from pathlib import Path
 from manifests.fits import fits_folder
 from manifests.recipe import Recipe
 from manifests.scores import WITHOUT_TAGS, FrameScores, from_rows, merged, to_rows
-from manifests.store import Corpus, read_shard, shard_path, write_shard
+from manifests.shards import read_shard, shard_path, write_shard
+from manifests.store import Corpus
 
 from . import PICTURE, ModelSetup, spec
 

@@ -9,7 +9,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from manifests.identity import digest
-from manifests.store import Corpus, read_shard, shard_path, write_shard
+from manifests.shards import read_shard, shard_path, write_shard
+from manifests.store import Corpus
 from manifests.time import to_ms
 
 from . import FPS, Fingerprint, Kind, VideoFingerprinter, new_fingerprint, version

@@ -11,7 +11,8 @@ from typing import Any
 from manifests.errors import Problem
 from manifests.identity import digest
 from manifests.records import Recording, Status
-from manifests.store import Corpus, shard_path
+from manifests.shards import shard_path
+from manifests.store import Corpus
 
 from ..detectors import ModelSetup, spec
 from ..detectors.score_store import save_scores, scores_path

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manifests.scores import ROW_SECONDS, FrameScores, Tags, concatenate, from_rows, merged, pool_max, to_rows
-from manifests.store import Corpus, read_shard, write_shard
+from manifests.shards import read_shard, write_shard
+from manifests.store import Corpus
 from manifests.validation import validate
 
 

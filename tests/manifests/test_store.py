@@ -25,7 +25,8 @@ from manifests.lock import Locked
 from manifests.parquet import write_parquet
 from manifests.records import Event, Rating, Source
 from manifests.schema import MIGRATIONS, SCHEMA_VERSION, SCHEMAS, VERSION_KEY, CorpusError, SchemaError, to_table
-from manifests.store import Corpus, read_shard, shard_path, write_shard
+from manifests.shards import read_shard, shard_path, write_shard
+from manifests.store import Corpus
 
 StartPython = Callable[..., "Popen[str]"]
 

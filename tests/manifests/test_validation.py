@@ -27,7 +27,8 @@ from manifests.records import (
     Status,
 )
 from manifests.schema import SCHEMAS, VERSION_KEY, to_table
-from manifests.store import Corpus, UnfinishedCommit, write_shard
+from manifests.shards import write_shard
+from manifests.store import Corpus, UnfinishedCommit
 from manifests.validation import Fault, validate
 from tests.support.made_up_annotators import Truth, a_task, a_verdict, an_answer
 

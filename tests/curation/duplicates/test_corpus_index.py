@@ -24,7 +24,8 @@ from manifests.fits import fit_folder, fit_items
 from manifests.recipe import load_recipe
 from manifests.records import Cut, Drop, Duplicate, Recording
 from manifests.schema import CorpusError
-from manifests.store import Corpus, shard_path
+from manifests.shards import shard_path
+from manifests.store import Corpus
 from manifests.time import Segment, Timeline
 from manifests.validation import validate
 from tests.support.in_process import in_process
