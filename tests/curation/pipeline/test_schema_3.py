@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from curation.detectors.picture import detector as picture
 from curation.pipeline.curate import replay
 from manifests.recipe import Recipe, RecipeError, load_recipe, parse_recipe
 from manifests.recipe_names import with_new_names
@@ -25,10 +26,16 @@ RESTORED = [
 """Regions of an answer that another person saved again without a change: then it counted as a vote, they were lost."""
 RENAMED = {"forged": "edited_by_other"}
 """Columns that have another name now."""
+REWORDED = [
+    ("holds another sound now", "now contains another recording"),
+    ("the same sound as", "the same audio as"),
+]
+"""Sentences in `detail` that read differently now."""
 
 
 @pytest.fixture
-def old(tmp_path: Path) -> Corpus:
+def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Corpus:
+    monkeypatch.setattr(picture, "_library", lambda: "0.7.2")  # the PySceneDetect that scored it: a part of the scores' key
     return Corpus.open(shutil.copytree(DATA / "corpus", tmp_path / "corpus"))
 
 
@@ -44,7 +51,10 @@ def rows(corpus: Corpus, table: str) -> list[list[Any]]:
 
 
 def expected(name: str, table: str) -> tuple[list[str], list[list[Any]]]:
-    content = json.loads((DATA / "expected" / name / f"{table}.json").read_text())
+    text = (DATA / "expected" / name / f"{table}.json").read_text()
+    for before, after in REWORDED:
+        text = text.replace(before, after)
+    content = json.loads(text)
     return [RENAMED.get(column, column) for column in content["columns"]], content["rows"]
 
 
@@ -88,7 +98,8 @@ def test_its_replay_gives_the_rows_that_it_gave_then(old: Corpus, name: str) -> 
 
 def test_tables_whose_schema_did_not_change_are_the_same_bytes(old: Corpus) -> None:
     files = (old.path / "manifests").rglob("part-*.parquet")
-    parts = {path: path.read_bytes() for path in files if path.parent.name != "events"}  # see RESTORED
-    assert len(parts) >= 8
+    changed = {"events", "drops"}  # see RESTORED, REWORDED
+    parts = {path: path.read_bytes() for path in files if path.parent.name not in changed}
+    assert len(parts) >= 7
     replay(old, old.active_recipe(), workers=1)
     assert {path: path.read_bytes() for path in parts} == parts
