@@ -1,6 +1,6 @@
 """Human evidence: the labelling page, its server and client, routing, agreement, adjudication, review.
 
-Nothing here decides thresholds: that is the work of `curation`, on the verdicts that this package brings back.
+This package sets no thresholds: `curation` does that, with the verdicts that this package collects.
 """
 
 from typing import TYPE_CHECKING

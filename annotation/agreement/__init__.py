@@ -1,6 +1,6 @@
-"""How far annotators agree with each other, with known answers and with the machine, and how long they take.
+"""Measures how far annotators agree with each other, with gold answers and with the detectors, and their working time.
 
-`measure_agreement` makes it of the tables; every figure is a row that goes into Parquet and comes back.
+`measure_agreement` computes it from the tables; every figure is a row that can be written to Parquet and read back.
 """
 
 from .figures import Agreement, Figure, agreement_table, read_agreement

@@ -1,9 +1,9 @@
-"""Gwet's AC1, which stays meaningful where one answer is far more common than the others, and raw agreement.
+"""Gwet's AC1, which stays meaningful if one answer is far more common than the others, and raw agreement.
 
 K. L. Gwet, "Computing inter-rater reliability and its variance in the presence of high agreement" (2008): for any
-number of people and missing values as in his Handbook of Inter-Rater Reliability. Observed agreement is the mean, over
-the units that two or more judged, of the share of pairs that agree; chance agreement is sum(p * (1 - p)) / (q - 1),
-with p the mean share of a category over all units that anybody judged, and q the number of categories on offer.
+number of annotators and missing values as in his Handbook of Inter-Rater Reliability. Observed agreement is the mean,
+over the units that two or more judged, of the share of pairs that agree; chance agreement is sum(p * (1 - p)) / (q -
+1), with p the mean share of a category over all judged units, and q the number of categories on offer.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from .figures import Estimate
 
 
 def ac1(counts: Floats, bootstrap: Bootstrap) -> Estimate:
-    """AC1 of counts (units, categories), how many people put a unit into a category; all categories on offer.
+    """AC1 of counts (units, categories): annotators who put a unit into a category, for all categories on offer.
 
-    None without a pair of values. None too where all values are the same, though the formula would give 1: nobody
-    had to tell anything apart.
+    None without a pair of values. None too if all values are the same, though the formula would give 1: the annotators
+    had nothing to distinguish.
     """
     judged = counts[counts.sum(axis=1) >= 1]
     paired = int(np.count_nonzero(judged.sum(axis=1) >= 2))
@@ -29,8 +29,8 @@ def ac1(counts: Floats, bootstrap: Bootstrap) -> Estimate:
         return Estimate(None, units=paired, note=ONE_CATEGORY)
     people = judged.sum(axis=1, keepdims=True)
     terms = np.hstack([_agreeing(judged), people >= 2, judged / people, np.ones_like(people)])
-    found = bootstrap.estimate(terms, _ac1)
-    return Estimate(found.value, found.low, found.high, paired, found.note)
+    estimate = bootstrap.estimate(terms, _ac1)
+    return Estimate(estimate.value, estimate.low, estimate.high, paired, estimate.note)
 
 
 def observed(counts: Floats, bootstrap: Bootstrap) -> Estimate:
@@ -43,7 +43,7 @@ def observed(counts: Floats, bootstrap: Bootstrap) -> Estimate:
 
 
 def _agreeing(counts: Floats) -> Floats:
-    """The share (units, 1) of pairs of people that agree, 0 where there is no pair."""
+    """The share (units, 1) of pairs of annotators that agree, 0 without a pair."""
     people = counts.sum(axis=1, keepdims=True)
     pairs: Floats = (counts * (counts - 1)).sum(axis=1, keepdims=True) / np.maximum(people * (people - 1), 1)
     return pairs

@@ -1,4 +1,4 @@
-"""Answers: by task, one annotation of each person."""
+"""Collects one answer per task and annotator."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from manifests.records import Annotation, Task
 
 @dataclass(frozen=True)
 class Answers:
-    """What people answered. `by_task`: by task and annotator, without known answers. `known`: those, by task.
+    """The annotators' answers. `by_task`: by task and annotator, without gold answers. `known`: gold answers, by task.
 
-    `edited_by_other`: annotations that somebody else rewrote. `skipped`: by annotator, tasks skipped.
-    `unplanned`: annotations of tasks that are not in the table.
+    `edited_by_other`: annotations that another person rewrote. `skipped`: number of skipped tasks, by annotator.
+    `unplanned`: number of annotations of tasks that are not in the table.
     """
 
     by_task: Mapping[str, Mapping[str, Annotation]]
@@ -28,7 +28,7 @@ class Answers:
 def collect(tasks: Mapping[str, Task], annotations: Iterable[Annotation]) -> Answers:
     """The answers to `tasks`, given by key, among all versions of all annotations.
 
-    `manifests.annotations.counted` chooses them. A known answer is a measure for others and no vote.
+    `manifests.annotations.counted` chooses them. A gold answer is a reference for others and no vote.
     """
     found = counted(annotations)
     by_task: dict[str, dict[str, Annotation]] = defaultdict(dict)
@@ -37,7 +37,7 @@ def collect(tasks: Mapping[str, Task], annotations: Iterable[Annotation]) -> Ans
         if row.task_key in tasks and row.ground_truth:
             known[row.task_key] = row
         elif row.task_key in tasks:
-            by_task[row.task_key][row.annotator] = row  # the later one of the same person takes the place
+            by_task[row.task_key][row.annotator] = row  # the later answer of the same person replaces the earlier
     skips: dict[str, set[str]] = defaultdict(set)
     for row in found.skipped:
         if row.task_key in tasks:

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from .figures import Estimate
 
 Floats = NDArray[np.float64]
-UNDEFINED_SHARE = 0.05  # of the draws, at most: with more, the rest stand for something else
-_BLOCK = 2_000_000  # units drawn at once: memory stays at some tens of megabytes
+UNDEFINED_SHARE = 0.05  # of the draws, at most: with more, the rest are not representative
+_BLOCK = 2_000_000  # units drawn at once: uses some tens of megabytes
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How often to draw, from which seed, for which share of the draws to lie inside the interval."""
+    """Number of draws, their seed, and the share of draws inside the interval."""
 
     draws: int = 2000
     seed: int = 0
@@ -32,7 +32,7 @@ class Bootstrap:
             raise ValueError(f"draws is {self.draws}, must be 1 or more")
 
     def sums(self, contributions: Floats) -> Floats:
-        """For contributions (units, terms), the sums (draws, terms) over as many units drawn with replacement."""
+        """The sums (draws, terms) of contributions (units, terms) over as many units drawn with replacement."""
         units = len(contributions)
         rng = np.random.default_rng(self.seed)
         rows = max(1, _BLOCK // units)
@@ -47,8 +47,8 @@ class Bootstrap:
     def estimate(self, contributions: Floats, measure: Callable[[Floats], Floats]) -> Estimate:
         """`measure` of the sums over all units, with its percentile interval.
 
-        `contributions`: (units, terms). `measure`: sums (..., terms) to values (...), NaN where there is none; it
-        must have one for all units.
+        `contributions`: (units, terms). `measure`: sums (..., terms) to values (...), NaN if undefined; it must be
+        defined for all units together.
         """
         units = len(contributions)
         value = float(measure(contributions.sum(axis=0)))
@@ -58,12 +58,12 @@ class Bootstrap:
         known = drawn[~np.isnan(drawn)]
         missing = 1 - len(known) / len(drawn)
         if missing > UNDEFINED_SHARE:
-            note = f"no interval: in {missing:.0%} of the draws there is nothing to tell apart"
+            note = f"no interval: undefined in {missing:.0%} of the draws"
             return Estimate(value, units=units, note=note)
         low, high = np.quantile(known, [(1 - self.inside) / 2, (1 + self.inside) / 2])
         if low == high:
-            # of units that are all alike, every draw is the same: that says nothing about other units
-            return Estimate(value, units=units, note="no interval: every draw gives the same")
+            # if all units are equal, so are all draws: that is no evidence about other units
+            return Estimate(value, units=units, note="no interval: all draws are equal")
         return Estimate(value, float(low), float(high), units)
 
 

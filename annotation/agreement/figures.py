@@ -1,4 +1,4 @@
-"""The figures of agreement: one row each, and their way into Parquet and back."""
+"""The figures of agreement, one row each, and their conversion to Parquet and back."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ _DRAWS, _SEED = b"lpse.draws", b"lpse.seed"
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its 95 % interval, and the number of units it rests on.
+    """A value with its 95 % interval, and the number of units it is based on.
 
-    None where it cannot be said; `note` gives the reason, or what else has to be known about it.
+    None if it cannot be computed; `note` gives the reason, or a limitation.
     """
 
     value: float | None
@@ -71,11 +71,11 @@ class Estimate:
 class Figure:
     """One figure.
 
-    `name`: the reason, label or count it is about. `group`: over the tasks that people heard without pre-labels
-    ("blind"), with them, or over all. `annotator`: of one person; with `other`: of a pair, in alphabetical order.
-    `low`, `high`: the 95 % interval; for lead_time and lead_time_per_minute, both in seconds, the quartiles around
-    the median. `units`: tasks it rests on, for kept, changed, removed and added regions.
-    A "edited_by_other" row stands for one annotation: `name` is the task's key, `other` who wrote it.
+    `name`: the reason, label or count it is about. `group`: over the tasks without pre-labels ("blind"), with them, or
+    over all. `annotator`: of one annotator; with `other`: of a pair, in alphabetical order. `low`, `high`: the 95 %
+    interval; for lead_time and lead_time_per_minute, both in seconds, the quartiles around the median. `units`: number
+    of tasks it is based on; of regions for kept, changed, removed and added. An "edited_by_other" row is about one
+    annotation: `name` is the task's key, `other` the person who wrote it.
     """
 
     measure: Measure
@@ -102,7 +102,7 @@ class Figure:
         annotator: str | None = None,
         other: str | None = None,
     ) -> Figure:
-        """The figure that says `estimate` of something."""
+        """The figure with the values of `estimate`."""
         return cls(
             measure=measure,
             about=about,
@@ -116,14 +116,14 @@ class Figure:
 
 @dataclass(frozen=True)
 class Agreement:
-    """All figures, in a fixed order; `draws` and `seed` of the bootstrap behind their intervals."""
+    """All figures, in a fixed order; `draws` and `seed` of the bootstrap of their intervals."""
 
     figures: tuple[Figure, ...]
     draws: int
     seed: int
 
     def select(self, measure: Measure, about: About | None = None, **wanted: str | None) -> Iterator[Figure]:
-        """The figures of a measure that have the `wanted` values in the fields named; others are not looked at."""
+        """The figures of a measure that have the `wanted` values in the named fields."""
         for figure in self.figures:
             rest = (getattr(figure, field) == value for field, value in wanted.items())
             if figure.measure == measure and about in (None, figure.about) and all(rest):
@@ -139,23 +139,23 @@ class Agreement:
         annotator: str | None = None,
         other: str | None = None,
     ) -> Figure | None:
-        """The one figure that is exactly this."""
+        """The figure with exactly these values, or None."""
         return next(self.select(measure, about, name=name, group=group, annotator=annotator, other=other), None)
 
     def count(self, name: str, group: Group = "all", annotator: str | None = None) -> int:
-        """How many `name` there are ("tasks", "shared", "annotators", "annotations", ...); 0 where nobody counted."""
+        """The count of `name` ("tasks", "shared", "annotators", "annotations", ...); 0 without a row."""
         figure = self.find("count", "work", name, group=group, annotator=annotator)
         return figure.units if figure else 0
 
     @property
     def annotators(self) -> tuple[str, ...]:
-        """Everybody with an answer that counts, by name."""
+        """All annotators with an answer that counts, by name."""
         rows = self.select("count", "work", name="tasks", group="all")
         return tuple(sorted(row.annotator for row in rows if row.annotator is not None))
 
 
 def agreement_table(agreement: Agreement) -> pa.Table:
-    """The figures as Arrow, a row each; `read_agreement` gives the same agreement back."""
+    """The figures as an Arrow table, one row each; `read_agreement` restores them."""
     metadata = {_KIND: _VERSION, _DRAWS: str(agreement.draws), _SEED: str(agreement.seed)}
     columns = [pa.array([getattr(f, field.name) for f in agreement.figures], field.type) for field in SCHEMA]
     return pa.Table.from_arrays(columns, schema=SCHEMA.with_metadata(metadata))

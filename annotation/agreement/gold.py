@@ -1,4 +1,4 @@
-"""Annotators against known answers: what an expert or an adjudicator decided about the same sound."""
+"""Compares annotators with gold answers: the decisions of experts and adjudicators about the same audio."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from .regions import Marks, marks, overlap
 
 @dataclass(frozen=True)
 class Gold:
-    """The known answer to a task; `marks` None where it does not say what is heard when.
+    """The gold answer to a task; `marks` None if it does not locate the events.
 
-    `disputed`: it was decided after people disagreed.
+    `disputed`: it was decided after annotators disagreed.
     """
 
     verdict: str | None
@@ -35,9 +35,9 @@ class Gold:
 
 
 def known_answers(tasks: Mapping[str, Task], answers: Answers, verdicts: Iterable[Verdict]) -> dict[str, Gold]:
-    """The known answers by task: an annotation marked as such, else a current verdict over the window.
+    """The gold answers by task: an annotation marked as gold, else a current verdict over the window.
 
-    Of several verdicts the one over the shortest span counts, then the latest. "unsure" is no known answer.
+    Of several verdicts the one over the shortest span counts, then the latest. "unsure" is no gold answer.
     """
     by_recording: dict[str, list[Verdict]] = defaultdict(list)
     rows = list(verdicts)
@@ -45,32 +45,32 @@ def known_answers(tasks: Mapping[str, Task], answers: Answers, verdicts: Iterabl
     for row in rows:
         if row.method in GOLD_METHODS and row.decision != "unsure" and row.verdict_id not in superseded:
             by_recording[row.recording_id].append(row)
-    found: dict[str, Gold] = {}
+    gold: dict[str, Gold] = {}
     for key, task in sorted(tasks.items()):
         if key in answers.known:
             known = answers.known[key]
             if known.verdict != "unsure":
-                heard = marks(task, known.regions)
-                found[key] = Gold(known.verdict, frozenset(known.reasons), heard, known.annotator, False)
+                regions = marks(task, known.regions)
+                gold[key] = Gold(known.verdict, frozenset(known.reasons), regions, known.annotator, False)
             continue
         over = [v for v in by_recording[task.recording_id] if v.start_ms <= task.start_ms and task.end_ms <= v.end_ms]
         if over:
             best = min(over, key=lambda v: (v.end_ms - v.start_ms, -v.made_at.timestamp(), v.verdict_id))
-            # a rejected span goes as a whole: nobody has to say where in it what is heard
-            told = best.decision == "keep" or best.excised
-            heard_there = marks(task, best.excised) if told else None
+            # a span is rejected as a whole: its events need no location
+            is_located = best.decision == "keep" or best.excised
+            excised = marks(task, best.excised) if is_located else None
             disputed = best.method == "adjudicator"
-            found[key] = Gold(best.decision, frozenset(best.reasons), heard_there, best.author, disputed)
-    return found
+            gold[key] = Gold(best.decision, frozenset(best.reasons), excised, best.author, disputed)
+    return gold
 
 
 def against_gold(
     tasks: Mapping[str, Task], answers: Answers, known: Mapping[str, Gold], boot: Bootstrap
 ) -> dict[str, dict[Measure, Estimate]]:
-    """By annotator, over the tasks with a known answer that is not their own.
+    """By annotator, over the tasks with another person's gold answer.
 
-    accuracy: share of verdicts that are right, with the Clopper-Pearson interval. reasons_f1: over all reasons of all
-    tasks. gold_iou: seconds of contaminants that both mark by those that either does, label by label.
+    accuracy: share of right verdicts, with the Clopper-Pearson interval. reasons_f1: over all reasons of all tasks.
+    gold_iou: seconds of contaminants that both mark by seconds that either marks, label by label.
     """
     measured: dict[str, list[tuple[Annotation, Task, Gold]]] = defaultdict(list)
     for key, gold in known.items():
@@ -92,17 +92,17 @@ def exact_interval(right: int, of: int) -> tuple[float, float]:
 def _accuracy(rows: list[tuple[Annotation, Task, Gold]]) -> Estimate:
     judged = [(answer, gold) for answer, _, gold in rows if answer.verdict is not None and gold.verdict is not None]
     if not judged:
-        return Estimate(None, note="no task with a known verdict")
+        return Estimate(None, note="no task with a gold verdict")
     right = sum(answer.verdict == gold.verdict for answer, gold in judged)
     disputed = sum(gold.disputed for _, gold in judged)
-    note = f"{disputed} of {len(judged)} tasks were adjudicated: such on which people disagreed" if disputed else None
+    note = f"{disputed} of {len(judged)} tasks were adjudicated after annotators disagreed" if disputed else None
     return Estimate(right / len(judged), *exact_interval(right, len(judged)), len(judged), note)
 
 
 def _reasons(rows: list[tuple[Annotation, Task, Gold]], boot: Bootstrap) -> Estimate:
     pairs = [(set(answer.reasons), gold.reasons) for answer, _, gold in rows]
     terms = [(2.0 * len(given & wanted), len(given) + len(wanted)) for given, wanted in pairs if given or wanted]
-    return _ratio(terms, boot, "neither they nor the known answers give a reason")
+    return _ratio(terms, boot, "no reasons in the answers or the gold answers")
 
 
 def _regions(rows: list[tuple[Annotation, Task, Gold]], boot: Bootstrap) -> Estimate:
@@ -114,7 +114,7 @@ def _regions(rows: list[tuple[Annotation, Task, Gold]], boot: Bootstrap) -> Esti
             shared, union = (sum(column) for column in zip(*parts, strict=True))
             if union:
                 terms.append((shared, union))
-    return _ratio(terms, boot, "neither they nor the known answers mark a contaminant")
+    return _ratio(terms, boot, "no contaminants marked in the answers or the gold answers")
 
 
 def _ratio(terms: Sequence[tuple[float, float]], boot: Bootstrap, nothing: str) -> Estimate:

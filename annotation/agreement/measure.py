@@ -1,4 +1,4 @@
-"""All figures of agreement, from the tables."""
+"""Computes all figures of agreement from the tables."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def measure_agreement(
     draws: int = 2000,
     seed: int = 0,
 ) -> Agreement:
-    """Every figure that the tables allow; what they do not allow is a figure without a value that says why.
+    """Every figure that the tables allow; one that they do not allow has no value and a note with the reason.
 
-    `predicted`: how many regions each pre-labelled task was sent with, by task key; without it nothing is said of
-    their acceptance. Agreement is measured on tasks that two or more people heard, apart for those without pre-labels
-    and those with them: people who see the same pre-labels agree with the machine, not only with each other.
-    Adjudication is not heard independently and takes part in nothing but times. The same rows in any order give the
-    same figures. Raises AgreementUnavailable where a package is missing that the rows make necessary.
+    `predicted`: number of pre-labelled regions, by task key; without it their acceptance is not measured. Agreement is
+    measured on tasks that two or more annotators answered, separately for tasks without pre-labels and with them:
+    annotators with the same pre-labels agree with the detectors, not only with each other. Adjudication is not
+    independent and counts only for working times. The order of the rows does not change the figures. Raises
+    AgreementUnavailable if a package that the rows need is missing.
     """
     by_key = {task.task_key: task for task in tasks}
     answers = collect(by_key, annotations)
@@ -67,22 +67,22 @@ def _counts(tasks: Mapping[str, Task], answers: Answers) -> Iterator[Figure]:
     yield count("tasks", len(answers.by_task))
     yield count("unplanned", answers.unplanned)
     for group in ("blind", "prelabelled"):
-        heard = _heard(tasks, answers, group)
-        yield count("tasks", len(heard), group)
-        yield count("shared", sum(len(given) >= 2 for given in heard.values()), group)
+        given_in = _of_group(tasks, answers, group)
+        yield count("tasks", len(given_in), group)
+        yield count("shared", sum(len(given) >= 2 for given in given_in.values()), group)
     for name in sorted({*people, *answers.skipped, *(row.annotator for row in answers.edited_by_other)}):
         yield count("tasks", sum(name in given for given in answers.by_task.values()), annotator=name)
         yield count("skipped", answers.skipped.get(name, 0), annotator=name)
         yield count("edited_by_other", sum(row.annotator == name for row in answers.edited_by_other), annotator=name)
     for row in answers.edited_by_other:
-        forgery = Estimate(1.0, units=1, note=f"annotation {row.annotation_id}")
+        edited = Estimate(1.0, units=1, note=f"annotation {row.annotation_id}")
         yield Figure.of(
-            forgery, "edited_by_other", "work", row.task_key, group="all", annotator=row.annotator, other=row.updated_by
+            edited, "edited_by_other", "work", row.task_key, group="all", annotator=row.annotator, other=row.updated_by
         )
 
 
-def _heard(tasks: Mapping[str, Task], answers: Answers, group: Group) -> By:
-    """The answers to the tasks of a group, adjudication left out."""
+def _of_group(tasks: Mapping[str, Task], answers: Answers, group: Group) -> By:
+    """The answers to the tasks of a group, without adjudication."""
     return {
         key: given
         for key, given in answers.by_task.items()
@@ -92,20 +92,20 @@ def _heard(tasks: Mapping[str, Task], answers: Answers, group: Group) -> By:
 
 def _together(tasks: Mapping[str, Task], answers: Answers, boot: Bootstrap) -> Iterator[Figure]:
     for group in ("blind", "prelabelled"):
-        shared = {key: given for key, given in _heard(tasks, answers, group).items() if len(given) >= 2}
+        shared = {key: given for key, given in _of_group(tasks, answers, group).items() if len(given) >= 2}
         if group == "prelabelled" and not shared:
             continue
         yield from _verdicts(tasks, shared, group, boot)
         sync = count_matrix(_values(shared, lambda answer: answer.av_sync), SYNC)
         yield Figure.of(alpha(sync, "ordinal", boot), "alpha", "av_sync", group=group)
         yield Figure.of(observed(sync, boot), "observed", "av_sync", group=group)
-        for (label, one, other), found in agreement_of_regions(tasks, shared, load_labels().names, boot).items():
-            for name, estimate in found.items():
+        for (label, one, other), estimates in agreement_of_regions(tasks, shared, load_labels().names, boot).items():
+            for name, estimate in estimates.items():
                 yield Figure.of(estimate, name, "label", label, group=group, annotator=one, other=other)
 
 
 def _verdicts(tasks: Mapping[str, Task], shared: By, group: Group, boot: Bootstrap) -> Iterator[Figure]:
-    """Agreement on the verdict, and on each reason that anybody gave."""
+    """Agreement on the verdict, and on each reason that an annotator gave."""
     verdicts = _values(shared, lambda answer: answer.verdict)
     offered: tuple[str, ...] = get_args(Judgement)
     used = {verdict for given in verdicts.values() for verdict in given.values()}
@@ -119,9 +119,9 @@ def _verdicts(tasks: Mapping[str, Task], shared: By, group: Group, boot: Bootstr
     for reason in sorted(
         {reason for given in shared.values() for answer in given.values() for reason in answer.reasons}
     ):
-        # without a picture the page does not offer what only a picture can show
-        blind_to_it = reason in reasons and reasons[reason].picture
-        asked = {key: given for key, given in shared.items() if tasks[key].has_picture or not blind_to_it}
+        # without a video the page does not offer reasons about the video
+        needs_video = reason in reasons and reasons[reason].picture
+        asked = {key: given for key, given in shared.items() if tasks[key].has_picture or not needs_video}
         binary = count_matrix(_values(asked, partial(_gives, reason=reason)), (False, True))
         yield Figure.of(alpha(binary, "nominal", boot), "alpha", "reason", reason, group=group)
         yield Figure.of(ac1(binary, boot), "ac1", "reason", reason, group=group)
@@ -129,14 +129,14 @@ def _verdicts(tasks: Mapping[str, Task], shared: By, group: Group, boot: Bootstr
 
 
 def _gives(answer: Annotation, reason: str) -> bool | None:
-    """Whether the answer gives a reason; the page asks for them below some verdicts only, else there is none."""
+    """True if the answer gives the reason; None without a verdict: the page shows reasons below some verdicts only."""
     return None if answer.verdict is None else reason in answer.reasons
 
 
 def _values(answers: By, value: Callable[[Annotation], Category | None]) -> dict[str, dict[str, Category]]:
-    """One value of every answer, by task and annotator; where it is None there is no entry."""
+    """One value of every answer, by task and annotator; answers with None are left out."""
     return {
-        key: {name: found for name, answer in given.items() if (found := value(answer)) is not None}
+        key: {name: one for name, answer in given.items() if (one := value(answer)) is not None}
         for key, given in answers.items()
     }
 
@@ -146,8 +146,8 @@ def _against_gold(
 ) -> Iterator[Figure]:
     known = known_answers(tasks, answers, verdicts)
     about: dict[Measure, About] = {"accuracy": "verdict", "reasons_f1": "reason", "gold_iou": "contaminants"}
-    for name, found in against_gold(tasks, answers, known, boot).items():
-        for measure, estimate in found.items():
+    for name, estimates in against_gold(tasks, answers, known, boot).items():
+        for measure, estimate in estimates.items():
             yield Figure.of(estimate, measure, about[measure], group="all", annotator=name)
 
 
@@ -163,8 +163,8 @@ def _work(
     for person in sorted({name for _, name, _ in work}):
         for measure, estimate in times((tasks[key], answer) for key, name, answer in work if name == person).items():
             yield Figure.of(estimate, measure, "work", group="all", annotator=person)
-    shown = [(key, name, answer) for key, name, answer in work if tasks[key].prelabelled]
-    for whom in (None, *sorted({name for _, name, _ in shown})) if shown else ():
-        theirs = [(key, answer) for key, name, answer in shown if whom in (None, name)]
+    prelabelled = [(key, name, answer) for key, name, answer in work if tasks[key].prelabelled]
+    for whom in (None, *sorted({name for _, name, _ in prelabelled})) if prelabelled else ():
+        theirs = [(key, answer) for key, name, answer in prelabelled if whom in (None, name)]
         for measure, estimate in acceptance(theirs, predicted, boot).items():
             yield Figure.of(estimate, measure, "regions", group="prelabelled", annotator=whom)

@@ -1,4 +1,4 @@
-"""What is used of other libraries, imported when it is needed, without files in the home folder."""
+"""Imports the optional libraries when they are needed, without files in the home folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ratings as tables: who said what about each task, as counts for all people and pair by pair."""
+"""Ratings as tables: the annotators' answers to each task, as counts over all annotators and pair by pair."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ Ratings = Mapping[str, Mapping[str, Category]]
 
 
 def count_matrix(ratings: Ratings[Category], categories: Sequence[Category]) -> Floats:
-    """Counts (tasks, categories): how many people gave a task this answer. Tasks are in the order of their keys."""
-    place = {category: index for index, category in enumerate(categories)}
+    """Counts (tasks, categories) of annotators with this answer to a task. Tasks are in the order of their keys."""
+    column = {category: index for index, category in enumerate(categories)}
     counts = np.zeros((len(ratings), len(categories)))
     for row, key in enumerate(sorted(ratings)):
         for category in ratings[key].values():
-            counts[row, place[category]] += 1
+            counts[row, column[category]] += 1
     return counts
 
 
 def pairs_of(people: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Every two of them, in alphabetical order."""
+    """Every pair of annotators, in alphabetical order."""
     return combinations(sorted(people), 2)
 
 
 def kappas(ratings: Ratings[Category]) -> dict[tuple[str, str], Estimate]:
-    """Cohen's kappa of every two people who share tasks; None where both gave one and the same answer throughout."""
+    """Cohen's kappa of every pair of annotators with shared tasks; None if both always gave one and the same answer."""
     shared: dict[tuple[str, str], list[tuple[Category, Category]]] = {}
     for key in sorted(ratings):
         for pair in pairs_of(ratings[key]):

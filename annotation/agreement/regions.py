@@ -1,8 +1,8 @@
-"""How far the regions of two annotators agree: temporal IoU, segment F1 and event F1, label by label.
+"""Measures how far the regions of two annotators agree: temporal IoU, segment F1 and event F1, label by label.
 
-Segment F1 (1 s segments, active where touched) and event F1 (onset and offset within a collar, matched one to one) are
-those of A. Mesaros, T. Heittola, T. Virtanen, "Metrics for Polyphonic Sound Event Detection" (2016), with
-pyannote.metrics' detection measure and matcher behind them. None of them depends on who of the two is the reference.
+Segment F1 (1 s segments, active if touched) and event F1 (onset and offset within a collar, matched one to one) are
+those of A. Mesaros, T. Heittola, T. Virtanen, "Metrics for Polyphonic Sound Event Detection" (2016), computed with
+pyannote.metrics' detection measure and matcher. All are symmetric in the two annotators.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .pairs import pairs_of
 SEGMENT_MS = 1000
 COLLAR_MS = 200
 
-# What is summed for two people and one label over tasks; each F1's second term counts both people's.
+# The terms summed for two annotators and one label over tasks; each F1's second term counts both annotators'.
 _TERMS = ("iou", "marked", "shared", "union", "segments", "of_segments", "events", "of_events")
 MEASURES: Mapping[Measure, tuple[float, int, int]] = {
     "iou_mean": (1.0, 0, 1),
@@ -33,30 +33,30 @@ MEASURES: Mapping[Measure, tuple[float, int, int]] = {
     "segment_f1": (2.0, 4, 5),
     "event_f1": (2.0, 6, 7),
 }
-NOT_MARKED = "nobody marked it"
+NOT_MARKED = "no annotator marked it"
 
 Marks = Mapping[str, Timeline]
 
 
 def marks(window: MsSpan, regions: tuple[Region, ...] | tuple[LabelledSegment, ...]) -> dict[str, Timeline]:
-    """What regions mark of a window, by label: seconds from its start, on whole milliseconds, cut at its ends."""
+    """The time that regions mark in a window, by label: seconds from its start, whole milliseconds, cut at its ends."""
     segments: dict[str, list[Segment]] = defaultdict(list)
     for region in regions:
         start = max(to_ms(region.start), window.start_ms) - window.start_ms
         end = min(to_ms(region.end), window.end_ms) - window.start_ms
         if start < end:
             segments[region.label].append(Segment(from_ms(start), from_ms(end)))
-    return {label: Timeline(found) for label, found in segments.items()}
+    return {label: Timeline(marked) for label, marked in segments.items()}
 
 
 def overlap(one: Timeline, other: Timeline) -> tuple[float, float]:
-    """Seconds that both cover, and that either does."""
+    """Seconds that both cover, and that either covers."""
     shared = (one & other).duration
     return shared, one.duration + other.duration - shared
 
 
 def compare(one: Timeline, other: Timeline, length_ms: int) -> Floats:
-    """The terms (8,) of two people's timelines of one label in a window of `length_ms`; all 0 where both are empty."""
+    """The terms (8,) of two annotators' timelines of one label in a window of `length_ms`; all 0 if both are empty."""
     terms = np.zeros(len(_TERMS))
     if not one and not other:
         return terms
@@ -73,24 +73,24 @@ def agreement_of_regions(
     labels: tuple[str, ...],
     boot: Bootstrap,
 ) -> dict[tuple[str, str | None, str | None], dict[Measure, Estimate]]:
-    """The four measures for each label, over all pairs of people (None, None) and for each pair that marked it.
+    """The four measures for each label, over all pairs of annotators (None, None) and for each pair that marked it.
 
-    `answers`: by task and annotator. `labels` comes first; other labels that somebody used follow. `units` of an
-    estimate are the tasks in which one of two people marked the label.
+    `answers`: by task and annotator. `labels` come first; other labels in use follow. `units` of an estimate are the
+    tasks in which one of two annotators marked the label.
     """
     rows: dict[tuple[str, str | None, str | None], dict[str, Floats]] = {(label, None, None): {} for label in labels}
     for key in sorted(answers):
         window = tasks[key]
-        found = {name: marks(window, answer.regions) for name, answer in answers[key].items()}
-        for first, second in pairs_of(found):
-            for label in sorted({*found[first], *found[second]}):
+        marked = {name: marks(window, answer.regions) for name, answer in answers[key].items()}
+        for first, second in pairs_of(marked):
+            for label in sorted({*marked[first], *marked[second]}):
                 nothing = Timeline()
-                one, other = found[first].get(label, nothing), found[second].get(label, nothing)
+                one, other = marked[first].get(label, nothing), marked[second].get(label, nothing)
                 terms = compare(one, other, window.end_ms - window.start_ms)
                 for whom in ((label, None, None), (label, first, second)):
                     of_task = rows.setdefault(whom, {})
                     of_task[key] = of_task.get(key, 0) + terms
-    order = {label: place for place, label in enumerate(labels)}
+    order = {label: index for index, label in enumerate(labels)}
     sequence = sorted(rows, key=lambda key: (order.get(key[0], len(order)), key[0], key[1] or "", key[2] or ""))
     return {key: _measures(list(rows[key].values()), boot) for key in sequence}
 
@@ -109,14 +109,14 @@ def _segments(one: Timeline, other: Timeline, length_ms: int) -> tuple[float, fl
     """Segments active in both, and the sum of those active in each; the last one may be shorter than the others."""
     lib = library()
     count = -(-length_ms // SEGMENT_MS)
-    found = lib.Detection().compute_components(
+    components = lib.Detection().compute_components(
         _whole_segments(one), _whole_segments(other), uem=lib.Timeline([lib.Segment(0, count)])
     )
-    return found["relevant retrieved"], found["retrieved"] + found["relevant"]
+    return components["relevant retrieved"], components["retrieved"] + components["relevant"]
 
 
 def _whole_segments(timeline: Timeline) -> Any:
-    """The timeline as pyannote's annotation, made longer to whole segments, in numbers of segments."""
+    """The timeline as pyannote's annotation, extended to whole segments, in numbers of segments."""
     lib = library()
     annotation = lib.Annotation()
     for segment in timeline:
@@ -126,7 +126,7 @@ def _whole_segments(timeline: Timeline) -> Any:
 
 
 def _events(one: Timeline, other: Timeline) -> int:
-    """How many events of one match an event of the other, each at most one."""
+    """The number of events of one that match an event of the other, one to one."""
     first, second = ([(to_ms(s.start), to_ms(s.end)) for s in timeline] for timeline in (one, other))
     counts, _ = _matcher()(first, second)
     correct: int = counts["correct"]

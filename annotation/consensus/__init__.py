@@ -1,7 +1,7 @@
-"""From annotations to consensus: what the votes about each window and span come to. Records in, records out.
+"""From annotations to consensus: combines the votes about each window and span. Takes records, returns records.
 
-`collect_votes` says which answers count, `decide` gives each window its outcome or conflict, `group_spans` says which
-spans are heard, `new_verdicts` which rows the table of verdicts lacks.
+`collect_votes` selects the answers that count, `decide` gives each window its result or conflict, `group_spans` finds
+the complete spans, `new_verdicts` the rows that the table of verdicts lacks.
 """
 
 from .em import Fit, fit_dawid_skene

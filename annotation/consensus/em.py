@@ -1,26 +1,26 @@
-"""Who errs how, and what is true, from answers alone: the model of Dawid and Skene, fitted with EM.
+"""Estimates annotators' error rates and true classes from answers alone: the model of Dawid and Skene, fitted with EM.
 
 A. P. Dawid and A. M. Skene, "Maximum Likelihood Estimation of Observer Error-Rates Using the EM Algorithm", Applied
 Statistics 28 (1979), 20-28.
 
-Each item i has one true class z_i, drawn with the class priors p. Annotator a, asked about an item of class k, answers
-l with probability c[a, k, l]: the annotator's confusion matrix, rows summing to 1. Given the class, answers are
-independent. So the answers x_i of an item, pairs (a, l), have the probability
+Each item i has one true class z_i, drawn with the class priors p. Annotator a answers an item of class k with l with
+probability c[a, k, l]: the annotator's confusion matrix, rows summing to 1. Given the class, answers are independent.
+So the answers x_i of an item, pairs (a, l), have the probability
 
     P(x_i) = sum_k p_k prod_(a, l) c[a, k, l]
 
-and the log-likelihood is the sum of log P(x_i). It has no closed maximum, but if the classes were known, p and c would
-be frequencies. EM goes round: with t[i, k] = P(z_i = k | x_i) under the present p and c,
+and the log-likelihood is the sum of log P(x_i). Its maximum has no closed form, but if the classes were known, p and c
+would be frequencies. EM iterates: with t[i, k] = P(z_i = k | x_i) under the present p and c,
 
     E:  log t[i, k] = log p_k + sum_(a, l) log c[a, k, l] - log P(x_i)
     M:  p_k ~ s + sum_i t[i, k]          c[a, k, l] ~ s + sum of t[i, k] over the items that a answered l
 
-M maximises Q = sum_ik t[i, k] log P(x_i, z_i = k), plus s times the logs of all p and c when these have a Dirichlet
-prior with all parameters 1 + s. What is maximised in the end, the log-likelihood plus the same logs, is Q less
-sum_ik t[i, k] log P(z_i = k | x_i); by Gibbs' inequality no parameters make that sum larger than those which t was made
-with. So each round takes nothing from the second part and may add to the first: the objective never falls.
+M maximises Q = sum_ik t[i, k] log P(x_i, z_i = k), plus s times the logs of all p and c if these have a Dirichlet prior
+with all parameters 1 + s. The objective, the log-likelihood plus the same logs, is Q less sum_ik t[i, k] log P(z_i = k
+| x_i); by Gibbs' inequality no parameters make that sum larger than those from which t was computed. So each round
+takes nothing from the second part and may add to the first: the objective never falls.
 
-A row c[a, k] without any answer behind it (s = 0) leaves Q as it is, whatever stands there: it is even.
+A row c[a, k] without any answer (s = 0) has no effect on Q; it is set to uniform.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Fit(Generic[EmItem]):
 
     `posteriors` (item, class), `priors` (class,), `confusion` (annotator, true class, answer): probabilities, the last
     axis sums to 1. `objective`: after each round the log-likelihood, plus `smoothing` times the sum of the logs of all
-    priors and confusions. `converged`: whether it stopped growing within the rounds allowed.
+    priors and confusions. `converged`: True if it stopped growing within the allowed rounds.
     """
 
     items: tuple[EmItem, ...]
@@ -63,13 +63,13 @@ def fit_dawid_skene(
     tolerance: float = 1e-12,
     max_rounds: int = 5000,
 ) -> Fit[EmItem]:
-    """The model for `answers`, triples (item, annotator, class); an annotator may answer about an item repeatedly.
+    """Fit the model to `answers`, triples (item, annotator, class); an annotator may answer an item repeatedly.
 
     Starts from each item's shares of answers, a soft majority, so the same answers always give the same fit: a local
-    maximum near the majority, in which class names keep their meaning. `smoothing`: what the M step adds to every
-    count; 0 is maximum likelihood, more keeps few answers from giving certainties. Rounds end when the objective grows
-    by no more than `tolerance` an answer; a negative one has all rounds made. Raises ValueError for no answers, an
-    unknown class, a negative smoothing.
+    maximum near the majority, in which class names keep their meaning. `smoothing`: added to every count in the M step;
+    0 is maximum likelihood, more prevents certainty from few answers. Rounds end when the objective grows by at most
+    `tolerance` per answer; a negative value runs all rounds. Raises ValueError for no answers, an unknown class, a
+    negative smoothing.
     """
     if not answers:
         raise ValueError("no answers to fit the model of Dawid and Skene to")
@@ -98,12 +98,12 @@ def fit_dawid_skene(
         counts = np.full((len(annotators), len(class_at), len(class_at)), smoothing)
         np.add.at(counts, (a, x), posteriors[i])
         confusion = _shares(counts.transpose(0, 2, 1))
-        # E; what is impossible has the log -inf, and stays so
+        # E; an impossible class has the log -inf, and stays impossible
         with np.errstate(divide="ignore"):
             log_priors, log_confusion = np.log(priors), np.log(confusion)
         joint = np.tile(log_priors, (len(items), 1))
         np.add.at(joint, i, log_confusion[a, :, x])
-        # the class that t found most probable is possible under what M made of t: no row is all -inf
+        # the class that t gave the highest probability is possible after M: no row is all -inf
         top = joint.max(axis=1, keepdims=True)
         log_evidence = top + np.log(np.exp(joint - top).sum(axis=1, keepdims=True))
         posteriors = np.exp(joint - log_evidence)
@@ -127,6 +127,6 @@ def _positions(names: tuple[EmItem, ...]) -> dict[EmItem, int]:
 
 
 def _shares(counts: Floats) -> Floats:
-    """Counts as shares of their last axis; even where there are none."""
+    """Counts as shares of their last axis; uniform where all are 0."""
     totals = counts.sum(axis=-1, keepdims=True)
     return np.where(totals > 0, counts / np.where(totals > 0, totals, 1.0), 1.0 / counts.shape[-1])

@@ -1,21 +1,21 @@
-"""What the votes about a window come to: an outcome, or a conflict that an adjudicator has to settle.
+"""Combines the votes about a window: a result, or a conflict for an adjudicator.
 
-What an answer is a vote for:
+Meaning of an answer as a vote:
 
-- "keep" keeps the window but for the contaminants that its author marked.
-- "reject" for contaminants alone, with at least one region for each of them, says where it is that something is wrong:
-  all the rest was heard too and found good. It is a vote for keeping the window but for those stretches.
-- any other "reject" (without a reason, for a reason that no region can settle, for a contaminant without a region) is
-  of the whole window.
+- "keep" keeps the window except the contaminants that its author marked.
+- "reject" for contaminants alone, with at least one region for each of them, locates the faults: the rest was heard,
+  too, and found good. It is a vote to keep the window except those segments.
+- any other "reject" (without a reason, for a reason that no region can settle, for a contaminant without a region)
+  rejects the whole window.
 - "unsure" is a vote for neither.
 
-Where contaminants are is told by those who keep, and by others who marked at least one: an answer that gives the window
-up, or no answer, need not say where. Their shares decide stretch by stretch (`regions`), whatever the decision.
+Contaminants are located by annotators who keep, and by others who marked at least one: other answers need not locate
+anything. Their shares decide segment by segment (`regions`), independent of the decision.
 
-One voter decides alone. Several are in conflict when the rule cannot decide, when it decides for "unsure", when it is
-less sure than `min_confidence`, or when the window is kept with more than `max_contested` seconds of contested
-contaminants. What an adjudicator answered counts by the same meaning and outranks the votes, unless their conflict
-began only after it.
+One voter decides alone. Several are in conflict if the rule cannot decide, if it decides for "unsure", if its
+confidence is below `min_confidence`, or if the window is kept with more than `max_contested` seconds of contested
+contaminants. An adjudicator's answer has the same meaning and outranks the votes, unless their conflict began only
+after it.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from .votes import JUDGEMENTS, Vote, Votes, Window
 
 RuleName = Literal["majority", "weighted", "dawid_skene"]
 RULES: tuple[RuleName, ...] = get_args(RuleName)
-_SHOWN = 3  # contested stretches that a cause names
+_SHOWN = 3  # contested segments that a cause names
 
 
 @dataclass(frozen=True)
 class ConsensusSettings:
-    """How votes become outcomes: the rule, and when its result is a conflict all the same.
+    """Settings of the consensus: the rule, and the limits above which its result is still a conflict.
 
     `min_confidence`: 0 to 1. `max_contested`, `slack`: seconds (`regions.weigh_marks`). `prior`: of "weighted".
     `smoothing`: of "dawid_skene".
@@ -55,23 +55,23 @@ class ConsensusSettings:
 
 
 def rule_named(name: str) -> RuleName:
-    """The rule of that name. Raises UnknownRule naming those there are."""
+    """The rule of that name. Raises UnknownRule with the available names."""
     for rule in RULES:
         if rule == name:
             return rule
-    raise UnknownRule(f"no rule {name!r} among {', '.join(RULES)}")
+    raise UnknownRule(f"unknown rule {name!r}; available: {', '.join(RULES)}")
 
 
 class UnknownRule(LpseError, ValueError):
-    """A rule that there is not."""
+    """A rule name that does not exist."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsensusResult:
-    """What a window comes to. `excised` in seconds of the recording; `confidence` None where one person decided.
+    """The result for a window. `excised` in seconds of the recording; `confidence` None if one person decided.
 
-    `reasons`: those that at least half of the deciding side gave. `voters`: everybody whose answer was used. `made_at`:
-    when the last of these answers was changed.
+    `reasons`: those that at least half of the deciding side gave. `voters`: everyone whose answer was used. `made_at`:
+    the time of the last change of these answers.
     """
 
     window: Window
@@ -86,7 +86,7 @@ class ConsensusResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conflict:
-    """A window that its votes do not settle, and why; `began`: when the votes first stood against each other."""
+    """A window that its votes do not settle, and the cause; `began`: when the votes first disagreed."""
 
     window: Window
     cause: str
@@ -97,9 +97,9 @@ class Conflict:
 def decide(
     votes: Votes, settings: ConsensusSettings | None = None, gold: Gold | None = None
 ) -> dict[Window, ConsensusResult | Conflict]:
-    """The outcome or conflict of each window that somebody voted on or adjudicated, in order.
+    """The result or conflict of each window with votes or an adjudicator's answer, in order.
 
-    `gold`: by annotator, right answers and how many known ones they were asked for; only the rule "weighted" uses it.
+    `gold`: by annotator, right answers and number of gold answers; only the rule "weighted" uses it.
     """
     settings = ConsensusSettings() if settings is None else settings
     gold = {} if gold is None else gold
@@ -109,8 +109,8 @@ def decide(
     for window in sorted({*votes.by_window, *votes.adjudicated}):
         adjudicated = votes.adjudicated.get(window)
         result: ConsensusResult | Conflict | None = None
-        if here := votes.by_window.get(window):
-            result = _result(window, here, decisions[window], settings, gold)
+        if given := votes.by_window.get(window):
+            result = _result(window, given, decisions[window], settings, gold)
         if adjudicated is not None and not (isinstance(result, Conflict) and adjudicated.made_at < result.began):
             result = _alone(window, adjudicated, "adjudicator")
         if result is not None:
@@ -119,7 +119,7 @@ def decide(
 
 
 def side(vote: Vote) -> Judgement:
-    """What the answer is a vote for, when a "reject" that says where something is wrong keeps the rest."""
+    """The side that the answer votes for: a "reject" that locates its faults is a vote to keep the rest."""
     return "keep" if vote.judgement == "reject" and _localises(vote) else vote.judgement
 
 
@@ -144,20 +144,20 @@ def _result(
 ) -> ConsensusResult | Conflict:
     if len(votes) == 1:
         return _alone(window, next(iter(votes.values())), "single")
-    telling = {name: vote.marks for name, vote in votes.items() if vote.judgement == "keep" or vote.marks}
+    locating = {name: vote.marks for name, vote in votes.items() if vote.judgement == "keep" or vote.marks}
     weights = None
     if settings.rule == "weighted":
-        # whoever errs more often than not has no say here: not marking would count as hearing
-        weights = {name: max(gold_weight(gold, name, settings.prior), 0.0) for name in telling}
-    marked = weigh_marks(telling, weights, settings.slack)
-    if cause := _cause(votes, decision, marked, len(telling), settings):
+        # an annotator who is usually wrong gets weight 0: with a negative one, not marking would act as a mark
+        weights = {name: max(gold_weight(gold, name, settings.prior), 0.0) for name in locating}
+    marked = weigh_marks(locating, weights, settings.slack)
+    if cause := _cause(votes, decision, marked, len(locating), settings):
         return Conflict(window=window, cause=cause, voters=tuple(sorted(votes)), began=_began(votes.values()))
     assert decision.judgement is not None
     return ConsensusResult(
         window=window,
         decision=decision.judgement,
         reasons=_reasons([votes[name] for name in decision.by]),
-        excised=_stretches(marked),
+        excised=_excised(marked),
         confidence=decision.confidence,
         method=settings.rule,
         voters=tuple(sorted(votes)),
@@ -166,12 +166,12 @@ def _result(
 
 
 def _alone(window: Window, vote: Vote, method: VerdictMethod) -> ConsensusResult:
-    """The outcome where one answer decides."""
+    """The result if one answer decides."""
     return ConsensusResult(
         window=window,
         decision=side(vote),
         reasons=vote.reasons,
-        excised=_stretches(weigh_marks({vote.annotator: vote.marks})),
+        excised=_excised(weigh_marks({vote.annotator: vote.marks})),
         confidence=None,
         method=method,
         voters=(vote.annotator,),
@@ -180,9 +180,9 @@ def _alone(window: Window, vote: Vote, method: VerdictMethod) -> ConsensusResult
 
 
 def _cause(
-    votes: Mapping[str, Vote], decision: VoteResult, marked: WeighedMarks, telling: int, settings: ConsensusSettings
+    votes: Mapping[str, Vote], decision: VoteResult, marked: WeighedMarks, locating: int, settings: ConsensusSettings
 ) -> str | None:
-    """Why the votes settle nothing, or None when they do."""
+    """The cause of a conflict, or None if the votes settle the window."""
     sides = [side(vote) for vote in votes.values()]
     counted = ", ".join(f"{sides.count(one)} {one}" for one in JUDGEMENTS if one in sides)
     if decision.judgement is None or decision.judgement == "unsure":
@@ -193,22 +193,22 @@ def _cause(
         )
     spans = merged((one.start_ms, one.end_ms) for one in marked.contested)
     if decision.judgement == "keep" and sum(end - start for start, end in spans) > to_ms(settings.max_contested):
-        return _contested(marked.contested, telling)
+        return _contested(marked.contested, locating)
     return None
 
 
-def _contested(stretches: tuple[Contested, ...], telling: int) -> str:
-    longest = sorted(stretches, key=lambda one: (one.start_ms - one.end_ms, one.start_ms, one.label))[:_SHOWN]
+def _contested(segments: tuple[Contested, ...], locating: int) -> str:
+    longest = sorted(segments, key=lambda one: (one.start_ms - one.end_ms, one.start_ms, one.label))[:_SHOWN]
     shown = [
-        f"{one.label} at {from_ms(one.start_ms):.1f} to {from_ms(one.end_ms):.1f} s marked by {one.most} of {telling}"
+        f"{one.label} at {from_ms(one.start_ms):.1f} to {from_ms(one.end_ms):.1f} s marked by {one.most} of {locating}"
         for one in sorted(longest, key=lambda one: (one.start_ms, one.end_ms, one.label))
     ]
-    more = len(stretches) - len(shown)
+    more = len(segments) - len(shown)
     return "; ".join([*shown, f"{more} more"] if more else shown)
 
 
 def _began(votes: Iterable[Vote]) -> datetime:
-    """When the second of the sides was taken; among people of one side, when the second of them answered."""
+    """When the second of the sides got its first vote; with one side only, when the second annotator answered."""
     first: dict[Judgement, datetime] = {}
     times = []
     for vote in votes:
@@ -222,6 +222,6 @@ def _reasons(deciding: list[Vote]) -> tuple[str, ...]:
     return tuple(sorted(reason for reason in set(given) if 2 * given.count(reason) >= len(deciding)))
 
 
-def _stretches(marked: WeighedMarks) -> tuple[LabelledSegment, ...]:
+def _excised(marked: WeighedMarks) -> tuple[LabelledSegment, ...]:
     spans = sorted((start, end, label) for label, spans in marked.agreed.items() for start, end in spans)
     return tuple(LabelledSegment(start=from_ms(start), end=from_ms(end), label=label) for start, end, label in spans)

@@ -1,7 +1,7 @@
-"""Rules that make one judgement of several: majority, weighted by known answers, and Dawid and Skene's model.
+"""Rules that combine votes into one judgement: majority, weighted by gold answers, and Dawid and Skene's model.
 
-A rule takes the ballots of all windows and gives each its decision. Which answers are votes for what, and what follows
-from a decision, is said in `outcome`.
+A rule takes the ballots of all windows and gives each its decision. `outcome` defines the meaning of answers as votes,
+and the consequences of a decision.
 """
 
 from __future__ import annotations
@@ -16,18 +16,20 @@ from .em import fit_dawid_skene
 from .votes import JUDGEMENTS, Window
 
 Ballots = Mapping[Window, Mapping[str, Judgement]]
-"""By window and annotator, what was voted for."""
+"""The votes, by window and annotator."""
 Gold = Mapping[str, tuple[int, int]]
-"""By annotator, how many tasks with a known answer they got right, and of how many."""
+"""By annotator, the number of right answers to tasks with a gold answer, and of all their answers to them."""
 
 BETA_PRIOR = (4.0, 1.0)
-"""As if everybody had got four of five known answers right before the first one."""
-_SAME = 1e-9  # what differs by less is a tie: sums of floats depend on whom one adds first
+"""As if every annotator had got four of five gold answers right before the first one."""
+_SAME = 1e-9  # smaller differences are a tie: sums of floats depend on their order
 
 
 @dataclass(frozen=True, slots=True)
 class VoteResult:
-    """`judgement`: None where the rule cannot decide. `confidence`: 0 to 1, of the best. `by`: who voted for it."""
+    """`judgement`: None if the rule cannot decide. `confidence`: 0 to 1, of the best. `by`: the annotators who voted
+    for it.
+    """
 
     judgement: Judgement | None
     confidence: float
@@ -35,7 +37,7 @@ class VoteResult:
 
 
 def majority(ballots: Ballots) -> dict[Window, VoteResult]:
-    """What most voted for, "unsure" being a vote like others; a tie decides nothing. Confidence: their share."""
+    """The judgement with most votes; "unsure" is a vote like others; a tie decides nothing. Confidence: its share."""
     return {
         window: _decision(votes, {judgement: count / len(votes) for judgement, count in _counts(votes).items()})
         for window, votes in ballots.items()
@@ -45,9 +47,9 @@ def majority(ballots: Ballots) -> dict[Window, VoteResult]:
 def weighted(ballots: Ballots, gold: Gold, prior: tuple[float, float] = BETA_PRIOR) -> dict[Window, VoteResult]:
     """The judgement with the largest sum of weights (`gold_weight`); a tie, or a sum of 0 or less, decides nothing.
 
-    Confidence: e to the sums, as shares of all three judgements. Where errors are independent and two judgements are
-    possible, that is how probable the decision is (S. Nitzan and J. Paroush, "Optimal Decision Rules in Uncertain
-    Dichotomous Choice Situations", 1982); with the third beside it, which nobody may have voted for, it is less.
+    Confidence: e to the sums, as shares of all three judgements. If errors are independent and two judgements are
+    possible, that is the probability of the decision (S. Nitzan and J. Paroush, "Optimal Decision Rules in Uncertain
+    Dichotomous Choice Situations", 1982); with the third judgement, possibly without votes, it is less.
     """
     decisions = {}
     for window, votes in ballots.items():
@@ -64,10 +66,10 @@ def weighted(ballots: Ballots, gold: Gold, prior: tuple[float, float] = BETA_PRI
 
 
 def gold_weight(gold: Gold, annotator: str, prior: tuple[float, float] = BETA_PRIOR) -> float:
-    """The log-odds that the annotator is right: of the posterior mean under a Beta prior of (right, wrong) answers.
+    """The log-odds that the annotator is right, from the posterior mean under a Beta prior of (right, wrong) answers.
 
-    Below 0 for who is wrong more often than right: their vote is evidence against what they say. Who never heard a
-    task with a known answer gets the prior's. Raises ValueError for counts or a prior that cannot be.
+    Negative for annotators who are usually wrong: their vote is evidence for the contrary. An annotator without gold
+    answers gets the prior's. Raises ValueError for impossible counts or an impossible prior.
     """
     right, of = gold.get(annotator, (0, 0))
     if not 0 <= right <= of:
@@ -80,8 +82,8 @@ def gold_weight(gold: Gold, annotator: str, prior: tuple[float, float] = BETA_PR
 def dawid_skene(ballots: Ballots, smoothing: float = 1.0) -> dict[Window, VoteResult]:
     """The judgement that is most probable under the model of `fit_dawid_skene`, fitted on all ballots.
 
-    Confidence: that probability. A tie decides nothing. The model learns who errs how from agreement alone: it
-    wants dozens of windows that several people heard; with few, maximum likelihood (`smoothing` 0) is far too sure.
+    Confidence: that probability. A tie decides nothing. The model estimates error rates from agreement alone: it needs
+    dozens of windows with several annotators; with few, maximum likelihood (`smoothing` 0) is far too certain.
     """
     votes = [(window, name, vote) for window, by in sorted(ballots.items()) for name, vote in sorted(by.items())]
     if not votes:
@@ -98,7 +100,7 @@ def _counts(votes: Mapping[str, Judgement]) -> dict[Judgement, int]:
 
 
 def _decision(votes: Mapping[str, Judgement], shares: Mapping[Judgement, float]) -> VoteResult:
-    """The judgement with the largest share. What nobody voted for is never decided, however probable."""
+    """The judgement with the largest share. A judgement without votes is never decided, at any probability."""
     confidence = max(shares.values())
     best = [judgement for judgement, share in shares.items() if share >= confidence - _SAME]
     by = tuple(sorted(name for name, vote in votes.items() if vote == best[0]))

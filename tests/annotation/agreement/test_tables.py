@@ -264,7 +264,7 @@ def test_the_verdict_over_the_shortest_span_counts_then_the_latest() -> None:
 def test_adjudicated_tasks_are_told_apart() -> None:
     found = measure(four(), verdicts=[known(TWO[0], "keep"), known(TWO[1], method="adjudicator")])
     assert the(found, "accuracy", "verdict", group="all", annotator="Bo").note == (
-        "1 of 2 tasks were adjudicated: such on which people disagreed"
+        "1 of 2 tasks were adjudicated after annotators disagreed"
     )
 
 
