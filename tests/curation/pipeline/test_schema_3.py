@@ -35,7 +35,9 @@ REWORDED = [
 
 @pytest.fixture
 def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Corpus:
-    monkeypatch.setattr(picture, "_library", lambda: "0.7.2")  # the PySceneDetect that scored it: a part of the scores' key
+    monkeypatch.setattr(
+        picture, "_library", lambda: "0.7.2"
+    )  # the PySceneDetect that scored it: a part of the scores' key
     return Corpus.open(shutil.copytree(DATA / "corpus", tmp_path / "corpus"))
 
 
