@@ -29,9 +29,10 @@ from manifests.errors import LpseError
 from manifests.records import Judgement, LabelledSegment, VerdictMethod
 from manifests.time import from_ms, to_ms
 
+from ..tasks.windows import Window
 from .regions import SLACK, Contested, WeighedMarks, merged, weigh_marks
 from .rules import BETA_PRIOR, Ballots, Gold, VoteResult, dawid_skene, gold_weight, majority, weighted
-from .votes import JUDGEMENTS, Vote, Votes, Window
+from .votes import JUDGEMENTS, Vote, Votes
 
 RuleName = Literal["majority", "weighted", "dawid_skene"]
 RULES: tuple[RuleName, ...] = get_args(RuleName)

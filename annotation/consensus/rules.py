@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 
 from manifests.records import Judgement
 
+from ..tasks.windows import Window
 from .em import fit_dawid_skene
-from .votes import JUDGEMENTS, Window
+from .votes import JUDGEMENTS
 
 Ballots = Mapping[Window, Mapping[str, Judgement]]
 """The votes, by window and annotator."""

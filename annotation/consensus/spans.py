@@ -21,9 +21,10 @@ from manifests.records import LabelledSegment, Task, Verdict, VerdictMethod
 from manifests.time import from_ms, to_ms
 from manifests.verdicts import decides, is_comment
 
+from ..tasks.windows import Window, window_of
 from .outcome import Conflict, ConsensusResult
 from .regions import merged, without
-from .votes import Span, Window, window_of
+from .votes import Span
 
 PERSONAL: tuple[VerdictMethod, ...] = ("adjudicator", "expert", "reviewer")
 """Methods of people who may overrule others."""

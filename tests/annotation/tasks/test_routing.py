@@ -119,7 +119,7 @@ def test_detectors_that_differ_make_a_cut_more_informative(tmp_path: Path) -> No
         save_scores(corpus, f"{1:016x}", detector, setup, scores)
     first, second = plan(corpus, agreement=0.0)
     assert int(first.recording_id, 16) == 2
-    assert first.why.endswith("detectors differ on speech")
+    assert first.why.endswith("detectors disagree on speech")
     assert first.priority > second.priority
 
 
@@ -270,4 +270,4 @@ def test_the_guide_says_what_everything_counts_as() -> None:
         assert label.description in text
     for one in load_labels().counts_as.values():
         assert one.sound.replace("_", " ") in text
-    assert "spectrogram stays empty until you do" in text
+    assert "spectrogram is empty before that" in text
