@@ -151,8 +151,9 @@ def _is_personal(row: Verdict) -> bool:
 
 
 def _is_revoked(candidate: Verdict, current: Iterable[Verdict], rows: Iterable[Verdict]) -> bool:
-    """True if this row was written over this span before, and a person revoked it; `current`: the current rows of the
-    span.
+    """True if this row was written over this span before, and a person revoked it.
+
+    `current`: the current rows of the span.
     """
     if all(row.decision != "open" for row in current):
         return False

@@ -76,8 +76,9 @@ def check_prelabels(prediction: Mapping[str, Any], task: Task) -> None:
 
 
 def check_results(results: Sequence[Mapping[str, Any]], duration: float, place: str) -> None:
-    """Check for faults that the server accepts silently: invalid times, times outside the clip, two answers to one
-    choice.
+    """Raise BadPrelabel for faults that the server accepts silently.
+
+    These are invalid times, times outside the clip, and two answers to one choice.
     """
     single: set[tuple[str, object]] = set()
     for one in results:

@@ -14,8 +14,7 @@ _TASK_REQUESTS = re.compile(r"/api/(projects/\d+/next|tasks/\d+/annotations|dm/a
 
 
 class Guard:
-    """Serves local files only from inside the document root, gives each task to one annotator, and identifies the
-    server.
+    """Serves files only from inside the document root, gives each task to one annotator, identifies the server.
 
     The check of local files follows links. On SQLite, Label Studio selects, marks and releases tasks without a
     transaction: two simultaneous requests get the same task, and a request during another's submission gets the answer

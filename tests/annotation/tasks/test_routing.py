@@ -227,7 +227,7 @@ def test_a_pre_label_is_a_region_on_the_clips_clock() -> None:
         ((20.0, 19.0, "speech"), "starts at 10.0 s and ends at 9.0 s"),
         ((20.0, 71.0, "speech"), "outside the clip"),
         ((9.0, 12.0, "speech"), "outside the clip"),
-        ((20.0, math.nan, "speech"), "not finite"),
+        ((20.0, math.nan, "speech"), "must be finite"),
         ((20.0, 21.0, "thunder"), "thunder"),
     ],
 )
