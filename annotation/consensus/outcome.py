@@ -3,7 +3,7 @@
 Meaning of an answer as a vote:
 
 - "keep" keeps the window except the contaminants that its author marked.
-- "reject" for contaminants alone, with at least one region for each of them, locates the faults: the rest was heard,
+- "reject" for contaminants alone, with at least one region for each of them, locates the faults: the rest was judged,
   too, and found good. It is a vote to keep the window except those segments.
 - any other "reject" (without a reason, for a reason that no region can settle, for a contaminant without a region)
   rejects the whole window.

@@ -128,10 +128,10 @@ class Server:
         if among is not None:
             keys = list(among)
             parts = [keys[first : first + PAGE] for first in range(0, len(keys), PAGE)]
-            found: dict[int, str | None] = {}
+            keys_by_id: dict[int, str | None] = {}
             for part in parts:
-                found |= self._listed(id, _filter("filter:tasks:data.task_key", "in_list", part, "List"))
-            return found
+                keys_by_id |= self._listed(id, _filter("filter:tasks:data.task_key", "in_list", part, "List"))
+            return keys_by_id
         if changed_after is None:
             return self._listed(id, None)
         instant = changed_after.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
