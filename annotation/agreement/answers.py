@@ -30,19 +30,19 @@ def collect(tasks: Mapping[str, Task], annotations: Iterable[Annotation]) -> Ans
 
     `manifests.annotations.counted` chooses them. A gold answer is a reference for others and no vote.
     """
-    found = counted(annotations)
+    chosen = counted(annotations)
     by_task: dict[str, dict[str, Annotation]] = defaultdict(dict)
     known: dict[str, Annotation] = {}
-    for row in found.answers:
+    for row in chosen.answers:
         if row.task_key in tasks and row.ground_truth:
             known[row.task_key] = row
         elif row.task_key in tasks:
             by_task[row.task_key][row.annotator] = row  # the later answer of the same person replaces the earlier
     skips: dict[str, set[str]] = defaultdict(set)
-    for row in found.skipped:
+    for row in chosen.skipped:
         if row.task_key in tasks:
             skips[row.annotator].add(row.task_key)
-    edited_by_other = [row for row in found.rewritten if row.task_key in tasks]
+    edited_by_other = [row for row in chosen.rewritten if row.task_key in tasks]
     return Answers(
         by_task={key: dict(sorted(by_task[key].items())) for key in sorted(by_task)},
         known=known,
@@ -50,5 +50,5 @@ def collect(tasks: Mapping[str, Task], annotations: Iterable[Annotation]) -> Ans
             sorted(edited_by_other, key=lambda row: (row.annotator, row.task_key, row.annotation_id))
         ),
         skipped={name: sum(name not in by_task.get(key, {}) for key in keys) for name, keys in sorted(skips.items())},
-        unplanned=sum(row.task_key not in tasks for row in (*found.answers, *found.skipped, *found.rewritten)),
+        unplanned=sum(row.task_key not in tasks for row in (*chosen.answers, *chosen.skipped, *chosen.rewritten)),
     )

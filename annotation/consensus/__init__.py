@@ -4,12 +4,13 @@
 the complete spans, `new_verdicts` the rows that the table of verdicts lacks.
 """
 
+from ..tasks.windows import Window, window_of
 from .em import Fit, fit_dawid_skene
 from .outcome import Conflict, ConsensusResult, ConsensusSettings, RuleName, UnknownRule, decide, rule_named, side
 from .regions import weigh_marks
 from .rules import VoteResult, dawid_skene, gold_weight, majority, weighted
 from .spans import Incomplete, Spans, group_spans, new_verdicts
-from .votes import Vote, Votes, Window, collect_votes, window_of
+from .votes import Vote, Votes, collect_votes
 
 __all__ = [
     "Conflict",

@@ -3,7 +3,7 @@
 Meaning of an answer as a vote:
 
 - "keep" keeps the window except the contaminants that its author marked.
-- "reject" for contaminants alone, with at least one region for each of them, locates the faults: the rest was heard,
+- "reject" for contaminants alone, with at least one region for each of them, locates the faults: the rest was judged,
   too, and found good. It is a vote to keep the window except those segments.
 - any other "reject" (without a reason, for a reason that no region can settle, for a contaminant without a region)
   rejects the whole window.
@@ -29,9 +29,10 @@ from manifests.errors import LpseError
 from manifests.records import Judgement, LabelledSegment, VerdictMethod
 from manifests.time import from_ms, to_ms
 
+from ..tasks.windows import Window
 from .regions import SLACK, Contested, WeighedMarks, merged, weigh_marks
 from .rules import BETA_PRIOR, Ballots, Gold, VoteResult, dawid_skene, gold_weight, majority, weighted
-from .votes import JUDGEMENTS, Vote, Votes, Window
+from .votes import JUDGEMENTS, Vote, Votes
 
 RuleName = Literal["majority", "weighted", "dawid_skene"]
 RULES: tuple[RuleName, ...] = get_args(RuleName)

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 
 from manifests.records import Judgement
 
+from ..tasks.windows import Window
 from .em import fit_dawid_skene
-from .votes import JUDGEMENTS, Window
+from .votes import JUDGEMENTS
 
 Ballots = Mapping[Window, Mapping[str, Judgement]]
 """The votes, by window and annotator."""
@@ -27,8 +28,10 @@ _SAME = 1e-9  # smaller differences are a tie: sums of floats depend on their or
 
 @dataclass(frozen=True, slots=True)
 class VoteResult:
-    """`judgement`: None if the rule cannot decide. `confidence`: 0 to 1, of the best. `by`: the annotators who voted
-    for it.
+    """The result of a vote.
+
+    `judgement`: None if the rule cannot decide. `confidence`: 0 to 1, of the best. `by`: the annotators who voted for
+    it.
     """
 
     judgement: Judgement | None

@@ -21,9 +21,10 @@ from manifests.records import LabelledSegment, Task, Verdict, VerdictMethod
 from manifests.time import from_ms, to_ms
 from manifests.verdicts import decides, is_comment
 
+from ..tasks.windows import Window, window_of
 from .outcome import Conflict, ConsensusResult
 from .regions import merged, without
-from .votes import Span, Window, window_of
+from .votes import Span
 
 PERSONAL: tuple[VerdictMethod, ...] = ("adjudicator", "expert", "reviewer")
 """Methods of people who may overrule others."""
@@ -150,8 +151,9 @@ def _is_personal(row: Verdict) -> bool:
 
 
 def _is_revoked(candidate: Verdict, current: Iterable[Verdict], rows: Iterable[Verdict]) -> bool:
-    """True if this row was written over this span before, and a person revoked it; `current`: the current rows of the
-    span.
+    """True if this row was written over this span before, and a person revoked it.
+
+    `current`: the current rows of the span.
     """
     if all(row.decision != "open" for row in current):
         return False

@@ -6,12 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, get_args
+from typing import get_args
 
 from manifests.annotations import age, counted
 from manifests.labels import load_labels
 from manifests.records import Annotation, Judgement, Region, Task
 from manifests.time import to_ms
+
+from ..tasks.windows import Window, window_of
 
 JUDGEMENTS: tuple[Judgement, ...] = get_args(Judgement)
 
@@ -19,14 +21,6 @@ Span = tuple[int, int]
 """[start, end) in whole milliseconds of a recording."""
 Marks = Mapping[str, tuple[Span, ...]]
 """By contaminant, the spans that one person marked; none is empty, in order of time."""
-
-
-class Window(NamedTuple):
-    """A stretch of a recording that people hear: what a task asks for, or a span, which may take several windows."""
-
-    recording_id: str
-    start_ms: int
-    end_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +47,6 @@ class Votes:
     edited_by_other: tuple[Annotation, ...] = ()
     unanswered: tuple[Annotation, ...] = ()
     unplanned: tuple[Annotation, ...] = ()
-
-
-def window_of(task: Task) -> Window:
-    """The window that a task asks to hear."""
-    return Window(task.recording_id, task.start_ms, task.end_ms)
 
 
 def collect_votes(tasks: Iterable[Task], annotations: Iterable[Annotation]) -> Votes:

@@ -1,1 +1,1 @@
-"""Label Studio seen from here: its client, projects, task payloads, the labelling page, answers parsed into records."""
+"""The interface to Label Studio: client, projects, task payloads, the labelling page, parsing of answers."""

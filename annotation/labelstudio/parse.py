@@ -1,4 +1,4 @@
-"""From the server's answer to a record: one version of one annotation, with times on the recording's clock."""
+"""Parses the server's answers into records: one per version of an annotation, with times on the recording's clock."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ORIGINS: dict[str, Origin] = {name: name for name in get_args(Origin)}
 def annotation_of(
     answer: Mapping[str, Any], task: Task, people: Mapping[int, str], pulled_at: datetime
 ) -> tuple[Annotation, list[str]]:
-    """The record of an exported annotation, and what in it could not be read; `result` keeps that, too.
+    """The record of an exported annotation, and its unreadable parts; `result` contains those, too.
 
     Regions are in seconds of the recording, on whole milliseconds, cut at the task's window.
     """
@@ -58,9 +58,9 @@ def annotation_of(
 
 
 def named(record: Annotation) -> Annotation:
-    """The record with its id, made of what it says, so that the same version pulled again is the same row."""
-    said = record.annotator, record.updated_by, record.state, record.ground_truth, record.lead_time, record.result
-    return replace(record, version_id=digest(record.annotation_id, record.updated_at.isoformat(), *said))
+    """The record with its id, a digest of its content, so that the same version pulled again is the same row."""
+    content = record.annotator, record.updated_by, record.state, record.ground_truth, record.lead_time, record.result
+    return replace(record, version_id=digest(record.annotation_id, record.updated_at.isoformat(), *content))
 
 
 def _regions(results: Iterable[Mapping[str, Any]], task: Task) -> tuple[list[Region], list[str]]:
@@ -69,15 +69,17 @@ def _regions(results: Iterable[Mapping[str, Any]], task: Task) -> tuple[list[Reg
     for one in results:
         if one.get("type") != "labels":
             continue
-        value, place = one.get("value", {}), f"task {task.task_key}: region {one.get('id')}"
+        value, name = one.get("value", {}), f"task {task.task_key}: region {one.get('id')}"
         start, end, labels = value.get("start"), value.get("end"), value.get("labels") or []
         if not all(isinstance(t, int | float) and math.isfinite(t) for t in (start, end)):
-            problems.append(f"{place} from {start} to {end} s: not finite times")
+            problems.append(f"{name} from {start} to {end} s: the times must be finite")
             continue
         first = max(to_ms(start) + task.start_ms, task.start_ms)
         last = min(to_ms(end) + task.start_ms, task.end_ms)
         if first >= last or len(labels) != 1:
-            problems.append(f"{place} from {start} to {end} s with labels {labels}: empty, or not one label")
+            problems.append(
+                f"{name} from {start} to {end} s with labels {labels}: it must not be empty and must have one label"
+            )
             continue
         beside = [other for other in results if other.get("id") == one.get("id") and other is not one]
         presence = _choices(beside, "presence")
@@ -96,8 +98,8 @@ def _regions(results: Iterable[Mapping[str, Any]], task: Task) -> tuple[list[Reg
 
 
 def _choices(results: Iterable[Mapping[str, Any]], name: str) -> list[str]:
-    found = _value(results, name, "choices")
-    return [str(one) for one in found] if isinstance(found, list) else []
+    chosen = _value(results, name, "choices")
+    return [str(one) for one in chosen] if isinstance(chosen, list) else []
 
 
 def _value(results: Iterable[Mapping[str, Any]], name: str, key: str) -> Any:
@@ -110,7 +112,7 @@ def _joined(text: object) -> str | None:
 
 
 def _person(who: object, people: Mapping[int, str]) -> str | None:
-    """An e-mail address, or the server's number where nobody has that any more."""
+    """An e-mail address, or the server's user number if no user has it any more."""
     if isinstance(who, Mapping):
         who = who.get("id")
     return None if who is None else people.get(int(str(who)), f"user {who}")

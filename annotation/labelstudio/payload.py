@@ -1,4 +1,4 @@
-"""What a task looks like on the server, with its pre-labels, and the checks that the server does not make."""
+"""Converts tasks with their pre-labels to the server's format, with checks that the server does not make."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from label_studio_sdk.label_interface.interface import LabelInterface
 
 LOCAL_FILES = "/data/local-files/?d="
-_SLACK = 0.001  # seconds: what rounding to milliseconds may add at a clip's end
+_SLACK = 0.001  # seconds that rounding to milliseconds may add at a clip's end
 
 
 class BadPrelabel(LpseError, ValueError):
-    """A pre-label that the page could not show, or that would come back as something else."""
+    """A pre-label that the page cannot show, or that would come back changed."""
 
 
 def payload(task: Task, model_version: str, *, media: str = LOCAL_FILES) -> dict[str, Any]:
-    """The task as the server imports it, its pre-labels as editable regions.
+    """The task in the server's import format, with its pre-labels as editable regions.
 
-    `media`: what the address of a proxy begins with. Raises BadPrelabel.
+    `media`: prefix of a proxy's address. Raises BadPrelabel.
     """
     proxy = proxy_paths(task)
     data: dict[str, Any] = {"task_key": task.task_key, "audio": media + quote(proxy.sound)}
@@ -48,21 +48,21 @@ def payload(task: Task, model_version: str, *, media: str = LOCAL_FILES) -> dict
     return made
 
 
-def region(stretch: LabelledSegment, task: Task, number: int) -> dict[str, Any]:
-    """A stretch of the recording as a region of the task's clip, the `number`th of it."""
-    start, end = stretch.start - task.segment.start, stretch.end - task.segment.start
+def region(segment: LabelledSegment, task: Task, number: int) -> dict[str, Any]:
+    """A segment of the recording as a region of the task's clip; `number`: its index in the task."""
+    start, end = segment.start - task.segment.start, segment.end - task.segment.start
     return {
         "id": digest(task.task_key, number)[:10],
         "from_name": "event",
         "to_name": "audio",
         "type": "labels",
         "original_length": task.segment.duration,
-        "value": {"start": round(start, 3), "end": round(end, 3), "channel": 0, "labels": [stretch.label]},
+        "value": {"start": round(start, 3), "end": round(end, 3), "channel": 0, "labels": [segment.label]},
     }
 
 
 def check_prelabels(prediction: Mapping[str, Any], task: Task) -> None:
-    """Raise BadPrelabel for what the page would reject, and for what only our own checks notice."""
+    """Raise BadPrelabel for pre-labels that the page would reject, and for faults that only these checks detect."""
     place = f"task {task.task_key}"
     if not prediction.get("model_version"):
         raise BadPrelabel(f"{place}: a prediction needs a model_version, else the project's page hangs")
@@ -76,26 +76,31 @@ def check_prelabels(prediction: Mapping[str, Any], task: Task) -> None:
 
 
 def check_results(results: Sequence[Mapping[str, Any]], duration: float, place: str) -> None:
-    """What the server takes without a word: times that are no times, or outside the clip; two answers to one choice."""
+    """Raise BadPrelabel for faults that the server accepts silently.
+
+    These are invalid times, times outside the clip, and two answers to one choice.
+    """
     single: set[tuple[str, object]] = set()
     for one in results:
         value = one.get("value", {})
         if "start" in value or "end" in value:
             start, end = value.get("start"), value.get("end")
             if not all(isinstance(t, int | float) and math.isfinite(t) for t in (start, end)):
-                raise BadPrelabel(f"{place}: region {one.get('id')} from {start} to {end} s: not finite times")
+                raise BadPrelabel(f"{place}: region {one.get('id')} from {start} to {end} s: the times must be finite")
             if not start < end:
                 raise BadPrelabel(f"{place}: region {one.get('id')} starts at {start} s and ends at {end} s")
             if start < 0 or end > duration + _SLACK:
                 raise BadPrelabel(
-                    f"{place}: region {one.get('id')} from {start} to {end} s lies outside the clip of {duration:.3f} s"
+                    f"{place}: region {one.get('id')} from {start} to {end} s is outside the clip of {duration:.3f} s"
                 )
         if one.get("type") == "labels" and len(value.get("labels", ())) != 1:
-            raise BadPrelabel(f"{place}: region {one.get('id')} has {len(value.get('labels', ()))} labels, must be one")
+            raise BadPrelabel(
+                f"{place}: region {one.get('id')} has {len(value.get('labels', ()))} labels, must have one"
+            )
         if one.get("type") == "choices" and one.get("from_name") in ("verdict", "presence"):
             of = (str(one["from_name"]), one.get("id") if one["from_name"] == "presence" else None)
             if len(value.get("choices", ())) != 1 or of in single:
-                raise BadPrelabel(f"{place}: {one['from_name']} is a single choice, more than one is given")
+                raise BadPrelabel(f"{place}: {one['from_name']} is a single choice, but has several answers")
             single.add(of)
 
 

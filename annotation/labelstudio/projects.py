@@ -1,7 +1,7 @@
-"""Our projects on a server: which there are, how they are found again, and whether their pages still ask our questions.
+"""A corpus's projects on a server: creates them, finds them again, and checks the controls of their pages.
 
-Label Studio serves every task of a project to as many people as the project says, and shows all of them one page. So
-spans that several people hear, spans without a picture and conflicts are projects of their own.
+Label Studio serves every task of a project to the same number of people, and shows one page for all. So spans for
+several annotators, spans without video, and conflicts have separate projects.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .page import Variant, guide, labelling_page
 Group = Literal["label", "agreement", "adjudicate"]
 GROUPS: dict[Purpose, Group] = {
     "label": "label",
-    "audit": "label",  # among the others, so that nobody listens to them otherwise
+    "audit": "label",  # among the others, so that annotators treat them alike
     "agreement": "agreement",
     "gold": "agreement",
     "adjudicate": "adjudicate",
@@ -30,7 +30,7 @@ _CONTROLS = ("Choices", "Labels", "TextArea", "Rating", "Audio", "Video")
 
 @dataclass(frozen=True, order=True)
 class Kind:
-    """A kind of project: who gets its tasks, how many of them, and which page they see."""
+    """A kind of project: the purpose of its tasks, the page, and the number of annotators per task."""
 
     group: Group
     picture: bool
@@ -43,9 +43,9 @@ class Kind:
 
     @property
     def title(self) -> str:
-        """In words, to stand after the corpus's name."""
-        words = {"label": "label", "agreement": f"{self.annotators} listeners each", "adjudicate": "adjudicate"}
-        return words[self.group] + ("" if self.picture else ", sound only")
+        """The title, to follow the corpus's name."""
+        titles = {"label": "label", "agreement": f"{self.annotators} annotators each", "adjudicate": "adjudicate"}
+        return titles[self.group] + ("" if self.picture else ", audio only")
 
 
 def kind_of(task: Task) -> Kind:
@@ -54,7 +54,7 @@ def kind_of(task: Task) -> Kind:
 
 
 def mark(corpus_id: str, kind: Kind) -> str:
-    """What the description of such a project ends with: by it the project is found again, whatever its title."""
+    """The mark at the end of a project's description, by which it is found again under any title."""
     return f"[lpse {corpus_id} {kind.group} {'picture' if kind.picture else 'sound'} {kind.annotators}]"
 
 
@@ -64,21 +64,23 @@ def our_projects(server: Server, corpus_id: str) -> list[Project]:
 
 
 def find_or_create(server: Server, corpus_id: str, name: str, kinds: Iterable[Kind]) -> dict[Kind, Project]:
-    """A project for each kind. Raises ServerError when one asks other questions than ours, or is there twice."""
+    """A project for each kind. Raises ServerError if its page lacks a control, or if it exists twice."""
     ours = our_projects(server, corpus_id)
     projects = {}
     for kind in sorted(set(kinds)):
-        found = [one for one in ours if mark(corpus_id, kind) in one.description]
-        if len(found) > 1:
-            numbers = ", ".join(str(one.id) for one in found)
-            raise ServerError(f"{server.url}: projects {numbers} are both marked {mark(corpus_id, kind)}: keep one")
-        if found:
-            check_page(found[0], kind.variant, server.url)
-            projects[kind] = found[0]
+        marked = [one for one in ours if mark(corpus_id, kind) in one.description]
+        if len(marked) > 1:
+            numbers = ", ".join(str(one.id) for one in marked)
+            raise ServerError(
+                f"{server.url}: projects {numbers} have the same mark {mark(corpus_id, kind)}: delete all but one"
+            )
+        if marked:
+            check_page(marked[0], kind.variant, server.url)
+            projects[kind] = marked[0]
         else:
             projects[kind] = server.create_project(
                 f"{name}: {kind.title}"[:50],
-                f"Made by lpse annotate push; it finds the project by this mark: {mark(corpus_id, kind)}",
+                f"Made by lpse annotate push, which finds the project by this mark: {mark(corpus_id, kind)}",
                 labelling_page(kind.variant),
                 guide(),
                 kind.annotators,
@@ -87,9 +89,9 @@ def find_or_create(server: Server, corpus_id: str, name: str, kinds: Iterable[Ki
 
 
 def check_page(project: Project, variant: Variant, url: str = "") -> None:
-    """Raise ServerError where the project's page lacks a control of ours, or an answer that it offers.
+    """Raise ServerError if the project's page lacks a required control, or a required choice.
 
-    A page may have more than ours and look as it likes.
+    A page may have more controls and any layout.
     """
     place = f"{url}: project {project.id} ({project.title})"
     try:
@@ -106,7 +108,7 @@ def check_page(project: Project, variant: Variant, url: str = "") -> None:
 
 
 def _controls(page: str) -> dict[str, tuple[str, str, frozenset[str]]]:
-    """name -> (tag, what it belongs to or shows, the values it offers)."""
+    """name -> (tag, its media control or value, its choices)."""
     controls = {}
     for element in ET.fromstring(page).iter():
         if element.tag in _CONTROLS and (name := element.get("name")):

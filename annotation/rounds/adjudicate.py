@@ -1,4 +1,4 @@
-"""Adjudication: what the answers come to becomes verdicts; where they stand against each other, somebody decides."""
+"""Adjudication: converts answers into verdicts, and sends conflicts to an adjudicator."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from .push import Delivery, deliver
 
 @dataclass(frozen=True)
 class Adjudicated:
-    """What the answers came to: rows that were written, what is open, and what was sent to an adjudicator."""
+    """The result of an adjudication: rows written, what is still open, and the tasks sent to an adjudicator."""
 
     verdicts: tuple[Verdict, ...]
     conflicts: tuple[Conflict, ...]
@@ -51,13 +51,13 @@ def adjudicate(
     media_url: str | None = None,
     on_progress: ProgressCallback | None = None,
 ) -> Adjudicated:
-    """Write the verdicts that the annotations come to, and send conflicts to the adjudicator's project on `server`.
+    """Write the verdicts of the annotations, and send conflicts to the adjudicator's project on `server`.
 
-    Without a server conflicts are only returned. Verdicts stand whatever becomes of the sending.
+    Without a server conflicts are only returned. Verdicts are written even if sending fails.
     """
     with exclusive(corpus.path / ".annotation.lock", "annotate"):
         with corpus.lock("annotate adjudicate"):
-            recipe = corpus.active_recipe()  # read under the lock, which finishes what a killed writer began
+            recipe = corpus.active_recipe()  # read under the lock, which finishes the commit of a killed writer
         tasks = list(corpus.rows(Task))
         annotations = list(corpus.rows(Annotation))
         existing = list(corpus.rows(Verdict))
@@ -85,27 +85,27 @@ def adjudicate(
 def gold_counts(
     tasks: Iterable[Task], annotations: Iterable[Annotation], verdicts: Iterable[Verdict]
 ) -> dict[str, tuple[int, int]]:
-    """By annotator, right verdicts and how many tasks with a known answer, not their own, they heard."""
+    """By annotator, right verdicts and number of answers to tasks with another person's gold answer."""
     by_key = {task.task_key: task for task in tasks}
     answers = collect(by_key, annotations)
     right: Counter[str] = Counter()
-    heard: Counter[str] = Counter()
+    judged: Counter[str] = Counter()
     for key, gold in known_answers(by_key, answers, verdicts).items():
         if by_key[key].purpose == "adjudicate" or gold.verdict is None:
             continue
         for name, answer in answers.by_task.get(key, {}).items():
             if name != gold.author and answer.verdict is not None:
-                heard[name] += 1
+                judged[name] += 1
                 right[name] += answer.verdict == gold.verdict
-    return {name: (right[name], of) for name, of in heard.items()}
+    return {name: (right[name], of) for name, of in judged.items()}
 
 
 def _conflict_tasks(
     conflicts: Sequence[Conflict], tasks: Sequence[Task], annotations: Sequence[Annotation], recipe_hash: str
 ) -> list[Task]:
-    """A task for an adjudicator for each conflict, with everything that the others marked; one asked before stays.
+    """A task for an adjudicator per conflict, with all that the annotators marked; an unanswered one is reused.
 
-    A conflict that began anew after it was settled is asked anew.
+    A conflict that begins again after it was settled gets a new task.
     """
     of_window: dict[Window, list[Task]] = {}
     for task in tasks:
@@ -115,13 +115,13 @@ def _conflict_tasks(
     planned_at = datetime.now(UTC)
     made = []
     for conflict in conflicts:
-        here = of_window[conflict.window]
-        before = [task for task in here if task.purpose == "adjudicate"]
+        of_conflict = of_window[conflict.window]
+        before = [task for task in of_conflict if task.purpose == "adjudicate"]
         unanswered = [task for task in before if not answers.by_task.get(task.task_key)]
         if unanswered:
             made.append(max(unanswered, key=lambda task: task.round))
             continue
-        others = [task for task in here if task.purpose != "adjudicate"]
+        others = [task for task in of_conflict if task.purpose != "adjudicate"]
         given = {name: row for task in others for name, row in answers.by_task.get(task.task_key, {}).items()}
         window = Candidate(**conflict.window._asdict(), priority=1.0, why=conflict.cause)
         picture = any(task.has_picture for task in others)
@@ -140,7 +140,7 @@ def _conflict_tasks(
 
 
 def _marked(answers: Mapping[str, Annotation]) -> list[LabelledSegment]:
-    """The contaminants that anybody marked."""
+    """The contaminants that any annotator marked."""
     contaminants = load_labels().contaminants
     return [
         LabelledSegment(start=region.start, end=region.end, label=region.label)
@@ -151,7 +151,7 @@ def _marked(answers: Mapping[str, Annotation]) -> list[LabelledSegment]:
 
 
 def _described(conflict: Conflict, answers: Mapping[str, Annotation]) -> str:
-    """The answers without names: who said it should not decide."""
+    """The answers without names: the adjudicator should not know the authors."""
     lines = [f"In conflict: {conflict.cause}."]
     for number, (_, row) in enumerate(sorted(answers.items()), 1):
         reasons = f" ({', '.join(row.reasons)})" if row.reasons else ""
@@ -160,5 +160,7 @@ def _described(conflict: Conflict, answers: Mapping[str, Annotation]) -> str:
             for one in row.regions
             if one.label in load_labels().contaminants
         )
-        lines.append(f"Listener {number}: {row.verdict or 'no verdict'}{reasons}{'; marked ' + marks if marks else ''}")
+        lines.append(
+            f"Annotator {number}: {row.verdict or 'no verdict'}{reasons}{'; marked ' + marks if marks else ''}"
+        )
     return "\n".join(lines)

@@ -1,8 +1,8 @@
-"""Pull: what annotators answered since the last time, every version of it kept.
+"""Pull: fetches new and changed answers, and keeps every version.
 
-Rows are only added: a changed answer is a new version, a deleted one gets a version that says so. Only tasks that
-changed are fetched; how far the last pull came is kept beside the server's data, and without that all is fetched again,
-to the same rows.
+Rows are only added: a changed answer is a new version, a deleted one gets a version with that state. Only tasks that
+changed are fetched; the progress of the last pull is stored beside the server's data, and without it all tasks are
+fetched again, with the same rows as result.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from ..labelstudio.projects import check_page, kind_of, our_projects
 from ..labelstudio.projects import mark as mark_of
 from ..server import ServerError
 
-OVERLAP = timedelta(seconds=10)  # tasks that changed while the last pull ran are looked at again
+OVERLAP = timedelta(seconds=10)  # tasks that changed while the last pull ran are fetched again
 
 
 @dataclass(frozen=True)
 class Pulled:
-    """What a pull brought: numbers of rows, and lines on what could not be read or should be looked at."""
+    """The result of a pull: numbers of rows, and messages about unreadable or suspicious answers."""
 
     new: int
     changed: int
@@ -47,10 +47,10 @@ class Pulled:
 
 
 def pull(corpus: Corpus, server: Server, on_progress: ProgressCallback | None = None) -> Pulled:
-    """Fetch what changed and write it to `annotations`, and its regions to `events`.
+    """Fetch changed answers and write them to `annotations`, and their regions to `events`.
 
-    Raises ServerError when the server has no project of this corpus or one asks other questions than ours; nothing is
-    written then.
+    Raises ServerError if the server has no project of this corpus or one lacks a required control; nothing is written
+    then.
     """
     server.whoami()
     with exclusive(corpus.path / ".annotation.lock", "annotate"):
@@ -59,7 +59,7 @@ def pull(corpus: Corpus, server: Server, on_progress: ProgressCallback | None = 
         tasks: dict[str, Task] = {row.task_key: row for row in corpus.rows(Task)}
         projects = our_projects(server, corpus_id)
         if not projects:
-            raise ServerError(f"{server.url}: no project of {corpus.path} there; lpse annotate push makes them")
+            raise ServerError(f"{server.url}: no project of {corpus.path}: run lpse annotate push first")
         for project in projects:
             picture = "picture" in project.description.rpartition("[lpse ")[2]
             check_page(
@@ -72,23 +72,23 @@ def pull(corpus: Corpus, server: Server, on_progress: ProgressCallback | None = 
         people, pulled_at = server.people(), datetime.now(UTC)
         rows: list[Annotation] = []
         problems: list[str] = []
-        seen = 0
+        fetched = 0
         for index, project in enumerate(projects):
             ours = {
                 key: task for key, task in tasks.items() if mark_of(corpus_id, kind_of(task)) in project.description
             }
             name = f"{server.url} {project.id}"
             exported, complete, instant = _changed(server, project, state.get(name))
-            seen += len(exported)
-            found, here = _records(exported, ours, people, pulled_at)
-            problems += here
-            rows += _versions(found, latest, exported, ours, complete, pulled_at)
+            fetched += len(exported)
+            records, faults = _records(exported, ours, people, pulled_at)
+            problems += faults
+            rows += _versions(records, latest, exported, ours, complete, pulled_at)
             state[name] = {"tasks": project.tasks, "updated_at": instant}
             if on_progress:
                 on_progress(Progress("pull", index + 1, len(projects), items=len(projects)))
         with corpus.lock("annotate pull"), corpus.commit("lpse annotate pull") as change:
             add_annotations(corpus, rows, change)
-        # last: killed before, the next pull fetches the same again and finds it known
+        # last: if killed before, the next pull fetches the same again and adds no row
         state_path.parent.mkdir(exist_ok=True)
         with write_beside(state_path) as file:
             file.write(json.dumps(state, indent=1).encode())
@@ -100,21 +100,21 @@ def pull(corpus: Corpus, server: Server, on_progress: ProgressCallback | None = 
         deleted=sum(row.state == "deleted" for row in rows),
         skipped=sum(row.state == "skipped" for row in rows),
         edited_by_other=tuple(
-            f"annotation of {row.annotator} (task {row.task_key}) was written by {row.updated_by}: it does not count"
+            f"annotation of {row.annotator} (task {row.task_key}) was changed by {row.updated_by}: it does not count"
             for row in rows
             if row.version_id in rewritten
         ),
         problems=tuple(problems),
-        tasks=seen,
+        tasks=fetched,
     )
 
 
 def _changed(
     server: Server, project: Project, state: Mapping[str, Any] | None
 ) -> tuple[list[dict[str, Any]], bool, str | None]:
-    """Exported tasks, whether these are all there are, and until which instant the server was looked at.
+    """Exported tasks, True if these are all, and the instant of the latest change.
 
-    A task that was deleted changes nothing that could be asked for but the number of tasks.
+    A deleted task can only be detected by the number of tasks.
     """
     since = None if state is None else state.get("updated_at")
     complete = since is None or project.tasks < int(state["tasks"] if state else 0)
@@ -135,15 +135,15 @@ def _changed(
 def _records(
     exported: Iterable[Mapping[str, Any]], ours: Mapping[str, Task], people: Mapping[int, str], pulled_at: datetime
 ) -> tuple[dict[str, Annotation], list[str]]:
-    """The annotations of exported tasks by annotation_id, and what could not be read."""
-    found: dict[str, Annotation] = {}
+    """The annotations of exported tasks by annotation_id, and messages about unreadable ones."""
+    records: dict[str, Annotation] = {}
     problems: list[str] = []
     for exported_task in exported:
         key = exported_task.get("data", {}).get("task_key")
         if key not in ours:
             if exported_task.get("annotations"):
                 problems.append(
-                    f"task {exported_task['id']} on the server is none of ours (task_key {key!r}): left out"
+                    f"task {exported_task['id']} on the server is not in the corpus (task_key {key!r}): skipped"
                 )
             continue
         for answer in exported_task.get("annotations", ()):
@@ -153,38 +153,38 @@ def _records(
                 problems.append(f"task {key}: annotation {answer.get('id')} cannot be read: {error!r}")
                 continue
             problems += faults
-            found[record.annotation_id] = record
-    return found, problems
+            records[record.annotation_id] = record
+    return records, problems
 
 
 def _versions(
-    found: Mapping[str, Annotation],
+    records: Mapping[str, Annotation],
     latest: Mapping[str, Annotation],
     exported: Iterable[Mapping[str, Any]],
     ours: Mapping[str, Task],
     complete: bool,
     pulled_at: datetime,
 ) -> list[Annotation]:
-    """The rows that say something new: other versions, and known annotations that are gone."""
+    """The new rows: other versions, and known annotations that were deleted."""
     rows = [
         row
-        for row in found.values()
+        for row in records.values()
         if row.annotation_id not in latest or latest[row.annotation_id].version_id != row.version_id
     ]
-    looked_at = set(ours) if complete else {task.get("data", {}).get("task_key") for task in exported}
+    checked = set(ours) if complete else {task.get("data", {}).get("task_key") for task in exported}
     of: dict[str, list[Annotation]] = defaultdict(list)
     for row in latest.values():
         of[row.task_key].append(row)
-    for key in sorted(looked_at & set(of)):
+    for key in sorted(checked & set(of)):
         for row in of[key]:
-            if row.state != "deleted" and row.annotation_id not in found:
-                # the server keeps no time of it: it was there at `updated_at`, and is gone at `pulled_at`
+            if row.state != "deleted" and row.annotation_id not in records:
+                # the server stores no time of it: it existed at `updated_at`, and not at `pulled_at`
                 rows.append(named(replace(row, state="deleted", updated_at=pulled_at, pulled_at=pulled_at)))
     return rows
 
 
 def _read_state(path: Path) -> dict[str, dict[str, Any]]:
-    """How far the last pull came in each project; nothing where that was lost."""
+    """The progress of the last pull in each project; empty if it was lost."""
     try:
         state: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

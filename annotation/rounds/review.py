@@ -1,7 +1,7 @@
-"""Review: one person sees a recording and decides over a span of it.
+"""Review: one person decides over a span of a recording.
 
-Whoever decides says which rows they had seen (`RecordingState.seen`). Where somebody else said something about the span
-since then, nothing is written and the reviewer is shown what changed. Rows are only added: undo is a row, too.
+A decision carries the rows that the reviewer had seen (`RecordingState.seen`). If another person added a row about the
+span since then, nothing is written and the reviewer is shown the change. Rows are only added: undo is a row, too.
 """
 
 from __future__ import annotations
@@ -29,11 +29,10 @@ WAIT_SECONDS = 10.0  # for another writer: a decision takes less, a run over the
 
 @dataclass(frozen=True)
 class RecordingState:
-    """All that is known of a recording when somebody decides about it.
+    """All data about a recording that a reviewer decides with.
 
     `cuts` in order of time; `verdicts`: the current ones, the oldest first; `history`: all of them, likewise;
-    `annotations`: the answers that count; `seen`: the ids of all verdicts, to hand back with the
-    decision.
+    `annotations`: the answers that count; `seen`: the ids of all verdicts, to hand back with the decision.
     """
 
     recording: Recording
@@ -48,19 +47,19 @@ class RecordingState:
 
 
 class ConflictError(CorpusError):
-    """Somebody said something about the span that the reviewer has not seen; `rows` say what, the oldest first."""
+    """Verdicts about the span that the reviewer has not seen: `rows`, the oldest first."""
 
     def __init__(self, rows: Iterable[Verdict]) -> None:
         self.rows = tuple(rows)
-        super().__init__(f"{'; '.join(describe(row) for row in self.rows)}: look at it before you decide")
+        super().__init__(f"{'; '.join(describe(row) for row in self.rows)}: check it before you decide")
 
 
 @dataclass(frozen=True)
 class ReviewRequest:
-    """What a reviewer wants to become of a span: [start_ms, end_ms) of a recording.
+    """A reviewer's decision about a span: [start_ms, end_ms) of a recording.
 
-    `seen`: of the situation they looked at. `keep`: the part that a trim leaves, in ms, with "keep" alone. "open" holds
-    a comment. `reasons` are those of the vocabulary.
+    `seen`: of the state they decided on. `keep`: the part that a trim keeps, in ms, with "keep" alone. "open" is for a
+    comment. `reasons` are those of the vocabulary.
     """
 
     recording_id: str
@@ -76,7 +75,7 @@ class ReviewRequest:
 
 @dataclass(frozen=True)
 class ReviewResult:
-    """The row that was written, and what the recording's cuts are now."""
+    """The row that was written, and the recording's new cuts."""
 
     verdict: Verdict
     cuts: tuple[Cut, ...]
@@ -84,7 +83,7 @@ class ReviewResult:
 
 
 def recording_state(corpus: Corpus, recording_id: str) -> RecordingState:
-    """What is known of a recording now. Raises CorpusError for one there is not."""
+    """The current data about a recording. Raises CorpusError for an unknown one."""
     ours = pc.field("recording_id") == recording_id
     recording: Recording | None = next(corpus.rows(Recording, ours), None)
     if recording is None:
@@ -106,33 +105,33 @@ def recording_state(corpus: Corpus, recording_id: str) -> RecordingState:
     )
 
 
-def decide_span(corpus: Corpus, wish: ReviewRequest) -> ReviewResult:
-    """Write the decision, and decide the recording anew by it.
+def decide_span(corpus: Corpus, request: ReviewRequest) -> ReviewResult:
+    """Write the decision, and decide the recording again with it.
 
-    A decision takes the place of the current one over exactly this span, if there is one; a comment of none. Raises
-    ChangedMeanwhile as the module says, Locked while another program writes, and CorpusError for a wish that cannot be:
-    no author, a span outside the recording, an unknown reason, a trim that leaves less than a cut must have.
+    A decision supersedes the current one over exactly this span; a comment supersedes nothing. Raises ConflictError for
+    rows the reviewer has not seen, Locked while another program writes, and CorpusError for an invalid request: no
+    author, a span outside the recording, an unknown reason, a trim that keeps less than the minimum duration of a cut.
     """
     with corpus.lock("review", WAIT_SECONDS):
-        excised = _checked(corpus, wish)
-        history = _history(corpus, wish.recording_id)
-        comment = (wish.comment or "").strip() or None
+        excised = _checked(corpus, request)
+        history = _history(corpus, request.recording_id)
+        comment = (request.comment or "").strip() or None
         row = Verdict(
             verdict_id="",
-            recording_id=wish.recording_id,
-            start_ms=wish.start_ms,
-            end_ms=wish.end_ms,
-            decision=wish.decision,
-            reasons=wish.reasons,
+            recording_id=request.recording_id,
+            start_ms=request.start_ms,
+            end_ms=request.end_ms,
+            decision=request.decision,
+            reasons=request.reasons,
             excised=excised,
             method="reviewer",
-            author=wish.author.strip(),
+            author=request.author.strip(),
             comment=comment,
             made_at=datetime.now(UTC),
         )
         if not is_comment(row):
-            _refuse_unseen(row, history, wish.seen)
-            row = replace(row, supersedes=_stands(row, history))
+            _refuse_unseen(row, history, request.seen)
+            row = replace(row, supersedes=_superseded(row, history))
         return _written(corpus, row, history)
 
 
@@ -145,36 +144,36 @@ def request_annotation(
     seen: frozenset[str],
     comment: str | None = None,
 ) -> ReviewResult:
-    """Send a span to annotation: it waits for review, and is the first to be asked about in the next round.
+    """Send a span to annotation: it waits for review, and comes first in the next round.
 
-    Refused as `decide_span` is.
+    Raises the errors of `decide_span`.
     """
-    wish = ReviewRequest(recording_id, start_ms, end_ms, "unsure", author, seen, reasons=(ASKED,), comment=comment)
-    return decide_span(corpus, wish)
+    request = ReviewRequest(recording_id, start_ms, end_ms, "unsure", author, seen, reasons=(ASKED,), comment=comment)
+    return decide_span(corpus, request)
 
 
 def undo(corpus: Corpus, verdict_id: str, author: str, seen: frozenset[str]) -> ReviewResult:
-    """Take a row back by one that says what stood in its place before: nothing, or what the row superseded.
+    """Revoke a row by a row that restores the state before: no decision, or that of the row it superseded.
 
-    Undoing that brings the row back. Raises ConflictError as `decide_span` does, StaleVerdict for a row that is not
-    current any more, and CorpusError for one there is not or that a later decision lies over: undo that first.
+    Undoing that restores the row. Raises ConflictError as `decide_span` does, StaleVerdict for a row that is not
+    current any more, and CorpusError for an unknown row or one that a later decision overlaps: undo that first.
     """
     with corpus.lock("review", WAIT_SECONDS):
-        found: Verdict | None = next(corpus.rows(Verdict, pc.field("verdict_id") == verdict_id), None)
-        if found is None:
+        revoked: Verdict | None = next(corpus.rows(Verdict, pc.field("verdict_id") == verdict_id), None)
+        if revoked is None:
             raise CorpusError(f"{corpus.path}: no verdict {verdict_id!r}")
-        history = _history(corpus, found.recording_id)
-        _refuse_unseen(found, history, seen)
+        history = _history(corpus, revoked.recording_id)
+        _refuse_unseen(revoked, history, seen)
         now = current(history)
-        if found not in now:
+        if revoked not in now:
             by = next(row for row in history if row.supersedes == verdict_id)
             raise StaleVerdict(f"verdict {verdict_id} is not current any more: {describe(by)}")
-        before = next((row for row in history if row.verdict_id == found.supersedes), None)
-        # a comment comes and goes under decisions; a decision that came back would lie over a later one
-        over = [row for row in now[now.index(found) + 1 :] if _overlap(row, found) and row.decision != "open"]
-        if over and not (found.decision == "open" and (before is None or before.decision == "open")):
-            raise CorpusError(f"{describe(over[-1])}, later than what is to be undone: undo that first")
-        blank = replace(found, decision="open", reasons=(), excised=(), confidence=None, comment=None)
+        before = next((row for row in history if row.verdict_id == revoked.supersedes), None)
+        # comments do not affect decisions; a restored decision would override a later one
+        over = [row for row in now[now.index(revoked) + 1 :] if _overlap(row, revoked) and row.decision != "open"]
+        if over and not (revoked.decision == "open" and (before is None or before.decision == "open")):
+            raise CorpusError(f"{describe(over[-1])}, after the row to undo: undo that first")
+        blank = replace(revoked, decision="open", reasons=(), excised=(), confidence=None, comment=None)
         row = replace(
             before or blank,
             method="reviewer",
@@ -185,10 +184,10 @@ def undo(corpus: Corpus, verdict_id: str, author: str, seen: frozenset[str]) -> 
         return _written(corpus, row, history)
 
 
-def _stands(row: Verdict, history: Iterable[Verdict]) -> str | None:
-    """The id of what a decision over exactly this span takes the place of: a decision, else what took one back."""
-    here = [other for other in current(history) if _same_span(other, row) and not is_comment(other)]
-    last = max(reversed(here), key=lambda other: other.decision != "open", default=None)
+def _superseded(row: Verdict, history: Iterable[Verdict]) -> str | None:
+    """The id of the row that a decision over exactly this span supersedes: a decision, else a row that revoked one."""
+    same_span = [other for other in current(history) if _same_span(other, row) and not is_comment(other)]
+    last = max(reversed(same_span), key=lambda other: other.decision != "open", default=None)
     return None if last is None else last.verdict_id
 
 
@@ -198,56 +197,56 @@ def _history(corpus: Corpus, recording_id: str) -> list[Verdict]:
 
 
 def _written(corpus: Corpus, row: Verdict, history: Iterable[Verdict]) -> ReviewResult:
-    """The row named and written, after all of `history` whatever the clocks say, and the recording decided by it."""
+    """Write the row with its id, dated after all of `history` on any clock, and decide the recording again."""
     latest = max((other.made_at for other in history), default=None)
     if latest is not None and row.made_at <= latest:
         row = replace(row, made_at=latest + timedelta(microseconds=1))
     excised = [[one.start, one.end, one.label] for one in row.excised]
     extent = row.recording_id, row.start_ms, row.end_ms
-    said = row.decision, row.reasons, excised, row.method, row.author, row.comment, row.supersedes
-    row = replace(row, verdict_id=digest("verdict", *extent, *said, row.made_at.isoformat()))
+    content = row.decision, row.reasons, excised, row.method, row.author, row.comment, row.supersedes
+    row = replace(row, verdict_id=digest("verdict", *extent, *content, row.made_at.isoformat()))
     redecide(corpus, [row.recording_id], [row])
     now = recording_state(corpus, row.recording_id)
     return ReviewResult(row, now.cuts, now)
 
 
-def _checked(corpus: Corpus, wish: ReviewRequest) -> tuple[LabelledSegment, ...]:
-    """What the wish cuts away. Raises CorpusError for one that cannot be."""
-    _author(wish.author)
-    recording: Recording | None = next(corpus.rows(Recording, pc.field("recording_id") == wish.recording_id), None)
+def _checked(corpus: Corpus, request: ReviewRequest) -> tuple[LabelledSegment, ...]:
+    """The segments that the request cuts away. Raises CorpusError for an invalid request."""
+    _author(request.author)
+    recording: Recording | None = next(corpus.rows(Recording, pc.field("recording_id") == request.recording_id), None)
     if recording is None:
-        raise CorpusError(f"{corpus.path}: no recording {wish.recording_id!r}")
+        raise CorpusError(f"{corpus.path}: no recording {request.recording_id!r}")
     end_ms = int((recording.duration or 0.0) * 1000)
-    span = f"{wish.recording_id}: span {wish.start_ms} to {wish.end_ms} ms"
-    if not 0 <= wish.start_ms < wish.end_ms <= end_ms:
-        raise CorpusError(f"{span} must lie in the recording, 0 to {end_ms} ms, and not be empty")
-    if wish.decision not in get_args(Ruling):
-        raise CorpusError(f"{span}: decision {wish.decision!r} is none of {', '.join(get_args(Ruling))}")
-    if wish.decision == "open" and not (wish.comment or "").strip():
-        raise CorpusError(f"{span}: a row that decides nothing needs a comment")
-    if unknown := [name for name in wish.reasons if name not in (ASKED, *load_labels().reasons)]:
-        raise CorpusError(f"{span}: reason {unknown[0]!r} is none of {', '.join(load_labels().reasons)}")
-    return _trimmed(corpus, wish, span)
+    span = f"{request.recording_id}: span {request.start_ms} to {request.end_ms} ms"
+    if not 0 <= request.start_ms < request.end_ms <= end_ms:
+        raise CorpusError(f"{span} must be inside the recording, 0 to {end_ms} ms, and not empty")
+    if request.decision not in get_args(Ruling):
+        raise CorpusError(f"{span}: decision {request.decision!r} must be one of {', '.join(get_args(Ruling))}")
+    if request.decision == "open" and not (request.comment or "").strip():
+        raise CorpusError(f"{span}: a row without a decision needs a comment")
+    if unknown := [name for name in request.reasons if name not in (ASKED, *load_labels().reasons)]:
+        raise CorpusError(f"{span}: reason {unknown[0]!r} must be one of {', '.join(load_labels().reasons)}")
+    return _trimmed(corpus, request, span)
 
 
-def _trimmed(corpus: Corpus, wish: ReviewRequest, span: str) -> tuple[LabelledSegment, ...]:
-    if wish.keep is None or wish.keep == (wish.start_ms, wish.end_ms):
+def _trimmed(corpus: Corpus, request: ReviewRequest, span: str) -> tuple[LabelledSegment, ...]:
+    if request.keep is None or request.keep == (request.start_ms, request.end_ms):
         return ()
-    start, end = wish.keep
-    if wish.decision != "keep":
-        raise CorpusError(f"{span}: only what is kept can be trimmed, not {wish.decision!r}")
-    if not wish.start_ms <= start < end <= wish.end_ms:
-        raise CorpusError(f"{span}: the part to keep, {start} to {end} ms, must lie in it and not be empty")
+    start, end = request.keep
+    if request.decision != "keep":
+        raise CorpusError(f"{span}: only a kept span can be trimmed, decision is {request.decision!r}")
+    if not request.start_ms <= start < end <= request.end_ms:
+        raise CorpusError(f"{span}: the part to keep, {start} to {end} ms, must be inside it and not empty")
     least = corpus.active_recipe().spans.min_duration
     if end - start < to_ms(least):
-        raise CorpusError(f"{span}: {from_ms(end - start):.3f} s would be left, a cut must last {least:g} s")
-    ends = ((wish.start_ms, start), (end, wish.end_ms))
+        raise CorpusError(f"{span}: {from_ms(end - start):.3f} s would be left, a cut must last at least {least:g} s")
+    ends = ((request.start_ms, start), (end, request.end_ms))
     return tuple(LabelledSegment(start=from_ms(a), end=from_ms(b), label=TRIMMED) for a, b in ends if a < b)
 
 
 def _author(author: str) -> str:
     if not author.strip():
-        raise CorpusError("who decides must give a name: it goes into the row")
+        raise CorpusError("the reviewer's name is missing: it is stored with the decision")
     return author.strip()
 
 

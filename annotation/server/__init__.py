@@ -1,7 +1,7 @@
-"""The embedded Label Studio: its own environment, its start and end, and who may reach it.
+"""The embedded Label Studio: its environment, its start and end, and access to it.
 
-Label Studio lives in a virtual environment of its own (its dependencies would move ours) and is a process of its own;
-what it runs there beside Label Studio is in `inside`. Everything it keeps lies under the corpus's `annotation/`.
+Label Studio has its own virtual environment (its dependencies would change ours) and its own process; the code that
+runs there beside it is in `inside`. All its data is stored under the corpus's `annotation/`.
 """
 
 from .access import Access, access, add_annotator, invite_link

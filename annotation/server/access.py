@@ -1,4 +1,4 @@
-"""Which Label Studio a command talks to, and how annotators get into it."""
+"""Selects the Label Studio server of a command, and signs annotators up."""
 
 from __future__ import annotations
 
@@ -24,53 +24,53 @@ TOKEN_VARIABLE = "LPSE_LABEL_STUDIO_TOKEN"
 
 @dataclass(frozen=True)
 class Access:
-    """A server's address, without a slash at its end, and a token for it; its repr does not tell the token."""
+    """A server's address, without a slash at its end, and a token for it; its repr omits the token."""
 
     url: str
     token: str = field(repr=False)
 
 
 def access(corpus: Corpus, url: str | None = None, token: str | None = None) -> Access:
-    """The server that was named, else the environment's, else the corpus's own when it runs.
+    """The named server, else the environment's, else the corpus's own if it runs.
 
-    A named `url` may take its token from the environment only when that names no other server: a token is never sent
-    where it was not meant to go. Raises ServerError when there is no server, or no token for it.
+    A named `url` takes its token from the environment only if that names no other server: a token is only sent to the
+    server it is meant for. Raises ServerError if there is no server, or no token for it.
     """
-    known_url, known_token = os.environ.get(URL_VARIABLE) or None, os.environ.get(TOKEN_VARIABLE) or None
+    env_url, env_token = os.environ.get(URL_VARIABLE) or None, os.environ.get(TOKEN_VARIABLE) or None
     if url is not None:
-        if token is None and known_url in (None, url):
-            token = known_token
+        if token is None and env_url in (None, url):
+            token = env_token
         if token is None:
-            raise ServerError(f"--url {url}: no token for it; give --token, or set {TOKEN_VARIABLE}")
+            raise ServerError(f"--url {url}: token missing: give --token, or set {TOKEN_VARIABLE}")
         return Access(_checked(url, "--url"), token)
-    if known_url is not None:
-        token = known_token if token is None else token
+    if env_url is not None:
+        token = env_token if token is None else token
         if token is None:
-            raise ServerError(f"{URL_VARIABLE} is {known_url}, but there is no token: set {TOKEN_VARIABLE}")
-        return Access(_checked(known_url, URL_VARIABLE), token)
-    if token is not None or known_token is not None:
+            raise ServerError(f"{URL_VARIABLE} is {env_url}, but its token is missing: set {TOKEN_VARIABLE}")
+        return Access(_checked(env_url, URL_VARIABLE), token)
+    if token is not None or env_token is not None:
         which = "--token" if token is not None else TOKEN_VARIABLE
-        raise ServerError(f"{which} is for no server: give --url, or set {URL_VARIABLE}")
-    found = running_url(corpus)
-    if found is None:
+        raise ServerError(f"{which} is given without a server: give --url, or set {URL_VARIABLE}")
+    own_url = running_url(corpus)
+    if own_url is None:
         raise ServerError(
             f"no Label Studio server: start one with lpse annotate serve --corpus {shlex.quote(str(corpus.path))}, "
             "or give --url and --token"
         )
-    return Access(found, load(server_paths(corpus).credentials).token)
+    return Access(own_url, load(server_paths(corpus).credentials).token)
 
 
 def _checked(url: str, source: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
-        raise ServerError(f"{source}: an address looks like http://127.0.0.1:8080, this is {url!r}")
+        raise ServerError(f"{source}: invalid address {url!r}: must be like http://127.0.0.1:8080")
     return url.rstrip("/")
 
 
 def invite_link(access: Access) -> str:
-    """The address where annotators sign up. Whoever has it can: it is as secret as a password.
+    """The address where annotators sign up. Everyone with the address can: it is as secret as a password.
 
-    Raises ServerError when the server does not answer or refuses the token.
+    Raises ServerError if the server does not respond or refuses the token.
     """
     answer = ask(f"{access.url}/api/invite", headers={"Authorization": f"Token {access.token}"})
     if answer.status in (401, 403):
@@ -85,8 +85,8 @@ def invite_link(access: Access) -> str:
 def add_annotator(access: Access, email: str, password: str) -> None:
     """Sign an annotator up, as their browser would.
 
-    The API's own way of making users ignores the password. Raises ServerError with Label Studio's reason when it
-    refuses (an e-mail that is in use, a password under 8 characters).
+    The API's function for new users ignores the password. Raises ServerError with Label Studio's reason if it refuses
+    (an e-mail that is in use, a password under 8 characters).
     """
     link, cookies = invite_link(access), CookieJar()
     page = ask(link, cookies=cookies)

@@ -1,4 +1,4 @@
-"""The administrator of the embedded server: made once, kept in a file that only its owner may read."""
+"""The administrator of the embedded server: created once, stored in a file that only its owner may read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .errors import ServerError
 
 @dataclass(frozen=True)
 class Credentials:
-    """Who the administrator is. `token` is 40 hex digits, Label Studio's form; its repr tells no secret."""
+    """The administrator's credentials. `token` is 40 hex digits, Label Studio's form; the repr omits secrets."""
 
     email: str
     password: str = field(repr=False)
@@ -25,27 +25,27 @@ class Credentials:
 
 
 def load_or_make(path: Path) -> Credentials:
-    """The credentials in `path`, made at random when there are none. The caller is the only one to write there.
+    """The credentials in `path`, created at random if there is no file. Only the caller may write there.
 
-    Raises ServerError when others may read the file, or it does not hold credentials.
+    Raises ServerError if others may read the file, or it does not contain credentials.
     """
     if path.exists():
         return load(path)
-    # A new e-mail with every new file: beside an older database it becomes one more administrator.
+    # A new e-mail with every new file: in an older database it becomes an additional administrator.
     made = Credentials(f"admin-{secrets.token_hex(4)}@localhost", secrets.token_urlsafe(24), secrets.token_hex(20))
     _write_private(path, tomli_w.dumps(asdict(made)).encode())
     return made
 
 
 def load(path: Path) -> Credentials:
-    """The credentials in `path`. Raises ServerError as `load_or_make`, and when there is no file."""
+    """The credentials in `path`. Raises ServerError as `load_or_make`, and if there is no file."""
     try:
         with open(path, "rb") as file:
             mode = os.fstat(file.fileno()).st_mode & 0o777
             if mode & 0o077:
                 raise ServerError(
-                    f"{path}: its mode is {mode:04o}, others may use the password in it; "
-                    f"type: chmod 600 {shlex.quote(os.fspath(path))}"
+                    f"{path}: its mode is {mode:04o}, others may read the password: "
+                    f"run chmod 600 {shlex.quote(os.fspath(path))}"
                 )
             values = tomllib.load(file)
     except OSError as error:
@@ -54,14 +54,14 @@ def load(path: Path) -> Credentials:
         raise ServerError(f"{path}: not TOML: {error}") from None
     email, password, token = (values.get(name) for name in ("email", "password", "token"))
     if not (isinstance(email, str) and email and isinstance(password, str) and password):
-        raise ServerError(f"{path}: email and password must be texts; without this file new ones are made")
+        raise ServerError(f"{path}: email and password must be non-empty strings; delete the file to create new ones")
     if not (isinstance(token, str) and re.fullmatch(r"[0-9a-f]{40}", token)):
-        raise ServerError(f"{path}: token must be 40 hex digits; without this file a new one is made")
+        raise ServerError(f"{path}: token must be 40 hex digits; delete the file to create a new one")
     return Credentials(email, password, token)
 
 
 def _write_private(path: Path, content: bytes) -> None:
-    """As `write_beside`, but from its first byte on only the owner may read the file."""
+    """As `write_beside`, but only the owner may read the file from its first byte on."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:

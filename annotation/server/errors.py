@@ -1,4 +1,4 @@
-"""What goes wrong with a Label Studio server, in one line."""
+"""The error of a Label Studio server, in one line."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from manifests.errors import LpseError
 
 
 class ServerError(LpseError):
-    """No server, or not the one that was meant; the text is one line, without tokens, cookies or passwords."""
+    """The server is missing, unreachable or not the expected one; one line, without tokens, cookies or passwords."""

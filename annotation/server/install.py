@@ -1,4 +1,4 @@
-"""Label Studio's own virtual environment, made on first use."""
+"""Creates Label Studio's virtual environment on first use."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from manifests.lock import Locked, exclusive
 from .errors import ServerError
 
 VERSION = "1.23.2"
-"""The one version that this package was measured against: it relies on what is no promised interface."""
+"""The only version that this package was tested with: it relies on undocumented interfaces."""
 REQUIREMENT = f"label-studio=={VERSION}"
 FOLDER_VARIABLE = "LPSE_LABEL_STUDIO"
 _MARKER = "lpse-complete"
 
 
 def server_folder() -> Path:
-    """The environment's folder: $LPSE_LABEL_STUDIO if set, else beside our own packages."""
+    """The environment's folder: $LPSE_LABEL_STUDIO if set, else beside lpse's own packages."""
     named = os.environ.get(FOLDER_VARIABLE)
     return Path(named).expanduser().absolute() if named else Path(sys.prefix) / f"label-studio-{VERSION}"
 
@@ -35,30 +35,30 @@ def server_python(folder: Path) -> Path:
 
 
 def install(on_line: Callable[[str], None] | None = None) -> Path:
-    """The folder of a complete environment; makes it when there is none (about 1 GB, 75-150 s).
+    """The folder of a complete environment; creates it if needed (about 1 GB, 75-150 s).
 
-    Made by the running interpreter's `venv` and by pip as the user has configured it. Another process that is making
-    it is waited for; what one left half made is made anew. `on_line` gets lines of progress. Raises ServerError when
-    it cannot be made.
+    Uses the running interpreter's `venv` and pip with the user's configuration. Waits for another process that is
+    creating it; an incomplete environment is created again. `on_line` is called with lines of progress. Raises
+    ServerError if it cannot be created.
     """
-    folder, tell = server_folder(), on_line or _ignore
+    folder, report = server_folder(), on_line or _ignore
     if _is_complete(folder):
         return folder
     with ExitStack() as held:
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            _wait_for_lock(held, folder.with_name(f"{folder.name}.lock"), tell)
+            _wait_for_lock(held, folder.with_name(f"{folder.name}.lock"), report)
             if not _is_complete(folder):
-                _make(folder, tell)
+                _make(folder, report)
         except OSError as error:
             raise ServerError(
-                f"{folder}: cannot install Label Studio: {error}; ${FOLDER_VARIABLE} names another folder"
+                f"{folder}: cannot install Label Studio: {error}; set ${FOLDER_VARIABLE} to another folder"
             ) from error
     return folder
 
 
 def _is_complete(folder: Path) -> bool:
-    """Whether the marker, which is written last, names our version and the interpreter still runs."""
+    """True if the marker, which is written last, names our version and the interpreter exists."""
     try:
         complete = (folder / _MARKER).read_text(encoding="utf-8").strip() == REQUIREMENT
     except (OSError, UnicodeDecodeError):
@@ -66,39 +66,39 @@ def _is_complete(folder: Path) -> bool:
     return complete and server_python(folder).exists()
 
 
-def _wait_for_lock(held: ExitStack, path: Path, tell: Callable[[str], None]) -> None:
-    told = False
+def _wait_for_lock(held: ExitStack, path: Path, report: Callable[[str], None]) -> None:
+    reported = False
     while True:
         try:
             held.enter_context(exclusive(path, "installing Label Studio"))
             return
         except Locked:
-            if not told:
-                tell(f"another process is installing Label Studio into {path.with_suffix('')}: waiting for it")
-            told = True
+            if not reported:
+                report(f"another process is installing Label Studio into {path.with_suffix('')}: waiting for it")
+            reported = True
             time.sleep(1)
 
 
-def _make(folder: Path, tell: Callable[[str], None]) -> None:
+def _make(folder: Path, report: Callable[[str], None]) -> None:
     if folder.exists():
-        # A mistyped variable must not cost the user a folder of theirs.
+        # A mistyped variable must not delete a folder of the user.
         if any(folder.iterdir()) and not (folder / "pyvenv.cfg").exists():
             raise ServerError(
                 f"{folder}: not an environment for Label Studio; ${FOLDER_VARIABLE} must name a new folder"
             )
         shutil.rmtree(folder)
-    tell(f"installing {REQUIREMENT} into {folder} (once, about 1 GB)")
-    # PYTHONPATH and PYTHONHOME would lead the new interpreter to packages that are not its own.
+    report(f"installing {REQUIREMENT} into {folder} (once, about 1 GB)")
+    # PYTHONPATH and PYTHONHOME would make the new interpreter use other packages.
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
-    run_logged([sys.executable, "-m", "venv", os.fspath(folder)], environment, tell)
+    run_logged([sys.executable, "-m", "venv", os.fspath(folder)], environment, report)
     pip = [os.fspath(server_python(folder)), "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    run_logged([*pip, "install", "--progress-bar", "off", REQUIREMENT], environment, tell)
+    run_logged([*pip, "install", "--progress-bar", "off", REQUIREMENT], environment, report)
     with write_beside(folder / _MARKER) as file:
         file.write(f"{REQUIREMENT}\n".encode())
 
 
-def run_logged(command: list[str], environment: Mapping[str, str], tell: Callable[[str], None]) -> None:
-    """Run to the end, telling its lines. Raises ServerError with its last error line."""
+def run_logged(command: list[str], environment: Mapping[str, str], report: Callable[[str], None]) -> None:
+    """Run a command to its end, passing its lines on. Raises ServerError with its last error line."""
     last, fault = "", ""
     with subprocess.Popen(
         command,
@@ -115,7 +115,7 @@ def run_logged(command: list[str], environment: Mapping[str, str], tell: Callabl
                 if line:
                     last = line
                     fault = line if line.startswith("ERROR:") else fault
-                    tell(line)
+                    report(line)
         except BaseException:
             process.kill()
             raise
@@ -125,4 +125,4 @@ def run_logged(command: list[str], environment: Mapping[str, str], tell: Callabl
 
 
 def _ignore(line: str) -> None:
-    """Nobody wants the progress."""
+    """Discard progress."""

@@ -18,7 +18,7 @@ from .errors import ServerError
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server answered, whatever the status; `text` is UTF-8."""
+    """A server's response with any status; `text` is UTF-8."""
 
     status: int
     headers: Message
@@ -33,10 +33,10 @@ def ask(
     cookies: CookieJar | None = None,
     timeout: float = 30.0,
 ) -> Answer:
-    """One GET, or POST of a form; `timeout` in seconds. Raises ServerError, naming the host, without an answer."""
+    """One GET, or POST of a form; `timeout` in seconds. Raises ServerError, with the host, without a response."""
     handlers: list[urllib.request.BaseHandler] = [_NoRedirect()]
     if is_loopback(url):
-        handlers.append(urllib.request.ProxyHandler({}))  # no web proxy knows this machine's own addresses
+        handlers.append(urllib.request.ProxyHandler({}))  # a web proxy cannot reach this machine's own addresses
     if cookies is not None:
         handlers.append(urllib.request.HTTPCookieProcessor(cookies))
     data = None if form is None else urllib.parse.urlencode(form).encode()
@@ -55,7 +55,7 @@ def ask(
 
 
 def is_loopback(url: str) -> bool:
-    """Whether an address names this machine itself."""
+    """True if an address is this machine's own."""
     host = urllib.parse.urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -64,7 +64,7 @@ def is_loopback(url: str) -> bool:
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect is an answer: urllib would take the token along to wherever it leads."""
+    """Returns a redirect as a response: urllib would send the token to its target."""
 
     def redirect_request(
         self,

@@ -1,1 +1,1 @@
-"""What annotators are asked to judge: routing of candidates, windows, and the proxies they play."""
+"""The tasks of annotators: routing of candidate spans, windows, and the proxies that annotators play."""

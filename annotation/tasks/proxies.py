@@ -1,10 +1,10 @@
-"""Proxies: the small files that annotators hear and see, one or two for each window of a recording.
+"""Proxies: the small files that annotators play, one or two for each window of a recording.
 
 corpus/proxies/media/<2 letters>/<recording>-<start_ms>-<end_ms>-v<version>.m4a    mono, for the waveform
-corpus/proxies/media/<2 letters>/<recording>-<start_ms>-<end_ms>-v<version>.mp4    picture and sound
+corpus/proxies/media/<2 letters>/<recording>-<start_ms>-<end_ms>-v<version>.mp4    video and audio
 
-They can be deleted and come back the same. The labelling server serves what lies in that folder, and follows links out
-of it: nothing is written through a link there, and `stray_links` finds them.
+They can be deleted and are made again identically. The labelling server serves the files of that folder, and follows
+links out of it: nothing is written through a link there, and `stray_links` finds them.
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ from manifests.records import Recording, Task
 from manifests.store import Corpus
 from manifests.uris import OutsideRoot, resolve
 
+from .windows import Window, window_of
+
 PROXY_VERSION = 1
-Window = tuple[str, int, int]  # recording_id, start_ms, end_ms
+
 
 _WORD = re.compile(r"[A-Za-z0-9_]+")
 _NAME = re.compile(r"([A-Za-z0-9_]+)-(\d+)-(\d+)-v\d+\.(?:m4a|mp4)")
@@ -37,7 +39,7 @@ _NAME = re.compile(r"([A-Za-z0-9_]+)-(\d+)-(\d+)-v\d+\.(?:m4a|mp4)")
 
 @dataclass(frozen=True)
 class Proxy:
-    """A window's files: POSIX paths below corpus/proxies. `video` is None without a picture, else has `fps`."""
+    """A window's files: POSIX paths below corpus/proxies. `video` is None without video, else it has `fps`."""
 
     sound: str
     video: str | None
@@ -45,9 +47,9 @@ class Proxy:
 
 
 def proxy_paths(task: Task) -> Proxy:
-    """Where the proxies of a task's window are. Raises ValueError for a recording id that is unfit for a file name."""
+    """Paths of the proxies of a task's window. Raises ValueError for a recording id that is unfit for a file name."""
     if not _WORD.fullmatch(task.recording_id):
-        raise ValueError(f"{task.recording_id!r} must be letters, digits and '_', it becomes part of a file name")
+        raise ValueError(f"{task.recording_id!r} must be letters, digits and '_': it becomes part of a file name")
     name = f"{task.recording_id}-{task.start_ms}-{task.end_ms}-v{PROXY_VERSION}"
     stem = f"media/{task.recording_id[:2]}/{name}"
     return Proxy(f"{stem}.m4a", f"{stem}.mp4" if task.has_picture else None)
@@ -59,12 +61,12 @@ def proxies_folder(corpus: Corpus) -> Path:
 
 
 class LinkRefused(LpseError):
-    """A symbolic link where a proxy, or a folder of them, should be."""
+    """A symbolic link in place of a proxy, or of a folder of proxies."""
 
 
 @dataclass(frozen=True)
 class Make:
-    """Writes the proxies of one window. Payload: (path of the recording, task); result: why there are none, or None."""
+    """Writes the proxies of one window. Payload: (path of the recording, task); result: the problem, or None."""
 
     folder: Path
     name: str = "proxies"
@@ -78,8 +80,8 @@ class Make:
         path, task = payload
         proxy = proxy_paths(task)
         try:
-            sound = _place(self.folder, proxy.sound)
-            video = None if proxy.video is None else _place(self.folder, proxy.video)
+            sound = _prepared(self.folder, proxy.sound)
+            video = None if proxy.video is None else _prepared(self.folder, proxy.video)
             write_proxies(path, task.segment, sound, video, progress=report)
         except LinkRefused as error:
             return Problem("link_refused", str(error))
@@ -91,16 +93,16 @@ class Make:
 def make_proxies(
     corpus: Corpus, tasks: Iterable[Task], *, workers: int, on_progress: ProgressCallback | None = None
 ) -> dict[Window, Problem]:
-    """Make the proxies of the tasks' windows that are not there; returns why some could not be made, by window.
+    """Make the missing proxies of the tasks' windows; returns the problems of those that could not be made, by window.
 
-    A window whose recording is gone, changed or damaged, or crashes its worker, is a problem and stops no other.
-    Whatever ends this, no half-written file stays, or the next run removes it. Raises Locked while another process
-    makes proxies of this corpus, CannotStart when no worker can start.
+    A window whose recording is missing, changed or damaged, or crashes its worker, is a problem and stops no other.
+    After any end, no half-written file remains, or the next run removes it. Raises Locked while another process makes
+    proxies of this corpus, CannotStart if no worker can start.
     """
     windows = _windows(tasks)
     folder = proxies_folder(corpus)
     with exclusive(corpus.path / ".proxies.lock", "proxies"):
-        _sweep(folder)  # whoever has the lock is alone: what is half-written, a killed run left
+        _sweep(folder)  # only one process has the lock: half-written files are those of killed runs
         try:
             return _make(corpus, windows, folder, workers, on_progress)
         finally:
@@ -108,7 +110,7 @@ def make_proxies(
 
 
 def stray_links(corpus: Corpus) -> list[Path]:
-    """The symbolic links below corpus/proxies that lead out of it, sorted: the server would serve what they lead to."""
+    """The symbolic links below corpus/proxies that lead out of it, sorted: the server would serve their targets."""
     folder = proxies_folder(corpus)
     base = os.path.realpath(folder)
     strays = []
@@ -120,19 +122,19 @@ def stray_links(corpus: Corpus) -> list[Path]:
 
 
 def prune_proxies(corpus: Corpus, keep: Iterable[Window]) -> int:
-    """Delete the proxies of windows that are not among `keep`, and those of older versions; returns how many files.
+    """Delete the proxies of windows that are not in `keep`, and those of older versions; returns the number of files.
 
-    Files with other names, and whatever is behind a link, stay.
+    Files with other names, and everything behind a link, are kept.
     """
     media, wanted = proxies_folder(corpus) / "media", set(keep)
     removed = 0
     for parent, _, names in () if media.is_symlink() else os.walk(media):
         for name in names:
-            found = _NAME.fullmatch(name)
-            if found is None:
+            match = _NAME.fullmatch(name)
+            if match is None:
                 continue
             current = name.rpartition(".")[0].endswith(f"-v{PROXY_VERSION}")
-            if not current or (found[1], int(found[2]), int(found[3])) not in wanted:
+            if not current or Window(match[1], int(match[2]), int(match[3])) not in wanted:
                 Path(parent, name).unlink(missing_ok=True)
                 removed += 1
     return removed
@@ -145,7 +147,7 @@ def _make(
     items: dict[Window, Item[tuple[str, Task]]] = {}
     recordings = _recordings(corpus, {task.recording_id for task in windows.values()})
     for window, task in windows.items():
-        if not _is_there(folder, proxy_paths(task)):
+        if not _is_made(folder, proxy_paths(task)):
             recording = recordings.get(task.recording_id)
             located = _locate(recording, task, corpus)
             if recording is not None and isinstance(located, Path):
@@ -163,22 +165,22 @@ def _make(
     stage = Make(folder)
     shown(Progress(stage.name, 0.0, total, stage.unit))
     if items:
-        window_of = {item.key: window for window, item in items.items()}
+        by_key = {item.key: window for window, item in items.items()}
         count = min(workers, len(items))
         with closing(
             run_local(stage, list(items.values()), workers=count, stall_seconds=STALL_SECONDS, on_progress=shown)
         ) as finished:
             for ended in finished:
                 if problem := failure(ended) or ended.value:
-                    problems[window_of[ended.item.key]] = problem
+                    problems[by_key[ended.item.key]] = problem
     return problems
 
 
 def _windows(tasks: Iterable[Task]) -> dict[Window, Task]:
-    """One task for each window, in their order; one with a picture, if there is one."""
+    """One task per window, in order; one with video, if there is one."""
     windows: dict[Window, Task] = {}
     for task in tasks:
-        window = task.recording_id, task.start_ms, task.end_ms
+        window = window_of(task)
         if window not in windows or (task.has_picture and not windows[window].has_picture):
             windows[window] = task
     return windows
@@ -190,7 +192,7 @@ def _recordings(corpus: Corpus, wanted: set[str]) -> dict[str, Recording]:
 
 
 def _locate(recording: Recording | None, task: Task, corpus: Corpus) -> Path | Problem:
-    """The recording's file, or why the window cannot be cut out of it."""
+    """The recording's file, or the problem because of which the window cannot be cut out."""
     if recording is None:
         return Problem("unknown_recording", f"{task.recording_id} is not in the corpus")
     if recording.duration is not None and task.segment.start >= recording.duration:
@@ -212,16 +214,16 @@ def _locate(recording: Recording | None, task: Task, corpus: Corpus) -> Path | P
     return path
 
 
-def _is_there(folder: Path, proxy: Proxy) -> bool:
-    """Whether all of a window's files are in place, and are files of ours."""
+def _is_made(folder: Path, proxy: Proxy) -> bool:
+    """True if all of a window's files exist and are regular files, not links."""
     for relative in filter(None, (proxy.sound, proxy.video)):
         if any(path.is_symlink() for path in _steps(folder, relative)) or not (folder / relative).is_file():
             return False
     return True
 
 
-def _place(folder: Path, relative: str) -> Path:
-    """The path of a file to be, in a folder that is there. Raises LinkRefused where it would lead elsewhere."""
+def _prepared(folder: Path, relative: str) -> Path:
+    """The path of a file to write, in an existing folder. Raises LinkRefused if it would lead elsewhere."""
     *parents, path = _steps(folder, relative)
     folder.mkdir(parents=True, exist_ok=True)
     for parent in parents:
@@ -229,7 +231,7 @@ def _place(folder: Path, relative: str) -> Path:
             parent.mkdir(exist_ok=True)
     for step in (*parents, path):
         if step.is_symlink():
-            raise LinkRefused(f"{step.relative_to(folder)} is a symbolic link; remove it")
+            raise LinkRefused(f"{step.relative_to(folder)} is a symbolic link: remove it")
     return path
 
 

@@ -149,8 +149,9 @@ def finished_cuts(drafted: Draft, picture: FrameScores | None) -> tuple[Cut, ...
 
 
 def _pure(whole: Segment, excluded: Timeline, people: HumanEvidence, min_duration: float) -> list[Segment]:
-    """The pure spans in order; a part that a reviewer's trim kept is a separate span, so its cuts end where they set
-    it.
+    """The pure spans in order.
+
+    A part that a reviewer's trim kept is a separate span, so that its cuts end where the reviewer set it.
     """
     spans = list(pure_spans(whole, excluded | people.apart, min_duration))
     for trim in people.trims:

@@ -66,8 +66,9 @@ def uncertain_time(probability: NDArray[np.float32], contaminant: Contaminant) -
 
 
 def silences(level: FrameScores, silence: Silence) -> Timeline:
-    """Segments quieter than the recipe's limit for at least its duration, and the time before a late start of the
-    audio.
+    """The silences of a recording.
+
+    Segments quieter than the recipe's limit for at least its duration, and the time before audio that starts late.
     """
     quiet = Timeline.from_mask(level.track("rms_dbfs") < silence.rms_dbfs, level.hop, level.start)
     return quiet.at_least(silence.min_duration) | Timeline(gap for gap in _lost(level) if gap.start == 0)

@@ -42,8 +42,9 @@ from .fingerprint_store import fingerprint_items, load_fingerprint
 
 @dataclass(frozen=True)
 class Copies:
-    """Copies in a corpus. `rows`: the duplicates table. `cut_away`: the time that a kept recording contains, by
-    recording.
+    """Copies in a corpus.
+
+    `rows`: the duplicates table. `cut_away`: the time that a kept recording contains, by recording.
     """
 
     rows: tuple[Duplicate, ...] = ()

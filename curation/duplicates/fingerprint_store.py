@@ -50,13 +50,13 @@ def fingerprint_key(recording_id: str, kind: Kind) -> str:
 
 
 def save_fingerprints(
-    corpus: Corpus, recording_id: str, kind: Kind, stretches: Iterable[tuple[float, NDArray[np.uint64]]]
+    corpus: Corpus, recording_id: str, kind: Kind, segments: Iterable[tuple[float, NDArray[np.uint64]]]
 ) -> None:
     """Store the words of segments, (begin in seconds, words); stored segments at other times are kept."""
     key = fingerprint_key(recording_id, kind)
     path = shard_path(corpus, "prints", recording_id, kind, key)
     rows: dict[float, dict[str, object]] = {}
-    for begin, words in stretches:
+    for begin, words in segments:
         rows[begin] = {
             "recording_id": recording_id,
             "kind": kind,

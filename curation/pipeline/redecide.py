@@ -34,7 +34,7 @@ def redecide(corpus: Corpus, recording_ids: Collection[str], new: Sequence[Verdi
     chosen = corpus.active_recipe()
     if chosen.hash != corpus.recipe_hash:
         raise UnfinishedCommit(
-            f"{corpus.path}: was decided by recipe {corpus.recipe_hash}, the stored recipe is {chosen.hash}: "
+            f"{corpus.path}: was decided by recipe {corpus.recipe_hash}, which this version reads as {chosen.hash}: "
             "run lpse replay"
         )
     setup = setup_of(corpus, chosen)

@@ -1,8 +1,7 @@
-"""Settles a recording in one pass: loads its scores once, scores time that the cascade needs, analyzes the video,
-decides.
+"""Settles a recording in one pass: loads its scores, runs the cascade, analyzes the video, decides.
 
-A worker does all of it. Work on the media is keyed by the time it would read, so that a file that failed is not read
-again in every run; the caller records it in the ledger.
+A worker does all of it and loads the scores once. Work on the media is keyed by the time it would read, so that a file
+that failed is not read again in every run; the caller records it in the ledger.
 """
 
 from __future__ import annotations
@@ -67,11 +66,11 @@ class MediaWork:
 
 @dataclass(frozen=True)
 class Settled:
-    """The decision over one recording: rows of `events` and `cuts` as Arrow tables, drops, and the measures of all of
-    it.
+    """The decision over one recording.
 
-    `media`: reads of its media. `cascade`: (seconds rejected without the cascade, seconds scored by each of its
-    detectors), None without one. `unavailable`: the error of a missing model, because of which nothing was decided.
+    Rows of `events` and `cuts` as Arrow tables, drops, and the measures of all of it. `media`: reads of its media.
+    `cascade`: (seconds rejected without the cascade, seconds scored by each of its detectors), None without one.
+    `unavailable`: the error of a missing model, because of which nothing was decided.
     """
 
     recording_id: str

@@ -71,21 +71,21 @@ class Identify:
 def _identified(payload: tuple[str, str], report: ShareCallback) -> Identified:
     uri, path = payload
     try:
-        found = identify(Path(path), uri=uri)
+        identity = identify(Path(path), uri=uri)
     except MediaError as error:
         return Identified(None, error.problem)
-    problem = found.problem
+    problem = identity.problem
     status: Status = STATUS_OF_PROBLEM.get(problem.reason, "unreadable") if problem else "ok"
-    info = found.info
+    info = identity.info
     audio, video = (info.audio, info.video) if info else (None, None)
     recording = Recording(
-        recording_id=found.recording_id,
+        recording_id=identity.recording_id,
         uri=uri,
-        sha256=found.sha256,
-        bytes=found.bytes,
-        duration=found.duration if info else None,
-        audio_end=found.audio_end,
-        video_end=found.video_end,
+        sha256=identity.sha256,
+        bytes=identity.bytes,
+        duration=identity.duration if info else None,
+        audio_end=identity.audio_end,
+        video_end=identity.video_end,
         container=info.container if info else None,
         audio_codec=audio.codec if audio else None,
         video_codec=video.codec if video else None,
@@ -95,7 +95,7 @@ def _identified(payload: tuple[str, str], report: ShareCallback) -> Identified:
         sample_rate=audio.sample_rate if audio else None,
         channels=audio.channels if audio else None,
         has_video=video is not None,
-        status="truncated" if found.truncated and not problem else status,
+        status="truncated" if identity.truncated and not problem else status,
     )
     return Identified(recording, problem)
 
@@ -156,7 +156,7 @@ class Score:
         recording_id, path, duration = payload
         fingerprinter = AudioFingerprinter()
         try:
-            found = scorer.score(
+            result = scorer.score(
                 Path(path),
                 self.missing(recording_id),
                 consumers=[fingerprinter],
@@ -165,10 +165,10 @@ class Score:
         except MediaError as error:
             return Scored(problem=error.problem)
         corpus = Corpus(self.corpus)
-        for name, frames in found.scores.items():
+        for name, frames in result.scores.items():
             save_scores(corpus, recording_id, name, self.setup, frames)
         save_fingerprints(corpus, recording_id, "audio", [(0.0, fingerprinter.finish())])
-        return Scored(found.damaged)
+        return Scored(result.damaged)
 
     def encode(self, result: Scored) -> dict[str, Any]:
         """{"damaged": True if audio was lost, "problem": [reason, detail] | None}."""

@@ -1,4 +1,4 @@
-"""What annotators see: the labelling page and the guide, both made from the one vocabulary."""
+"""The labelling page and the annotators' guide, both generated from the vocabulary."""
 
 from .config import CONTROLS, PRESENCE, Variant, labelling_page
 from .guide import guide

@@ -1,7 +1,7 @@
 """The labelling page in Label Studio's markup.
 
-Sound and picture run in step in a sync group, where the sound comes from the waveform and may drift from the picture by
-half a second on a busy machine: sync is therefore rated on a second player, which plays the file's own sound.
+Audio and video play in a sync group, in which the waveform plays the audio and may drift from the video by half a
+second on a busy machine: sync is therefore rated on a second player, which plays the file's own audio.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from manifests.labels import load_labels
 
 JUDGEMENTS = {"keep": "k", "reject": "r", "unsure": "y"}  # and their hotkeys
 PRESENCE = ("foreground", "background", "barely_audible")
-# control -> what it belongs to; whoever reads answers relies on these names
+# control -> its media control; the parser of answers relies on these names
 CONTROLS = {
     "verdict": "audio",
     "reasons": "audio",
@@ -33,14 +33,14 @@ _STYLE = """
 
 @dataclass(frozen=True, order=True)
 class Variant:
-    """Which of the pages: with a picture or for sound alone; `votes`: what others said is shown, for an adjudicator."""
+    """Variant of the page: with video or for audio alone; `votes`: shows the annotators' answers to an adjudicator."""
 
     picture: bool
     votes: bool = False
 
 
 def labelling_page(variant: Variant) -> str:
-    """The page as XML. Tasks give `audio`, with a picture also `video` and `fps`, for an adjudicator `votes`."""
+    """The page as XML. Tasks provide `audio`, with video also `video` and `fps`, for an adjudicator `votes`."""
     view = ET.Element("View")
     ET.SubElement(view, "Style").text = _STYLE
     if variant.votes:
@@ -64,7 +64,7 @@ def labelling_page(variant: Variant) -> str:
 
 
 def _form(parent: ET.Element, variant: Variant) -> None:
-    """The questions about the whole of it."""
+    """The questions about the whole clip."""
     ET.SubElement(parent, "Header", value="Whole-clip verdict", size="5")
     verdict = ET.SubElement(
         parent, "Choices", name="verdict", toName="audio", choice="single-radio", showInline="true",
@@ -82,12 +82,12 @@ def _form(parent: ET.Element, variant: Variant) -> None:
     for reason in load_labels().reasons.values():
         if variant.picture or not reason.picture:
             ET.SubElement(reasons, "Choice", value=reason.name, hint=reason.description)
-    ET.SubElement(parent, "Header", value="Caption: what is heard, in order", size="5")
+    ET.SubElement(parent, "Header", value="Caption: the sounds you hear, in order", size="5")
     _text(parent, "caption", rows=2, placeholder="rain on a tin roof, then a heavy door slams")
 
 
 def _events(parent: ET.Element) -> None:
-    """The waveform and what is marked on it."""
+    """The waveform and its regions."""
     labels = ET.SubElement(parent, "Labels", name="event", toName="audio", choice="single", showInline="true")
     for label in load_labels():
         ET.SubElement(
@@ -116,11 +116,11 @@ def _sync(parent: ET.Element) -> None:
     form = ET.SubElement(row, "View", className="lpse-form")
     ET.SubElement(
         form, "Header", size="5",
-        value="Sync: play the player on the left (the file's own sound), then rate 1 unrelated … 5 frame-tight",
+        value="Sync: play the player on the left (the file's own audio), then rate 1 unrelated … 5 exact to the frame",
     )  # fmt: skip
     ET.SubElement(
         form, "Rating", name="av_sync", toName="video_native", maxRating="5", required="true",
-        requiredMessage="Rate how well sound and picture go together",
+        requiredMessage="Rate the sync of audio and video",
     )  # fmt: skip
 
 

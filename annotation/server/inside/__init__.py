@@ -1,4 +1,4 @@
-"""What runs in Label Studio's own environment: nothing here is imported by us, and it may import only Django.
+"""Code that runs in Label Studio's environment: lpse never imports it, and it may import only Django.
 
-`lpse_launch.py` is started as a script, so its folder, and nothing else of ours, is on that process's path.
+`lpse_launch.py` is started as a script, so only its folder is on that process's path.
 """

@@ -10,15 +10,15 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-_HANDS_OUT = re.compile(r"/api/(projects/\d+/next|tasks/\d+/annotations|dm/actions)/?")
+_TASK_REQUESTS = re.compile(r"/api/(projects/\d+/next|tasks/\d+/annotations|dm/actions)/?")
 
 
 class Guard:
-    """Local files only from inside the document root, links followed; one task for one annotator; and a sign by which
-    the server is known.
+    """Serves files only from inside the document root, gives each task to one annotator, identifies the server.
 
-    On SQLite, Label Studio chooses, marks and releases tasks without a transaction: two who ask at once get the same
-    task, and one who asks while the other submits is told that there are no more. So these requests take turns.
+    The check of local files follows links. On SQLite, Label Studio selects, marks and releases tasks without a
+    transaction: two simultaneous requests get the same task, and a request during another's submission gets the answer
+    that there are no more. So these requests run one at a time.
     """
 
     def __init__(self, get_response: Callable[[Any], Any]) -> None:
@@ -29,7 +29,7 @@ class Guard:
 
     def __call__(self, request: Any) -> Any:
         if hands_out(request.method, request.path_info, request.GET.get("id")):
-            _ = request.body  # read before it is its turn: a slow sender must hold up nobody
+            _ = request.body  # read before the lock: a slow sender must not block others
             with self._turn:
                 return self._get_response(request)
         response = self._get_response(request)
@@ -38,15 +38,15 @@ class Guard:
         return response
 
     def process_view(self, request: Any, view: Any, arguments: Any, names: Any) -> Any:
-        """404 for a file outside. By the view's name: its address matches anything that holds data/local-files/."""
+        """404 for a file outside. Checks the view's name: its URL pattern matches every path with data/local-files/."""
         if request.resolver_match.url_name == "localfiles_data" and leaves(self._root, request.GET.get("d") or ""):
             return importlib.import_module("django.http").HttpResponseNotFound()
         return None
 
 
 def hands_out(method: str, path: str, action: str | None) -> bool:
-    """Whether a request takes a task out of the label stream or gives one back."""
-    match = _HANDS_OUT.fullmatch(path)
+    """True if a request takes a task out of the label stream or gives one back."""
+    match = _TASK_REQUESTS.fullmatch(path)
     if match is None:
         return False
     if match[1] == "dm/actions":  # the button "label all tasks"
@@ -55,7 +55,7 @@ def hands_out(method: str, path: str, action: str | None) -> bool:
 
 
 def leaves(root: str, path: str) -> bool:
-    """Whether a path relative to `root`, taken as Label Studio takes it, really lies outside of it."""
+    """True if a path relative to `root`, resolved as Label Studio resolves it, is outside of it."""
     try:
         real_root = os.path.realpath(root)
         real = os.path.realpath(os.path.join(real_root, posixpath.normpath(path).lstrip("/")))

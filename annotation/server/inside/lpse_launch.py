@@ -1,8 +1,8 @@
 """Starts Label Studio on one port of this machine: `python lpse_launch.py PORT`, settings by environment.
 
-What it adds to `label-studio start`: the server ends when the other end of its standard input does, reaches nothing
-beyond this machine, keeps secrets out of what it prints, listens on this port or not at all, and has its Django
-settings changed before they count.
+Differences from `label-studio start`: the server ends when its standard input is closed, cannot connect to other
+machines, removes secrets from its output, listens on this port or not at all, and has its Django settings changed
+before they are used.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ def main(port: int) -> None:
     sys.stdout = sys.stderr = Discreet(2, known)
     sys.addaudithook(stay_home)
     _change_settings()
-    # --debug only makes a busy port an error; otherwise the next free one is taken without a word
+    # --debug only makes a busy port an error; otherwise the next free one is taken silently
     sys.argv = ["label-studio", "start", "--no-browser", "--debug", "--internal-host", "127.0.0.1", "-p", str(port)]
     importlib.import_module("label_studio.server").main()
 
 
 def _end_with_starter() -> None:
-    """Nothing is ever written to our input: it ends when its holder closes it or dies, however it dies."""
+    """Exit when standard input ends: nothing is written to it, so it ends when its holder closes it or dies."""
     while os.read(0, 4096):
         pass
-    os._exit(0)  # SQLite keeps what was committed; threads that wait for browsers would hold a gentler exit up
+    os._exit(0)  # SQLite keeps committed data; threads that wait for browsers would delay a normal exit
 
 
 class Discreet(io.TextIOWrapper):
-    """Text to a file descriptor, line by line, without secrets."""
+    """Text output to a file descriptor, line by line, without secrets."""
 
     def __init__(self, descriptor: int, known: list[str]) -> None:
         raw = io.BufferedWriter(io.FileIO(descriptor, "wb", closefd=False))
@@ -58,16 +58,16 @@ class Discreet(io.TextIOWrapper):
 
 
 def scrub(text: str, known: list[str]) -> str:
-    """`text` without the `known` secrets and without what looks like one."""
+    """`text` without the `known` secrets and without anything that has the form of one."""
     for secret in known:
         text = text.replace(secret, "***")
     return _SECRET_TEXT.sub(r"\1***", text)
 
 
 def stay_home(event: str, arguments: tuple[Any, ...]) -> None:
-    """Audit hook: nothing here may reach, or look up, another machine. Raises OSError where something tries.
+    """Audit hook: blocks connections to, and look-ups of, other machines. Raises OSError.
 
-    The server's settings turn off the reporting that they know of, but not, for example, the tips on its start page.
+    The server's settings disable its known reporting, but not, for example, the tips on its start page.
     """
     if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
         address = arguments[1]
@@ -77,11 +77,11 @@ def stay_home(event: str, arguments: tuple[Any, ...]) -> None:
     else:
         return
     if not is_here(host):
-        raise socket.gaierror(f"{host}: this server does not reach beyond its machine")
+        raise socket.gaierror(f"{host}: this server may not connect to other machines")
 
 
 def is_here(host: str | bytes | None) -> bool:
-    """Whether a host is this machine: none, loopback by number, or `localhost`."""
+    """True if a host is this machine: None, a loopback address, or `localhost`."""
     name = host.decode("ascii", "replace") if isinstance(host, bytes) else host
     if name is None or name in ("", "localhost"):
         return True
@@ -98,11 +98,11 @@ def _change_settings() -> None:
     os.environ["DJANGO_SETTINGS_MODULE"] = _SETTINGS
     settings = importlib.import_module("django.conf").settings
     settings.MIDDLEWARE.insert(0, "lpse_guard.Guard")
-    # Who waits for another's write waits up to 30 s. Without IMMEDIATE a transaction that read before it writes
-    # fails at once when somebody else wrote in between, however long it would wait.
+    # A transaction waits for another's write up to 30 s. Without IMMEDIATE, one that reads before it writes
+    # fails at once if another one wrote in between, at any timeout.
     settings.DATABASES["default"]["OPTIONS"].update(timeout=30, transaction_mode="IMMEDIATE")
     settings.ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
-    # Every request is a line otherwise, with its address; 4xx and 5xx still are.
+    # Otherwise every request is logged with its address; 4xx and 5xx still are.
     settings.LOGGING["loggers"]["django.server"] = {"level": "WARNING"}
 
 

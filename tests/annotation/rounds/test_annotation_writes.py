@@ -136,7 +136,7 @@ def test_a_mark_as_gold_is_not_called_forged(base: Corpus, tmp_path: Path) -> No
     answer |= {"result": answer["result"][:1], "updated_at": (NOON + timedelta(minutes=2)).isoformat()}
     rewritten = pulling.pull(corpus, cast(Server, server))
     assert rewritten.edited_by_other == (
-        f"annotation of ann (task {TASK.task_key}) was written by boss: it does not count",
+        f"annotation of ann (task {TASK.task_key}) was changed by boss: it does not count",
     )
     assert not [event for event in corpus.rows(Event) if event.source == "annotator:ann"]
 

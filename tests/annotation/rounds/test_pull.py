@@ -215,7 +215,7 @@ def test_a_strangers_task_in_our_project_is_left_out_and_named(work: Work, ann: 
         client.post(f"/api/tasks/{stranger}/annotations/", json={"result": []}).raise_for_status()
     pulled = work.pull()
     assert pulled.new == 0
-    assert "none of ours" in pulled.problems[0]
+    assert "is not in the corpus" in pulled.problems[0]
 
 
 def test_a_renamed_control_stops_it_before_anything_is_written(work: Work, ann: Annotator) -> None:

@@ -205,16 +205,16 @@ def test_what_annotators_are_asked_waits_for_review(corpus: Corpus) -> None:
 
 def test_a_wish_that_cannot_be_is_refused_in_one_line(corpus: Corpus) -> None:
     for columns, match in (
-        ({"author": " "}, "who decides must give a name"),
-        ({"start_ms": -1}, r"span -1 to 260000 ms must lie in the recording, 0 to 400000 ms"),
+        ({"author": " "}, "the reviewer's name is missing"),
+        ({"start_ms": -1}, r"span -1 to 260000 ms must be inside the recording, 0 to 400000 ms"),
         ({"end_ms": 400_001}, "0 to 400000 ms"),
-        ({"end_ms": 160_000}, "and not be empty"),
-        ({"decision": "maybe"}, "'maybe' is none of keep, reject, unsure, open"),
+        ({"end_ms": 160_000}, "and not empty"),
+        ({"decision": "maybe"}, "'maybe' must be one of keep, reject, unsure, open"),
         ({"decision": "open", "comment": " "}, "needs a comment"),
-        ({"reasons": ("dull",)}, "reason 'dull' is none of speech"),
+        ({"reasons": ("dull",)}, "reason 'dull' must be one of speech"),
         ({"keep": (150_000, 250_000)}, "the part to keep, 150000 to 250000 ms"),
-        ({"keep": (160_000, 219_999)}, r"59.999 s would be left, a cut must last 60 s"),
-        ({"keep": (160_000, 230_000), "decision": "reject"}, "only what is kept can be trimmed"),
+        ({"keep": (160_000, 219_999)}, r"59.999 s would be left, a cut must last at least 60 s"),
+        ({"keep": (160_000, 230_000), "decision": "reject"}, "only a kept span can be trimmed"),
         ({"recording_id": "nowhere"}, "no recording 'nowhere'"),
     ):
         refused(corpus, wish(corpus, *SPAN, **columns), match)
@@ -227,7 +227,7 @@ def test_a_wish_that_cannot_be_is_refused_in_one_line(corpus: Corpus) -> None:
 def test_the_second_reviewer_is_shown_what_changed_and_nothing_is_written(corpus: Corpus) -> None:
     second = wish(corpus, 200, 300, author="bob")
     first = decide_span(corpus, wish(corpus, 160, 220, "reject"))
-    refused(corpus, second, r"ann decided reject over 160.0 to 220.0 s at .* UTC: look at it", ConflictError)
+    refused(corpus, second, r"ann decided reject over 160.0 to 220.0 s at .* UTC: check it", ConflictError)
     with pytest.raises(ConflictError) as raised:
         decide_span(corpus, second)
     assert raised.value.rows == (first.verdict,)
@@ -280,7 +280,7 @@ def test_undo_goes_back_row_by_row_and_only_from_the_end(corpus: Corpus) -> None
         undo(corpus, kept.verdict.verdict_id, "bob", seen)
     with pytest.raises(CorpusError, match="no verdict 'x'"):
         undo(corpus, "x", "bob", seen)
-    with pytest.raises(CorpusError, match="must give a name"):
+    with pytest.raises(CorpusError, match="name is missing"):
         undo(corpus, turned.verdict.verdict_id, " ", seen)
     back = undo(corpus, turned.verdict.verdict_id, "bob", seen)
     assert (back.verdict.decision, back.verdict.comment, back.verdict.author) == ("keep", "clean", "bob")

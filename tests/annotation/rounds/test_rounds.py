@@ -319,7 +319,7 @@ def test_two_who_differ_are_settled_by_an_adjudicator_who_sees_what_they_said(
     assert result.delivery is not None and sum(result.delivery.sent.values()) == 1
     (asked,) = [row for row in tasks_of(corpus) if row.purpose == "adjudicate"]
     there = on_server(server, corpus)[asked.task_key][1]
-    assert "Listener 1: keep" in there["data"]["votes"]
+    assert "Annotator 1: keep" in there["data"]["votes"]
     assert not any(person.email in there["data"]["votes"] for person in people)
     again = adjudicate(corpus, ConsensusSettings(), server, workers=2)
     assert again.delivery is not None and sum(again.delivery.sent.values()) == 0

@@ -105,5 +105,5 @@ def test_other_peoples_folders_are_left_alone(folder: Path) -> None:
 def test_a_place_that_cannot_be_written_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder.parent.joinpath("file").write_text("")
     monkeypatch.setenv("LPSE_LABEL_STUDIO", str(folder.parent / "file" / "server"))
-    with pytest.raises(ServerError, match=r"file/server: cannot install Label Studio: .*\$LPSE_LABEL_STUDIO names"):
+    with pytest.raises(ServerError, match=r"file/server: cannot install Label Studio: .*set \$LPSE_LABEL_STUDIO to"):
         install()

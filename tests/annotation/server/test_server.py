@@ -357,7 +357,7 @@ def test_which_requests_take_turns(method: str, path: str, action: str | None, e
 
 
 def test_a_corpus_has_one_server(label_studio: LabelStudio) -> None:
-    fault = rf"there is a Label Studio server for it already, at {label_studio.url}$"
+    fault = rf"its Label Studio server already runs at {label_studio.url}$"
     assert_not_served(label_studio.corpus, fault)
     assert access(label_studio.corpus) == label_studio.access
 
@@ -365,7 +365,7 @@ def test_a_corpus_has_one_server(label_studio: LabelStudio) -> None:
 def test_a_busy_port_is_named(tmp_path: Path) -> None:
     corpus = Corpus.create(tmp_path / "corpus")
     with busy_port() as port:
-        assert_not_served(corpus, f"^port {port}: busy: another program listens there$", port)
+        assert_not_served(corpus, f"^port {port}: busy: another program uses it$", port)
     for port in (0, 65536):
         assert_not_served(corpus, f"^port {port}: must be 1 to 65535$", port)
 
@@ -392,7 +392,7 @@ def test_secrets_that_others_may_read_are_refused(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
     assert load_or_make(path) == made
     path.chmod(0o640)
-    assert_not_served(corpus, r"0640.*; type: chmod 600 '.*a corpus/annotation/server.toml'$")
+    assert_not_served(corpus, r"0640.*: run chmod 600 '.*a corpus/annotation/server.toml'$")
     assert not run.server_paths(corpus).log.exists()
 
 
@@ -414,7 +414,7 @@ def test_secrets_are_private_from_the_first_byte(tmp_path: Path, monkeypatch: py
     ("text", "fault"),
     [
         ("email = ", "not TOML"),
-        ('email = "a@localhost"', "email and password must be texts"),
+        ('email = "a@localhost"', "email and password must be non-empty strings"),
         ('email = "a@localhost"\npassword = "long enough"\ntoken = "0123456789"', "token must be 40 hex digits"),
     ],
 )
@@ -499,7 +499,7 @@ def test_failed_starts_are_told_in_one_line(
     # a start that was killed between making the administrator and their token
     saved = own.credentials.read_text()
     own.credentials.write_text(saved.replace(label_studio.token, "0" * 40))
-    assert_not_served(corpus, r"server.toml: Label Studio does not know this token; move the file away")
+    assert_not_served(corpus, r"server.toml: unknown token; move the file away")
     own.credentials.unlink()
     with serving(corpus) as running:  # as told
         assert running.email != label_studio.email
@@ -590,25 +590,25 @@ def test_arguments_come_before_the_environment(label_studio: LabelStudio, unname
 
 def test_a_token_goes_only_where_it_was_meant_to(tmp_path: Path, unnamed: pytest.MonkeyPatch) -> None:
     corpus = Corpus.create(tmp_path / "corpus")
-    with pytest.raises(ServerError, match=r"^--url http://127.0.0.1:9000: no token for it; give --token, or set "):
+    with pytest.raises(ServerError, match=r"^--url http://127.0.0.1:9000: token missing: give --token, or set "):
         access(corpus, "http://127.0.0.1:9000")
     unnamed.setenv("LPSE_LABEL_STUDIO_TOKEN", "secret")
     assert access(corpus, "http://127.0.0.1:9000").token == "secret"
-    with pytest.raises(ServerError, match=r"^LPSE_LABEL_STUDIO_TOKEN is for no server: give --url") as told:
+    with pytest.raises(ServerError, match=r"^LPSE_LABEL_STUDIO_TOKEN is given without a server: give --url") as told:
         access(corpus)
     assert "secret" not in str(told.value)
     unnamed.setenv("LPSE_LABEL_STUDIO_URL", "https://team.example.org")
-    with pytest.raises(ServerError, match=r"^--url http://127.0.0.1:9000: no token for it"):
+    with pytest.raises(ServerError, match=r"^--url http://127.0.0.1:9000: token missing"):
         access(corpus, "http://127.0.0.1:9000")
     unnamed.delenv("LPSE_LABEL_STUDIO_TOKEN")
-    with pytest.raises(ServerError, match=r"^LPSE_LABEL_STUDIO_URL is https://team.example.org, but there is no token"):
+    with pytest.raises(ServerError, match=r"^LPSE_LABEL_STUDIO_URL is https://team.*, but its token is missing"):
         access(corpus)
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8080", "ftp://host", "http://", "http://me:word@host", "http://host?a=b"])
 def test_an_address_that_is_none_is_told(tmp_path: Path, unnamed: pytest.MonkeyPatch, url: str) -> None:
     corpus = Corpus.create(tmp_path / "corpus")
-    with pytest.raises(ServerError, match=r"^--url: an address looks like http://127.0.0.1:8080, this is '"):
+    with pytest.raises(ServerError, match=r"^--url: invalid address '.*': must be like http://127\.0\.0\.1:8080$"):
         access(corpus, url, "token")
 
 

@@ -19,6 +19,7 @@ import pytest
 
 import tests.support.media_files as files
 from annotation.tasks.proxies import Proxy, make_proxies, proxies_folder, proxy_paths, prune_proxies, stray_links
+from annotation.tasks.windows import Window, window_of
 from curation.media import identify, write_media
 from curation.runner.progress import Progress
 from manifests.lock import Locked, exclusive
@@ -118,10 +119,6 @@ def expected_names(tasks: Sequence[Task]) -> set[str]:
     return {path for proxy in proxies for path in (proxy.sound, proxy.video) if path is not None}
 
 
-def window(one: Task) -> tuple[str, int, int]:
-    return one.recording_id, one.start_ms, one.end_ms
-
-
 def test_where_proxies_are() -> None:
     seen = proxy_paths(task("abcdef0123456789", 1000, 181_000))
     stem = "media/ab/abcdef0123456789-1000-181000-v1"
@@ -204,8 +201,8 @@ def test_what_cannot_be_made_is_told_and_stops_nothing(corpus: Corpus, tmp_path:
         f"{film} 61000": "outside_recording",
         f"{sound} 2000": "no_video_stream",
     }
-    assert problems["changed", 1000, 5000][1].endswith("bytes, 17 when it was curated")
-    assert problems[film, 61_000, 65_000][1] == "the window starts at 61.000 s, the recording lasts 60.000 s"
+    assert problems[Window("changed", 1000, 5000)][1].endswith("bytes, 17 when it was curated")
+    assert problems[Window(film, 61_000, 65_000)][1] == "the window starts at 61.000 s, the recording lasts 60.000 s"
     assert all("\n" not in detail for _, detail in problems.values())
     assert tree(corpus).keys() == expected_names(good)
     assert steps[-1].done == pytest.approx(steps[-1].total)
@@ -237,7 +234,7 @@ def test_a_recording_that_kills_its_worker_blames_no_other(
     tasks = [one for one in plan(corpus) if one.start_ms in (0, 45_000)]
     problems = make_proxies(corpus, tasks, workers=2)
     crashed = [one for one in tasks if not one.has_picture]
-    assert problems.keys() == {window(one) for one in crashed}
+    assert problems.keys() == {window_of(one) for one in crashed}
     assert {reason for reason, _ in problems.values()} == {"worker_crashed"}
     assert all("SIGSEGV" in detail for _, detail in problems.values())
     assert tree(corpus).keys() == expected_names([one for one in tasks if one.has_picture])
@@ -332,9 +329,9 @@ def test_nothing_is_written_through_a_link(corpus: Corpus, tmp_path: Path) -> No
     places[4].symlink_to(outside / "precious")
     problems = make_proxies(corpus, linked, workers=2)
     assert {key: reason for key, (reason, _) in problems.items()} == {
-        window(one): "link_refused" for one in linked if one is not linked[2]
+        window_of(one): "link_refused" for one in linked if one is not linked[2]
     }
-    assert problems[window(linked[0])][1] == f"{proxy_paths(linked[0]).sound} is a symbolic link; remove it"
+    assert problems[window_of(linked[0])][1] == f"{proxy_paths(linked[0]).sound} is a symbolic link: remove it"
     assert [path.name for path in outside.iterdir()] == ["precious"]
     assert (outside / "precious").read_text() == "precious"
     assert tree(corpus).keys() == expected_names([linked[2], linked[4]]) | {proxy_paths(linked[0]).sound}
@@ -360,7 +357,7 @@ def test_a_folder_of_proxies_that_is_a_link(corpus: Corpus, tmp_path: Path) -> N
     proxies_folder(corpus).mkdir()
     (proxies_folder(corpus) / "media").symlink_to(outside)
     ((_, (reason, detail)),) = make_proxies(corpus, plan(corpus)[:1], workers=1).items()
-    assert (reason, detail) == ("link_refused", "media is a symbolic link; remove it")
+    assert (reason, detail) == ("link_refused", "media is a symbolic link: remove it")
     assert prune_proxies(corpus, []) == 0
     assert sorted(path for path in outside.rglob("*") if path.is_file()) == sorted(theirs)
 
@@ -375,5 +372,5 @@ def test_prune_keeps_what_is_wanted_and_what_is_not_ours(corpus: Corpus) -> None
     foreign = folder / "ab" / "holiday.mp4"
     for path in (old, foreign):
         path.write_bytes(b"")
-    assert prune_proxies(corpus, [window(tasks[0])]) == 4
+    assert prune_proxies(corpus, [window_of(tasks[0])]) == 4
     assert tree(corpus).keys() == expected_names(tasks[:1]) | {"media/ab/holiday.mp4"}

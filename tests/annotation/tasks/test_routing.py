@@ -119,7 +119,7 @@ def test_detectors_that_differ_make_a_cut_more_informative(tmp_path: Path) -> No
         save_scores(corpus, f"{1:016x}", detector, setup, scores)
     first, second = plan(corpus, agreement=0.0)
     assert int(first.recording_id, 16) == 2
-    assert first.why.endswith("detectors differ on speech")
+    assert first.why.endswith("detectors disagree on speech")
     assert first.priority > second.priority
 
 
@@ -227,7 +227,7 @@ def test_a_pre_label_is_a_region_on_the_clips_clock() -> None:
         ((20.0, 19.0, "speech"), "starts at 10.0 s and ends at 9.0 s"),
         ((20.0, 71.0, "speech"), "outside the clip"),
         ((9.0, 12.0, "speech"), "outside the clip"),
-        ((20.0, math.nan, "speech"), "not finite"),
+        ((20.0, math.nan, "speech"), "must be finite"),
         ((20.0, 21.0, "thunder"), "thunder"),
     ],
 )
@@ -270,4 +270,4 @@ def test_the_guide_says_what_everything_counts_as() -> None:
         assert label.description in text
     for one in load_labels().counts_as.values():
         assert one.sound.replace("_", " ") in text
-    assert "spectrogram stays empty until you do" in text
+    assert "spectrogram is empty before that" in text

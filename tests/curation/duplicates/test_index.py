@@ -103,7 +103,7 @@ def test_an_item_twice_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_what_is_no_index_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"index\.json: no index"):
+    with pytest.raises(ValueError, match=r"index\.json: not an index"):
         open_index(tmp_path)
     written(tmp_path / "a", [random_print(1)])
     (tmp_path / "a" / "checks.npy").write_bytes(b"")
@@ -116,7 +116,7 @@ def test_what_is_no_index_is_refused(tmp_path: Path) -> None:
     written(tmp_path / "c", [random_print(1)])
     text = (tmp_path / "c" / "index.json").read_text()
     (tmp_path / "c" / "index.json").write_text(text.replace('"items": 1', '"items": 2'))
-    with pytest.raises(ValueError, match=r"postings of 1 items, index\.json says .* of 2"):
+    with pytest.raises(ValueError, match=r"postings of 1 items, index\.json lists .* of 2"):
         open_index(tmp_path / "c")
 
 

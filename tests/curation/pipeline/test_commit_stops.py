@@ -178,7 +178,7 @@ def test_a_recipe_that_reads_otherwise_now_is_not_decided_by_piecemeal(decided: 
     corpus = Corpus.open(shutil.copytree(decided, tmp_path / "c"))
     corpus.set_recipe(OTHER.settings(), RECIPE.hash)
     before = state_of(corpus)
-    with pytest.raises(UnfinishedCommit, match=f"reads as {OTHER.hash} now: run lpse replay"), corpus.lock("review"):
+    with pytest.raises(UnfinishedCommit, match=f"reads as {OTHER.hash}: run lpse replay"), corpus.lock("review"):
         redecide(corpus, [IDS[0]])
     assert state_of(corpus) == before
     replay(corpus, OTHER, runner=in_process)
