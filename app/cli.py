@@ -94,7 +94,7 @@ def _curate(sources: Sequence[Path], corpus: Path, recipe: str, workers: int | N
     opened = known or Corpus.create(corpus)
     with ProgressBars() as bars:
         result = run(opened, sources, chosen, workers=workers, retry=retry, on_progress=bars)
-    show_summary(opened, result)
+    show_summary(result)
 
 
 @cli.command()
@@ -121,7 +121,7 @@ def replay(
         opened = Corpus.open(corpus)
         with ProgressBars() as bars:
             result = run(opened, chosen, workers=workers, on_progress=bars)
-        show_summary(opened, result)
+        show_summary(result)
         next_command(f"lpse report --corpus {shlex.quote(str(corpus))}")
 
 

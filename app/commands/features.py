@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..display.text import long_clock, megabytes
 from ..terminal.options import BadOption
 from ..terminal.run import command_run
-from ..terminal.tables import clock
 
 if TYPE_CHECKING:
     from features.extraction.extract import Extraction
@@ -64,7 +64,9 @@ def show(cache: CacheArgument) -> None:
         seconds = sum(cut["end"] - cut["start"] for cut in cuts)
         splits = Counter(cut["split"] for cut in cuts)
         shown = ", ".join(f"{count} {split}" for split, count in splits.most_common())
-        show_cache(cache, f"{len(cuts)} cuts ({shown}), {len(opened)} clips of 8 s, {clock(seconds)}", sizes(cache))
+        show_cache(
+            cache, f"{len(cuts)} cuts ({shown}), {len(opened)} clips of 8 s, {long_clock(seconds)}", sizes(cache)
+        )
 
 
 @features.command("export")
@@ -142,7 +144,7 @@ def show_extraction(done: Extraction, console: Console | None = None) -> None:
     out = console or Console()
     new = f"{done.new} new" if done.new else "none new"
     hidden = f", {done.withdrawn} withdrawn" if done.withdrawn else ""
-    holds = f"{done.cuts} cuts ({new}{hidden}), {done.clips} clips of 8 s, {clock(done.seconds)}"
+    holds = f"{done.cuts} cuts ({new}{hidden}), {done.clips} clips of 8 s, {long_clock(done.seconds)}"
     show_cache(done.folder, holds, sizes(done.folder), out)
     if done.problems:
         reasons = Counter(reason for reason, _ in done.problems.values())
@@ -154,8 +156,3 @@ def show_extraction(done: Extraction, console: Console | None = None) -> None:
             cut, (_, detail) = next(item for item in done.problems.items() if item[1][0] == reason)
             missing.add_row(reason.replace("_", " "), str(count), escape(f"{cut}: {detail}"))
         out.print(missing)
-
-
-def megabytes(size: int) -> str:
-    """Bytes as people read them."""
-    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

@@ -10,7 +10,8 @@ import pytest
 
 from annotation.rounds.review import ReviewRequest, decide_span, recording_state
 from app.review.actions import read
-from app.review.recordings import find_recordings, next_cut
+from app.review.pages.inspect import _search
+from app.review.shell import Shell
 from manifests.records import Cut, Recording
 from manifests.schema import CorpusError
 from manifests.store import Corpus
@@ -196,10 +197,10 @@ def test_who_has_no_name_decides_nothing(desk: Desk, page: Page) -> None:
     page.run(f"({field}.focus(), {field}.select())")
     page.call("Input.dispatchKeyEvent", type="keyDown", key="Backspace", code="Backspace", windowsVirtualKeyCode=8)
     page.call("Input.dispatchKeyEvent", type="keyDown", key="Enter", code="Enter", text="\r")
-    page.wait_for('document.body.innerText.includes("Give your name")')
+    page.wait_for('document.body.innerText.includes("Enter your name")')
     page.wait_for("""!!document.querySelector('.stApp[data-test-script-state="notRunning"]')""")
     player.click(".act.keep")
-    said(player, "give your name")
+    said(player, "enter your name")
     assert verdicts(corpus) == []
 
 
@@ -230,17 +231,12 @@ def test_what_a_browser_sends_is_checked() -> None:
             read(good | wrong)
 
 
-def test_finding_recordings_and_cuts(review_corpus: Corpus) -> None:
-    everything, count = find_recordings(review_corpus, "")
-    assert count == len(everything) == 5
-    assert [name for _, name in find_recordings(review_corpus, "YARD")[0]] == ["yard-with-a-conversation.mp4"]
-    assert find_recordings(review_corpus, everything[0][0][:9]) == (everything[:1], 1)
-    assert find_recordings(review_corpus, "%.*") == ([], 0)
-    cuts = sorted((row.recording_id, row.start) for row in review_corpus.rows(Cut) if row.decision == "review")
-    place: tuple[str, float] | None = ("", -1.0)
-    found = []
-    while place is not None:
-        place = next_cut(review_corpus, *place, 1)
-        found += [place] if place else []
-    assert found == cuts and len(cuts) > 1
-    assert next_cut(review_corpus, *cuts[-1], -1) == cuts[-2]
+def test_recordings_are_searched(review_corpus: Corpus) -> None:
+    shell = Shell(review_corpus, "ann")
+    everything, count = _search(shell, "")
+    assert count == len(everything) == 5 and list(everything.values()) == sorted(everything.values())
+    assert list(_search(shell, " YARD ")[0].values()) == ["yard-with-a-conversation.mp4"]
+    first = next(iter(everything))
+    assert _search(shell, first[:9]) == ({first: everything[first]}, 1)
+    assert _search(shell, "%.*") == ({}, 0)
+    assert _search(shell, "x" * 1000) == ({}, 0)
