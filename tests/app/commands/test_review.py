@@ -79,7 +79,7 @@ def test_it_serves_on_the_loopback_and_ends_with_ctrl_c(bare: Corpus, page: Page
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
         assert process.returncode == 130
-        assert err.strip() == "lpse: stopped; every decision is kept"
+        assert err.strip() == "lpse: stopped; all decisions are saved"
         assert f"lpse curate FOLDER --corpus {bare.path}" in hint
 
 
@@ -121,7 +121,7 @@ def test_another_host_is_served_with_a_warning(bare: Corpus) -> None:
     with running(bare, "--port", "0", "--host", "0.0.0.0") as (address, process):
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
-        assert err.startswith("Warning: whoever reaches 0.0.0.0 hears every recording of this corpus")
+        assert err.startswith("Warning: anybody who can reach 0.0.0.0 can play all recordings")
     assert address.startswith("http://127.0.0.1:")
 
 

@@ -113,22 +113,22 @@ def test_a_trim_that_leaves_too_little_is_not_offered(desk: Desk, page: Page) ->
     player.run('root.querySelector(".handle.end").focus()')
     for _ in range(35):
         player.key("ArrowLeft", shift=True)
-    assert "too little, a cut must last 60 s" in player.text
+    assert "too short, a cut must last 60 s" in player.text
     assert player.run('root.querySelector(".act.trim").disabled') is True
     player.key("t")
     player.key("Escape")
-    assert "too little" not in player.text
+    assert "too short, a cut" not in player.text
     assert verdicts(corpus) == []
 
 
-def test_keep_ask_comment_and_a_stretch(desk: Desk, page: Page) -> None:
+def test_keep_ask_comment_and_a_selection(desk: Desk, page: Page) -> None:
     corpus, player, cut = desk.open(page)
     player.click(".act.keep")
     said(player, "Kept")
     assert cuts_of(corpus, cut.recording_id)[0].decision == "accept"
     player.run('root.querySelector(".comment").value = "a gate"')
     player.click(".act.open")
-    said(player, "Commented on")
+    said(player, "Comment saved for")
     player.click(".act.ask")
     said(player, "Sent to annotators")
     kept, comment, asked = verdicts(corpus)
@@ -154,12 +154,12 @@ def test_the_second_of_two_reviewers_is_shown_what_changed(desk: Desk, page: Pag
         corpus, ReviewRequest(*span, "reject", "Ada *<i>L</i>*", seen, reasons=("music",), comment="a tune")
     ).verdict
     player.click(".act.keep")
-    said(player, "Nothing was written")
+    said(player, "Not saved")
     said(player, "Ada *<i>L</i>*")
     said(player, "a tune")
     assert verdicts(corpus) == [other]
     assert player.run('root.querySelector(".pill").innerText') == "R rejected"
-    player.click(".notice .small", "Leave it")
+    player.click(".notice .small", "Keep theirs")
     player.wait('root.querySelector(".notice").hidden')
     assert verdicts(corpus) == [other]
     # now it was seen: deciding otherwise takes its place
@@ -170,8 +170,8 @@ def test_the_second_of_two_reviewers_is_shown_what_changed(desk: Desk, page: Pag
     corpus, player, cut = desk.open(page)
     other = decide_span(corpus, ReviewRequest(*span, "reject", "Ada", frozenset())).verdict
     player.click(".act.keep")
-    said(player, "Nothing was written")
-    player.click(".notice .small", "all the same")
+    said(player, "Not saved")
+    player.click(".notice .small", "Save my decision")
     said(player, "Kept")
     assert [(row.decision, row.supersedes) for row in verdicts(corpus)] == [
         ("reject", None),
@@ -218,14 +218,14 @@ def test_what_a_browser_sends_is_checked() -> None:
     asked = read(good)
     assert (asked.start_ms, asked.end_ms, asked.keep, asked.go) == (0, 9, (1, 8), True)
     for wrong, text in (
-        ({"action": "drop"}, "action 'drop' is none of keep"),
+        ({"action": "drop"}, "action 'drop' is not one of keep"),
         ({"start_ms": "0"}, "start_ms must be a whole number"),
         ({"end_ms": 1.5}, "end_ms must be a whole number"),
         ({"end_ms": True}, "end_ms must be a whole number"),
         ({"keep": [1]}, "keep must be two numbers"),
         ({"reasons": ["a", 1]}, "reasons must be a list"),
         ({"recording_id": 5}, "recording_id must be text"),
-        ({"comment": "x" * 2001}, "2001 characters, 2000 at most"),
+        ({"comment": "x" * 2001}, "2001 characters, the limit is 2000"),
     ):
         with pytest.raises(CorpusError, match=text):
             read(good | wrong)
