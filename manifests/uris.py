@@ -72,6 +72,20 @@ def resolve(uri: str, roots: Mapping[str, Path]) -> Path:
     return path
 
 
+def display_path(uri: str) -> str:
+    """The path below its root, for people; a URI of another form, or one that is not valid UTF-8, stays as it is."""
+    # the short way for a million rows: without an escape, the path is what follows the root
+    root, colon, rest = uri.partition(":")
+    if colon and "%" not in uri and "://" not in uri and _ROOT.fullmatch(root) and not rest.startswith("/"):
+        return rest or uri
+    try:
+        relative = str(decode(uri)[1])
+        relative.encode("utf-8")
+    except ValueError:  # not root:path, or bytes that are no text: the URI shows them as %XX
+        return uri
+    return relative
+
+
 def _check_inside(path: PurePath, shown: str) -> None:
     if path.is_absolute() or ".." in path.parts or not path.parts:
         raise OutsideRoot(f"{shown!r} must name a file below its root, without '..'")

@@ -1,4 +1,4 @@
-"""`lpse annotate`: people's judgement, there and back."""
+"""`lpse annotate`: rounds of annotation in Label Studio, and the verdicts made of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from manifests.records import Annotation, Task, Verdict
 
-from ..terminal.options import CorpusOption, WorkersOption, next_command
+from ..terminal.options import CorpusOption, WorkersOption, next_command, renamed
 from ..terminal.run import command_run
 
 if TYPE_CHECKING:
@@ -19,27 +19,29 @@ if TYPE_CHECKING:
 
 annotate = typer.Typer(
     name="annotate",
-    help="Send what is doubtful to listeners in Label Studio, and bring their judgement back.",
+    help="Send uncertain spans to annotators in Label Studio, and turn their answers into verdicts.",
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
 
 UrlOption = Annotated[
     str | None,
-    typer.Option("--url", help="A Label Studio of your own.", envvar="LPSE_LABEL_STUDIO_URL", show_default=False),
+    typer.Option(
+        "--url", help="Address of your own Label Studio server.", envvar="LPSE_LABEL_STUDIO_URL", show_default=False
+    ),
 ]
 TokenOption = Annotated[
     str | None,
     typer.Option(
-        "--token", help="Its access token; better in the environment.", envvar="LPSE_LABEL_STUDIO_TOKEN",
-        show_default=False,
+        "--token", help="Access token of that server; the environment variable is safer.",
+        envvar="LPSE_LABEL_STUDIO_TOKEN", show_default=False,
     ),
 ]  # fmt: skip
 MediaOption = Annotated[
     str | None,
     typer.Option(
         "--media-url",
-        help="Where CORPUS/proxies is served, for a Label Studio that does not see this machine's files.",
+        help="Address at which CORPUS/proxies is served, for a Label Studio without access to these files.",
         show_default=False,
     ),
 ]
@@ -48,16 +50,16 @@ MediaOption = Annotated[
 @annotate.command()
 def serve(
     corpus: CorpusOption,
-    port: Annotated[int | None, typer.Option(help="The port.", show_default="the first free one from 8080 on")] = None,
+    port: Annotated[int | None, typer.Option(help="The port.", show_default="the first free one from 8080")] = None,
 ) -> None:
-    """Run a Label Studio for this corpus on this machine until Ctrl-C.
+    """Run a Label Studio server for this corpus on this machine until Ctrl-C.
 
-    The first time it is installed into an environment of its own (about 1 GB, some minutes). Its data lie in
-    CORPUS/annotation; the administrator's password is in CORPUS/annotation/server.toml, which only you can read.
+    The first run installs Label Studio into its own environment (about 1 GB, some minutes). Its data are in
+    CORPUS/annotation. The password of the administrator is in CORPUS/annotation/server.toml, readable by you only.
 
     Example: lpse annotate serve --corpus corpus/
     """
-    with command_run("annotate serve", corpus, "stopped; answers are kept: the same command starts it again"):
+    with command_run("annotate serve", corpus, "stopped; all answers are saved: the same command starts it again"):
         from annotation.server import serving
         from manifests.store import Corpus
 
@@ -66,15 +68,15 @@ def serve(
             name = shlex.quote(str(corpus))
             typer.echo(f"Label Studio: {running.url}")
             typer.echo(f"  log in as {running.email}; the password is in {corpus}/annotation/server.toml")
-            typer.echo(f"  annotators sign up by the link of: lpse annotate invite --corpus {name}")
-            typer.echo(f"In another terminal: lpse annotate push --corpus {name}")
-            typer.echo("Ctrl-C stops it.")
+            typer.echo(f"  invite annotators: lpse annotate invite --corpus {name}")
+            typer.echo(f"  send tasks, in another terminal: lpse annotate push --corpus {name}")
+            typer.echo("Press Ctrl-C to stop the server.")
             running.wait()
 
 
 @annotate.command()
 def invite(corpus: CorpusOption, url: UrlOption = None, token: TokenOption = None) -> None:
-    """Print the link by which annotators sign up. Whoever has it gets in: pass it on with care.
+    """Print the link with which annotators sign up. Anybody with the link can sign up: share it with care.
 
     Example: lpse annotate invite --corpus corpus/
     """
@@ -88,23 +90,24 @@ def invite(corpus: CorpusOption, url: UrlOption = None, token: TokenOption = Non
 @annotate.command()
 def push(
     corpus: CorpusOption,
-    cuts: Annotated[int, typer.Option(min=0, help="Cuts for review in this round, at most.")] = 500,
-    agreement: Annotated[float, typer.Option(min=0, max=1, help="Share of them for several listeners.")] = 0.1,
-    listeners: Annotated[int, typer.Option(min=2, help="How many these are.")] = 3,
-    audit: Annotated[float, typer.Option(min=0, max=1, help="Random accepted cuts, as a share.")] = 0.05,
-    gold: Annotated[float, typer.Option(min=0, max=1, help="Spans with a known answer, as a share.")] = 0.05,
+    cuts: Annotated[int, typer.Option(min=0, help="Maximum number of cuts for review in this round.")] = 500,
+    agreement: Annotated[float, typer.Option(min=0, max=1, help="Share of them that several annotators get.")] = 0.1,
+    annotators: Annotated[int, typer.Option(min=2, help="Number of annotators for each of these.")] = 3,
+    audit: Annotated[float, typer.Option(min=0, max=1, help="Random accepted cuts to add, as a share.")] = 0.05,
+    gold: Annotated[float, typer.Option(min=0, max=1, help="Gold tasks to add, as a share.")] = 0.05,
     round: Annotated[
-        int | None, typer.Option("--round", min=1, help="The round to send.", show_default="the latest")
+        int | None, typer.Option("--round", min=1, help="Number of the round.", show_default="the latest")
     ] = None,
     url: UrlOption = None,
     token: TokenOption = None,
     media_url: MediaOption = None,
     workers: WorkersOption = None,
+    listeners: Annotated[str | None, renamed("--listeners", "--annotators")] = None,
 ) -> None:
-    """Choose what people should hear, most informative first, and send it. Stop it or repeat it as you like.
+    """Select the most informative cuts for annotation and send them to Label Studio.
 
-    A round is planned once: the same command again sends what is missing, and nothing twice. --round N + 1 plans the
-    next.
+    A round is planned once. The same command sends tasks that are still missing, and no task twice. To plan the next
+    round, add 1 to --round.
 
     Example: lpse annotate push --corpus corpus/ --cuts 200
     """
@@ -117,7 +120,7 @@ def push(
         from ..terminal.tables import show_delivery
 
         opened, server = _opened(corpus, url, token)
-        routing = Routing(cuts=cuts, agreement=agreement, annotators=listeners, audit=audit, gold=gold)
+        routing = Routing(cuts=cuts, agreement=agreement, annotators=annotators, audit=audit, gold=gold)
         with ProgressBars() as bars:
             delivery = run(
                 opened,
@@ -129,12 +132,12 @@ def push(
                 on_progress=bars,
             )
         show_delivery(delivery)
-        next_command(f"lpse annotate pull --corpus {shlex.quote(str(corpus))}   (when somebody has listened)")
+        next_command(f"lpse annotate pull --corpus {shlex.quote(str(corpus))}   (after annotation)")
 
 
 @annotate.command()
 def pull(corpus: CorpusOption, url: UrlOption = None, token: TokenOption = None) -> None:
-    """Fetch what annotators answered since the last time; every version of it is kept.
+    """Fetch new and changed answers of annotators. All versions of an answer are stored.
 
     Example: lpse annotate pull --corpus corpus/
     """
@@ -153,9 +156,9 @@ def pull(corpus: CorpusOption, url: UrlOption = None, token: TokenOption = None)
 
 @annotate.command()
 def agreement(corpus: CorpusOption) -> None:
-    """Print how far annotators agree, with each other, with known answers and with the machine.
+    """Measure the agreement of annotators with each other, with gold answers and with pre-labels.
 
-    The figures are also written to CORPUS/reports/agreement.parquet, and shown by lpse report.
+    The figures are also written to CORPUS/reports/agreement.parquet, and lpse report shows them.
 
     Example: lpse annotate agreement --corpus corpus/
     """
@@ -176,24 +179,24 @@ def agreement(corpus: CorpusOption) -> None:
         path = corpus / "reports" / "agreement.parquet"
         with write_beside(path) as file:
             write_parquet(agreement_table(measured), file)
-        typer.echo(f"Every figure: {path}")
+        typer.echo(f"All figures: {path}")
         next_command(f"lpse report --corpus {shlex.quote(str(corpus))}")
 
 
 @annotate.command()
 def adjudicate(
     corpus: CorpusOption,
-    rule: Annotated[str, typer.Option(help="majority, weighted (by known answers) or dawid_skene.")] = "majority",
-    min_confidence: Annotated[float, typer.Option(min=0, max=1, help="Less sure than this is a conflict.")] = 0.6,
-    local: Annotated[bool, typer.Option("--local", help="Send no conflicts, only count them.")] = False,
+    rule: Annotated[str, typer.Option(help="majority, weighted (by gold answers) or dawid_skene.")] = "majority",
+    min_confidence: Annotated[float, typer.Option(min=0, max=1, help="Lower confidence is a conflict.")] = 0.6,
+    local: Annotated[bool, typer.Option("--local", help="Only count conflicts, do not send them.")] = False,
     url: UrlOption = None,
     token: TokenOption = None,
     media_url: MediaOption = None,
     workers: WorkersOption = None,
 ) -> None:
-    """Turn answers into verdicts, and send conflicts to a project of their own, for an adjudicator.
+    """Turn answers into verdicts, and send conflicts to an adjudicator in a separate project.
 
-    Verdicts outrank the detectors wherever somebody listened: the next replay goes by them.
+    Verdicts override the detectors; the next replay applies them.
 
     Example: lpse annotate adjudicate --corpus corpus/ --rule weighted
     """

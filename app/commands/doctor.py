@@ -1,4 +1,4 @@
-"""`lpse doctor`: what is ready on this machine, and what is missing where."""
+"""`lpse doctor`: check the detectors, encoders and recipes on this machine."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ CORE = ("torch", "numpy", "pyarrow", "pandas", "av", "soxr", "onnxruntime", "dat
 
 
 def examine(recipe: Recipe) -> bool:
-    """Print the state of this machine; True when every detector and encoder of `recipe` runs here.
+    """Print the state of this machine; True if all detectors and encoders of `recipe` can run on it.
 
-    Weights are looked for where the recipe names them, else in the folder LPSE_WEIGHTS.
+    Weights are searched at the paths of the recipe, then in the folder LPSE_WEIGHTS.
     """
     console = Console()
     free = shutil.disk_usage(".").free / 1e9
@@ -42,7 +42,7 @@ def examine(recipe: Recipe) -> bool:
     )
     console.print(", ".join(f"{name} {_version(name) or 'missing'}" for name in CORE), soft_wrap=True, highlight=False)
 
-    # in torch, weights are loaded and nothing is converted
+    # with torch, weights are loaded without a conversion
     setup = replace(setup_of(None, recipe), runtimes=tuple((name, "torch") for name in USER_WEIGHTS))
     table = _table("Detectors", "detector", "state", "version")
     ready: set[str] = set()
@@ -70,12 +70,12 @@ def examine(recipe: Recipe) -> bool:
             encoders.add_row(name, f"[{colour}]{escape(str(error))}[/{colour}]", "")
     console.print(encoders)
 
-    training = _table("Training and generating", "what", "state")
-    for what, state in _training(setup):
-        training.add_row(what, state)
+    training = _table("Training and generation", "part", "state")
+    for part, state in _training(setup):
+        training.add_row(part, state)
     console.print(training)
 
-    recipes = _table("Recipes", "recipe", "state", "what it is")
+    recipes = _table("Recipes", "recipe", "state", "description")
     for name in shipped_recipes():
         shipped = load_recipe(name)
         missing = [model for model in (*shipped.all_detectors, *shipped.features.encoders) if model not in ready]
@@ -87,10 +87,10 @@ def examine(recipe: Recipe) -> bool:
 
 
 def _training(setup: ModelSetup) -> Iterator[tuple[str, str]]:
-    """What `lpse train` and `lpse generate` need beside the features."""
+    """The requirements of `lpse train` and `lpse generate` beside the features, with their state."""
     missing = [name for name in ("accelerate", "matplotlib", "tensorboard") if _version(name) is None]
     yield "lpse train", "[yellow]pip install 'lpse\\[train]'[/yellow]" if missing else "[green]ready[/green]"
-    yield "sound of melcodec_16k, melcodec_44k", "[green]ready[/green], by phase reconstruction"
+    yield "audio of melcodec_16k, melcodec_44k", "[green]ready[/green], by phase reconstruction"
     modes: tuple[Mode, ...] = ("16k", "44k")
     for mode in modes:
         try:
@@ -98,7 +98,7 @@ def _training(setup: ModelSetup) -> Iterator[tuple[str, str]]:
             state = "[green]ready[/green]" if _version("bigvgan") else f"[yellow]{bigvgan.INSTALL}[/yellow]"
         except ModelUnavailable as error:
             state = f"[yellow]{escape(str(error))}[/yellow]"
-        yield f"sound of vae_{mode}", state
+        yield f"audio of vae_{mode}", state
 
 
 def _table(title: str, *columns: str) -> Table:

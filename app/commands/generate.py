@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
+from ..display.text import long_clock as clock
 from ..terminal.options import BadOption, CorpusOption
 from ..terminal.run import command_run
-from ..terminal.tables import clock
 from .features import chosen_device
 
 if TYPE_CHECKING:

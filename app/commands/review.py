@@ -1,4 +1,4 @@
-"""`lpse review`: the app in which curators see, hear and decide."""
+"""`lpse review`: the app for reviewers."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ..terminal.run import command_run
 
 def review(
     corpus: CorpusOption,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8501,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8501,
     host: Annotated[
-        str, typer.Option(help="Other machines reach the app only by another one than this.")
+        str, typer.Option(help="The address to serve. With the default, other machines cannot reach the app.")
     ] = "127.0.0.1",
-    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open it in the browser.")] = True,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the app in the browser.")] = True,
 ) -> None:
-    """Open the corpus in the browser: see, hear and decide. Ends with Ctrl-C; every decision is kept at once.
+    """Review the corpus in the browser: watch, listen and decide. Press Ctrl-C to stop.
 
-    Several corpora can be open at once, each at a port of its own.
+    Every decision is saved at once. Several corpora can be open at the same time, each at its own port.
 
     Example: lpse review --corpus corpus/
     """
-    with command_run("review", corpus, "stopped; every decision is kept"):
+    with command_run("review", corpus, "stopped; all decisions are saved"):
         from manifests.store import Corpus
 
         from ..review import is_loopback, serving
@@ -36,13 +36,13 @@ def review(
         with serving(opened, port, host) as address:
             if not is_loopback(host):
                 typer.secho(
-                    f"Warning: whoever reaches {host} hears every recording of this corpus and decides under any name",
+                    f"Warning: anybody who can reach {host} can play all recordings and decide under any name",
                     fg="yellow",
                     err=True,
                 )
-            typer.echo(f"Review {corpus}: {address} (Ctrl-C ends it)")
+            typer.echo(f"Review {corpus}: {address} (Ctrl-C stops it)")
             if opened.recipe is None:
-                typer.echo(f"Nothing was curated yet: lpse curate FOLDER --corpus {shlex.quote(str(corpus))}")
+                typer.echo(f"The corpus has no decisions yet: lpse curate FOLDER --corpus {shlex.quote(str(corpus))}")
             if browser:
                 typer.launch(address)
             while True:

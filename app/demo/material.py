@@ -121,7 +121,7 @@ def build_material(
         rows = (Planted(**json.loads(line)) for line in truth.read_text().splitlines())
         return Material(media, tuple(rows))
 
-    say("fetching the sounds")
+    say("downloading the sounds")
     sounds = load(folder / "packages")
     planted = []
     for scene in scenes:

@@ -1,4 +1,4 @@
-"""How the page and the terminal say how far annotators agree."""
+"""Text about the agreement of annotators, for report, review and terminal."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from annotation.agreement import Agreement, Figure
 from annotation.agreement.figures import About, Group, Measure
 from manifests.labels import load_labels
 
-from .text import clock, plain, plural
+from .text import clock, percent, plain, plural
 
-# K. Krippendorff, "Content Analysis" (2004), section 11.4.2: what may be concluded from data of which alpha
+# K. Krippendorff, "Content Analysis" (2004), section 11.4.2: conclusions that an alpha allows
 TENTATIVE, RELIABLE = 0.667, 0.8
 GROUPS: Mapping[Group, str] = {"blind": "without pre-labels", "prelabelled": "with pre-labels"}
 COEFFICIENTS: tuple[Measure, ...] = ("alpha", "ac1", "observed")
@@ -24,52 +24,52 @@ _NUMBERS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight"
 
 
 def headline(agreement: Agreement) -> str:
-    """Who heard how much, and how far they agree on the verdict."""
+    """The number of annotators and tasks, and the agreement on the verdict."""
     people, tasks = agreement.count("annotators"), agreement.count("tasks")
-    who = f"{numeral(people)} {'annotator' if people == 1 else 'annotators'} heard {plural(tasks, 'task')}"
+    work = f"{numeral(people)} {'annotator' if people == 1 else 'annotators'} annotated {plural(tasks, 'task')}"
     if not people:
-        return "No annotation counts: all of them were skipped, deleted, or written by somebody else."
+        return "No annotation counts: all of them were skipped, deleted, or edited by others."
     group = group_name(agreement)
     if group is None:
-        return f"{who}, none of them heard by two or more: how far annotators agree cannot be said."
+        return f"{work}. No task has two annotators: agreement cannot be measured."
     shared = agreement.count("shared", group)
-    where = f"On the {plural(shared, 'task')} that two or more heard {GROUPS[group]}"
+    shown = f"{plural(shared, 'task')} with two or more annotators, {GROUPS[group]}"
     alpha = agreement.find("alpha", "verdict", group=group)
     if alpha is None or alpha.value is None:
-        why = alpha.note if alpha else "nobody gave one"
-        return f"{who}. {where}, alpha of the verdict cannot be said: {why}."
-    return f"{who}. {where}, they agree on the verdict with alpha {with_interval(alpha)}: {band(alpha.value)}."
+        reason = alpha.note if alpha else "there are no verdicts"
+        return f"{work}. Alpha of the verdict is unknown on {shown}: {reason}."
+    return f"{work}. Alpha of the verdict is {with_interval(alpha)} on {shown}: {band(alpha.value)}."
 
 
 def sentences(agreement: Agreement) -> Iterator[str]:
-    """What else has to be known before one believes the figures."""
+    """Conditions under which the figures hold."""
     blind, shown = (agreement.find("alpha", "verdict", group=group) for group in GROUPS)
     if group_name(agreement) == "prelabelled":
         yield (
-            "No task was heard by two or more without pre-labels: this is partly agreement with the machine, "
-            "which spoke first."
+            "No task without pre-labels has two annotators. These figures include agreement with the pre-labels of the "
+            "detectors."
         )
     elif blind and shown and blind.value is not None and shown.value is not None:
         yield (
-            f"On the {plural(agreement.count('shared', 'prelabelled'), 'task')} that came with pre-labels alpha is "
-            f"{with_interval(shown)}: partly agreement with the machine, which spoke first."
+            f"On the {plural(agreement.count('shared', 'prelabelled'), 'task')} with pre-labels, alpha is "
+            f"{with_interval(shown)}. It includes agreement with the pre-labels of the detectors."
         )
     edited = sum(1 for _ in agreement.select("edited_by_other"))
     if edited:
-        yield f"{plural(edited, 'annotation')} edited by another person than the annotator {_is(edited)} left out."
+        yield f"{plural(edited, 'annotation')} edited by others {_is(edited)} excluded."
     unplanned = agreement.count("unplanned")
     if unplanned:
-        yield f"{plural(unplanned, 'annotation')} {_is(unplanned)} of tasks that are not in this corpus: left out."
+        yield f"{plural(unplanned, 'annotation')} of tasks that are not in this corpus {_is(unplanned)} excluded."
 
 
 def topics(agreement: Agreement, group: Group) -> Iterator[tuple[str, str | None, dict[Measure, Figure | None]]]:
-    """What people can agree on: its name, the label whose colour it has, and its COEFFICIENTS."""
+    """The questions: name, the label that gives the colour, and COEFFICIENTS of each."""
 
     def found(about: About, name: str | None = None) -> dict[Measure, Figure | None]:
         return {measure: agreement.find(measure, about, name, group=group) for measure in COEFFICIENTS}
 
     yield "verdict", None, found("verdict")
-    yield "sync of sound and picture", None, found("av_sync")
+    yield "sync of audio and video", None, found("av_sync")
     vocabulary = load_labels()
     place = {reason: index for index, reason in enumerate(vocabulary.reasons)}
     reasons = [figure.name or "" for figure in agreement.select("alpha", "reason", group=group)]
@@ -78,14 +78,14 @@ def topics(agreement: Agreement, group: Group) -> Iterator[tuple[str, str | None
 
 
 def band(alpha: float) -> str:
-    """What Krippendorff lets one conclude from such an alpha."""
+    """The reliability of data with this alpha, by Krippendorff."""
     if alpha >= RELIABLE:
         return "reliable"
     return "tentative" if alpha >= TENTATIVE else "too low to rely on"
 
 
 def number(value: Figure | float | None) -> str:
-    """Two decimals, "–" for none; what is below 1 never rounds to it."""
+    """Two decimals, "–" if missing; a value below 1 is never rounded to 1."""
     known = value.value if isinstance(value, Figure) else value
     if known is None:
         return "–"
@@ -93,7 +93,7 @@ def number(value: Figure | float | None) -> str:
 
 
 def interval(figure: Figure | None) -> str:
-    """ "0.52 to 0.85"; empty where there is none."""
+    """ "0.52 to 0.85"; empty if missing."""
     if figure is None or figure.low is None or figure.high is None:
         return ""
     return f"{number(figure.low)} to {number(figure.high)}"
@@ -110,7 +110,7 @@ def numeral(count: int) -> str:
 
 
 def minutes(figure: Figure | None) -> str:
-    """A time in minutes and seconds, "–" for none."""
+    """A time in minutes and seconds, "–" if missing."""
     return "–" if figure is None or figure.value is None else clock(figure.value)
 
 
@@ -127,12 +127,12 @@ def listed(words: Sequence[str]) -> str:
 
 
 def share_text(figure: Figure | None) -> str:
-    """A share in whole per cent, "–" for none."""
-    return "–" if figure is None or figure.value is None else f"{100 * figure.value:.0f} %"
+    """A share in whole per cent, "–" if missing."""
+    return "–" if figure is None or figure.value is None else percent(figure.value, 1)
 
 
 def group_name(agreement: Agreement) -> Group | None:
-    """The group that the headline speaks of: blind where there is any."""
+    """The group of the headline: blind if it has tasks."""
     return next((group for group in GROUPS if agreement.count("shared", group)), None)
 
 

@@ -1,4 +1,4 @@
-"""The histograms of the page: how long cuts are, how risky, and how their signal measures are distributed."""
+"""The histograms of the report: lengths and risks of cuts, and the distribution of their signal measures."""
 
 from __future__ import annotations
 
@@ -11,32 +11,18 @@ from curation.decision.quality import av_difference
 from manifests.recipe import MeasureName, Recipe
 from manifests.records import Cut, Recording
 
+from .measures import MEASURES, MeasureText
 from .text import clock
 
 LENGTH_BINS, RISK_BINS, QUALITY_BINS = 12, 20, 24
-NOTHING = "nothing"  # recordings of which no cut came
-
-# what the page calls a measure, and how it writes its values
-MEASURES: Mapping[MeasureName, tuple[str, str]] = {
-    "loudness_lufs": ("Loudness", "{:.0f} LUFS"),
-    "clipped": ("Clipped samples", "{:.2%}"),
-    "bandwidth_hz": ("Bandwidth", "{:,.0f} Hz"),
-    "dc": ("DC offset", "{:.3f}"),
-    "dead_channels": ("Dead channels", "{:.0f}"),
-    "copied_channels": ("Copied channels", "{:.0f}"),
-    "mono_loss_db": ("Lost in the mono mix", "{:.1f} dB"),
-    "dropouts": ("Dropouts a minute", "{:.1f}"),
-    "still_share": ("Picture stands still", "{:.0%}"),
-    "scene_cuts": ("Scene cuts a minute", "{:.1f}"),
-    "av_difference": ("Sound outlasts picture", "{:+.1f} s"),
-}
+NOTHING = "nothing"  # stands for the decision over a recording without a cut
 
 
 @dataclass(frozen=True)
 class Bars:
-    """A histogram: items by decision in each bin, and what the axis says at its ends.
+    """A histogram: items by decision in each bin, and the text at both ends of the axis.
 
-    `marks`: where the recipe's bounds lie on it, 0 to 1, and what they say. `unmeasured`: items without a value.
+    `marks`: place (0 to 1) and text of the recipe's bounds. `unmeasured`: items without a value.
     """
 
     title: str
@@ -66,18 +52,18 @@ def cut_bars(cuts: Sequence[Cut], recipe: Recipe) -> list[Bars]:
 
 
 def quality_bars(cuts: Sequence[Cut], recordings: Iterable[Recording], recipe: Recipe) -> list[Bars]:
-    """How each measure is distributed over the cuts, and over the recordings of which no cut came."""
+    """The distribution of each measure over the cuts, and over the recordings without a cut."""
     by_id = {recording.recording_id: recording for recording in recordings}
     cutless = [row for key, row in by_id.items() if key not in {cut.recording_id for cut in cuts}]
     bars = []
-    for name, (title, form) in MEASURES.items():
+    for name, text in MEASURES.items():
         values: list[tuple[str, float | None]] = [
             (cut.decision, _value(name, cut, by_id.get(cut.recording_id))) for cut in cuts
         ]
         values += [(NOTHING, _value(name, row, row)) for row in cutless if row.loudness_lufs is not None]
         known = [(decision, value) for decision, value in values if value is not None]
         if known:
-            bars.append(_bars(name, title, form, known, recipe, len(values) - len(known)))
+            bars.append(_bars(name, text, known, recipe, len(values) - len(known)))
     return bars
 
 
@@ -89,21 +75,21 @@ def _value(name: MeasureName, item: Cut | Recording, recording: Recording | None
 
 
 def _bars(
-    name: MeasureName, title: str, form: str, known: Sequence[tuple[str, float]], recipe: Recipe, unmeasured: int
+    name: MeasureName, text: MeasureText, known: Sequence[tuple[str, float]], recipe: Recipe, unmeasured: int
 ) -> Bars:
     bounds = recipe.quality[name].accept if name in recipe.quality else ()
     edges = [edge for edge in bounds if math.isfinite(edge)]
-    # the bounds belong into the picture: how far away they are is what one wants to see
+    # the axis holds the bounds too: the distance to them is what the histogram is read for
     low, high = min([*edges, *(value for _, value in known)]), max([*edges, *(value for _, value in known)])
-    high = max(high, low + (1 if form.format(low) == form.format(high) else 1e-3))
+    high = max(high, low + (1 if text.value(low) == text.value(high) else 1e-3))
     share = [(decision, (value - low) / (high - low)) for decision, value in known]
     # nothing can lie on the other side of a bound of 0
-    marks = [((edge - low) / (high - low), form.format(edge)) for edge in edges if edge != 0 or low < 0 < high]
-    return Bars(title, binned(share, QUALITY_BINS), form.format(low), form.format(high), marks, unmeasured)
+    marks = [((edge - low) / (high - low), text.value(edge)) for edge in edges if edge != 0 or low < 0 < high]
+    return Bars(text.title, binned(share, QUALITY_BINS), text.value(low), text.value(high), marks, unmeasured)
 
 
 def binned(values: Iterable[tuple[str, float]], bins: int) -> list[dict[str, int]]:
-    """Counts by decision in equal bins over 0 to 1; what lies beyond counts in the bin at the end."""
+    """Counts by decision in equal bins over 0 to 1; a value beyond them counts in the first or the last bin."""
     counts: list[dict[str, int]] = [defaultdict(int) for _ in range(bins)]
     for decision, value in values:
         counts[min(max(int(value * bins), 0), bins - 1)][decision] += 1

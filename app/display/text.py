@@ -1,18 +1,27 @@
-"""How the page says times, shares, names and reasons."""
+"""Text for people: times, shares and names, written the same in terminal, report and review."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 
-from manifests.uris import decode
+from manifests.records import Recording, Source
+from manifests.uris import display_path
 
-OUTCOME_NAMES = {
+OUTCOME_NAMES: Mapping[str, str] = {
     "accept": "accepted",
     "review": "for review",
     "reject": "rejected",
-    "too_short": "too short",
-    "duplicate": "in a kept copy",
-    "unheard": "not heard",
+    "duplicate": "duplicate",
+    "too_short": "too short, or beside an event",
+    "undecided": "not decided on",
+}
+"""Names of the categories of `curation.catalog.accounting.OUTCOMES` that are not plain words themselves."""
+VERDICT_NAMES: Mapping[str, str] = {
+    "keep": "kept",
+    "reject": "rejected",
+    "unsure": "sent for review",
+    "open": "without a decision",
 }
 # A line break in a name must show, a direction mark must not act: both are written as their escape.
 _UNSEEN = (
@@ -28,20 +37,25 @@ _ESCAPES = {code: ascii(chr(code))[1:-1] for code in _UNSEEN}
 
 
 def clock(seconds: float) -> str:
-    """m:ss, or h:mm:ss from an hour on; whole seconds."""
+    """m:ss, or h:mm:ss from an hour on; whole seconds. For a time in a recording and the length of a cut."""
     whole = round(seconds)
     hours, minutes = whole // 3600, whole // 60 % 60
     return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
 
 
 def long_clock(seconds: float) -> str:
-    """h:mm:ss always, for columns of a table."""
+    """h:mm:ss always, for totals and columns of a table."""
     whole = round(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+    return f"{whole // 3600:,}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def clock_range(start: float, end: float) -> str:
+    """A span of a recording: "0:05–1:10"."""
+    return f"{clock(start)}–{clock(end)}"
 
 
 def percent(part: float, whole: float) -> str:
-    """A share in whole per cent; what is there at all is never called 0 %, what is missing never 100 %."""
+    """A share in whole per cent; a share above 0 is never written 0 %, one below 1 never 100 %."""
     if not whole or not part:
         return "0 %"
     share = 100 * part / whole
@@ -57,8 +71,28 @@ def plural(count: int, word: str) -> str:
 
 
 def plain(code: str) -> str:
-    """A reason or a fate as words."""
-    return OUTCOME_NAMES.get(code, code.replace("_", " "))
+    """A reason or a method as words."""
+    return code.replace("_", " ")
+
+
+def outcome_name(outcome: str) -> str:
+    """The name of a category of time, or of the decision over a cut."""
+    return OUTCOME_NAMES.get(outcome, plain(outcome))
+
+
+def outcome_title(outcome: str) -> str:
+    """The name of a category of time at the beginning of a line."""
+    return outcome_name(outcome).capitalize()
+
+
+def verdict_name(decision: str) -> str:
+    """The name of the decision of a person."""
+    return VERDICT_NAMES.get(decision, plain(decision))
+
+
+def megabytes(size: int) -> str:
+    """A number of bytes in MB, or GB from 1 GB on."""
+    return f"{size / 1e9:,.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def visible(text: str) -> str:
@@ -66,16 +100,12 @@ def visible(text: str) -> str:
     return text.translate(_ESCAPES)
 
 
-def display_path(uri: str) -> str:
-    """Where a recording is, below its root, as people write it; a URI of another kind stays as it is."""
-    try:
-        relative = str(decode(uri)[1])
-        relative.encode("utf-8")
-    except ValueError:  # not root:path, or bytes that are no text: the URI shows them as %XX
-        return uri
-    return relative
-
-
 def file_name(uri: str) -> str:
-    """The last part of a URI, as people write it."""
+    """The last part of a URI."""
     return PurePath(display_path(uri)).name or uri
+
+
+def recording_title(recording: Recording, sources: Iterable[Source]) -> str:
+    """The title under which a recording was published; the file's name for a local file."""
+    named = (source.title for source in sources if source.title and source.origin != "folder")
+    return visible(next(named, None) or file_name(recording.uri))

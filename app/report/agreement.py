@@ -1,4 +1,4 @@
-"""What the page says of annotators: how far they agree, label by label and pair by pair, and how each works."""
+"""The section about annotators: their agreement by question and by pair, and the work of each."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class Interval:
 
 @dataclass(frozen=True)
 class Row:
-    """What people agree on, more or less: values and their intervals in words.
+    """Agreement on one question: values and their intervals as text.
 
-    `swatch`: the label whose colour it has. `note`: why something is missing.
+    `swatch`: the label that gives the colour. `note`: the reason for a missing value.
     """
 
     name: str
@@ -60,9 +60,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Forest:
-    """Rows by group on one axis; `ticks`: places in per cent of its width and what stands there.
+    """Rows by group on one axis; `ticks`: places in per cent of its width, and their text.
 
-    `tentative`, `reliable`: where the zones begin.
+    `tentative`, `reliable`: the places at which the zones begin.
     """
 
     groups: Sequence[tuple[str, Sequence[Row]]]
@@ -73,16 +73,16 @@ class Forest:
 
 @dataclass(frozen=True)
 class Cell:
-    """The kappa of two people. `shade`: 0 to SHADES, None where there is no kappa."""
+    """The kappa of two annotators. `shade`: 0 to SHADES, None without a kappa."""
 
     text: str
     shade: int | None
-    said: str
+    title: str
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """Kappas in the order of `names`; None where two people share no task, or are one."""
+    """Kappas in the order of `names`; None for two annotators without a common task, and on the diagonal."""
 
     title: str
     names: Sequence[str]
@@ -91,18 +91,18 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Bar:
-    """A share, in per cent; None where there is none. `start`, `width`: its interval, None without one."""
+    """A share in per cent, None if missing. `start`, `width`: its interval, None if missing."""
 
     share: float | None
     start: float | None
     width: float | None
     text: str
-    said: str
+    title: str
 
 
 @dataclass(frozen=True)
 class LabelRow:
-    """How far regions of a label agree, a bar for each of REGION_MEASURES."""
+    """Agreement on the regions of a label, a bar for each of REGION_MEASURES."""
 
     label: str
     units: int
@@ -111,7 +111,7 @@ class LabelRow:
 
 @dataclass(frozen=True)
 class PersonRow:
-    """One annotator, in words. `fate`: what became of the pre-labels, as (what, share); empty where nobody knows."""
+    """The work of one annotator as text. `prelabels`: shares of kept, changed and removed ones; empty if unknown."""
 
     name: str
     tasks: int
@@ -123,14 +123,14 @@ class PersonRow:
     accuracy_of: int
     reasons: str
     contaminants: str
-    fate: Sequence[tuple[str, float]]
-    fate_said: str
+    prelabels: Sequence[tuple[str, float]]
+    prelabels_title: str
     added: str
 
 
 @dataclass(frozen=True)
 class AgreementView:
-    """The section; `problem` replaces figures that cannot be made here. `edited_by_other`: annotator, writer, task."""
+    """The section. `problem`: the reason for missing figures. `edited_by_other`: annotator, editor, task."""
 
     headline: str
     sentences: Sequence[str] = ()
@@ -147,9 +147,9 @@ class AgreementView:
 
 
 def gather_agreement(corpus: Corpus, predicted: Mapping[str, int] | None = None) -> AgreementView | None:
-    """The section about a corpus; None when nobody annotated anything.
+    """The section about a corpus; None without annotations.
 
-    `predicted`: how many regions each pre-labelled task was sent with, by its key.
+    `predicted`: number of regions with which each pre-labelled task was sent, by its key.
     """
     if not corpus.table("annotations").count():
         return None
@@ -157,16 +157,15 @@ def gather_agreement(corpus: Corpus, predicted: Mapping[str, int] | None = None)
     try:
         return view_agreement(measure_agreement(tasks, annotations, verdicts, predicted=predicted))
     except AgreementUnavailable as error:
-        said = "People annotated this corpus; how far they agree was not worked out."
-        return AgreementView(headline=said, problem=str(error))
+        return AgreementView(headline="The agreement of annotators was not measured.", problem=str(error))
 
 
 def view_agreement(agreement: Agreement) -> AgreementView:
-    """The section that says these figures."""
+    """The section with these figures."""
     labels = [(GROUPS[group], list(_label_rows(agreement, group))) for group in GROUPS]
     labels = [(title, rows) for title, rows in labels if rows]
     marked = {row.label for _, rows in labels for row in rows}
-    asked = dict.fromkeys(figure.name for figure in agreement.select("iou", "label") if figure.name)
+    questions = dict.fromkeys(figure.name for figure in agreement.select("iou", "label") if figure.name)
     people = [_person(agreement, name) for name in agreement.annotators]
     return AgreementView(
         headline=headline(agreement),
@@ -174,10 +173,10 @@ def view_agreement(agreement: Agreement) -> AgreementView:
         forest=_forest(agreement),
         matrices=[matrix for group in GROUPS if (matrix := _matrix(agreement, group))],
         labels=labels,
-        unmarked=listed([label for label in asked if label not in marked]) if marked else "",
+        unmarked=listed([label for label in questions if label not in marked]) if marked else "",
         people=people,
         against_gold=any(person.accuracy_of for person in people),
-        prelabelled=any(person.fate for person in people),
+        prelabelled=any(person.prelabels for person in people),
         edited_by_other=[
             (f.annotator or "", f.other or "an unknown person", f.name or "")
             for f in agreement.select("edited_by_other")
@@ -234,28 +233,28 @@ def _matrix(agreement: Agreement, group: Group) -> Matrix | None:
 
 
 def _cell(figure: Figure) -> Cell:
-    said = f"{figure.annotator} and {figure.other}: {plural(figure.units, 'task')}"
+    title = f"{figure.annotator} and {figure.other}: {plural(figure.units, 'task')}"
     if figure.value is None:
-        return Cell("–", None, f"{said}, {figure.note}")
+        return Cell("–", None, f"{title}, {figure.note}")
     shade = round(max(figure.value, 0.0) * SHADES)
-    return Cell(number(figure.value), shade, said)
+    return Cell(number(figure.value), shade, title)
 
 
 def _label_rows(agreement: Agreement, group: Group) -> Iterator[LabelRow]:
-    """The labels that somebody marked on tasks that two or more heard; the vocabulary's first, in its order."""
+    """The labels marked on tasks with two or more annotators; those of the vocabulary first, in its order."""
     for figure in agreement.select("iou", "label", group=group, annotator=None):
         if figure.value is not None and figure.name is not None:
-            found = [agreement.find(measure, "label", figure.name, group=group) for measure in REGION_MEASURES]
-            yield LabelRow(figure.name, figure.units, [_bar(one) for one in found])
+            figures = [agreement.find(measure, "label", figure.name, group=group) for measure in REGION_MEASURES]
+            yield LabelRow(figure.name, figure.units, [_bar(one) for one in figures])
 
 
 def _bar(figure: Figure | None) -> Bar:
     if figure is None or figure.value is None:
         return Bar(None, None, None, "–", (figure.note if figure else None) or "")
-    said = f"{with_interval(figure)}, {plural(figure.units, 'task')}"
+    title = f"{with_interval(figure)}, {plural(figure.units, 'task')}"
     if figure.low is None or figure.high is None:
-        return Bar(100 * figure.value, None, None, number(figure.value), said)
-    return Bar(100 * figure.value, 100 * figure.low, 100 * (figure.high - figure.low), number(figure.value), said)
+        return Bar(100 * figure.value, None, None, number(figure.value), title)
+    return Bar(100 * figure.value, 100 * figure.low, 100 * (figure.high - figure.low), number(figure.value), title)
 
 
 def _person(agreement: Agreement, name: str) -> PersonRow:
@@ -263,9 +262,9 @@ def _person(agreement: Agreement, name: str) -> PersonRow:
         return agreement.find(measure, about, group=group, annotator=name)
 
     accuracy = of("accuracy", "verdict")
-    fates: tuple[Measure, ...] = ("kept", "changed", "removed")
-    shares = [(measure, of(measure, "regions", "prelabelled")) for measure in fates]
-    fate = [(measure, 100 * figure.value) for measure, figure in shares if figure and figure.value is not None]
+    kinds: tuple[Measure, ...] = ("kept", "changed", "removed")
+    shares = [(measure, of(measure, "regions", "prelabelled")) for measure in kinds]
+    prelabels = [(measure, 100 * figure.value) for measure, figure in shares if figure and figure.value is not None]
     units = next((figure.units for _, figure in shares if figure), 0)
     return PersonRow(
         name=name,
@@ -278,7 +277,8 @@ def _person(agreement: Agreement, name: str) -> PersonRow:
         accuracy_of=accuracy.units if accuracy else 0,
         reasons=number(of("reasons_f1", "reason")),
         contaminants=number(of("gold_iou", "contaminants")),
-        fate=fate,
-        fate_said=f"of {plural(units, 'pre-label')}: " + ", ".join(f"{share:.0f} % {what}" for what, share in fate),
+        prelabels=prelabels,
+        prelabels_title=f"{plural(units, 'pre-label')}: "
+        + ", ".join(f"{share:.0f} % {kind}" for kind, share in prelabels),
         added=share_text(of("added", "regions", "prelabelled")),
     )

@@ -1,11 +1,10 @@
-"""Building the page: what was gathered, what of the sound fits, one template, written whole or not at all."""
+"""Write the report: data of the corpus, previews within a size limit, one template, written whole or not at all."""
 
 from __future__ import annotations
 
 import hashlib
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,16 @@ from manifests.labels import load_labels
 from manifests.store import Corpus
 
 from ..display import text as words
+from ..display.files import CLOCK, read_texts
+from ..display.tracks import FLOOR_DBFS
 from .agreement import AgreementView, gather_agreement
 from .previews import Previews, Sound, encode_previews, picture
-from .recording import FLOOR_DBFS
 from .view import LISTED_DROPS, View, gather
 
 PICTURE_WIDTH = 160
 _PICTURE_SHARE = 0.15  # of the budget, at most
 _PICTURE_BYTES = 8_000
 _STYLES = ("page.css", "agreement.css")
-_SCRIPTS = ("timeline.js", "player.js", "page.js")  # one script, in this order
 
 
 def write_report(
@@ -38,11 +37,11 @@ def write_report(
     predicted: Mapping[str, int] | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> Path:
-    """Write the page about a corpus to `path` and return it; `on_progress` is told the share done, 0 to 1.
+    """Write the report of a corpus to `path` and return the path; `on_progress` receives the share done, 0 to 1.
 
-    Sound and pictures go in as far as the page stays within `budget_bytes`, timelines for `max_recordings`;
-    the page says what it leaves out. `predicted`: how many regions each pre-labelled task was sent with, by its key;
-    what became of them is told only with it. Raises CorpusError for a corpus in which nothing was decided.
+    Previews and stills are added up to `budget_bytes`, timelines for `max_recordings`; the page lists what it leaves
+    out. `predicted`: number of regions with which each pre-labelled task was sent, by its key; without it the report
+    has no figures about pre-labels. Raises CorpusError for a corpus without decisions.
     """
     view = gather(corpus, max_recordings)
     page = _Page(view, gather_agreement(corpus, predicted))
@@ -51,11 +50,11 @@ def write_report(
     left -= sum(map(len, pictures.values()))
     sounds = [Sound(r.recording.recording_id, r.path, r.duration, r.focuses) for r in view.shown if r.path is not None]
 
-    def tell(done: float, total: float) -> None:
+    def on_seconds(done: float, total: float) -> None:
         if on_progress:
             on_progress(done / total)
 
-    previews = encode_previews(sounds, left, tell)
+    previews = encode_previews(sounds, left, on_seconds)
     text = page.render(pictures, previews)
     path.parent.mkdir(parents=True, exist_ok=True)
     with write_beside(path) as file:
@@ -66,7 +65,7 @@ def write_report(
 
 
 def _pictures(view: View, budget_bytes: float) -> dict[str, str]:
-    """A picture of each recording that has one, as data: URIs, as long as they fit."""
+    """A still of each recording with video, as data: URIs, as long as they fit."""
     found: dict[str, str] = {}
     for shown in view.shown:
         if budget_bytes < _PICTURE_BYTES:
@@ -80,37 +79,40 @@ def _pictures(view: View, budget_bytes: float) -> dict[str, str]:
 
 
 class _Page:
-    """The template with everything in it that sound and pictures do not change."""
+    """The template with all data but previews and stills."""
 
     def __init__(self, view: View, agreement: AgreementView | None) -> None:
-        # autoescape: names of files are anything at all
+        # autoescape: file names may hold any character
         environment = Environment(
-            loader=FunctionLoader(_part),
+            loader=FunctionLoader(_read),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
         )
         environment.filters |= {
-            name: getattr(words, name) for name in ("clock", "long_clock", "percent", "plain", "visible")
+            name: getattr(words, name)
+            for name in ("clock", "long_clock", "outcome_name", "percent", "plain", "visible")
         }
         environment.globals |= {"plural": words.plural}
         self._template = environment.get_template("template.html.j2")
-        self._script = "".join(map(_part, _SCRIPTS))
+        # one script, in this order
+        self._script = _read("timeline.js") + read_texts(*CLOCK) + _read("player.js", "page.js")
         self._constant: dict[str, Any] = {
             "view": view,
             "agreement": agreement,
             "labels": load_labels(),
             "decisions": DECISIONS,
-            "fates": OUTCOMES,
-            "style": "".join(map(_part, _STYLES)),
+            "outcomes": OUTCOMES,
+            "style": _read(*_STYLES),
             "script": self._script,
-            # only this script runs, whatever a name may smuggle in
+            # only this script runs, even if a name holds markup
             "script_hash": b64encode(hashlib.sha256(self._script.encode()).digest()).decode(),
             "data": {
+                "names": {decision: words.outcome_name(decision) for decision in DECISIONS},
                 "floor": FLOOR_DBFS,
                 "silence": view.recipe.silence.rms_dbfs,
-                # a list: lanes have an order, and the names beside them follow it
+                # a list: tracks have an order, and the names beside them follow it
                 "contaminants": [
                     {
                         "name": name,
@@ -131,30 +133,30 @@ class _Page:
 
 
 def _notes(view: View, previews: Previews) -> Iterator[str]:
-    """What the page leaves out, and why: nothing is missing without a word."""
-    if len(view.shown) < view.heard:
+    """The recordings and previews that the page leaves out, with the reason for each."""
+    if len(view.shown) < view.decided:
         yield (
-            f"{len(view.shown):,} of {view.heard:,} recordings are shown: by turns those with most to "
-            "review, the riskiest accepted, and the longest of which nothing is left."
+            f"{len(view.shown):,} of {view.decided:,} recordings are listed: in turn those with the most time for "
+            "review, those with the riskiest accepted cut, and the longest without a cut."
         )
     seconds, quality = previews.plan.excerpt_seconds, f"mono at {previews.plan.bitrate // 1000} kb/s"
     if previews.clips and seconds is None:
-        yield f"All their sound can be played, {quality}."
+        yield f"Previews cover all audio, {quality}."
     elif previews.clips:
         yield (
-            "All their sound would be too much for one page: what can be played is up to "
-            f"{seconds:g} s around the riskiest moment of each cut, {quality}."
+            f"The audio is too long for one page. Previews are up to {seconds:g} s around the riskiest moment of each "
+            f"cut, {quality}."
         )
     gone = sum(shown.path is None for shown in view.shown)
     broken = len(previews.problems.keys() - previews.clips.keys())
     for count, reason in (
-        (gone, "the media is not where it was"),
-        (broken, "the sound cannot be decoded"),
-        (previews.left_out, "no more sound fits into the page"),
+        (gone, "the media file is missing"),
+        (broken, "the audio cannot be decoded"),
+        (previews.left_out, "the page has no room for more previews"),
     ):
         if count:
-            yield f"{words.plural(count, 'recording')} cannot be played: {reason}."
+            yield f"{words.plural(count, 'recording')} without a preview: {reason}."
 
 
-def _part(name: str) -> str:
-    return (files(__package__) / name).read_text(encoding="utf-8")
+def _read(*names: str) -> str:
+    return read_texts("report", *names)

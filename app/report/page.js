@@ -1,6 +1,6 @@
 const tip = document.getElementById("tip");
 
-/* ---- what is said of a moment ---- */
+/* ---- the text about a moment ---- */
 
 function line(className, text, over = false) {
   const row = element("p", undefined, over ? "over" : "");
@@ -10,22 +10,22 @@ function line(className, text, over = false) {
 }
 
 function cutLines([decision, start, end, risk, ...reasons]) {
-  const head = line("fill " + decision, `${decision} ${clock(start, true)} to ${clock(end, true)}, ${clock(end - start)} long`, true);
+  const head = line("fill " + decision, `${page.names[decision]} ${preciseClock(start)} to ${preciseClock(end)}, length ${clock(end - start)}`, true);
   return [head, line("", `risk ${risk.toFixed(2)}${reasons.length ? ": " + reasons.join(", ") : ""}`)];
 }
 
 function momentLines(timeline, t) {
-  const rows = [line("", clock(t, true), true)];
+  const rows = [line("", preciseClock(t), true)];
   for (const name of contaminants) {
-    const p = timeline.value(name, t), { onset, doubt } = limitsOf[name];
-    if (!timeline.lanes[name]) continue;
-    const said = p === null ? "not scored" : p.toFixed(2) + (p >= onset ? ", above onset" : p >= doubt ? ", doubtful" : "");
-    rows.push(line(name, `${name} ${said}`, p >= doubt));
+    const p = timeline.value(name, t), { onset, review_threshold } = limitsOf[name];
+    if (!timeline.tracks[name]) continue;
+    const text = p === null ? "not scored" : p.toFixed(2) + (p >= onset ? ", above onset" : p >= review_threshold ? ", for review" : "");
+    rows.push(line(name, `${name} ${text}`, p !== null && p >= review_threshold));
   }
   const loud = timeline.value("loudest", t);
   if (loud !== null) rows.push(line("", `level ${(page.floor * (1 - loud)).toFixed(0).replace("-", "−")} dBFS`));
   for (const [label, start, end, score] of timeline.data.events) {
-    if (start <= t && t < end) rows.push(line(label, `${label} event ${clock(start, true)} to ${clock(end, true)}${score === null ? "" : ", " + score.toFixed(2)}`));
+    if (start <= t && t < end) rows.push(line(label, `${label} event ${preciseClock(start)} to ${preciseClock(end)}${score === null ? "" : ", " + score.toFixed(2)}`));
   }
   for (const cut of timeline.data.cuts) if (cut[1] <= t && t < cut[2]) rows.push(...cutLines(cut));
   return rows;
@@ -50,12 +50,12 @@ function eventRows(article, data) {
     const row = element("tr"), head = element("th");
     head.scope = "row";
     head.append(element("i", undefined, "swatch " + label), label);
-    row.append(head, ...[clock(start, true), clock(end, true), score === null ? "" : score.toFixed(2)].map((text) => element("td", text, "number")));
+    row.append(head, ...[preciseClock(start), preciseClock(end), score === null ? "" : score.toFixed(2)].map((text) => element("td", text, "number")));
     return row;
   }));
 }
 
-function bring(article) {
+function start(article) {
   const data = page.recordings[+article.dataset.index];
   const timeline = new Timeline(article, data), player = new Player(article, timeline);
   players.push(player);
@@ -65,17 +65,17 @@ function bring(article) {
   scrub.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && hideTip());
   for (const button of article.querySelectorAll(".cut")) {
     const cut = data.cuts[+button.dataset.cut];
-    const tell = (x, y) => showTip(cutLines(cut), x, y);
-    button.addEventListener("pointermove", (event) => tell(event.clientX, event.clientY));
+    const show = (x, y) => showTip(cutLines(cut), x, y);
+    button.addEventListener("pointermove", (event) => show(event.clientX, event.clientY));
     button.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && hideTip());
     button.addEventListener("focus", () => {
       if (!button.matches(":focus-visible")) return;
       const box = button.getBoundingClientRect();
-      tell(box.left, box.bottom - 12);
+      show(box.left, box.bottom - 12);
     });
     button.addEventListener("blur", hideTip);
     button.addEventListener("click", (event) => {
-      if (event.detail) tell(event.clientX, event.clientY);
+      if (event.detail) show(event.clientX, event.clientY);
       if (player.clips.length) player.playFrom(cut[1]);
     });
   }
@@ -84,10 +84,10 @@ function bring(article) {
 }
 
 const articles = [...document.querySelectorAll(".recording")];
-const timelines = new Map(articles.map((article) => [article, bring(article)]));
+const timelines = new Map(articles.map((article) => [article, start(article)]));
 const seen = new Set();
 
-/* Drawn when they come near the window: hundreds of canvases at once would take memory for nothing. */
+/* Drawn when they come near the window: hundreds of canvases at once would waste memory. */
 const near = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
     if (isIntersecting) seen.add(target), timelines.get(target).draw();

@@ -26,7 +26,7 @@ class Player {
   get playing() { return this.clip !== null && !this.clip.audio.paused; }
   get time() { return this.clip ? clamp(this.clip.start + this.clip.audio.currentTime, 0, this.duration) : 0; }
 
-  /* The clip that holds `t`, or the next one, or the last. */
+  /* The clip that contains `t`, else the next one, else the last. */
   choose(t) {
     return this.clips.find((clip) => t < clip.end - 0.05) || this.clips[this.clips.length - 1];
   }
@@ -39,7 +39,7 @@ class Player {
     const offset = clamp(t - clip.start, 0, Math.max(clip.end - clip.start - 0.05, 0));
     const begin = () => {
       clip.audio.currentTime = offset;
-      clip.audio.play().catch(() => {}); // a refusal is told by the error event
+      clip.audio.play().catch(() => {}); // the error event handles a refusal
     };
     if (clip.audio.readyState) begin();
     else {
@@ -80,7 +80,7 @@ class Player {
   failed(error) {
     if (!error || error.code !== MediaError.MEDIA_ERR_SRC_NOT_SUPPORTED) return;
     this.button.disabled = true;
-    this.button.title = "This browser cannot play it";
+    this.button.title = "This browser cannot play the preview";
   }
 }
 

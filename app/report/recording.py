@@ -1,4 +1,4 @@
-"""One recording as the page shows it: what it is, what became of it, and its lanes ready to draw."""
+"""One recording of the report: its metadata, its outcomes, and its tracks ready to draw."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from curation.detectors import ModelSetup, ModelUnavailable
 from curation.detectors.score_store import load_scores
 from manifests.recipe import Recipe
@@ -18,28 +15,27 @@ from manifests.records import Cut, Drop, Event, Recording, Source
 from manifests.schema import CorpusError
 from manifests.store import Corpus
 from manifests.time import Segment
-from manifests.uris import resolve
+from manifests.uris import display_path, resolve
 
-from ..display.lanes import DisplayTracks, display_tracks
-from ..display.text import clock, display_path, file_name, plain
+from ..display.text import clock, plain, recording_title
+from ..display.tracks import DisplayTracks, display_tracks, level_share, track_bytes
 
-COLUMNS = 2048  # of a lane: about the pixels of a wide screen
-FLOOR_DBFS = -100.0  # the lower edge of the level's lane
+COLUMNS = 2048  # of a track: about the pixels of a wide screen
 
 
 @dataclass(frozen=True)
 class RecordingView:
-    """One recording that was heard; without its scores `display_tracks` is None and `missing` says why."""
+    """One recording with decisions; without its scores `tracks` is None and `missing` gives the reason."""
 
     recording: Recording
     title: str
     places: tuple[str, ...]
-    fates: Mapping[str, float]
+    outcomes: Mapping[str, float]
     cuts: tuple[Cut, ...]
     events: tuple[Event, ...] = field(repr=False)
     drops: tuple[Drop, ...]
     path: Path | None
-    lanes: DisplayTracks | None = field(repr=False)
+    tracks: DisplayTracks | None = field(repr=False)
     missing: str | None
 
     @property
@@ -54,34 +50,34 @@ class RecordingView:
 
     @property
     def focuses(self) -> list[tuple[Segment, float]]:
-        """What to hear: each cut, or all of it without cuts, and where in it a contaminant is likeliest."""
+        """The spans for previews, each cut or the whole, with the time of the highest probability in it."""
         segments = [cut.segment for cut in self.cuts] or [Segment(0.0, self.duration)]
-        return [(s, self.lanes.peak(s) if self.lanes else (s.start + s.end) / 2) for s in segments]
+        return [(s, self.tracks.peak(s) if self.tracks else (s.start + s.end) / 2) for s in segments]
 
     @property
     def picture_time(self) -> float:
-        """Where the picture is taken: in the middle of the longest cut, or of the recording."""
+        """The time of the still: the middle of the longest cut, or of the recording."""
         longest = max((cut.segment for cut in self.cuts), key=lambda s: s.duration, default=None)
         return (longest.start + longest.end) / 2 if longest else self.duration / 2
 
     @property
     def facts(self) -> str:
-        """Length and formats on one line."""
+        """Length and formats in one line."""
         row = self.recording
-        sound = [row.audio_codec or "", f"{row.sample_rate / 1000:g} kHz" if row.sample_rate else ""]
-        sound += [_channels(row.channels)] if row.channels else []
-        seen = [row.video_codec or "", f"{row.width}×{row.height}" if row.width else "", _fps(row.fps)]
-        parts = [clock(self.duration), row.container or "", " ".join(filter(None, sound))]
-        parts.append(" ".join(filter(None, seen)) if row.has_video else "no picture")
+        audio = [row.audio_codec or "", f"{row.sample_rate / 1000:g} kHz" if row.sample_rate else ""]
+        audio += [_channels(row.channels)] if row.channels else []
+        video = [row.video_codec or "", f"{row.width}×{row.height}" if row.width else "", _fps(row.fps)]
+        parts = [clock(self.duration), row.container or "", " ".join(filter(None, audio))]
+        parts.append(" ".join(filter(None, video)) if row.has_video else "no video")
         return " · ".join(filter(None, parts))
 
     def data(self) -> dict[str, Any]:
-        """What the page's script draws, as JSON can hold it."""
+        """The data that the page's script draws, ready for JSON."""
         return {
             "id": self.recording.recording_id,
             "duration": self.duration,
-            "column": self.lanes.column_seconds if self.lanes else 0,
-            "lanes": _packed(self.lanes) if self.lanes else {},
+            "column": self.tracks.column_seconds if self.tracks else 0,
+            "tracks": _packed(self.tracks) if self.tracks else {},
             "events": [[e.label, round(e.start, 3), round(e.end, 3), e.score] for e in self.events],
             "cuts": [[c.decision, c.start, c.end, round(c.risk, 4), *map(plain, c.reasons)] for c in self.cuts],
         }
@@ -94,60 +90,49 @@ def view_recording(
     recording: Recording,
     *,
     sources: Sequence[Source],
-    fates: Mapping[str, float],
+    outcomes: Mapping[str, float],
     cuts: Sequence[Cut],
     events: Sequence[Event],
     drops: Sequence[Drop],
 ) -> RecordingView:
-    """The view of a recording from its rows, its scores and whichever of its places still has the media."""
-    drawn, missing = _lanes(corpus, recording, recipe, setup)
+    """The view of a recording from its rows, its scores and its media file, if one of its places has it."""
+    drawn, missing = _tracks(corpus, recording, recipe, setup)
     uris = dict.fromkeys([recording.uri, *(source.uri for source in sources)])
     return RecordingView(
         recording=recording,
-        title=_title(recording, sources),
+        title=recording_title(recording, sources),
         places=tuple(map(display_path, uris)),
-        fates=fates,
+        outcomes=outcomes,
         cuts=tuple(cuts),
         events=tuple(events),
         drops=tuple(drops),
         path=_media(uris, corpus.roots),
-        lanes=drawn,
+        tracks=drawn,
         missing=missing,
     )
 
 
-def _lanes(
+def _tracks(
     corpus: Corpus, recording: Recording, recipe: Recipe, setup: ModelSetup
 ) -> tuple[DisplayTracks | None, str | None]:
     try:
         scores = load_scores(corpus, recording.recording_id, recipe.all_detectors, setup)
         if all(name in scores for name in recipe.detectors):
             return display_tracks(scores, recipe, recording.duration or 0.0, COLUMNS), None
-        return None, "Its scores are not in the corpus, or another version of a detector made them."
+        return None, "Scores are missing, or another version of a detector made them."
     except (ModelUnavailable, CorpusError) as error:
-        return None, f"Its scores cannot be read: {error}"
+        return None, f"Scores cannot be read: {error}"
 
 
 def _packed(drawn: DisplayTracks) -> dict[str, str]:
-    """Lanes as base64 of one byte a column: 0 is unscored, 1 to 255 is 0 to 1, or FLOOR_DBFS to 0 dBFS."""
-    share = {"loudest": 1 - drawn.loudest / FLOOR_DBFS, "quietest": 1 - drawn.quietest / FLOOR_DBFS}
-    return {name: _bytes(lane) for name, lane in {**drawn.probabilities, **share}.items()}
-
-
-def _bytes(lane: NDArray[np.float32]) -> str:
-    # a probability that reaches a threshold must not fall below it: rounded up
-    steps = np.ceil(np.clip(lane, 0, 1) * 254) + 1
-    return b64encode(np.where(np.isnan(lane), 0, steps).astype(np.uint8).tobytes()).decode("ascii")
-
-
-def _title(recording: Recording, sources: Sequence[Source]) -> str:
-    """The title it was published under; for files the file's name."""
-    named = [source.title for source in sources if source.title and source.origin != "folder"]
-    return named[0] if named else file_name(recording.uri)
+    """Tracks as base64 of their bytes; the level as a share of FLOOR_DBFS to 0 dBFS."""
+    levels = {"loudest": level_share(drawn.loudest), "quietest": level_share(drawn.quietest)}
+    tracks = {**drawn.probabilities, **levels}
+    return {name: b64encode(track_bytes(track)).decode("ascii") for name, track in tracks.items()}
 
 
 def _media(uris: Iterable[str], roots: Mapping[str, Path]) -> Path | None:
-    """The first of the places where there is a file."""
+    """The first place that holds a file."""
     for uri in uris:
         try:
             path = resolve(uri, roots)

@@ -1,33 +1,26 @@
 "use strict";
 const page = JSON.parse(document.getElementById("data").textContent);
-const LANE = 34, AXIS = 16, STRIP = 4; // heights in CSS pixels; the names beside the lanes follow LANE
+const ROW = 34, AXIS = 16, STRIP = 4; // heights in CSS pixels; the names beside the tracks use ROW too
 
 const tone = (name) => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
 const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
-function clock(seconds, tenths = false) {
-  const whole = tenths ? Math.floor(seconds * 10 + 1e-6) / 10 : Math.round(seconds);
-  const h = Math.floor(whole / 3600), m = Math.floor(whole / 60) % 60;
-  const s = tenths ? (whole % 60).toFixed(1).padStart(4, "0") : String(whole % 60).padStart(2, "0");
-  return h ? `${h}:${String(m).padStart(2, "0")}:${s}` : `${m}:${s}`;
-}
-
 function element(tag, text, className) {
   const made = document.createElement(tag);
-  if (text !== undefined) made.textContent = text; // never as markup: names are anything at all
+  if (text !== undefined) made.textContent = text; // never as markup: names may hold any character
   if (className) made.className = className;
   return made;
 }
 
-/* The largest byte of the columns under each of `width` pixels: a short peak stays as high as it is. */
-function pooled(lane, columns, width, pick) {
+/* The largest byte of the columns under each of `width` pixels: short peaks keep their height. */
+function pooled(track, columns, width, pick) {
   const out = new Uint8Array(width);
   for (let x = 0; x < width; x++) {
     const first = Math.floor((x * columns) / width);
     const end = Math.max(first + 1, Math.ceil(((x + 1) * columns) / width));
     let best = 0;
-    for (let i = first; i < end && i < lane.length; i++) if (lane[i] && (!best || pick(lane[i], best))) best = lane[i];
+    for (let i = first; i < end && i < track.length; i++) if (track[i] && (!best || pick(track[i], best))) best = track[i];
     out[x] = best;
   }
   return out;
@@ -45,7 +38,7 @@ class Timeline {
     this.track = article.querySelector(".track");
     this.canvas = article.querySelector("canvas");
     this.clips = [...article.querySelectorAll("audio")].map((audio) => [+audio.dataset.start, +audio.dataset.end]);
-    this.lanes = Object.fromEntries(Object.entries(data.lanes).map(([name, text]) => [name, bytes(text)]));
+    this.tracks = Object.fromEntries(Object.entries(data.tracks).map(([name, text]) => [name, bytes(text)]));
     this.width = 0;
   }
 
@@ -55,8 +48,8 @@ class Timeline {
   }
 
   value(name, seconds) {
-    const lane = this.lanes[name];
-    const byte = lane && lane[Math.min(Math.floor(seconds / this.data.column), lane.length - 1)];
+    const track = this.tracks[name];
+    const byte = track && track[Math.min(Math.floor(seconds / this.data.column), track.length - 1)];
     return byte ? share(byte) : null;
   }
 
@@ -64,7 +57,7 @@ class Timeline {
     if (!this.canvas || !this.track.clientWidth) return;
     const ratio = Math.max(window.devicePixelRatio || 1, 1);
     const width = Math.round(this.track.clientWidth * ratio);
-    const rows = contaminants.length + 1, height = rows * LANE + AXIS;
+    const rows = contaminants.length + 1, height = rows * ROW + AXIS;
     this.canvas.width = width;
     this.canvas.height = Math.round(height * ratio);
     this.canvas.style.height = height + "px";
@@ -76,18 +69,18 @@ class Timeline {
     this.perSecond = width / this.data.duration;
     for (let row = 0; row < rows; row++) {
       ctx.fillStyle = tone("faint");
-      ctx.fillRect(0, row * LANE + 2, width, LANE - STRIP - 4);
+      ctx.fillRect(0, row * ROW + 2, width, ROW - STRIP - 4);
     }
-    this.wash(rows * LANE);
-    contaminants.forEach((name, row) => this.probability(name, row * LANE));
-    this.level(contaminants.length * LANE);
+    this.wash(rows * ROW);
+    contaminants.forEach((name, row) => this.probability(name, row * ROW));
+    this.level(contaminants.length * ROW);
     this.marks();
-    this.edges(rows * LANE);
-    this.axis(rows * LANE);
+    this.edges(rows * ROW);
+    this.axis(rows * ROW);
     this.canvas.dataset.drawn = width;
   }
 
-  /* The cuts, behind the lanes; told apart by pattern too. */
+  /* The cuts, behind the tracks; patterns distinguish them too. */
   wash(height) {
     const { ctx, ratio } = this;
     for (const [decision, start, end] of this.data.cuts) {
@@ -126,9 +119,9 @@ class Timeline {
 
   probability(name, top) {
     const { ctx, ratio } = this, limits = limitsOf[name];
-    const base = top + LANE - STRIP - 2, full = LANE - STRIP - 4;
+    const base = top + ROW - STRIP - 2, full = ROW - STRIP - 4;
     const columns = this.data.duration / this.data.column;
-    const heights = pooled(this.lanes[name], columns, this.w, higher);
+    const heights = pooled(this.tracks[name], columns, this.w, higher);
     const y = (p) => base - p * full;
     ctx.fillStyle = tone(name);
     for (let x = 0; x < this.w; x++) {
@@ -159,9 +152,9 @@ class Timeline {
   /* From the quietest to the loudest moment of each column. */
   level(top) {
     const { ctx, ratio } = this;
-    const base = top + LANE - STRIP - 2, full = LANE - STRIP - 4;
+    const base = top + ROW - STRIP - 2, full = ROW - STRIP - 4;
     const columns = this.data.duration / this.data.column;
-    const loud = pooled(this.lanes.loudest, columns, this.w, higher), quiet = pooled(this.lanes.quietest, columns, this.w, lower);
+    const loud = pooled(this.tracks.loudest, columns, this.w, higher), quiet = pooled(this.tracks.quietest, columns, this.w, lower);
     ctx.fillStyle = tone("soft");
     for (let x = 0; x < this.w; x++) {
       if (!loud[x]) continue;
@@ -184,15 +177,15 @@ class Timeline {
     ctx.globalAlpha = 1;
   }
 
-  /* Events: under the lane they were found in; silence and artifacts under the level. */
+  /* Events: under the track of their label; silence and artifacts under the level. */
   marks() {
     const { ctx, ratio } = this;
     for (const [label, start, end] of this.data.events) {
       const row = contaminants.includes(label) ? contaminants.indexOf(label) : contaminants.length;
-      const bottom = (row + 1) * LANE - 2, x = start * this.perSecond;
+      const bottom = (row + 1) * ROW - 2, x = start * this.perSecond;
       const w = Math.max((end - start) * this.perSecond, 2 * ratio);
       ctx.fillStyle = tone(label);
-      if (label === "artifact") ctx.fillRect(x, bottom - LANE + 4, w, LANE - 4);
+      if (label === "artifact") ctx.fillRect(x, bottom - ROW + 4, w, ROW - 4);
       else ctx.fillRect(x, bottom - STRIP + 0.5, w, STRIP - 0.5);
     }
   }
@@ -205,7 +198,7 @@ class Timeline {
     ctx.fillStyle = tone("left");
     ctx.fillRect(0, top, this.w, 1);
     if (this.clips.length > 1 || this.clips.some(([start, end]) => end - start < duration - 1)) {
-      ctx.fillStyle = tone("focus"); // what can be played, where that is not all
+      ctx.fillStyle = tone("focus"); // the spans with a preview, unless all have one
       for (const [start, end] of this.clips) ctx.fillRect(start * this.perSecond, top, Math.max((end - start) * this.perSecond, 2 * ratio), 3);
     }
     ctx.save();

@@ -1,4 +1,4 @@
-"""What the page shows, gathered from the corpus: everything but the sound and the pictures."""
+"""The data of the report, gathered from the corpus: everything but previews and stills."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
-from curation.catalog.accounting import CorpusAccount, corpus_account
+from curation.catalog.accounting import CorpusAccount, read_account
 from curation.detectors import ModelSetup, ModelUnavailable, spec
 from curation.detectors.score_store import setup_of
 from manifests.recipe import Recipe, RecipeError
-from manifests.records import Cut, Drop, Duplicate, Event, Recording, Source
+from manifests.records import Cut, Drop, Event, Recording, Source
 from manifests.schema import CorpusError
 from manifests.store import Corpus
+from manifests.uris import display_path
 
 from ..display.histograms import Bars, cut_bars, quality_bars
-from ..display.text import display_path, file_name, plain
+from ..display.text import file_name, plain
 from .recording import RecordingView, view_recording
 
 LISTED_DROPS = 1_000
@@ -24,7 +25,7 @@ LISTED_DROPS = 1_000
 
 @dataclass(frozen=True)
 class Dropped:
-    """An input that did not make it."""
+    """A dropped input."""
 
     name: str
     place: str
@@ -37,7 +38,7 @@ class Dropped:
 
 @dataclass(frozen=True)
 class View:
-    """The page but for sound and pictures; `shown`, of `heard` recordings, most worth hearing first."""
+    """The page without previews and stills. `shown`: some of the `decided` recordings, in order of priority."""
 
     name: str
     recipe: Recipe
@@ -45,7 +46,7 @@ class View:
     detectors: Sequence[tuple[str, str]]
     account: CorpusAccount
     shown: Sequence[RecordingView]
-    heard: int
+    decided: int
     dropped: Sequence[Dropped]
     dropped_inputs: int
     histograms: Sequence[Bars]
@@ -53,25 +54,27 @@ class View:
 
 
 def gather(corpus: Corpus, max_recordings: int) -> View:
-    """The view of a corpus. Raises CorpusError for one that nothing was decided in."""
+    """The view of a corpus. Raises CorpusError before the first curation."""
     if corpus.recipe is None:
-        raise CorpusError(f"{corpus.path}: nothing to report yet: run lpse curate first")
+        raise CorpusError(f"{corpus.path}: the corpus has no decisions yet: run lpse curate first")
     try:
         recipe = corpus.active_recipe()
     except RecipeError as error:  # recipes gain keys from version to version
-        raise CorpusError(f"{corpus.path}: was decided by another version: run lpse replay first ({error})") from error
+        raise CorpusError(
+            f"{corpus.path}: another version of lpse decided here: run lpse replay first ({error})"
+        ) from error
     setup = setup_of(corpus, recipe)
     recordings = list(corpus.rows(Recording))
     sources = list(corpus.rows(Source))
     cuts = list(corpus.rows(Cut))
     drops = list(corpus.rows(Drop))
-    account = corpus_account(recordings, corpus.rows(Event), cuts, drops, corpus.rows(Duplicate))
+    account = read_account(corpus)
 
     cuts_of: dict[str, list[Cut]] = defaultdict(list)
     for cut in sorted(cuts, key=lambda cut: cut.start):
         cuts_of[cut.recording_id].append(cut)
-    heard = [r for r in recordings if r.duration and not account.by_recording[r.recording_id]["unheard"]]
-    chosen = _most_worth_hearing(heard, account, cuts_of)[:max_recordings]
+    decided = [r for r in recordings if r.duration and not account.by_recording[r.recording_id]["undecided"]]
+    chosen = _by_priority(decided, account, cuts_of)[:max_recordings]
     known = {recording.recording_id for recording in chosen}
     events_of: dict[str, list[Event]] = defaultdict(list)
     for event in corpus.rows(Event):
@@ -91,7 +94,7 @@ def gather(corpus: Corpus, max_recordings: int) -> View:
             setup,
             recording,
             sources=sources_of[recording.recording_id],
-            fates=account.by_recording[recording.recording_id],
+            outcomes=account.by_recording[recording.recording_id],
             cuts=cuts_of[recording.recording_id],
             events=events_of[recording.recording_id],
             drops=drops_of[recording.recording_id],
@@ -106,7 +109,7 @@ def gather(corpus: Corpus, max_recordings: int) -> View:
         detectors=[(name, _version(name, setup)) for name in recipe.all_detectors],
         account=account,
         shown=shown,
-        heard=len(heard),
+        decided=len(decided),
         dropped=_dropped(inputs, recordings, sources, known)[:LISTED_DROPS],
         dropped_inputs=len(inputs),
         histograms=cut_bars(cuts, recipe),
@@ -114,16 +117,16 @@ def gather(corpus: Corpus, max_recordings: int) -> View:
     )
 
 
-def _most_worth_hearing(
+def _by_priority(
     recordings: Iterable[Recording], account: CorpusAccount, cuts_of: Mapping[str, Sequence[Cut]]
 ) -> list[Recording]:
-    """By turns: what has most to review, the riskiest accepted, the longest of which nothing is left."""
+    """In turn: the most time for review, the riskiest accepted cut, the longest without a cut."""
     review, accepted, nothing = [], [], []
     for recording in sorted(recordings, key=lambda r: (r.uri, r.recording_id)):
-        fates = account.by_recording[recording.recording_id]
-        if fates["review"]:
-            review.append((-fates["review"], recording))
-        elif fates["accept"]:
+        outcomes = account.by_recording[recording.recording_id]
+        if outcomes["review"]:
+            review.append((-outcomes["review"], recording))
+        elif outcomes["accept"]:
             accepted.append((-max(cut.risk for cut in cuts_of[recording.recording_id]), recording))
         else:
             nothing.append((-(recording.duration or 0.0), recording))
@@ -159,4 +162,4 @@ def _version(detector: str, setup: ModelSetup) -> str:
     try:
         return spec(detector, setup).version
     except ModelUnavailable:
-        return "not installed here"
+        return "not installed"

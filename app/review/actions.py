@@ -1,4 +1,4 @@
-"""What the player sends when somebody decides, checked, and done."""
+"""Actions of reviewers: read from the message of the player, checked, and carried out."""
 
 from __future__ import annotations
 
@@ -11,18 +11,24 @@ from manifests.records import Verdict
 from manifests.schema import CorpusError
 from manifests.store import Corpus
 
-from ..display.text import clock, plain, visible
+from ..display.text import clock, plain, verdict_name, visible
 
-Action = Literal["keep", "reject", "trim", "ask", "open", "undo"]
+ActionName = Literal["keep", "reject", "trim", "ask", "open", "undo"]
 MAX_COMMENT = 2000
-_DONE = {"keep": "Kept", "reject": "Rejected", "trim": "Trimmed", "ask": "Sent to annotators:", "open": "Commented on"}
+_DONE = {
+    "keep": "Kept",
+    "reject": "Rejected",
+    "trim": "Trimmed",
+    "ask": "Sent to annotators:",
+    "open": "Comment saved for",
+}
 
 
 @dataclass(frozen=True)
-class Asked:
-    """An action on a span of a recording, or on a row that is to be undone; `go`: on to the next cut then."""
+class Action:
+    """An action on a span of a recording, or the undoing of a verdict; `go`: show the next cut for review then."""
 
-    action: Action
+    name: ActionName
     recording_id: str
     start_ms: int = 0
     end_ms: int = 0
@@ -33,67 +39,65 @@ class Asked:
     go: bool = False
 
 
-def read(payload: Mapping[str, Any]) -> Asked:
-    """The action that a browser sent. Raises CorpusError for what is none."""
-    action: Action | Any = payload.get("action")
-    if action not in get_args(Action):
-        raise CorpusError(f"action {action!r} is none of {', '.join(get_args(Action))}")
-    if action == "undo":
-        return Asked(action, _text(payload, "recording_id"), verdict_id=_text(payload, "verdict_id"))
+def read(payload: Mapping[str, Any]) -> Action:
+    """The action that a browser sent. Raises CorpusError for an invalid message."""
+    name: ActionName | Any = payload.get("action")
+    if name not in get_args(ActionName):
+        raise CorpusError(f"action {name!r} is not one of {', '.join(get_args(ActionName))}")
+    if name == "undo":
+        return Action(name, _text(payload, "recording_id"), verdict_id=_text(payload, "verdict_id"))
     keep = payload.get("keep")
     reasons = payload.get("reasons") or []
     if not isinstance(reasons, list) or not all(isinstance(reason, str) for reason in reasons):
         raise CorpusError("reasons must be a list of names")
     comment = _text(payload, "comment")
     if len(comment) > MAX_COMMENT:
-        raise CorpusError(f"the comment has {len(comment)} characters, {MAX_COMMENT} at most are kept")
-    return Asked(
-        action=action,
+        raise CorpusError(f"the comment has {len(comment)} characters, the limit is {MAX_COMMENT}")
+    return Action(
+        name=name,
         recording_id=_text(payload, "recording_id"),
         start_ms=_whole(payload.get("start_ms"), "start_ms"),
         end_ms=_whole(payload.get("end_ms"), "end_ms"),
-        keep=_pair(keep) if action == "trim" else None,
+        keep=_pair(keep) if name == "trim" else None,
         reasons=tuple(reasons),
         comment=comment,
         go=bool(payload.get("go")),
     )
 
 
-def carry_out(corpus: Corpus, asked: Asked, author: str, seen: frozenset[str]) -> ReviewResult:
-    """Write what was asked for; raises what `annotation.rounds.review` raises."""
-    if asked.action == "undo":
-        return undo(corpus, asked.verdict_id, author, seen)
-    comment = asked.comment.strip() or None
-    if asked.action == "ask":
-        return request_annotation(corpus, asked.recording_id, asked.start_ms, asked.end_ms, author, seen, comment)
-    wish = ReviewRequest(
-        recording_id=asked.recording_id,
-        start_ms=asked.start_ms,
-        end_ms=asked.end_ms,
-        decision="keep" if asked.action == "trim" else asked.action,
+def carry_out(corpus: Corpus, action: Action, author: str, seen: frozenset[str]) -> ReviewResult:
+    """Write the verdict of an action; raises the errors of `annotation.rounds.review`."""
+    if action.name == "undo":
+        return undo(corpus, action.verdict_id, author, seen)
+    comment = action.comment.strip() or None
+    if action.name == "ask":
+        return request_annotation(corpus, action.recording_id, action.start_ms, action.end_ms, author, seen, comment)
+    request = ReviewRequest(
+        recording_id=action.recording_id,
+        start_ms=action.start_ms,
+        end_ms=action.end_ms,
+        decision="keep" if action.name == "trim" else action.name,
         author=author,
         seen=seen,
-        reasons=asked.reasons if asked.action == "reject" else (),
+        reasons=action.reasons if action.name == "reject" else (),
         comment=comment,
-        keep=asked.keep,
+        keep=action.keep,
     )
-    return decide_span(corpus, wish)
+    return decide_span(corpus, request)
 
 
-def done(asked: Asked, row: Verdict) -> str:
-    """What was done, in a line."""
-    where = f"{clock(row.start_ms / 1000)} to {clock(row.end_ms / 1000)}"
-    if asked.action == "undo":
-        return (
-            f"Undone: {where} is {'as if nobody had decided' if row.decision == 'open' else plain(row.decision)} again"
-        )
-    return f"{_DONE[asked.action]} {where}"
+def done(action: Action, row: Verdict) -> str:
+    """The result of an action in one line."""
+    span = f"{clock(row.start_ms / 1000)} to {clock(row.end_ms / 1000)}"
+    if action.name == "undo":
+        return f"Undone: {span} is {verdict_name(row.decision)} again"
+    return f"{_DONE[action.name]} {span}"
 
 
 def describe(row: Verdict) -> str:
-    """What a row says, in a line."""
+    """A verdict in one line."""
     parts = [
-        f"{row.made_at:%Y-%m-%d %H:%M:%S} UTC: {visible(row.author)}: {plain(row.decision)}, "
+        f"{row.made_at:%Y-%m-%d %H:%M:%S} UTC: {visible(row.author)}: {verdict_name(row.decision)}, "
         f"{clock(row.start_ms / 1000)} to {clock(row.end_ms / 1000)}",
         ", ".join(plain(reason) for reason in row.reasons),
         visible(row.comment or ""),

@@ -1,4 +1,4 @@
-"""What is asked for on the pages for finding: kept for the visit, written into the address, changed in the panel."""
+"""The filter of Overview and Browse: kept for the visit, written into the address, changed in the panel."""
 
 from __future__ import annotations
 
@@ -11,48 +11,36 @@ import streamlit as st
 from curation.catalog.catalog import Catalog
 from curation.catalog.filters import MEASURES, UNKNOWN, BadFilter, Filter, from_query, to_query
 
-from ..display.text import plain, visible
+from ..display.measures import MEASURES as MEASURE_TEXTS
+from ..display.text import outcome_title, plain, visible
 from .parts import panel
 
 _NAMES = {field.name for field in fields(Filter)} - {"measures"} | set(MEASURES)
-PEOPLE_SAID = {
+PEOPLE_NAMES = {
     "keep": "kept by a person",
     "reject": "rejected by a person",
-    "unsure": "left open by a person",
+    "unsure": "sent for review by a person",
     "commented": "commented on",
-    "heard": "annotated",
-    "nobody": "heard by nobody",
+    "annotated": "annotated",
+    "unreviewed": "not reviewed by a person",
     "disputed": "annotators disagree",
-}
-DECISION_SAID = {"accept": "Accepted", "review": "For review", "reject": "Rejected"}
-MEASURE_SAID = {
-    "loudness_lufs": "Loudness, LUFS",
-    "clipped": "Clipped, share",
-    "bandwidth_hz": "Bandwidth, Hz",
-    "dc": "DC offset",
-    "dead_channels": "Dead channels",
-    "copied_channels": "Copied channels",
-    "mono_loss_db": "Loss in mono, dB",
-    "dropouts": "Dropouts a minute",
-    "still_share": "Still picture, share",
-    "scene_cuts": "Scene cuts a minute",
 }
 _TITLES = {
     "decisions": "Decision",
     "reasons": "Reason",
-    "tags": "Heard inside",
+    "tags": "Events in the cut",
     "channels": "Channel",
     "licences": "Licence",
     "people": "People",
 }
 _KEY = "finding_panel"
-_MOST_VALUES = 2000  # of one field in the panel; others are found by the search
+_MOST_VALUES = 2000  # of one field in the panel; the search finds the others
 
 
 def current_filter() -> Filter:
-    """The filter of this visit. An address that names one counts; else what was chosen last does, on whichever page.
+    """The filter of this visit: that of the address if it names one, else the last one chosen, on either page.
 
-    What an address asks for that cannot be is said on the page, and nothing is asked for.
+    An invalid address shows an error on the page and filters nothing.
     """
     address = {name: st.query_params.get_all(name) for name in st.query_params}
     asked = {name: values for name, values in address.items() if name in _NAMES}
@@ -61,13 +49,13 @@ def current_filter() -> Filter:
             st.session_state["finding"] = from_query(asked)
         except BadFilter as error:
             st.session_state["finding"] = Filter()
-            st.session_state["finding_complaint"] = f"The address asks for what cannot be: {error}"
+            st.session_state["finding_complaint"] = f"The filter in the address is invalid: {error}"
     chosen: Filter = st.session_state["finding"]
     return chosen
 
 
 def write_address(filter: Filter, **more: str) -> None:
-    """Let the address say what is asked for, so that it can be kept and handed on; `more` stands beside the filter."""
+    """Write the filter into the address, so that it can be bookmarked and shared; `more`: further parameters."""
     asked = {name: values if isinstance(values, list) else [values] for name, values in to_query(filter).items()}
     st.session_state["finding_written"] = asked
     wanted = asked | {name: [value] for name, value in more.items() if value}
@@ -75,9 +63,9 @@ def write_address(filter: Filter, **more: str) -> None:
         st.query_params.from_dict(wanted)
 
 
-def draw_panel(finder: Catalog, filter: Filter) -> None:
+def draw_panel(catalog: Catalog, filter: Filter) -> None:
     """The panel of filters in the sidebar; a change runs the script again with the new filter."""
-    facets = finder.facets(filter)
+    facets = catalog.facets(filter)
     fields = [
         {
             "name": name,
@@ -88,55 +76,57 @@ def draw_panel(finder: Catalog, filter: Filter) -> None:
     ]
     ranges = [
         {"name": "risk", "title": "Risk, 0 to 1", "least": "0", "most": "1"},
-        {"name": "seconds", "title": "Length, seconds", "least": None, "most": None},
+        {"name": "seconds", "title": "Length, s", "least": None, "most": None},
     ]
     data = {
         "asked": {name: value if isinstance(value, list) else [value] for name, value in to_query(filter).items()},
         "facets": fields,
         "ranges": ranges,
-        "measures": [{"name": name, "title": MEASURE_SAID[name], "least": None, "most": None} for name in MEASURES],
+        "measures": [
+            {"name": name, "title": MEASURE_TEXTS[name].field, "least": None, "most": None} for name in MEASURES
+        ],
         "folded": ["channels", "licences", "quality"],
         "complaint": st.session_state.pop("finding_complaint", None),
-        "heard": st.session_state.get("finding_heard", ""),
+        "answered": st.session_state.get("finding_answered", ""),
     }
     with st.sidebar:
         panel(data=data, key=_KEY, on_asked_change=_changed)
 
 
 def _choice(name: str, value: str, count: int) -> dict[str, Any]:
-    choice = {"value": value, "label": _said(name, value), "count": count}
+    choice = {"value": value, "label": _label(name, value), "count": count}
     if name == "decisions":
         choice["mark"] = value
     return choice
 
 
-def _said(name: str, value: str) -> str:
+def _label(name: str, value: str) -> str:
     if name == "decisions":
-        return DECISION_SAID[value]
+        return outcome_title(value)
     if name == "people":
-        return PEOPLE_SAID[value].capitalize()
+        return PEOPLE_NAMES[value].capitalize()
     if value == UNKNOWN:
-        return "not known"
+        return "unknown"
     return visible(value) if name in ("channels", "licences") else plain(value)
 
 
 def _changed() -> None:
-    """Take the choices of the panel, which names what it says; what it says once more, in doubt, counts once."""
+    """Take the choices that the panel sent. Each message has a name: one that arrives twice counts once."""
     state = st.session_state
     try:
-        name, asked = _said_by_panel(state[_KEY].get("asked"))
-        if name == state.get("finding_heard"):
+        name, asked = _sent_by_panel(state[_KEY].get("asked"))
+        if name == state.get("finding_answered"):
             return
-        state["finding_heard"] = name
+        state["finding_answered"] = name
         state["finding"] = from_query(asked)
     except BadFilter as error:
         state["finding_complaint"] = visible(str(error))
     state["finding_turn"] = state.get("finding_turn", 0) + 1
 
 
-def _said_by_panel(said: object) -> tuple[str, Mapping[str, Sequence[str]]]:
-    """What the browser sent, if it is what the panel sends. Raises BadFilter."""
-    name, asked = (said.get("name"), said.get("values")) if isinstance(said, Mapping) else (None, None)
+def _sent_by_panel(sent: object) -> tuple[str, Mapping[str, Sequence[str]]]:
+    """The name and the choices of a message of the panel. Raises BadFilter for another message."""
+    name, asked = (sent.get("name"), sent.get("values")) if isinstance(sent, Mapping) else (None, None)
     if not isinstance(name, str) or not isinstance(asked, Mapping):
         raise BadFilter("the panel sent no choices: load the page again")
     for values in asked.values():

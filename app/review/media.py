@@ -1,12 +1,12 @@
-"""Routes beside Streamlit's own: sound and picture of recordings, in pieces as a player asks for them.
+"""Routes beside those of Streamlit: audio and video of recordings, in pieces as a player requests them.
 
 /lpse/media/ID    the recording's file, or its copy where a browser cannot play the file; with ranges
-/lpse/ready/ID    whether that can be played yet, as JSON; asking has the copy made where one is needed
-/lpse/sight/ID    wave and spectrum of a stretch, `app.display.spectrogram`'s columns as bytes
-/lpse/lanes/ID    what the detectors heard, `inspecting.lanes_as_bytes`
+/lpse/ready/ID    whether it can be played yet, as JSON; the request starts making a copy if one is needed
+/lpse/sight/ID    wave and spectrum of a span, as bytes of the columns of `app.display.spectrogram`
+/lpse/tracks/ID    the tracks of the detectors, `player_data.tracks_as_bytes`
 
-A recording's id is all that an address can name. Whoever asks must have reached this machine by its own name and not
-come from another site.
+An address names a recording by its id, nothing else. A request must name this machine by its own name and not come
+from another site.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from manifests.time import from_ms, to_ms
 
 from ..display.spectrogram import BYTES
 from .places import MediaFiles, SpectrumColumns, Waiting
-from .player_data import lanes_as_bytes
+from .player_data import tracks_as_bytes
 from .security import LOOPBACK_NAMES, BadRequest, guarded
 
 MAX_COLUMNS = 4096
 
 
 def sound_url(recording_id: str, start: float, end: float) -> str:
-    """Where to hear [start, end) seconds of a recording: for `src` of a player, on this app's own address."""
+    """The address of [start, end) seconds of a recording, for `src` of a player."""
     return f"/lpse/media/{recording_id}#t={from_ms(to_ms(start)):.3f},{from_ms(to_ms(end)):.3f}"
 
 
@@ -38,7 +38,7 @@ def routes(corpus: Corpus, hosts: Iterable[str] = LOOPBACK_NAMES) -> list[BaseRo
     """The routes of a corpus, for requests that name one of `hosts`."""
     places = MediaFiles(corpus)
     allowed = frozenset(host.lower() for host in hosts)
-    answers = {"media": _media, "ready": _ready, "sight": _sight, "lanes": _lanes}
+    answers = {"media": _media, "ready": _ready, "sight": _sight, "tracks": _tracks}
     return [
         Route(f"/lpse/{name}/{{recording_id}}", partial(guarded, partial(answer, places), allowed), methods=["GET"])
         for name, answer in answers.items()
@@ -59,7 +59,7 @@ def _sight(places: MediaFiles, request: Request) -> Response:
     start, end = (_number(request, name) for name in ("start_ms", "end_ms"))
     columns = _number(request, "columns")
     if not start < end or not 1 <= columns <= MAX_COLUMNS:
-        raise BadRequest(f"{start} to {end} ms in {columns} columns: must be a stretch, in 1 to {MAX_COLUMNS}")
+        raise BadRequest(f"{start} to {end} ms in {columns} columns: a span and 1 to {MAX_COLUMNS} columns are needed")
     seen = places.sight(request.path_params["recording_id"], from_ms(start), from_ms(end), columns)
     if isinstance(seen, Waiting):
         return JSONResponse({"share": seen.share}, 202)
@@ -71,9 +71,9 @@ def _bytes(seen: SpectrumColumns) -> Response:
     return Response(seen.columns.tobytes(), media_type="application/octet-stream", headers=headers)
 
 
-def _lanes(places: MediaFiles, request: Request) -> Response:
+def _tracks(places: MediaFiles, request: Request) -> Response:
     recording = places.recording(request.path_params["recording_id"])
-    return Response(lanes_as_bytes(places.corpus, recording), media_type="application/octet-stream")
+    return Response(tracks_as_bytes(places.corpus, recording), media_type="application/octet-stream")
 
 
 def _number(request: Request, name: str) -> int:

@@ -1,9 +1,9 @@
-"""Where a recording's sound and picture are, and the copies and overviews that are made of them on demand.
+"""The media files of recordings, and the copies and spectrograms that are made of them on demand.
 
 corpus/proxies/review/<2 letters>/<recording>-v1.m4a, .mp4    a copy of what browsers cannot play
 corpus/proxies/review/<2 letters>/<recording>-v1.npy          its wave and spectrum, `app.display.spectrogram`
 
-They can be deleted and come back.
+They can be deleted; they are made again when needed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from manifests.uris import OutsideRoot, resolve
 from ..display.spectrogram import COLUMN_SECONDS, Columns, fine_columns, pooled_columns, sound_columns
 
 _ID = re.compile(r"[A-Za-z0-9_]{1,64}")
-# What browsers play of each container: the type to name it by, sound codecs, picture codecs.
+# The media that browsers play, by container: media type, audio codecs, video codecs.
 _PCM = {"pcm_s16le", "pcm_u8", "pcm_s24le", "pcm_f32le"}
 _PLAYED = {
     "mp4": ("mp4", {"aac", "mp3", "opus", "flac"}, {"h264", "av1", "vp9"}),
@@ -43,12 +43,12 @@ _PLAYED = {
 
 
 class NotHere(Exception):
-    """Nothing can be shown of a recording; the text says why in a line, without a path."""
+    """The media of a recording cannot be shown; the text is the reason in one line, without a path."""
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """Something is being made, or waits for its turn; `share` of it is done, 0 to 1."""
+    """A file that is being made, or waits for its turn; `share` of it is done, 0 to 1."""
 
     share: float
 
@@ -63,7 +63,7 @@ class SpectrumColumns:
 
 
 class _Workshop:
-    """Makes one thing at a time, each once; what failed stays failed until the app starts again."""
+    """Makes one file at a time, each once; a failure is final until the app starts again."""
 
     def __init__(self) -> None:
         self._lock, self._turn = Lock(), Lock()
@@ -71,7 +71,7 @@ class _Workshop:
         self._failures: dict[Path, str] = {}
 
     def waiting(self, path: Path, make: Callable[[Callable[[float], None]], None]) -> Waiting | None:
-        """None where `path` is there, else how far its making is, which starts when first asked for."""
+        """None if `path` exists, else its progress; the first call starts the work."""
         with self._lock:
             if path in self._failures:
                 raise NotHere(self._failures[path])
@@ -83,13 +83,13 @@ class _Workshop:
             return Waiting(self._shares[path])
 
     def _work(self, path: Path, make: Callable[[Callable[[float], None]], None]) -> None:
-        def tell(share: float) -> None:
+        def on_progress(share: float) -> None:
             self._shares[path] = share
 
-        failure = "it could not be read"
+        failure = "the file cannot be read"
         try:
             with self._turn:
-                make(tell)
+                make(on_progress)
             failure = ""
         except MediaError as error:
             failure = str(error)
@@ -103,11 +103,11 @@ class _Workshop:
 
 
 class MediaFiles:
-    """The media of a corpus by recording id. Every method raises NotHere for what cannot be shown."""
+    """The media of a corpus by recording id. Every method raises NotHere for media that cannot be shown."""
 
     def __init__(self, corpus: Corpus) -> None:
         self.corpus = corpus
-        # two: a copy takes long, and nobody waits for it to see the wave
+        # two: a copy takes long, and the waveform must not wait for it
         self._copies, self._sights = _Workshop(), _Workshop()
         self._found = lru_cache(64)(self._find)
 
@@ -116,11 +116,11 @@ class MediaFiles:
         return self._row(recording_id)[0]
 
     def original(self, recording_id: str) -> Path:
-        """The very file that was curated."""
+        """The file that was curated."""
         return self._locate(*self._row(recording_id))
 
     def playable(self, recording_id: str, copy: bool) -> tuple[Path, str]:
-        """The file that a browser can play, its copy where it must be or `copy` is asked for, and its media type."""
+        """A file that browsers can play, the original or a copy, and its media type; `copy`: always the copy."""
         recording, uris = self._row(recording_id)
         original = self._locate(recording, uris)
         kind = playable_type(recording)
@@ -128,22 +128,22 @@ class MediaFiles:
             return original, kind
         made = self._copy(recording)
         if not made.is_file():
-            raise NotHere("its copy is not made yet")
+            raise NotHere("the copy is not ready yet")
         return made, "video/mp4" if recording.has_video else "audio/mp4"
 
     def prepare(self, recording_id: str, copy: bool) -> Waiting | None:
-        """Have what `playable` gives made; None once it is there."""
+        """Make the file that `playable` returns; None once it exists."""
         recording, uris = self._row(recording_id)
         original = self._locate(recording, uris)
         if playable_type(recording) is not None and not copy:
             return None
         made = self._copy(recording)
 
-        def make(tell: Callable[[float], None]) -> None:
+        def make(on_progress: Callable[[float], None]) -> None:
             made.parent.mkdir(parents=True, exist_ok=True)
             sound = made.with_suffix(".m4a")
             video = made if recording.has_video else None
-            write_proxies(original, Segment(0.0, recording.duration or 0.0), sound, video, progress=tell)
+            write_proxies(original, Segment(0.0, recording.duration or 0.0), sound, video, progress=on_progress)
 
         return self._copies.waiting(made, make)
 
@@ -152,18 +152,18 @@ class MediaFiles:
         recording, uris = self._row(recording_id)
         original = self._locate(recording, uris)
         if not recording.channels or not recording.duration:
-            raise NotHere("there is no sound in it")
+            raise NotHere("the recording has no audio")
         end = min(end, recording.duration)
         if start >= end:
-            raise NotHere(f"{start:.3f} s is after its end at {recording.duration:.3f} s")
+            raise NotHere(f"{start:.3f} s is after the end of the recording at {recording.duration:.3f} s")
         step = (end - start) / columns
         if step < COLUMN_SECONDS:
             return SpectrumColumns(start, step, fine_columns(original, start, end, columns))
         kept = self._kept(recording).with_suffix(".npy")
         duration = recording.duration
 
-        def make(tell: Callable[[float], None]) -> None:
-            made = sound_columns(original, duration, tell)
+        def make(on_progress: Callable[[float], None]) -> None:
+            made = sound_columns(original, duration, on_progress)
             kept.parent.mkdir(parents=True, exist_ok=True)
             with write_beside(kept) as file:
                 np.save(file, made, allow_pickle=False)
@@ -173,40 +173,40 @@ class MediaFiles:
             return waiting
         whole = np.load(kept, mmap_mode="r", allow_pickle=False)
         begin = int(start / COLUMN_SECONDS)
-        seen = pooled_columns(whole, start, end, columns)
+        pooled = pooled_columns(whole, start, end, columns)
         covered = max(min(int(np.ceil(end / COLUMN_SECONDS)), len(whole)) - begin, 1) * COLUMN_SECONDS
-        return SpectrumColumns(begin * COLUMN_SECONDS, covered / max(len(seen), 1), seen)
+        return SpectrumColumns(begin * COLUMN_SECONDS, covered / max(len(pooled), 1), pooled)
 
     def _row(self, recording_id: str) -> tuple[Recording, tuple[str, ...]]:
         if not _ID.fullmatch(recording_id):
-            raise NotHere("no recording has such an id")
+            raise NotHere("invalid recording id")
         return self._found(recording_id, self.corpus.stamp("recordings", "sources"))
 
     def _find(self, recording_id: str, _stamp: object) -> tuple[Recording, tuple[str, ...]]:
-        here = pc.field("recording_id") == recording_id
-        for recording in self.corpus.rows(Recording, here):
-            sources = list(self.corpus.rows(Source, here))
+        of_recording = pc.field("recording_id") == recording_id
+        for recording in self.corpus.rows(Recording, of_recording):
+            sources = list(self.corpus.rows(Source, of_recording))
             return recording, tuple(dict.fromkeys([recording.uri, *(source.uri for source in sources)]))
         raise NotHere(f"no recording {recording_id} in the corpus")
 
     def _locate(self, recording: Recording, uris: tuple[str, ...]) -> Path:
-        """The first of the places where the very file lies that was curated."""
+        """The first place that holds the file that was curated."""
         problems = []
         for uri in uris:
             try:
                 path = resolve(uri, self.corpus.roots)
                 size = path.stat().st_size
             except OutsideRoot:
-                problems.append("its path leads out of the media folder")
+                problems.append("the path leads out of the media folder")
             except ValueError:
-                problems.append("its media folder is not known to the corpus")
+                problems.append("the corpus does not know the media folder")
             except OSError as error:
-                problems.append(f"its file cannot be read: {error.strerror or type(error).__name__}")
+                problems.append(f"the file cannot be read: {error.strerror or type(error).__name__}")
             else:
                 if not path.is_file():
-                    problems.append("its path is not a file's")
+                    problems.append("the path is not a file")
                 elif recording.bytes is not None and size != recording.bytes:
-                    problems.append(f"its file changed: {size} bytes, {recording.bytes} when it was curated")
+                    problems.append(f"the file changed: {size} bytes, {recording.bytes} when it was curated")
                 else:
                     return path
         raise NotHere(problems[0])
@@ -218,13 +218,13 @@ class MediaFiles:
         base = self.corpus.path / "proxies" / "review"
         folder = base / recording.recording_id[:2]
         with suppress(OSError):
-            if base.is_symlink() or folder.is_symlink():  # nothing is written, or shown, through a link there
-                raise NotHere("proxies/review of the corpus is a link: remove it")
+            if base.is_symlink() or folder.is_symlink():  # the app neither writes nor reads through a link there
+                raise NotHere("proxies/review in the corpus is a link: remove it")
         return folder / f"{recording.recording_id}-v1"
 
 
 def playable_type(recording: Recording) -> str | None:
-    """The media type of a recording that browsers play as it is, else None."""
+    """The media type of a recording that browsers can play, else None."""
     name, sounds, pictures = _PLAYED.get(recording.container or "", ("", set[str](), set[str]()))
     if recording.audio_codec is not None and recording.audio_codec not in sounds:
         return None

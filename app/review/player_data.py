@@ -1,4 +1,4 @@
-"""A recording as the player shows it: its lanes as bytes, everything else as plain data that JSON can hold."""
+"""The data of the player: the tracks of a recording as bytes, everything else as plain data for JSON."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.catalog.accounting import DECISIONS
 from curation.decision.fusion import HOP, fuse
 from curation.detectors import ModelUnavailable
 from curation.detectors.score_store import load_scores, setup_of
@@ -22,27 +23,26 @@ from manifests.schema import CorpusError
 from manifests.scores import PHYSICAL, FrameScores
 from manifests.store import Corpus
 from manifests.time import Timeline
+from manifests.uris import display_path
 
-from ..display.lanes import pool_columns
-from ..display.text import display_path, plain, visible
+from ..display.text import outcome_name, plain, recording_title, verdict_name, visible
+from ..display.tracks import FLOOR_DBFS, level_share, pool_columns, track_bytes
 from .provenance import facts, history
-from .recordings import title
 
 if TYPE_CHECKING:
     from annotation.rounds.review import RecordingState
 
-COLUMNS = 250_000  # of a lane at most: beyond 2 h 46 min several cells of the grid share one
-FLOOR_DBFS = -100.0
-BRIDGE_SECONDS = 1.0  # moments as near as that are one: nobody jumps between them
-MOMENTS = 500  # the likeliest, where there are more
+COLUMNS = 250_000  # of a track at most: beyond 2 h 46 min several cells of the grid share one
+BRIDGE_SECONDS = 1.0  # moments nearer than this are one: a jump between them is of no use
+MOMENTS = 500  # at most, those with the highest probabilities
 
 
 @dataclass(frozen=True, eq=False)
 class DetectorTracks:
-    """What the detectors heard of a recording, on the grid of HOP seconds; float32 (cells,), NaN where unscored.
+    """The scores of a recording on the grid of HOP seconds; float32 (cells,), NaN where unscored.
 
     `fused` by contaminant, `detectors` by "detector.label", `level` RMS in dBFS; `tags` every `tag_hop` seconds, the
-    best first, as names and strengths.
+    strongest first, as names and scores.
     """
 
     fused: Mapping[str, NDArray[np.float32]]
@@ -54,7 +54,7 @@ class DetectorTracks:
 
 @dataclass(frozen=True)
 class Moment:
-    """Where a contaminant may be heard: its likeliest second in [start, end), and how likely it is there."""
+    """A moment of risk: a contaminant in [start, end), and the time `at` of its highest probability."""
 
     label: str
     at: float
@@ -64,7 +64,7 @@ class Moment:
 
 
 def load_tracks(corpus: Corpus, recording: Recording) -> DetectorTracks | None:
-    """What was heard of it, kept in memory for the next question; None where nobody heard it.
+    """The tracks of a recording, cached in memory; None without scores.
 
     Raises CorpusError for scores or a recipe that this version cannot read.
     """
@@ -72,16 +72,16 @@ def load_tracks(corpus: Corpus, recording: Recording) -> DetectorTracks | None:
         return None
     folder = corpus.table("scores").folder / recording.recording_id[:2]
     files = sorted(folder.glob(f"{recording.recording_id}-*.parquet"))
-    return _heard(corpus, recording, corpus.recipe_hash, stamp(files))
+    return _load_tracks(corpus, recording, corpus.recipe_hash, stamp(files))
 
 
 @lru_cache(4)
-def _heard(corpus: Corpus, recording: Recording, _recipe_hash: str, _stamp: object) -> DetectorTracks | None:
+def _load_tracks(corpus: Corpus, recording: Recording, _recipe_hash: str, _stamp: object) -> DetectorTracks | None:
     try:
         recipe = corpus.active_recipe()
         scores = load_scores(corpus, recording.recording_id, recipe.all_detectors, setup_of(corpus, recipe))
     except (RecipeError, ModelUnavailable, ValueError) as error:
-        raise CorpusError(f"its scores cannot be read: {error}") from error
+        raise CorpusError(f"scores cannot be read: {error}") from error
     if "level" not in scores:
         return None
     fused = fuse(scores, recipe, recording.duration or 0.0)
@@ -95,20 +95,20 @@ def _heard(corpus: Corpus, recording: Recording, _recipe_hash: str, _stamp: obje
     hop, tags = (0.0, []) if tagged is None else _tags(tagged, scores[tagged])
     return DetectorTracks(
         fused=fused.lower,
-        detectors={name: _lane(scores, name, fused.count) for name in names},
+        detectors={name: _track(scores, name, fused.count) for name in names},
         level=scores["level"].on_grid("rms_dbfs", HOP, fused.count),
         tag_hop=hop,
         tags=tags,
     )
 
 
-def _lane(scores: Mapping[str, FrameScores], name: str, count: int) -> NDArray[np.float32]:
+def _track(scores: Mapping[str, FrameScores], name: str, count: int) -> NDArray[np.float32]:
     detector, _, label = name.partition(".")
     return scores[detector].on_grid(label, HOP, count)
 
 
 def _tags(detector: str, scores: FrameScores) -> tuple[float, list[list[tuple[str, float]]]]:
-    """The three best tags of every second or so."""
+    """The three strongest tags of about every second."""
     from curation.detectors import audioset, yamnet
 
     tags = scores.tags
@@ -121,21 +121,21 @@ def _tags(detector: str, scores: FrameScores) -> tuple[float, list[list[tuple[st
     return tags.hop * every, rows
 
 
-def lanes_as_bytes(corpus: Corpus, recording: Recording) -> bytes:
-    """The lanes as the player reads them: the header's length (4 bytes, little-endian), a JSON header, the lanes.
+def tracks_as_bytes(corpus: Corpus, recording: Recording) -> bytes:
+    """The tracks as the player reads them: the header's length (4 bytes, little-endian), a JSON header, the tracks.
 
-    One byte a column: 0 is unscored, 1 to 255 are 0 to 1, or FLOOR_DBFS to 0 dBFS. The header names the lanes in
-    their order, and has `column` (seconds), `columns`, `tag_hop` and `tags`.
+    One byte per column, as `app.display.tracks.track_bytes` writes it. The header names the tracks in their order, and
+    has `column` (seconds), `columns`, `tag_hop` and `tags`.
     """
     known = load_tracks(corpus, recording)
-    lanes: dict[str, NDArray[np.float32]] = {}
+    tracks: dict[str, NDArray[np.float32]] = {}
     if known is not None:
-        lanes = {**known.fused, **known.detectors, "level": 1 - known.level / FLOOR_DBFS}
-    packed = [_bytes(pool_columns(lane, COLUMNS)) for lane in lanes.values()]
+        tracks = {**known.fused, **known.detectors, "level": level_share(known.level)}
+    packed = [track_bytes(pool_columns(track, COLUMNS)) for track in tracks.values()]
     count = 0 if known is None else len(known.level)
     columns = len(packed[0]) if packed else 0
     header = {
-        "lanes": list(lanes),
+        "tracks": list(tracks),
         "column": HOP * count / columns if columns else HOP,
         "columns": columns,
         "tag_hop": known.tag_hop if known else 0,
@@ -145,29 +145,23 @@ def lanes_as_bytes(corpus: Corpus, recording: Recording) -> bytes:
     return b"".join([len(text).to_bytes(4, "little"), text, *packed])
 
 
-def _bytes(lane: NDArray[np.float32]) -> bytes:
-    # a probability that reaches a threshold must not fall below it: rounded up
-    steps = np.ceil(np.clip(np.nan_to_num(lane), 0, 1) * 254) + 1
-    return np.where(np.isnan(lane), 0, steps).astype(np.uint8).tobytes()
-
-
 def risky_moments(known: DetectorTracks, recipe: Recipe) -> list[Moment]:
-    """The moments in which a contaminant reaches the recipe's doubt, in time order: the likeliest MOMENTS of them."""
-    found = []
+    """The moments in which a contaminant reaches its review threshold, in order of time, MOMENTS at most."""
+    moments = []
     for label, contaminant in recipe.contaminants.items():
-        lane = np.nan_to_num(known.fused[label], nan=-1.0)
-        for segment in Timeline.from_mask(lane >= contaminant.review_threshold, HOP).merge_gaps(BRIDGE_SECONDS):
+        track = np.nan_to_num(known.fused[label], nan=-1.0)
+        for segment in Timeline.from_mask(track >= contaminant.review_threshold, HOP).merge_gaps(BRIDGE_SECONDS):
             first = round(segment.start / HOP)
-            here = lane[first : max(round(segment.end / HOP), first + 1)]
-            peak = int(np.argmax(here))
+            cells = track[first : max(round(segment.end / HOP), first + 1)]
+            peak = int(np.argmax(cells))
             at = (first + peak + 0.5) * HOP
-            found.append(Moment(label, round(at, 3), segment.start, segment.end, round(float(here[peak]), 3)))
-    likeliest = sorted(found, key=lambda moment: -moment.probability)[:MOMENTS]
-    return sorted(likeliest, key=lambda moment: (moment.at, moment.label))
+            moments.append(Moment(label, round(at, 3), segment.start, segment.end, round(float(cells[peak]), 3)))
+    riskiest = sorted(moments, key=lambda moment: -moment.probability)[:MOMENTS]
+    return sorted(riskiest, key=lambda moment: (moment.at, moment.label))
 
 
 def player_data(corpus: Corpus, situation: RecordingState, author: str, at: float, visit: int) -> dict[str, Any]:
-    """All that the player shows of a situation, but for what it fetches; `at` seconds is where a new `visit` begins."""
+    """The data of the player that it does not fetch itself; a new `visit` begins at `at` seconds."""
     recording = situation.recording
     recipe, missing, moments = _moments(corpus, recording)
     labels = load_labels()
@@ -176,7 +170,7 @@ def player_data(corpus: Corpus, situation: RecordingState, author: str, at: floa
         "at": at,
         "recording": {
             "id": recording.recording_id,
-            "title": title(recording, situation.sources),
+            "title": recording_title(recording, situation.sources),
             "place": visible(display_path(recording.uri)),
             "duration": recording.duration or 0.0,
             "video": recording.has_video,
@@ -184,6 +178,8 @@ def player_data(corpus: Corpus, situation: RecordingState, author: str, at: floa
             "status": recording.status,
         },
         "recipe": corpus.recipe_hash or "",
+        "names": {name: outcome_name(name) for name in DECISIONS}
+        | {name: verdict_name(name) for name in ("keep", "unsure")},
         "colours": {label.name: label.colour for label in labels},
         "reasons": [
             [name, reason.description]
@@ -210,7 +206,7 @@ def _moments(corpus: Corpus, recording: Recording) -> tuple[Recipe | None, str, 
     except (CorpusError, RecipeError) as error:
         return None, f"{error}", []
     if known is None:
-        return recipe, "No detector heard this recording.", []
+        return recipe, "This recording has no scores.", []
     return recipe, "", risky_moments(known, recipe)
 
 

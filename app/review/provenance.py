@@ -9,17 +9,19 @@ from curation.detectors.score_store import setup_of
 from manifests.recipe import Recipe
 from manifests.records import Measured, Recording, Source
 from manifests.store import Corpus
+from manifests.uris import display_path
 from manifests.verdicts import current
 
-from ..display.text import display_path, plain, visible
+from ..display.measures import MEASURES
+from ..display.text import megabytes, plain, visible
 
 if TYPE_CHECKING:
     from annotation.rounds.review import RecordingState
 
 
 def history(situation: RecordingState, author: str) -> list[dict[str, Any]]:
-    """Every row of people's decisions about the recording, the latest first; `now`: nothing has taken its place."""
-    standing = {row.verdict_id for row in current(situation.history)}
+    """All verdicts about the recording, the latest first; `now`: no row supersedes it."""
+    valid = {row.verdict_id for row in current(situation.history)}
     rows = sorted(situation.history, key=lambda row: (row.made_at, row.verdict_id), reverse=True)
     return [
         {
@@ -33,7 +35,7 @@ def history(situation: RecordingState, author: str) -> list[dict[str, Any]]:
             "reasons": [visible(plain(reason)) for reason in row.reasons],
             "excised": [[one.start, one.end, visible(one.label)] for one in row.excised],
             "comment": visible(row.comment or ""),
-            "now": row.verdict_id in standing,
+            "now": row.verdict_id in valid,
             "mine": row.author == author,
         }
         for row in rows
@@ -46,7 +48,7 @@ def facts(corpus: Corpus, situation: RecordingState, recipe: Recipe | None) -> l
     groups = [("Recording", _about(recording)), ("Signal quality", _measured(recording))]
     for number, source in enumerate(situation.sources, 1):
         groups.append(("Source" if len(situation.sources) == 1 else f"Source {number}", _source(source)))
-    groups.append(("Decided by", _recipe(corpus, recipe)))
+    groups.append(("Recipe", _recipe(corpus, recipe)))
     return [
         {"title": name, "rows": [[key, visible(value)] for key, value in rows if value]}
         for name, rows in groups
@@ -55,17 +57,17 @@ def facts(corpus: Corpus, situation: RecordingState, recipe: Recipe | None) -> l
 
 
 def _about(row: Recording) -> list[tuple[str, str]]:
-    size = f"{row.bytes / 1e6:,.1f} MB" if row.bytes else ""
-    sound = [row.audio_codec or "", f"{row.sample_rate:,} Hz" if row.sample_rate else ""]
-    sound += [f"{row.channels} channel{'' if row.channels == 1 else 's'}"] if row.channels else []
-    picture = [row.video_codec or "", f"{row.width}×{row.height}" if row.width else ""]
-    picture += [f"{row.fps:.3g} fps"] if row.fps else []
-    ends = [f"{name} {end:.3f} s" for name, end in (("sound", row.audio_end), ("picture", row.video_end)) if end]
+    size = megabytes(row.bytes) if row.bytes else ""
+    audio = [row.audio_codec or "", f"{row.sample_rate:,} Hz" if row.sample_rate else ""]
+    audio += [f"{row.channels} channel{'' if row.channels == 1 else 's'}"] if row.channels else []
+    video = [row.video_codec or "", f"{row.width}×{row.height}" if row.width else ""]
+    video += [f"{row.fps:.3g} fps"] if row.fps else []
+    ends = [f"{name} {end:.3f} s" for name, end in (("audio", row.audio_end), ("video", row.video_end)) if end]
     return [
         ("file", display_path(row.uri)),
         ("container", " · ".join(filter(None, [row.container or "", size]))),
-        ("sound", " · ".join(filter(None, sound))),
-        ("picture", " · ".join(filter(None, picture)) if row.has_video else "none"),
+        ("audio", " · ".join(filter(None, audio))),
+        ("video", " · ".join(filter(None, video)) if row.has_video else "none"),
         ("ends", ", ".join(ends)),
         ("status", row.status),
         ("recording id", row.recording_id),
@@ -73,26 +75,9 @@ def _about(row: Recording) -> list[tuple[str, str]]:
     ]
 
 
-_UNITS = {
-    "loudness_lufs": "LUFS",
-    "bandwidth_hz": "Hz",
-    "mono_loss_db": "dB",
-    "dropouts": "a minute",
-    "scene_cuts": "a minute",
-}
-
-
 def _measured(row: Measured) -> list[tuple[str, str]]:
-    names = Measured.__dataclass_fields__
-    values = {name: getattr(row, name) for name in names}
-    return [
-        (
-            plain(name.removesuffix("_lufs").removesuffix("_hz").removesuffix("_db")),
-            f"{f'{value:,.0f}' if abs(value) >= 1000 else f'{value:.3g}'} {_UNITS.get(name, '')}".strip(),
-        )
-        for name, value in values.items()
-        if value is not None
-    ]
+    values = {name: getattr(row, name, None) for name in MEASURES}
+    return [(MEASURES[name].title, MEASURES[name].value(value)) for name, value in values.items() if value is not None]
 
 
 def _source(source: Source) -> list[tuple[str, str]]:
@@ -100,7 +85,7 @@ def _source(source: Source) -> list[tuple[str, str]]:
     return [
         ("title", source.title or ""),
         ("channel", source.channel or ""),
-        ("licence", source.licence or "not stated"),
+        ("licence", source.licence or "unknown"),
         ("origin", source.origin),
         ("address", source.uri),
         ("fetched", fetched),
@@ -109,12 +94,12 @@ def _source(source: Source) -> list[tuple[str, str]]:
 
 
 def _recipe(corpus: Corpus, recipe: Recipe | None) -> list[tuple[str, str]]:
-    rows = [("recipe", recipe.name if recipe else ""), ("recipe hash", corpus.recipe_hash or "")]
+    rows = [("name", recipe.name if recipe else ""), ("hash", corpus.recipe_hash or "")]
     if recipe is not None:
         setup = setup_of(corpus, recipe)
         for name in recipe.all_detectors:
             try:
                 rows.append((name, f"version {spec(name, setup).version}"))
             except ModelUnavailable:
-                rows.append((name, "not installed here"))
+                rows.append((name, "not installed"))
     return rows

@@ -1,4 +1,4 @@
-"""Who may ask: requests that name this machine by its own name and come from no other site."""
+"""Access control: only requests that name this machine by its own name and do not come from another site."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "x-content-type-options": "nosniff",
 }
-_OURS = (None, "same-origin", "none")  # what browsers say of requests that no other site caused
+_OURS = (None, "same-origin", "none")  # the values with which browsers mark requests that no other site caused
 
 
 class BadRequest(Exception):
@@ -28,16 +28,16 @@ class BadRequest(Exception):
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a server at `host`."""
+    """True if only this machine reaches a server at `host`."""
     return host in LOOPBACK_NAMES or host.startswith("127.")
 
 
 def guarded(answer: Callable[[Request], Response], allowed: frozenset[str], request: Request) -> Response:
-    """The answer, or in a line why there is none."""
+    """The answer, or an error in one line."""
     if _host(request) not in allowed:
-        response: Response = PlainTextResponse("this address is not one of the app's own", 403)
+        response: Response = PlainTextResponse("this host name is not one of the app", 403)
     elif request.headers.get("sec-fetch-site") not in _OURS:
-        response = PlainTextResponse("another site asked for it", 403)
+        response = PlainTextResponse("requests of another site are refused", 403)
     else:
         try:
             response = answer(request)

@@ -1,4 +1,4 @@
-"""The server of the review app: Streamlit on the loopback, with our own routes beside it for sound and picture."""
+"""The server of the review app: Streamlit on the loopback, with routes of its own for audio and video."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-WHICH = "/lpse/which"  # says which corpus a server shows
+WHICH = "/lpse/which"  # answers with the corpus that a server shows
 _START_SECONDS = 60.0
 _ASK_SECONDS = 2.0
 _OPTIONS: dict[str, object] = {
@@ -37,7 +37,7 @@ _OPTIONS: dict[str, object] = {
     "client.showErrorLinks": False,
     "global.disableWidgetStateDuplicationWarning": True,
     "runner.magicEnabled": False,
-    "runner.postScriptGC": False,  # a collection over all of the libraries' objects after every click
+    "runner.postScriptGC": False,  # a collection over all objects of the libraries after every click
     "server.fileWatcherType": "none",
     "server.headless": True,
 }
@@ -45,21 +45,21 @@ _log = logging.getLogger(__name__)
 
 
 class ReviewUnavailable(LpseError, OSError):
-    """The app cannot run here."""
+    """The review app cannot run on this machine."""
 
 
 @contextmanager
 def serving(corpus: Corpus, port: int = 0, host: str = LOOPBACK) -> Iterator[str]:
-    """Serve the app while the block lasts; gives its address. Port 0 takes a free one.
+    """Serve the app inside the block; yields its address. Port 0 takes a free one.
 
-    Raises ReviewUnavailable without Streamlit, when the port is taken, or where this machine has no such address.
+    Raises ReviewUnavailable without Streamlit, for a taken port, and for an address that is not of this machine.
     """
     for package in ("streamlit", "duckdb"):
         if find_spec(package) is None:
             raise ReviewUnavailable('the review app needs Streamlit and DuckDB: pip install "lpse[app]"')
     listener = _listener(corpus, host, port)
     server = _server(corpus, host)
-    # Streamlit's server wants an event loop of its own; signals stay with the thread that called
+    # Streamlit's server needs an event loop of its own; signals stay with the calling thread
     thread = threading.Thread(target=_run, args=(server, listener), name="review server", daemon=True)
     thread.start()
     try:
@@ -75,9 +75,9 @@ def serving(corpus: Corpus, port: int = 0, host: str = LOOPBACK) -> Iterator[str
 
 @contextmanager
 def _ending_sessions() -> Iterator[None]:
-    """Leave nothing of Streamlit behind, so that another server can start in this process.
+    """Clean up after Streamlit, so that another server can start in this process.
 
-    It keeps the runtime of the first, though that has stopped, and the event loop of a session that ended while its
+    Streamlit keeps the runtime of a server that has stopped, and the event loop of a session that ended while its
     script still ran.
     """
     from streamlit.runtime import Runtime
@@ -94,7 +94,7 @@ def _ending_sessions() -> Iterator[None]:
 
 
 def _run(server: uvicorn.Server, listener: socket.socket) -> None:
-    # a start that failed ends as if the program should; the log has said why
+    # a failed start ends with SystemExit; its log has the reason
     with suppress(SystemExit):
         asyncio.run(server.serve([listener]))
 
@@ -109,7 +109,7 @@ def _listener(corpus: Corpus, host: str, port: int) -> socket.socket:
         family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise ReviewUnavailable(f"{host}: no address of this machine: {error.strerror or error}") from error
+        raise ReviewUnavailable(f"{host}: not an address of this machine: {error.strerror or error}") from error
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(place)
@@ -118,25 +118,25 @@ def _listener(corpus: Corpus, host: str, port: int) -> socket.socket:
         reason = error.strerror or type(error).__name__
         shown = _shown_at(host, port)
         if shown is None:
-            advice = "name another port with --port, or --port 0 for a free one"
+            advice = "choose another port with --port, or a free one with --port 0"
         elif shown == str(corpus.path):
-            advice = f"this corpus is open already: {_address(host, port)}"
+            advice = f"this corpus is already open at {_address(host, port)}"
         else:
-            advice = f"lpse review shows {shown} there; name another port with --port, or --port 0 for a free one"
+            advice = f"lpse review shows {shown} there; choose another port with --port, or a free one with --port 0"
         raise ReviewUnavailable(f"{host}:{port}: {reason}; {advice}") from error
     return listener
 
 
 def _shown_at(host: str, port: int) -> str | None:
-    """The corpus that another `lpse review` shows at a port of this machine; None where there is none."""
+    """The corpus that another `lpse review` shows at a port of this machine; None without one."""
     if not port or not is_loopback(host):
         return None
-    # straight to it: a proxy of the environment's has no part in this machine's own ports
+    # no proxy of the environment: the port is on this machine
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(_address(host, port) + WHICH, timeout=_ASK_SECONDS) as answer:
-            said = json.loads(answer.read(10_000))
-        return str(said["corpus"])
+            known = json.loads(answer.read(10_000))
+        return str(known["corpus"])
     except (OSError, HTTPException, ValueError, KeyError, TypeError):
         return None
 
@@ -159,11 +159,11 @@ def _server(corpus: Corpus, host: str) -> uvicorn.Server:
 
         return JSONResponse({"corpus": str(corpus.path)}, headers={"cross-origin-resource-policy": "same-origin"})
 
-    # whoever else reaches this machine is not who started the app
+    # on another address than the loopback, visitors are other people than the user who started the app
     open_corpus(corpus.path, getpass.getuser() if is_loopback(host) else "")
     for name, value in (_OPTIONS | THEME).items():
         config.set_option(name, value)
-    # another site's name that leads to this machine must not reach the app: what runs there could read it all
+    # a foreign host name that resolves to this machine is refused: that site could read the whole corpus
     hosts = LOOPBACK_NAMES | {host, "[::1]"}
     everything = host in ("0.0.0.0", "::")
     names = hosts | _own_names() if everything else hosts
@@ -174,41 +174,41 @@ def _server(corpus: Corpus, host: str) -> uvicorn.Server:
             *routes(corpus, names),
             *trial_routes(trials_of(corpus), names),
         ],
-        on_script_error=_said_of_it,
+        on_script_error=_report_error,
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["*"] if everything else sorted(hosts))],
     )
     return uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
 
 
-def _said_of_it(error: Exception) -> bool:
-    """A fault of ours: the visitor learns where to read of it, the terminal has the whole."""
+def _report_error(error: Exception) -> bool:
+    """Log an internal error, and show a note on the page."""
     import streamlit as st
 
     _log.error("a page of the review app failed", exc_info=error)
-    st.error("This page failed, and it is not your fault. The terminal that runs lpse review says where.")
+    st.error("This page failed with an internal error. The terminal that runs lpse review shows the details.")
     return True
 
 
 def _own_names() -> set[str]:
-    """The names and addresses that other machines may know this one by."""
+    """The names and addresses under which other machines may reach this one."""
     name = socket.gethostname()
     try:
-        found = {str(place[4][0]) for place in socket.getaddrinfo(name, None)}
+        addresses = {str(place[4][0]) for place in socket.getaddrinfo(name, None)}
     except OSError:
-        found = set()
-    return {name, socket.getfqdn(), *found}
+        addresses = set()
+    return {name, socket.getfqdn(), *addresses}
 
 
 def _warm_up(corpus: Corpus) -> None:
-    """Import what pages need and read the tables, so that no visitor waits for either."""
+    """Import the libraries of the pages and read the tables, so that no visitor waits for either."""
     try:
         from curation.catalog.catalog import catalog_of
         from curation.catalog.filters import Filter
 
         from .pages import browse, overview  # noqa: F401
 
-        catalog_of(corpus).seconds_by_fate(Filter())
-    except Exception as error:  # the page says what is wrong, to whom it concerns
+        catalog_of(corpus).seconds_by_outcome(Filter())
+    except Exception as error:  # the page shows the error to its visitors
         _log.debug("warm-up: %s", error)
 
 

@@ -1,4 +1,4 @@
-"""What every page knows: the corpus that is open, who reviews, and the way to another page."""
+"""The context of every page: the open corpus, the reviewer, and the way to another page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COOKIE = "lpse_reviewer"
 
 @dataclass
 class _Opened:
-    """The one corpus of this process, set before the server starts and read by the script it runs."""
+    """The corpus of this process, set before the server starts and read by the script that it runs."""
 
     path: Path | None = None
     reviewer: str = ""
@@ -29,20 +29,20 @@ _opened = _Opened()
 
 
 def open_corpus(path: Path, reviewer: str = "") -> None:
-    """Make this the corpus that the pages show; `reviewer`: the name of whoever has none kept in the browser."""
+    """Make this the corpus of the pages; `reviewer`: the name of visitors whose browser has none stored."""
     _opened.path, _opened.reviewer = path, reviewer
 
 
 @dataclass(frozen=True)
 class Shell:
-    """The open corpus and the reviewer's name, which goes into every row that is written; empty until one is given."""
+    """The open corpus and the reviewer's name, which every written row carries; empty until it is entered."""
 
     corpus: Corpus
     author: str
 
     @property
-    def finder(self) -> Catalog:
-        """What finds cuts and recordings in the corpus as it is now."""
+    def catalog(self) -> Catalog:
+        """The catalog of the corpus as it is now."""
         return catalog_of(self.corpus)
 
     def inspect(self, recording_id: str, start: float = 0.0) -> None:
@@ -52,24 +52,28 @@ class Shell:
 
 
 def current_shell(author: str) -> Shell:
-    """The shell of this run of the script. Raises CorpusError when the corpus is not there any more."""
+    """The shell of this run of the script. Raises CorpusError if the corpus is gone."""
     if _opened.path is None:
-        raise RuntimeError("no corpus was opened: open_corpus comes before the server")
+        raise RuntimeError("no corpus is open: call open_corpus before the server starts")
     return Shell(Corpus.open(_opened.path), author)
 
 
 def ask_reviewer() -> str:
-    """The field for the reviewer's name, kept in the browser; empty where nobody gave one."""
+    """The field for the reviewer's name, stored in the browser; returns the name, empty if there is none."""
     if "author" not in st.session_state:
         kept = unquote(st.context.cookies.get(_COOKIE, "")).strip()[:MAX_NAME]
         st.session_state["author"] = kept or _opened.reviewer
         st.session_state["author_kept"] = kept
     name = st.text_input(
-        "Reviewer", key="author", max_chars=MAX_NAME, placeholder="Your name", help="Goes into every decision you make."
+        "Reviewer",
+        key="author",
+        max_chars=MAX_NAME,
+        placeholder="Your name",
+        help="Your name is stored with each of your decisions.",
     ).strip()
     if name != st.session_state["author_kept"]:
         name_keeper(data=name, key="name_keeper", height=1)
         st.session_state["author_kept"] = name
     if not name:
-        st.caption("Give your name before you decide.")
+        st.caption("Enter your name before you decide.")
     return name

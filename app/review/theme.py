@@ -1,4 +1,4 @@
-"""How the app looks: two palettes, by what the visitor's system prefers, and an icon that needs no network."""
+"""The look of the app: a light and a dark palette, and an icon that needs no network."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ THEME: dict[str, object] = {
     "theme.baseRadius": "small",
     "theme.headingFontSizes": ["1.5rem", "1.2rem", "1.05rem", "1rem", "1rem", "1rem"],
     "theme.headingFontWeights": [650, 650, 600, 600, 600, 600],
-    # blue and sky blue of Okabe and Ito: told apart with every usual colour blindness, and 4.5:1 on their ground
+    # blue and sky blue of Okabe and Ito: distinct for the common colour blindnesses, and 4.5:1 on their ground
     "theme.light.primaryColor": "#0067a3",
     "theme.light.backgroundColor": "#ffffff",
     "theme.light.secondaryBackgroundColor": "#f4f5f6",

@@ -1,4 +1,4 @@
-"""`lpse annotate agreement`: the figures as tables for the terminal."""
+"""The figures of `lpse annotate agreement` as tables for the terminal."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ from ..display.agreement_text import (
     topics,
 )
 from ..display.text import visible
+from .tables import new_table
 
 _COLOURS = {"reliable": "green", "tentative": "yellow"}
 
 
 def show_agreement(agreement: Agreement, console: Console | None = None) -> None:
-    """Print how far annotators agree, and how each works; what cannot be said is said to be so."""
+    """Print the agreement of annotators and the work of each, with a note where a figure is unknown."""
     out = console or Console()
     out.print(Text(headline(agreement)), style="bold", soft_wrap=True, highlight=False)
     for sentence in sentences(agreement):
@@ -39,29 +40,23 @@ def show_agreement(agreement: Agreement, console: Console | None = None) -> None
             for table in (_kappas(agreement, group), _regions(agreement, group)):
                 if table.row_count:
                     out.print(table)
-    for table in (_people(agreement), _prelabels(agreement), _forged(agreement)):
+    for table in (_people(agreement), _prelabels(agreement), _edited(agreement)):
         if table.row_count:
             out.print(table)
 
 
-def _table(title: str, *columns: str) -> Table:
-    """The first column is text, the others figures."""
-    table = Table(title=title, title_justify="left")
-    for place, column in enumerate(columns):
-        table.add_column(column, justify="right" if place else "left", overflow="fold")
-    return table
-
-
 def _coefficients(agreement: Agreement, group: Group) -> Table:
-    table = _table(f"Agreement {GROUPS[group]}", "on", "alpha", "interval", "AC1", "interval", "same", "tasks")
+    table = new_table(
+        f"Agreement {GROUPS[group]}", "question", "alpha", "interval", "AC1", "interval", "same answer", "tasks"
+    )
     for name, _, found in topics(agreement, group):
         alpha, ac1 = found["alpha"], found["ac1"]
         value = number(alpha)
         if alpha and alpha.value is not None:
             value = f"[{_COLOURS.get(band(alpha.value), 'red')}]{value}[/]"
         units = max((figure.units for figure in (alpha, ac1) if figure), default=0)
-        said = [value, interval(alpha), number(ac1), interval(ac1), share_text(found["observed"]), str(units)]
-        table.add_row(_name(name), *said)
+        cells = [value, interval(alpha), number(ac1), interval(ac1), share_text(found["observed"]), str(units)]
+        table.add_row(_name(name), *cells)
         note = next((figure.note for figure in (alpha, ac1) if figure and figure.note), None)
         if note:
             table.add_row(f"[dim]  {escape(note)}[/dim]")
@@ -69,7 +64,7 @@ def _coefficients(agreement: Agreement, group: Group) -> Table:
 
 
 def _kappas(agreement: Agreement, group: Group) -> Table:
-    table = _table(f"Cohen's kappa on the verdict {GROUPS[group]}", "pair", "kappa", "tasks")
+    table = new_table(f"Cohen's kappa on the verdict {GROUPS[group]}", "pair", "kappa", "tasks")
     for figure in agreement.select("kappa", "verdict", group=group):
         pair = f"{_name(figure.annotator)} and {_name(figure.other)}"
         table.add_row(pair, number(figure), str(figure.units))
@@ -77,18 +72,20 @@ def _kappas(agreement: Agreement, group: Group) -> Table:
 
 
 def _regions(agreement: Agreement, group: Group) -> Table:
-    table = _table(f"Regions in pairs of people {GROUPS[group]}", "label", *REGION_MEASURES.values(), "tasks")
+    table = new_table(f"Regions, in pairs of annotators {GROUPS[group]}", "label", *REGION_MEASURES.values(), "tasks")
     for figure in agreement.select("iou", "label", group=group, annotator=None):
         if figure.value is not None:
             found = [agreement.find(measure, "label", figure.name, group=group) for measure in REGION_MEASURES]
-            # below each other: four intervals beside their values are wider than most terminals
-            said = (f"{number(one)}\n[dim]{interval(one)}[/dim]" for one in found)
-            table.add_row(_name(figure.name), *said, str(figure.units))
+            # the interval below its value: four intervals in a row are wider than most terminals
+            cells = (f"{number(one)}\n[dim]{interval(one)}[/dim]" for one in found)
+            table.add_row(_name(figure.name), *cells, str(figure.units))
     return table
 
 
 def _people(agreement: Agreement) -> Table:
-    table = _table("Annotators", "name", "tasks", "time", "a minute", "right", "IoU", "edited_by_other")
+    table = new_table(
+        "Annotators", "name", "tasks", "time per task", "per minute", "correct", "IoU", "edited by others"
+    )
     for name in agreement.annotators:
         table.add_row(
             _name(name),
@@ -104,7 +101,7 @@ def _people(agreement: Agreement) -> Table:
 
 def _prelabels(agreement: Agreement) -> Table:
     shares: tuple[Measure, ...] = ("kept", "changed", "removed", "added")
-    table = _table("What became of pre-labels", "name", *shares)
+    table = new_table("Pre-labels", "name", *shares)
     for name in agreement.annotators:
         found = [_of(agreement, share, name) for share in shares]
         if any(figure and figure.value is not None for figure in found):
@@ -113,14 +110,12 @@ def _prelabels(agreement: Agreement) -> Table:
 
 
 def _of(agreement: Agreement, measure: Measure, annotator: str) -> Figure | None:
-    """The one figure of a measure that there is for each annotator."""
+    """The figure of a measure that each annotator has once."""
     return next(agreement.select(measure, annotator=annotator), None)
 
 
-def _forged(agreement: Agreement) -> Table:
-    table = Table(title="Forged, and left out", title_justify="left")
-    for column in ("annotator", "written by", "task"):
-        table.add_column(column)
+def _edited(agreement: Agreement) -> Table:
+    table = Table("annotator", "edited by", "task", title="Edited by others, excluded", title_justify="left")
     for figure in agreement.select("edited_by_other"):
         table.add_row(_name(figure.annotator), _name(figure.other or "an unknown person"), _name(figure.name))
     return table

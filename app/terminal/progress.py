@@ -1,4 +1,4 @@
-"""Progress bars: how much is done, how fast, how long it takes yet, and what is in hand."""
+"""Progress bars: share done, rate, time left, and the items in progress."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ TITLES = {
     "encode": "Encoding",
     "decide": "Deciding",
     "plan": "Planning",
-    "proxies": "Proxies",
+    "proxies": "Encoding",
     "push": "Sending",
     "pull": "Fetching",
     "fit": "Fitting",
     "extract": "Extracting",
-    "caption": "Captions",
+    "caption": "Encoding",
     "train": "Training",
     "sample": "Sampling",
 }
 
 
 def bar_columns() -> list[ProgressColumn]:
-    """Title, bar, percentage and time left, each as wide as it needs on any terminal."""
+    """Title, bar, percentage and time left, each with a fixed width on any terminal."""
     return [
         TextColumn("{task.description}", table_column=Column(min_width=11, no_wrap=True)),
         BarColumn(bar_width=20, table_column=Column(min_width=20)),
@@ -49,14 +49,14 @@ def bar_columns() -> list[ProgressColumn]:
 
 
 class ProgressBars:
-    """One bar a phase of a run, called with its steps; on a terminal it moves, elsewhere each phase ends in a line."""
+    """One bar per phase of a run, called with its progress. Without a terminal, each phase ends with one line."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
         self._progress = RichProgress(
             *bar_columns(),
             TextColumn("{task.fields[rate]}", table_column=Column(min_width=10, justify="right", no_wrap=True)),
-            # the names take what is left of the line, and never from the others
+            # the names take the rest of the line, and no width of the other columns
             TextColumn("[dim]{task.fields[running]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
             console=self._console,
             disable=not self._console.is_terminal,
@@ -84,11 +84,8 @@ class ProgressBars:
         now = time.monotonic()
         if progress.phase not in self._tasks:
             task = self._progress.add_task(TITLES[progress.phase], total=progress.total, rate="", running="")
-            self._tasks[progress.phase] = (
-                task,
-                now,
-                progress.done,
-            )  # what was done before this run is no speed of ours
+            # work of earlier runs does not count for the rate
+            self._tasks[progress.phase] = (task, now, progress.done)
         task, began, skipped = self._tasks[progress.phase]
         finished = progress.done >= progress.total
         self._last[progress.phase] = (progress, now - began)
@@ -102,13 +99,13 @@ class ProgressBars:
 
 
 def _rate(progress: Progress, skipped: float, seconds: float) -> str:
-    """How fast: hours of sound a minute, or megabytes a second."""
+    """The rate: hours of audio per minute, MB per second or items per second; empty in the first half second."""
     if seconds < 0.5:
         return ""
     done = max(0.0, progress.done - skipped)
     if progress.unit == "items":
         pace = done / seconds
-        return f"{pace:.0f} a second" if pace >= 10 else f"{pace:.2g} a second"
+        return f"{pace:.0f} per s" if pace >= 10 else f"{pace:.2g} per s"
     return (
         f"{done / 3600 / (seconds / 60):.2f} h/min"
         if progress.unit == "seconds"
@@ -117,7 +114,7 @@ def _rate(progress: Progress, skipped: float, seconds: float) -> str:
 
 
 def _shown(uris: tuple[str, ...]) -> str:
-    """File names of what is in hand, on one short line."""
+    """File names of the items in progress, in one short line."""
     names = [" ".join(uri.rsplit("/", 1)[-1].rsplit(":", 1)[-1].split()) for uri in uris]
     line = ", ".join(name if len(name) <= 28 else f"{name[:25]}…" for name in names[:3])
     return line + (f" and {len(names) - 3} more" if len(names) > 3 else "")
@@ -125,7 +122,7 @@ def _shown(uris: tuple[str, ...]) -> str:
 
 @contextmanager
 def simple_bar(title: str) -> Iterator[Callable[[float], None]]:
-    """A bar moved by the share done, 0 to 1."""
+    """A bar; yields a function that moves it to a share done, 0 to 1."""
     console = Console(stderr=True)
     with RichProgress(*bar_columns(), console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task(title.capitalize(), total=1.0)

@@ -1,4 +1,4 @@
-"""One run of a command: refusals in one line, exit codes, and a log file in the corpus."""
+"""The run of a command: errors in one line, exit codes, and a log file in the corpus."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import typer
 from manifests.errors import LpseError
 
 INTERRUPTED, BAD_INPUT, FAULTS = 130, 2, 1
-LOGS_KEPT = 50  # files in a corpus's logs folder; the oldest go
+LOGS_KEPT = 50  # log files per corpus; the oldest are removed
 PACKAGES = ("manifests", "curation", "annotation", "features", "model", "app")
 VERSIONS = ("torch", "numpy", "pyarrow", "av", "onnxruntime", "streamlit", "label-studio-sdk")
 _SECRET_OPTION = re.compile(r"--?(token|password|key)\b", re.IGNORECASE)
@@ -33,7 +33,7 @@ _shown = [False]
 
 
 def show_log(shown: bool) -> None:
-    """Whether commands show their log on standard error, from here on."""
+    """Switch the log on standard error on or off, for the commands that follow."""
     _shown[0] = shown
 
 
@@ -43,9 +43,9 @@ def command_run(
     corpus: Path | None = None,
     stopped: str = "stopped; finished work is kept: the same command continues from here",
 ) -> Iterator[None]:
-    """Run the body of a command: bad input ends with exit code 2 and one line, a fault of ours with its traceback.
+    """Run the body of a command: invalid input ends it with exit code 2 and one line, a bug with a traceback.
 
-    With a `corpus` everything is logged to CORPUS/logs, tracebacks included. `stopped`: the line after Ctrl-C.
+    With a `corpus`, everything is logged to CORPUS/logs, with tracebacks. `stopped`: the line after Ctrl-C.
     """
     with _logging(command, corpus):
         began = time.monotonic()
@@ -69,12 +69,12 @@ def command_run(
 
 
 def _complain(line: str) -> None:
-    # names may hold bytes that are no UTF-8: shown, never a second error
+    # names may hold bytes that are not UTF-8: they are shown, and cause no second error
     sys.stderr.write(f"lpse: {line}\n".encode("utf-8", "replace").decode("utf-8"))
 
 
 def program_version() -> str:
-    """The version of lpse as installed, "unknown" in a checkout without metadata."""
+    """The installed version of lpse, "unknown" without metadata."""
     try:
         return version("lpse")
     except PackageNotFoundError:
@@ -82,7 +82,7 @@ def program_version() -> str:
 
 
 def without_secrets(arguments: Sequence[str]) -> str:
-    """A command line without the values of secret options, and without hosts and credentials of addresses."""
+    """A command line without the values of secret options, and without the hosts and credentials of addresses."""
     shown, hide = [], False
     for argument in arguments:
         name, _, value = argument.partition("=")
@@ -98,7 +98,7 @@ def without_secrets(arguments: Sequence[str]) -> str:
 
 @contextmanager
 def _logging(command: str, corpus: Path | None) -> Iterator[None]:
-    """Send our packages' records to the corpus's log file and, with --verbose, to stderr."""
+    """Send the records of our packages to the log file of the corpus and, with --verbose, to standard error."""
     handlers: list[logging.Handler] = []
     if corpus is not None:
         handlers.append(_CorpusLog(corpus, command))
@@ -127,7 +127,7 @@ def _logging(command: str, corpus: Path | None) -> Iterator[None]:
 
 
 class _CorpusLog(logging.Handler):
-    """Writes CORPUS/logs/COMMAND-TIME.log; until the corpus is there, records wait in memory."""
+    """Writes CORPUS/logs/TIME-COMMAND.log. Records wait in memory until the corpus exists."""
 
     def __init__(self, corpus: Path, command: str) -> None:
         super().__init__(logging.DEBUG)
@@ -144,7 +144,7 @@ class _CorpusLog(logging.Handler):
         )
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record, or keep it until there is a corpus to write to."""
+        """Write a record, or keep it until the corpus exists."""
         if self._unwritable:
             return
         self._waiting.append(record)
@@ -171,7 +171,7 @@ class _CorpusLog(logging.Handler):
                 with suppress(FileNotFoundError):
                     old.unlink()
             self._file = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
-        except OSError:  # a corpus that may only be read gets no log
+        except OSError:  # a read-only corpus gets no log
             self._unwritable = True
             return
         self._file.setFormatter(_Discreet())

@@ -1,1 +1,1 @@
-"""Finding and counting: the tables as one searchable catalog, its filters, and an account of every recorded second."""
+"""Search and count: the tables as one catalog, its filters, and the account of every recorded second."""

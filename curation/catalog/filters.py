@@ -1,6 +1,6 @@
-"""What a curator asks for: which cuts and recordings a list shows, as frozen data and as conditions of a query.
+"""Filters over cuts and recordings, as frozen data and as conditions of a query.
 
-A `Filter` names values, never SQL: the conditions are fixed text, values go in beside it as parameters.
+A `Filter` holds values, never SQL: the conditions are fixed text, and the values are their parameters.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from manifests.recipe import MeasureName
 
 from .accounting import DECISIONS
 
-People = Literal["keep", "reject", "unsure", "commented", "heard", "nobody", "disputed"]
+People = Literal["keep", "reject", "unsure", "commented", "annotated", "unreviewed", "disputed"]
 PEOPLE: tuple[People, ...] = get_args(People)
-UNKNOWN = ""  # stands for a channel or a licence that nobody gave
+UNKNOWN = ""  # stands for a missing channel or licence
 Range = tuple[float, float]
 # "av_difference" belongs to a recording, the others are columns of a cut
 MEASURES = tuple(name for name in get_args(MeasureName) if name != "av_difference")
@@ -27,16 +27,16 @@ MOST_TEXT = 300
 
 
 class BadFilter(LpseError, ValueError):
-    """A filter that asks for what cannot be; the message names the field, the value and what it may be."""
+    """An invalid filter; the message names the field, the value and the valid values."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Filter:
-    """Which cuts to show; an empty field asks for nothing, a field with several values is content with any of them.
+    """A selection of cuts. An empty field selects all of them, a field with several values those with any of them.
 
-    `text`: every word of it stands in the title, the file's name, the channel, an id or a comment. `tags`: labels of
-    events inside the cut. `people`: what listeners made of it; "disputed" where their answers differ. `risk`: 0 to 1,
-    `seconds`: length, `measures`: by name; ends are included, and a cut without the measure is not shown.
+    `text`: words that all occur in the title, file name, channel, an id or a comment. `tags`: labels of events inside
+    the cut. `people`: verdicts and annotations; "disputed" if the answers of annotators differ. `risk`: 0 to 1,
+    `seconds`: length, `measures`: by name; the ends of ranges are included, and a cut without the measure is left out.
     """
 
     text: str = ""
@@ -53,7 +53,7 @@ class Filter:
 
     def __post_init__(self) -> None:
         if len(self.text) > MOST_TEXT:
-            raise BadFilter(f"text has {len(self.text)} characters, may have {MOST_TEXT}")
+            raise BadFilter(f"text has {len(self.text)} characters, the limit is {MOST_TEXT}")
         _check("decisions", self.decisions, DECISIONS)
         _check("people", self.people, PEOPLE)
         _check("measures", [name for name, _, _ in self.measures], MEASURES)
@@ -64,18 +64,18 @@ class Filter:
 
     @property
     def is_empty(self) -> bool:
-        """Whether everything is shown."""
+        """True if the filter selects everything."""
         return self == Filter()
 
     def without(self, name: str) -> Filter:
-        """The filter that does not ask for the field `name`."""
+        """The filter with the field `name` emptied."""
         return replace(self, **{name: getattr(Filter(), name)})
 
 
 def _check(name: str, values: Sequence[str], allowed: Sequence[str]) -> None:
     for value in values:
         if value not in allowed:
-            raise BadFilter(f"{name}: {value!r} is none of {', '.join(allowed)}")
+            raise BadFilter(f"{name}: {value!r} is not one of {', '.join(allowed)}")
 
 
 Condition = tuple[str, list[Any]]
@@ -88,9 +88,9 @@ def cut_condition(filter: Filter) -> Condition:
 
 
 def recording_condition(filter: Filter) -> Condition:
-    """The condition on a row of the recordings: it has such a cut, or was dropped for one of the reasons.
+    """The condition on a row of the recordings: it has a selected cut, or was dropped for one of the reasons.
 
-    A recording without cuts is shown where nothing is asked for that only a cut can have.
+    A recording without cuts is selected unless the filter names a property of cuts.
     """
     has_cut, values = cut_condition(filter)
     conditions = [(f"recording_id IN (SELECT recording_id FROM cuts WHERE {has_cut})", values)]
@@ -108,7 +108,7 @@ def _all(conditions: Sequence[Condition]) -> Condition:
 
 
 def _common(filter: Filter) -> Iterator[Condition]:
-    """What cuts and recordings can both be asked for."""
+    """The conditions that apply to cuts and to recordings."""
     for word in filter.text.lower().split():
         yield "contains(search, ?)", [word]
     if filter.recording:
@@ -132,7 +132,7 @@ def _of_cuts(filter: Filter) -> Iterator[Condition]:
 
 
 def to_query(filter: Filter) -> dict[str, str | list[str]]:
-    """The filter as it stands in an address: only what it asks for; `from_query` reads it."""
+    """The filter as parameters of an address, without its empty fields; `from_query` reads it."""
     asked: dict[str, str | list[str]] = {}
     for name in ("text", "recording"):
         if getattr(filter, name):
@@ -143,7 +143,7 @@ def to_query(filter: Filter) -> dict[str, str | list[str]]:
 
 
 def from_query(asked: Mapping[str, Sequence[str]]) -> Filter:
-    """The filter of an address; what is no field of a filter is left alone. Raises BadFilter for what cannot be."""
+    """The filter of an address; parameters that are no field of a filter are ignored. Raises BadFilter."""
     values: dict[str, Any] = {}
     known = {field.name for field in fields(Filter)} - {"measures"}
     for name in known & set(asked):

@@ -1,10 +1,9 @@
-"""The tables of a corpus as a Finder holds them: cuts and recordings, each row with all that is known of it."""
+"""The tables of a catalog in SQL: one row per cut and per recording, joined with sources, verdicts and annotations."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -14,14 +13,14 @@ from manifests.labels import load_labels
 from manifests.records import Annotation
 from manifests.schema import SCHEMAS
 from manifests.store import Corpus
-from manifests.uris import decode
+from manifests.uris import display_path
 
-from .fates import labels_inside, outcomes_of
+from .accounting import labels_inside, outcomes_of
 
 if TYPE_CHECKING:
     import duckdb
 
-# table -> the columns that are read of it; of `annotations` only the rows that count
+# table -> the columns that are read; of `annotations`, only the rows that count
 TABLES: dict[str, tuple[str, ...]] = {
     "sources": ("source_id", "recording_id", "origin", "channel", "title", "licence"),
     "recordings": ("recording_id", "uri", "duration", "has_video", "status"),
@@ -37,7 +36,7 @@ TABLES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 _STEPS = (
-    # a recording may have come from several places: the first that says it
+    # a recording may have several sources: the first that names a value gives it
     """CREATE TEMP TABLE named AS SELECT recording_id,
         arg_min(title, source_id) FILTER (WHERE title <> '') AS title,
         arg_min(channel, source_id) FILTER (WHERE channel <> '') AS channel,
@@ -45,16 +44,16 @@ _STEPS = (
         arg_min(origin, source_id) AS origin
     FROM sources_read WHERE recording_id IS NOT NULL GROUP BY recording_id""",
     "CREATE TABLE drops AS FROM drops_read",
-    # what people say of spans: verdicts that nothing superseded, and the answers of annotators
+    # the judgement of people: verdicts that no row supersedes, and the answers of annotators
     """CREATE TEMP TABLE ruled AS SELECT * FROM verdicts_read
     WHERE verdict_id NOT IN (SELECT supersedes FROM verdicts_read WHERE supersedes IS NOT NULL)""",
     """CREATE TEMP TABLE answered AS
-    SELECT recording_id, start_ms, end_ms, task_key, count(DISTINCT annotator) AS heard,
+    SELECT recording_id, start_ms, end_ms, task_key, count(DISTINCT annotator) AS answers,
         count(DISTINCT annotator) > 1 AND count(DISTINCT verdict) > 1 AS disputed
     FROM annotations_read GROUP BY recording_id, start_ms, end_ms, task_key""",
-    """CREATE TABLE asked AS SELECT task_key, tasks_read.recording_id, purpose, annotators AS wanted,
-        coalesce(given.heard, 0) AS heard
-    FROM tasks_read LEFT JOIN (SELECT task_key, max(heard) AS heard FROM answered GROUP BY task_key) given
+    """CREATE TABLE requested AS SELECT task_key, tasks_read.recording_id, purpose, annotators AS wanted,
+        coalesce(given.answers, 0) AS answers
+    FROM tasks_read LEFT JOIN (SELECT task_key, max(answers) AS answers FROM answered GROUP BY task_key) given
         USING (task_key)""",
     """CREATE TEMP TABLE judged AS SELECT cut_id,
         arg_max(ruled.decision, (made_at, verdict_id)) FILTER (WHERE ruled.decision <> 'open') AS verdict,
@@ -62,18 +61,19 @@ _STEPS = (
         string_agg(comment, ' · ' ORDER BY made_at, verdict_id) FILTER (WHERE comment <> '') AS comment
     FROM cuts_read JOIN ruled ON cuts_read.recording_id = ruled.recording_id
         AND start_ms < round("end" * 1000) AND end_ms > round(start * 1000) GROUP BY cut_id""",
-    """CREATE TEMP TABLE heard AS SELECT cut_id, bool_or(disputed) AS disputed
+    """CREATE TEMP TABLE annotated AS SELECT cut_id, bool_or(disputed) AS disputed
     FROM cuts_read JOIN answered ON cuts_read.recording_id = answered.recording_id
         AND start_ms < round("end" * 1000) AND end_ms > round(start * 1000) GROUP BY cut_id""",
     """CREATE TABLE cuts AS SELECT
         cuts_read.* EXCLUDE (risk), round(risk::DOUBLE, 4) AS risk, "end" - start AS seconds,
         file, title, channel, licence, duration AS recording_seconds, has_video, verdict, author, comment,
         list_filter([verdict, CASE WHEN comment IS NOT NULL THEN 'commented' END,
-            CASE WHEN heard.cut_id IS NOT NULL THEN 'heard' END, CASE WHEN disputed THEN 'disputed' END,
-            CASE WHEN verdict IS NULL AND heard.cut_id IS NULL THEN 'nobody' END], lambda x: x IS NOT NULL) AS people,
+            CASE WHEN annotated.cut_id IS NOT NULL THEN 'annotated' END, CASE WHEN disputed THEN 'disputed' END,
+            CASE WHEN verdict IS NULL AND annotated.cut_id IS NULL THEN 'unreviewed' END],
+            lambda x: x IS NOT NULL) AS people,
         lower(concat_ws(' ', title, file, channel, cuts_read.recording_id, cuts_read.cut_id, comment)) AS search
     FROM cuts_read LEFT JOIN files_read USING (recording_id) LEFT JOIN named USING (recording_id)
-        LEFT JOIN judged USING (cut_id) LEFT JOIN heard USING (cut_id)""",
+        LEFT JOIN judged USING (cut_id) LEFT JOIN annotated USING (cut_id)""",
     """CREATE TABLE recordings AS SELECT
         recording_id, file, title, channel, licence, origin, duration AS seconds, status, has_video,
         coalesce(cuts, 0) AS cuts, coalesce(accept, 0.0) AS accept, coalesce(review, 0.0) AS review,
@@ -92,7 +92,7 @@ _STEPS = (
 
 
 def fill(connection: duckdb.DuckDBPyConnection, corpus: Corpus) -> Callable[[], pa.Table]:
-    """Make the tables `cuts`, `recordings` and `drops`; gives what works out where each second went.
+    """Make the tables `cuts`, `recordings`, `drops` and `requested`; returns a function that makes the outcomes.
 
     Raises CorpusError for tables that cannot be read.
     """
@@ -113,12 +113,11 @@ def fill(connection: duckdb.DuckDBPyConnection, corpus: Corpus) -> Callable[[], 
         connection.execute(step)
     for name in views:
         connection.unregister(name)
-    parts = [read[name] for name in ("recordings", "events", "cuts", "drops", "duplicates")]
-    return lambda: outcomes_of(*parts)
+    return lambda: outcomes_of(read)
 
 
 def _read(corpus: Corpus, name: str, columns: tuple[str, ...]) -> pa.Table:
-    # a writer that replaces a table takes its old file away: once more finds the new one
+    # a writer that replaces a table removes its old file: the next attempt finds the new one
     for attempt in range(3):
         try:
             return corpus.table(name).to_arrow(list(columns))
@@ -135,15 +134,3 @@ def _answers(corpus: Corpus, _stamp: object) -> pa.Table:
     rows = counted(corpus.rows(Annotation)).answers
     schema = pa.schema([SCHEMAS["annotations"].field(name) for name in columns])
     return pa.Table.from_pylist([{name: getattr(row, name) for name in columns} for row in rows], schema)
-
-
-def display_path(uri: str) -> str:
-    """Where a recording is, below its root; a URI of another kind, or one that is no text, stays as it is."""
-    if "%" not in uri and "://" not in uri:
-        return uri.partition(":")[2] or uri
-    try:
-        relative = str(PurePath(decode(uri)[1]))
-        relative.encode("utf-8")
-    except ValueError:
-        return uri
-    return relative

@@ -20,10 +20,12 @@ from manifests.errors import Problem
 from manifests.identity import source_id
 from manifests.ledger import Ledger
 from manifests.recipe import Recipe
-from manifests.records import CutDecision, Recording
+from manifests.records import Recording
+from manifests.schema import to_table
 from manifests.store import Corpus
 from manifests.time import Timeline
 
+from ..catalog.accounting import CorpusAccount, corpus_account
 from ..decision.human_evidence import NO_EVIDENCE, load_evidence
 from ..detectors import ModelSetup, ModelUnavailable, prepare, spec
 from ..detectors.score_store import setup_of
@@ -53,15 +55,11 @@ SLOWEST_BYTES_PER_SECOND = 5e6
 class CurationResult:
     """The result of a run over a corpus.
 
-    `recordings` and `duration` (seconds): of the whole corpus. `cuts`: number and seconds by decision. `drops`: number
-    by reason. `scored`: time scored during the decisions, beyond whole recordings. `cascade`: None without one.
-    `seconds`: the duration of the run.
+    `account`: the outcome of every second of the corpus, its cuts and its drops. `scored`: time scored during the
+    decisions, beyond whole recordings. `cascade`: None without one. `seconds`: the duration of the run.
     """
 
-    recordings: int
-    duration: float
-    cuts: Mapping[CutDecision, tuple[int, float]]
-    drops: Mapping[str, int]
+    account: CorpusAccount
     scored: Mapping[str, Need]
     cascade: CascadeAccount | None
     seconds: float
@@ -232,7 +230,7 @@ class _Run:
         logger.info("%d recordings decided, %d cuts; writing the tables", len(settled), tables.cuts.num_rows)
         commit(self.corpus, self.recipe, entries, copies, tables, command)
         self.runner.ledger.compact()
-        return self._result(tables, settled)
+        return self._result(tables, copies, settled)
 
     def _settle(self, entries: Entries, wanted: Collection[str], copies: Copies) -> dict[str, Settled]:
         """The decisions over the `wanted` recordings, by id; reads of their media are recorded in the ledger."""
@@ -313,21 +311,19 @@ class _Run:
         located, _ = with_audio(self.corpus, entries.recordings.values())
         return [(row, path) for row, path in located if row.recording_id not in entries.dropped]
 
-    def _result(self, tables: Tables, settled: Mapping[str, Settled]) -> CurationResult:
-        cuts: dict[CutDecision, tuple[int, float]] = {"accept": (0, 0.0), "review": (0, 0.0), "reject": (0, 0.0)}
-        starts, ends = (tables.cuts[name].to_pylist() for name in ("start", "end"))
-        for decision, start, end in zip(tables.cuts["decision"].to_pylist(), starts, ends, strict=True):
-            count, seconds = cuts[decision]
-            cuts[decision] = count + 1, seconds + end - start
-        drops: dict[str, int] = defaultdict(int)
-        for drop in tables.drops:
-            drops[drop.reason] += 1
+    def _result(self, tables: Tables, copies: Copies, settled: Mapping[str, Settled]) -> CurationResult:
+        account = corpus_account(
+            {
+                "recordings": to_table("recordings", tables.recordings),
+                "events": tables.events,
+                "cuts": tables.cuts,
+                "drops": to_table("drops", tables.drops),
+                "duplicates": to_table("duplicates", copies.rows),
+            }
+        )
         durations = {row.recording_id: row.duration or 0.0 for row in tables.recordings}
         return CurationResult(
-            recordings=len(tables.recordings),
-            duration=sum(durations.values()),
-            cuts=cuts,
-            drops=dict(drops),
+            account=account,
             scored=dict(self.needs.totals),
             cascade=self._cascade(settled, durations),
             seconds=time.monotonic() - self.began,

@@ -1,1 +1,1 @@
-"""How far a decision can be trusted: what other thresholds would change."""
+"""Measure how far decisions can be trusted: compare them with those under other thresholds."""

@@ -1,8 +1,7 @@
-"""What if the thresholds were others: a corpus decided again from cached scores, beside what it is. Writes nothing."""
+"""Compare a corpus with its decisions under other thresholds, made from the stored scores. Writes nothing."""
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -26,31 +25,21 @@ from ..catalog.accounting import DECISIONS, CutTotal
 from ..decision.decide import STAGE, draft, finished_cuts
 from ..decision.fusion import Fused, fuse
 from ..decision.human_evidence import NO_EVIDENCE, HumanEvidence, load_evidence
+from ..decision.risk_curve import CURVE_POINTS, RiskPoint, risk_curve
 from ..detectors import PICTURE, ModelSetup
 from ..detectors.score_store import load_scores, setup_of
 from ..duplicates.corpus_index import Copies, known_copies
 
-MEASURING = ("level", "signal", PICTURE)  # whose scores are looked at beside the fused probabilities
+MEASURING = ("level", "signal", PICTURE)  # detectors whose scores are needed beside the fused probabilities
 CACHE_BYTES = 2**30
-CURVE_POINTS = 200
 NOWHERE = "no cut"
-# what a slider may change of a contaminant: nothing of it goes into the fused probabilities
+# the thresholds of a contaminant that may change: the fused probabilities do not depend on them
 THRESHOLDS = ("review_threshold", "offset", "onset", "reject_threshold")
 
 
 @dataclass(frozen=True)
-class RiskPoint:
-    """Taking all cuts up to `threshold` of risk gives `seconds`; `worst` and `mean` are the risk of those seconds."""
-
-    threshold: float
-    seconds: float
-    worst: float
-    mean: float
-
-
-@dataclass(frozen=True)
 class ChangedCut:
-    """A cut accepted on one side only; `other`: what most of its time is on the other, a decision or NOWHERE."""
+    """A cut accepted on one side only. `other`: the decision over most of its time on the other side, or NOWHERE."""
 
     cut: Cut
     other: str
@@ -58,19 +47,19 @@ class ChangedCut:
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two sides: its cuts by decision, yield against risk, and the point that the recipe chose on it."""
+    """One side: its cuts by decision, its risk curve, and the point of the accepted cuts; None without any."""
 
     totals: Mapping[CutDecision, CutTotal]
     curve: tuple[RiskPoint, ...] = field(repr=False)
-    chosen: RiskPoint
+    chosen: RiskPoint | None
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A corpus as it is, and as it would be.
+    """A corpus as it is (`before`) and under another recipe (`after`).
 
-    `gained` and `lost`: accepted cuts that come and go, the longest first; `kept`: how many accepted cuts stay. Of
-    `of` recordings `recordings` were decided again; `unscored` lack scores that the recipe asks for.
+    `gained` and `lost`: added and removed accepted cuts, the longest first; `kept`: the number of unchanged ones. Of
+    `of` recordings, `recordings` were decided again; `unscored` of them lack scores that the recipe needs.
     """
 
     before: Side
@@ -89,15 +78,15 @@ def adjusted(
     spans: Mapping[str, float],
     name: str | None = None,
 ) -> Recipe:
-    """The recipe with other thresholds (by contaminant, those of THRESHOLDS) and lengths of cuts (fields of Spans).
+    """The recipe with other THRESHOLDS (by contaminant) and lengths of cuts (fields of Spans).
 
-    Raises ValueError for such as contradict each other.
+    Raises ValueError for values that contradict each other.
     """
     contaminants: dict[ContaminantName, Contaminant] = dict(recipe.contaminants)
     for one, values in thresholds.items():
         unknown = sorted(values.keys() - set(THRESHOLDS))
         if unknown:
-            raise ValueError(f"{one}: {unknown[0]} is none of {', '.join(THRESHOLDS)}")
+            raise ValueError(f"{one}: {unknown[0]} is not one of {', '.join(THRESHOLDS)}")
         changes: dict[str, Any] = dict(values)
         try:
             contaminants[one] = replace(contaminants[one], **changes)
@@ -108,30 +97,30 @@ def adjusted(
 
 
 def as_toml(recipe: Recipe) -> str:
-    """The recipe as a file that `load_recipe` reads, whole: it extends nothing."""
+    """The recipe as a complete file for `load_recipe`: it extends no other."""
     return tomli_w.dumps(recipe.settings())
 
 
 @dataclass(frozen=True)
 class _Ready:
-    """A recording whose scores are fused, with those that cuts are measured by."""
+    """A recording with its fused probabilities, and the scores by which cuts are measured."""
 
     fused: Fused
     scores: Mapping[str, FrameScores]
 
     @property
     def bytes(self) -> int:
-        lanes: list[NDArray[Any]] = [
+        tracks: list[NDArray[Any]] = [
             *self.fused.lower.values(),
             *self.fused.upper.values(),
             *(one.values for one in self.scores.values()),
         ]
-        return sum({id(lane): lane.nbytes for lane in lanes}.values())
+        return sum({id(track): track.nbytes for track in tracks}.values())
 
 
 @dataclass(frozen=True)
 class _State:
-    """What of the corpus does not depend on the recipe, and the files it was read from."""
+    """The data of the corpus that do not depend on the recipe, and the stamp of their files."""
 
     stamp: tuple[object, ...]
     recordings: Sequence[Recording]
@@ -142,10 +131,11 @@ class _State:
 
 
 class WhatIf:
-    """A corpus ready to be decided again under one recipe after the other.
+    """Compares a corpus with its decisions under other recipes.
 
-    Fused probabilities are kept in memory (`cache_bytes` at most), so that only the first time is slow; changes on disk
-    are noticed. `max_seconds`: of sound, at most; more is left out by drawing recordings by their ids, always the same.
+    Fused probabilities are cached in memory, up to `cache_bytes`, so only the first comparison is slow; changes on disk
+    are detected. `max_seconds`: the most audio to decide over; of a larger corpus a random sample of recordings is
+    drawn, the same in every process.
     """
 
     def __init__(self, corpus: Corpus, max_seconds: float | None = None, cache_bytes: int = CACHE_BYTES) -> None:
@@ -155,10 +145,10 @@ class WhatIf:
         self._ready: OrderedDict[tuple[str, str], _Ready | None] = OrderedDict()
         self._held = 0
         self._state: _State | None = None
-        self._alone = Lock()  # a browser's visitors share one
+        self._alone = Lock()  # the visitors of the app share one object
 
-    def changed(self, recipe: Recipe, on_progress: Callable[[float], None] | None = None) -> Comparison:
-        """What `recipe` would make of the corpus, beside what the tables say; `on_progress` is told the share done.
+    def compare(self, recipe: Recipe, on_progress: Callable[[float], None] | None = None) -> Comparison:
+        """Compare the tables with the decisions under `recipe`; `on_progress` receives the share done, 0 to 1.
 
         Raises CorpusError before the first curation.
         """
@@ -180,8 +170,8 @@ class WhatIf:
                     after[name] = finished_cuts(drafted, ready.scores.get(PICTURE))
                 if on_progress:
                     on_progress(number / len(state.recordings))
-            gained, kept = _moved(after, state.before)
-            lost, _ = _moved(state.before, after)
+            gained, kept = _only_in(after, state.before)
+            lost, _ = _only_in(state.before, after)
             return Comparison(
                 before=_side(state.before),
                 after=_side(after),
@@ -200,25 +190,25 @@ class WhatIf:
         return self._state
 
     def _prepared(self, recording: Recording, recipe: Recipe, setup: ModelSetup, key: str) -> _Ready | None:
-        """The recording's probabilities, from memory where they are; None without the scores they need."""
+        """The recording's probabilities, from memory if cached; None if scores are missing."""
         name = (recording.recording_id, key)
         if name in self._ready:
             self._ready.move_to_end(name)
             return self._ready[name]
-        found = _load(self.corpus, recording, recipe, setup)
-        self._ready[name] = found
-        self._held += found.bytes if found else 0
+        loaded = _load(self.corpus, recording, recipe, setup)
+        self._ready[name] = loaded
+        self._held += loaded.bytes if loaded else 0
         while self._held > self._cache_bytes and len(self._ready) > 1:
             _, oldest = self._ready.popitem(last=False)
             self._held -= oldest.bytes if oldest else 0
-        return found
+        return loaded
 
 
 def _load(corpus: Corpus, recording: Recording, recipe: Recipe, setup: ModelSetup) -> _Ready | None:
     try:
         scores = load_scores(corpus, recording.recording_id, (*recipe.all_detectors, PICTURE), setup)
     except ValueError:
-        return None  # a run says what is wrong with them
+        return None  # a run reports the fault of the file
     if any(name not in scores for name in recipe.detectors):
         return None
     fused = fuse(scores, recipe, recording.duration or 0.0)
@@ -226,7 +216,7 @@ def _load(corpus: Corpus, recording: Recording, recipe: Recipe, setup: ModelSetu
 
 
 def _fusion_key(recipe: Recipe, setup: ModelSetup) -> str:
-    """What the fused probabilities depend on."""
+    """A key of everything that the fused probabilities depend on."""
     parts = {
         name: [one.smoothing, _plain(one.evidence), _plain(one.suppressed_by)]
         for name, one in recipe.contaminants.items()
@@ -234,8 +224,8 @@ def _fusion_key(recipe: Recipe, setup: ModelSetup) -> str:
     return digest(recipe.all_detectors, parts, setup.weights, setup.runtimes, setup.active)
 
 
-def _plain(lanes: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: asdict(one) for name, one in lanes.items()}
+def _plain(parts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: asdict(one) for name, one in parts.items()}
 
 
 def _read(corpus: Corpus, max_seconds: float | None, stamp: tuple[object, ...]) -> _State:
@@ -255,29 +245,31 @@ def _read(corpus: Corpus, max_seconds: float | None, stamp: tuple[object, ...]) 
 
 
 def _drawn(recordings: Sequence[Recording], max_seconds: float | None) -> list[Recording]:
-    """As many recordings as `max_seconds` allows, at least one, drawn by their ids."""
+    """As many recordings as `max_seconds` allows, at least one, in an order drawn from their ids."""
     lots = sorted(recordings, key=lambda row: digest("whatif", row.recording_id))
     until = np.cumsum([row.duration or 0.0 for row in lots])
     count = len(lots) if max_seconds is None else max(1, int(np.searchsorted(until, max_seconds, side="right")))
     return lots[:count]
 
 
-def _moved(here: Mapping[str, Sequence[Cut]], there: Mapping[str, Sequence[Cut]]) -> tuple[tuple[ChangedCut, ...], int]:
-    """The accepted cuts that are so `here` alone, the longest first, and how many are on both sides."""
-    moved, shared = [], 0
-    for name, cuts in here.items():
-        others = there.get(name, ())
+def _only_in(
+    side: Mapping[str, Sequence[Cut]], other: Mapping[str, Sequence[Cut]]
+) -> tuple[tuple[ChangedCut, ...], int]:
+    """The cuts that are accepted on `side` only, the longest first, and the number accepted on both sides."""
+    changed, shared = [], 0
+    for name, cuts in side.items():
+        others = other.get(name, ())
         accepted = {cut.cut_id for cut in others if cut.decision == "accept"}
         for cut in cuts:
             if cut.decision == "accept" and cut.cut_id in accepted:
                 shared += 1
             elif cut.decision == "accept":
-                moved.append(ChangedCut(cut, _mostly(cut.segment, others)))
-    return tuple(sorted(moved, key=lambda one: (-one.cut.segment.duration, one.cut.cut_id))), shared
+                changed.append(ChangedCut(cut, _mostly(cut.segment, others)))
+    return tuple(sorted(changed, key=lambda one: (-one.cut.segment.duration, one.cut.cut_id))), shared
 
 
 def _mostly(segment: Segment, cuts: Iterable[Cut]) -> str:
-    """What most of the segment's time is in `cuts`: a decision, or NOWHERE."""
+    """The decision over most of the segment's time in `cuts`, or NOWHERE."""
     shares: dict[str, float] = defaultdict(float)
     for cut in cuts:
         both = segment & cut.segment
@@ -288,30 +280,13 @@ def _mostly(segment: Segment, cuts: Iterable[Cut]) -> str:
 
 def _side(cuts_by_recording: Mapping[str, Sequence[Cut]]) -> Side:
     cuts = [cut for cuts in cuts_by_recording.values() for cut in cuts]
-    totals: dict[CutDecision, CutTotal] = {}
+    lengths = np.array([cut.segment.duration for cut in cuts])
+    risks = np.array([cut.risk for cut in cuts])
+    decisions = np.array([cut.decision for cut in cuts], str)
+    totals = {}
     for decision in DECISIONS:
-        lengths = [cut.segment.duration for cut in cuts if cut.decision == decision]
-        totals[decision] = CutTotal(len(lengths), math.fsum(lengths))
-    accepted = risk_curve([cut for cut in cuts if cut.decision == "accept"])
-    curve = risk_curve([cut for cut in cuts if cut.decision != "reject"])
-    return Side(totals, _thinned(curve), accepted[-1] if accepted else RiskPoint(0.0, 0.0, 0.0, 0.0))
-
-
-def risk_curve(cuts: Iterable[Cut]) -> tuple[RiskPoint, ...]:
-    """Yield against risk: a point for each risk there is among the cuts, rising."""
-    rows = sorted((round(cut.risk, 4), cut.segment.duration) for cut in cuts)
-    if not rows:
-        return ()
-    risks, lengths = np.array(rows).T
-    seconds = np.cumsum(lengths)
-    mean = np.cumsum(risks * lengths) / seconds
-    last = np.append(risks[1:] != risks[:-1], True)  # of cuts of one risk none is taken without the others
-    return tuple(
-        RiskPoint(float(risks[at]), float(seconds[at]), float(risks[at]), float(mean[at]))
-        for at in np.flatnonzero(last)
-    )
-
-
-def _thinned(curve: tuple[RiskPoint, ...]) -> tuple[RiskPoint, ...]:
-    chosen = np.unique(np.linspace(0, len(curve) - 1, CURVE_POINTS).round().astype(int)) if curve else []
-    return tuple(curve[at] for at in chosen)
+        own = decisions == decision
+        totals[decision] = CutTotal(int(own.sum()), float(lengths[own].sum()))
+    kept, accepted = decisions != "reject", decisions == "accept"
+    chosen = risk_curve(risks[accepted], lengths[accepted])
+    return Side(totals, risk_curve(risks[kept], lengths[kept], CURVE_POINTS), chosen[-1] if chosen else None)

@@ -77,8 +77,8 @@ class Consumers:
     def catalog(self) -> tuple[bool, int]:
         """Whether the cut counts as heard, and by how many its task was answered."""
         finder = Catalog(self.corpus)
-        heard = finder.totals(Filter(people=("heard",)))["accept"].cuts == 1
-        unheard = finder.totals(Filter(people=("nobody",)))["accept"].cuts == 1
+        heard = finder.totals(Filter(people=("annotated",)))["accept"].cuts == 1
+        unheard = finder.totals(Filter(people=("unreviewed",)))["accept"].cuts == 1
         assert heard != unheard
         (progress,) = finder.progress(Filter())
         return heard, progress.given

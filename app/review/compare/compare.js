@@ -1,4 +1,4 @@
-/* Two sounds of one film, heard in turn at the same instant: neither is named before both are rated. */
+/* Audio of two systems for one video, switched at the same instant; the names show after the rating. */
 const SIDES = ["a", "b"];
 const WORST_TO_BEST = { semantic_relevance: ["does not fit", "fits exactly"], quality: ["bad", "excellent"] };
 const JUMP = 5, BEFORE_JOIN = 2; // seconds
@@ -25,14 +25,14 @@ class Trial {
     this.root = element("div", "compare");
     this.sounds = SIDES.map(() => element("audio"));
     const stage = element("div", "stage"), screen = element("div", "screen"), cards = element("div", "cards");
-    this.said = element("p", "said", "", { role: "status" });
-    screen.append(this.said);
+    this.status = element("p", "said", "", { role: "status" });
+    screen.append(this.status);
     if (data.video) {
-      this.film = element("video", "", undefined, { playsinline: "" });
-      this.film.muted = true;
-      this.media = new Media(this.film, data.recording_id, (text) => { this.said.textContent = text; });
+      this.video = element("video", "", undefined, { playsinline: "" });
+      this.video.muted = true;
+      this.media = new Media(this.video, data.recording_id, (text) => { this.status.textContent = text; });
       this.media.wanted = data.start;
-      screen.prepend(this.film);
+      screen.prepend(this.video);
     }
     this.cards = SIDES.map((side, number) => this.card(side, number));
     cards.append(...this.cards.map((card) => card.root));
@@ -45,7 +45,7 @@ class Trial {
     this.turn();
   }
 
-  /* Both come whole, so that one can be changed for the other without a gap. */
+  /* Both are loaded whole, so that switching has no gap. */
   async load() {
     try {
       await Promise.all(this.sounds.map(async (sound, number) => {
@@ -54,13 +54,13 @@ class Trial {
         sound.src = URL.createObjectURL(await answer.blob());
       }));
     } catch (error) {
-      this.said.textContent = `It cannot be played: ${error.message}`;
+      this.status.textContent = `The audio cannot be played: ${error.message}`;
     }
   }
 
   card(side, number) {
     const root = element("section", `card ${side}`, undefined, { "aria-label": `Sound ${side.toUpperCase()}` });
-    const hear = button("hear", "", `Hear ${side.toUpperCase()}`, () => this.choose(number, true));
+    const hear = button("hear", "", `Play ${side.toUpperCase()}`, () => this.choose(number, true));
     hear.dataset.side = side.toUpperCase();
     const system = element("span", "system", "");
     hear.append(system);
@@ -80,7 +80,7 @@ class Trial {
     best.addEventListener("change", () => {
       if (best.checked) this.cards[1 - number].best.checked = false;
     });
-    better.append(best, element("span", "", "The better one"));
+    better.append(best, element("span", "", "Preferred"));
     root.append(hear, field, ends, better);
     return { root, hear, system, scores, best };
   }
@@ -100,10 +100,10 @@ class Trial {
 
   foot() {
     const foot = element("div", "foot");
-    this.comment = element("input", "comment", undefined, { type: "text", maxlength: "500", placeholder: "A comment, if you like", "aria-label": "Comment" });
-    this.done = button("send", "Keep the rating", "Keep the rating (Enter)", () => this.keep());
+    this.comment = element("input", "comment", undefined, { type: "text", maxlength: "500", placeholder: "Comment (optional)", "aria-label": "Comment" });
+    this.done = button("send", "Save rating", "Save the rating (Enter)", () => this.keep());
     const keys = element("p", "soft");
-    for (const [name, does] of [["Space", "play"], ["A", "hear A"], ["B", "hear B"], ["1–5", "score"], ["←→", "5 s"], ["Enter", "keep"]]) keys.append(element("kbd", "", name), ` ${does}  `);
+    for (const [name, does] of [["Space", "play"], ["A", "play A"], ["B", "play B"], ["1–5", "score"], ["←→", "5 s"], ["Enter", "save"]]) keys.append(element("kbd", "", name), ` ${does}  `);
     foot.append(this.comment, this.done, keys);
     return foot;
   }
@@ -135,8 +135,8 @@ class Trial {
   turn() {
     const time = this.sound.currentTime;
     this.range.value = time;
-    this.range.setAttribute("aria-valuetext", clock(time));
-    this.face.textContent = `${clock(time)} / ${clock(this.data.seconds)}`;
+    this.range.setAttribute("aria-valuetext", preciseClock(time));
+    this.face.textContent = `${preciseClock(time)} / ${preciseClock(this.data.seconds)}`;
     this.play.classList.toggle("on", this.playing);
     this.play.setAttribute("aria-label", this.playing ? "Pause" : "Play");
     this.play.disabled = !this.ready;
@@ -145,16 +145,16 @@ class Trial {
       card.root.classList.toggle("on", number === this.side);
       card.hear.setAttribute("aria-pressed", String(number === this.side));
     });
-    if (this.film?.readyState) this.follow(this.data.start + time);
+    if (this.video?.readyState) this.follow(this.data.start + time);
     this.frame = requestAnimationFrame(() => this.turn());
   }
 
-  /* The pictures follow the sound; small differences are left, a jump would be seen. */
+  /* The video follows the audio; small differences are ignored, because a jump is visible. */
   follow(time) {
-    const apart = Math.abs(this.film.currentTime - time);
-    if (apart > (this.playing ? 0.15 : 0.02) && !this.film.seeking) this.media.seek(time);
-    if (this.playing && this.film.paused) this.media.play();
-    if (!this.playing && !this.film.paused) this.media.pause();
+    const apart = Math.abs(this.video.currentTime - time);
+    if (apart > (this.playing ? 0.15 : 0.02) && !this.video.seeking) this.media.seek(time);
+    if (this.playing && this.video.paused) this.media.play();
+    if (!this.playing && !this.video.paused) this.media.pause();
   }
 
   rated() { this.done.disabled = this.data.revealed || !this.cards.every((card) => card.scores.some((score) => score.checked)); }
@@ -169,23 +169,23 @@ class Trial {
 
   show(data) {
     this.data = data;
-    const told = data.revealed;
+    const { revealed } = data;
     this.cards.forEach((card, number) => {
-      card.system.textContent = told ? told[number].system : `Sound ${SIDES[number].toUpperCase()}`;
+      card.system.textContent = revealed ? revealed[number].system : `Sound ${SIDES[number].toUpperCase()}`;
       for (const score of card.scores) {
-        score.disabled = Boolean(told);
-        if (told) score.checked = +score.value === told[number].score;
+        score.disabled = Boolean(revealed);
+        if (revealed) score.checked = +score.value === revealed[number].score;
       }
-      card.best.disabled = Boolean(told);
-      if (told) card.best.checked = told[number].preferred;
+      card.best.disabled = Boolean(revealed);
+      if (revealed) card.best.checked = revealed[number].preferred;
     });
-    this.comment.hidden = this.done.hidden = Boolean(told);
+    this.comment.hidden = this.done.hidden = Boolean(revealed);
     this.marks.replaceChildren();
     const times = new Map();
-    for (const [number, one] of (told ?? []).entries()) for (const time of one.joins ?? []) times.set(time, [...(times.get(time) ?? []), SIDES[number].toUpperCase()]);
+    for (const [number, one] of (revealed ?? []).entries()) for (const time of one.joins ?? []) times.set(time, [...(times.get(time) ?? []), SIDES[number].toUpperCase()]);
     for (const [time, sides] of times) {
       if (time >= data.seconds) continue;
-      const mark = button("mark", sides.join(""), `A join of ${sides.join(" and ")} at ${clock(time)}: hear it`, () => { this.seek(Math.max(time - BEFORE_JOIN, 0)); this.start(); });
+      const mark = button("mark", sides.join(""), `Join of ${sides.join(" and ")} at ${preciseClock(time)}: play it`, () => { this.seek(Math.max(time - BEFORE_JOIN, 0)); this.start(); });
       mark.style.left = `${(100 * time) / data.seconds}%`;
       this.marks.append(mark);
     }

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from ..texts import read_texts
+from ...display.files import CLOCK, read_texts
 
 
 def compare(data: dict[str, Any], key: str, on_rated: Callable[[], None]) -> Any:
@@ -15,10 +15,11 @@ def compare(data: dict[str, Any], key: str, on_rated: Callable[[], None]) -> Any
 
     `data`: {"trial", "recording_id", "start", "seconds", "video", "question", "revealed"}; `revealed` is None until the
     sounds are rated, then [{"system", "joins", "score", "preferred"}, ...] in the order in which they are heard.
-    `rated`: {"trial", "scores", "preferred", "comment"}. The callback runs before the page is drawn anew.
+    `rated`: {"trial", "scores", "preferred", "comment"}. The callback runs before the page is drawn again.
     """
-    script = read_texts("player", "base.js", "media.js") + read_texts("compare", "compare.js")
-    style = read_texts("compare", "compare.css")
+    script = read_texts(*CLOCK) + read_texts("review/player", "base.js", "media.js")
+    script += read_texts("review/compare", "compare.js")
+    style = read_texts("review/compare", "compare.css")
     return st.components.v2.component("lpse_compare", css=style, js=script)(
         key=key, data=data, on_rated_change=on_rated
     )

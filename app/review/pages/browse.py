@@ -1,4 +1,4 @@
-"""The page "Browse": cuts or recordings in a table, filtered, searched and sorted on the server, a page at a time."""
+"""The page "Browse": cuts or recordings in a table; the server filters, searches, sorts and sends one page of rows."""
 
 from __future__ import annotations
 
@@ -15,18 +15,28 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import streamlit as st
 
+from curation.catalog.accounting import DECISIONS
 from curation.catalog.catalog import Catalog
 from curation.catalog.filters import Filter
 
-from ...display.text import clock, long_clock, plain, plural, visible
-from ..filter_panel import DECISION_SAID, PEOPLE_SAID, current_filter, draw_panel, write_address
+from ...display.text import (
+    clock,
+    clock_range,
+    long_clock,
+    outcome_name,
+    outcome_title,
+    plain,
+    plural,
+    visible,
+)
+from ..filter_panel import PEOPLE_NAMES, current_filter, draw_panel, write_address
 from ..parts import table
 from ..shell import Shell
 
 ROWS = 50
 _CUTS = (
     {"name": "title", "title": "Recording", "kind": "name", "sort": "title", "falls": False},
-    {"name": "span", "title": "Where", "kind": "span", "sort": "start", "falls": False},
+    {"name": "span", "title": "Time", "kind": "span", "sort": "start", "falls": False},
     {"name": "seconds", "title": "Length", "kind": "number text", "sort": "seconds", "falls": True},
     {"name": "decision", "title": "Decision", "kind": "decision", "sort": "decision", "falls": False},
     {"name": "reasons", "title": "Reasons", "kind": "chips"},
@@ -42,7 +52,7 @@ _RECORDINGS = (
     {"name": "shares", "title": "In cuts", "kind": "shares"},
     {"name": "accepted", "title": "Accepted", "kind": "number text", "sort": "accept", "falls": True},
     {"name": "waiting", "title": "For review", "kind": "number text", "sort": "review", "falls": True},
-    {"name": "risk", "title": "Worst risk", "kind": "risk", "sort": "worst_risk", "falls": True},
+    {"name": "risk", "title": "Highest risk", "kind": "risk", "sort": "worst_risk", "falls": True},
     {"name": "reasons", "title": "Dropped for", "kind": "chips"},
     {"name": "channel", "title": "Channel", "kind": "text", "sort": "channel", "falls": False},
     {"name": "licence", "title": "Licence", "kind": "text", "sort": "licence", "falls": False},
@@ -51,24 +61,24 @@ _FIRST_SORT = {"cuts": ("risk", True), "recordings": ("review", True)}
 
 
 def show(shell: Shell) -> None:
-    """Draw the page; a chosen row leads to Inspect."""
-    finder, filter = shell.finder, current_filter()
-    draw_panel(finder, filter)
+    """Draw the page; a click on a row opens it in Inspect."""
+    catalog, filter = shell.catalog, current_filter()
+    draw_panel(catalog, filter)
     kind = _kind()
     sort, descending = _sorted_by(kind)
     if kind == "cuts":
-        counted = finder.totals(filter)
+        counted = catalog.totals(filter)
         total = sum(one.cuts for one in counted.values())
         seconds = sum(one.seconds for one in counted.values())
         headline = f"{plural(total, 'cut')}, {long_clock(seconds)}"
     else:
-        total = finder.count_recordings(filter)
+        total = catalog.count_recordings(filter)
         headline = plural(total, "recording")
     _heading(kind, headline)
-    _downloads(finder, filter, kind, sort, descending, total)
+    _downloads(catalog, filter, kind, sort, descending, total)
     offset = _offset(kind, filter, sort, descending, total)
-    ask = finder.cuts if kind == "cuts" else finder.recordings
-    rows = ask(filter, sort=sort, descending=descending, limit=ROWS, offset=offset).to_pylist()
+    query = catalog.cuts if kind == "cuts" else catalog.recordings
+    rows = query(filter, sort=sort, descending=descending, limit=ROWS, offset=offset).to_pylist()
     if not total:
         _nothing_found(filter)
     else:
@@ -85,23 +95,23 @@ def show(shell: Shell) -> None:
             "limit": ROWS,
             "total": total,
         }
-        said = table(
+        sent = table(
             data=data,
             key="browse_table",
             on_open_change=_nothing,
-            on_sort_change=partial(_sort_anew, kind),
+            on_sort_change=partial(_sort, kind),
             on_page_change=_turn,
         )
-        _open(shell, said.get("open"))
+        _open(shell, sent.get("open"))
     write_address(filter, list=kind if kind != "cuts" else "")
 
 
 def _kind() -> str:
-    """What is listed: "cuts" or "recordings", as the address says it when the page is first opened."""
+    """The listed rows, "cuts" or "recordings"; when the page is first opened, the address decides."""
     if "browse_kind" not in st.session_state:
         asked = st.query_params.get("list", st.session_state.get("browse_was", "cuts"))
         st.session_state["browse_kind"] = "recordings" if asked == "recordings" else "cuts"
-    # emptied by a click on what is chosen already
+    # a click on the chosen option empties the choice
     kind: str = st.session_state["browse_kind"] or st.session_state["browse_was"]
     st.session_state["browse_was"] = kind
     return kind
@@ -124,21 +134,21 @@ def _sorted_by(kind: str) -> tuple[str, bool]:
     return chosen
 
 
-def _sort_anew(kind: str) -> None:
-    said = st.session_state["browse_table"].get("sort")
+def _sort(kind: str) -> None:
+    sent = st.session_state["browse_table"].get("sort")
     columns = {column.get("sort") for column in (_CUTS if kind == "cuts" else _RECORDINGS)} - {None}
-    if isinstance(said, Mapping) and said.get("column") in columns:
-        st.session_state[f"browse_sort_{kind}"] = (said["column"], bool(said.get("descending")))
+    if isinstance(sent, Mapping) and sent.get("column") in columns:
+        st.session_state[f"browse_sort_{kind}"] = (sent["column"], bool(sent.get("descending")))
 
 
 def _turn() -> None:
-    said = st.session_state["browse_table"].get("page")
-    if isinstance(said, int | float) and said >= 0:
-        st.session_state["browse_offset"] = int(said) // ROWS * ROWS
+    sent = st.session_state["browse_table"].get("page")
+    if isinstance(sent, int | float) and sent >= 0:
+        st.session_state["browse_offset"] = int(sent) // ROWS * ROWS
 
 
 def _offset(kind: str, filter: Filter, sort: str, descending: bool, total: int) -> int:
-    """The first row that is shown: the first of all as soon as something else is listed."""
+    """The number of the first shown row; 0 after a change of the filter or the order."""
     listed = (kind, filter, sort, descending)
     if st.session_state.get("browse_listed") != listed:
         st.session_state["browse_listed"] = listed
@@ -148,26 +158,26 @@ def _offset(kind: str, filter: Filter, sort: str, descending: bool, total: int) 
 
 
 def _nothing() -> None:
-    """A component tells nothing that nobody asks for."""
+    """Do nothing: a component sends only values that have a callback."""
 
 
-def _open(shell: Shell, said: object) -> None:
-    if not isinstance(said, Mapping):
+def _open(shell: Shell, sent: object) -> None:
+    if not isinstance(sent, Mapping):
         return
-    recording, start = said.get("recording"), said.get("start")
+    recording, start = sent.get("recording"), sent.get("start")
     if isinstance(recording, str) and isinstance(start, int | float):
-        st.session_state["browse_seen"] = said.get("id")
+        st.session_state["browse_seen"] = sent.get("id")
         shell.inspect(recording, float(start))
 
 
 def _columns(kind: str, rows: list[dict[str, Any]]) -> list[Mapping[str, Any]]:
-    """The columns, without those that say nothing on this page of rows."""
+    """The columns, without those that are empty on this page of rows."""
     known = _CUTS if kind == "cuts" else _RECORDINGS
-    said = {name for name in ("channel", "licence") if any(row[name] for row in rows)}
-    if kind == "recordings" or any(row["people"] != ["nobody"] for row in rows):
-        said.add("people")
+    filled = {name for name in ("channel", "licence") if any(row[name] for row in rows)}
+    if kind == "recordings" or any(row["people"] != ["unreviewed"] for row in rows):
+        filled.add("people")
     return [
-        column for column in known if column["name"] not in ("channel", "licence", "people") or column["name"] in said
+        column for column in known if column["name"] not in ("channel", "licence", "people") or column["name"] in filled
     ]
 
 
@@ -185,32 +195,32 @@ def _named(row: Mapping[str, Any], start: float) -> dict[str, Any]:
 
 
 def _cut(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A cut as the table shows it."""
+    """A row of the table about a cut."""
     length = row["recording_seconds"] or row["end"]
     return _named(row, row["start"]) | {
         "id": row["cut_id"],
-        "span": f"{clock(row['start'])} – {clock(row['end'])}",
+        "span": clock_range(row["start"], row["end"]),
         "from": min(1.0, row["start"] / length),
         "to": min(1.0, row["end"] / length),
         "seconds": clock(row["seconds"]),
         "decision": row["decision"],
-        "said": DECISION_SAID[row["decision"]],
+        "label": outcome_title(row["decision"]),
         "reasons": [plain(reason) for reason in row["reasons"]],
         "risk": row["risk"],
-        "people": ", ".join(PEOPLE_SAID[one] for one in row["people"] if one != "nobody"),
+        "people": ", ".join(PEOPLE_NAMES[one] for one in row["people"] if one != "unreviewed"),
     }
 
 
 def _recording(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A recording as the table shows it."""
+    """A row of the table about a recording."""
     length = row["seconds"] or 0.0
-    parts = [(name, row[name]) for name in DECISION_SAID if row[name]]
+    parts = [(name, row[name]) for name in DECISIONS if row[name]]
     return _named(row, 0.0) | {
         "id": row["recording_id"],
         "length": long_clock(length) if length else "",
         "cuts": f"{row['cuts']:,}" if row["cuts"] else "",
         "shares": [(name, min(1.0, seconds / length)) for name, seconds in parts] if length else [],
-        "said": ", ".join(f"{DECISION_SAID[name].lower()} {clock(seconds)}" for name, seconds in parts) or "no cuts",
+        "label": ", ".join(f"{outcome_name(name)} {clock(seconds)}" for name, seconds in parts) or "no cuts",
         "accepted": clock(row["accept"]) if row["accept"] else "",
         "waiting": clock(row["review"]) if row["review"] else "",
         "risk": row["worst_risk"],
@@ -220,23 +230,23 @@ def _recording(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _nothing_found(filter: Filter) -> None:
     if filter.is_empty:
-        st.info("No recording of this corpus gave a cut. Choose Recordings to see why each was dropped.")
+        st.info("This corpus has no cuts. Choose Recordings for the reasons.")
     else:
-        st.info("Nothing fits all of these filters. Take one away in the panel, or clear them all.")
+        st.info("No row matches all filters. Remove a filter in the panel, or clear all of them.")
 
 
-def _downloads(finder: Catalog, filter: Filter, kind: str, sort: str, descending: bool, total: int) -> None:
-    """All rows that the filter shows, made when somebody asks for them."""
-    ask = finder.cuts if kind == "cuts" else finder.recordings
+def _downloads(catalog: Catalog, filter: Filter, kind: str, sort: str, descending: bool, total: int) -> None:
+    """Downloads of all rows that match the filter, made on demand."""
+    query = catalog.cuts if kind == "cuts" else catalog.recordings
 
     def rows() -> pa.Table:
-        return ask(filter, sort=sort, descending=descending)
+        return query(filter, sort=sort, descending=descending)
 
     with (
         st.session_state.pop("browse_downloads"),
         st.popover("Download", icon=":material/download:", disabled=not total),
     ):
-        st.caption(f"All {plural(total, kind[:-1])} that the filters show, in this order.")
+        st.caption(f"{plural(total, kind[:-1])} that match the filters, in this order.")
         st.download_button("CSV", lambda: _csv(rows()), f"{kind}.csv", "text/csv", on_click="ignore", width="stretch")
         st.download_button(
             "Parquet",
@@ -249,7 +259,7 @@ def _downloads(finder: Catalog, filter: Filter, kind: str, sort: str, descending
 
 
 def _csv(rows: pa.Table) -> bytes:
-    """Lists become words with a space between; a text that a spreadsheet would run as a formula gets a quote first."""
+    """The rows as CSV: lists are joined by spaces; a quote precedes text that a spreadsheet would run as a formula."""
     columns = []
     for column in rows.columns:
         if pa.types.is_list(column.type):

@@ -1,4 +1,4 @@
-"""The page "compare": generated sound against the real one, heard blind and rated; and how the systems stand."""
+"""The page "Compare": blind comparison of generated and recorded audio, and the scores of the systems."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..shell import Shell
 
 COMPONENT = "compare_sounds"
 QUESTIONS: dict[Question, tuple[str, str]] = {
-    "semantic_relevance": ("Semantic relevance", "How well does it fit the picture?"),
+    "semantic_relevance": ("Semantic relevance", "How well does it fit the video?"),
     "quality": ("Quality", "How good does it sound?"),
 }
 assert set(QUESTIONS) == set(get_args(Question))
@@ -36,16 +36,14 @@ def show(shell: Shell) -> None:
     question, only = _chosen(sounds)
     ratings = list(shell.corpus.rows(Rating))
     if not shell.author:
-        st.info(
-            "Give your name at the side: ratings are kept with it, and nobody hears a pair twice before all others."
-        )
+        st.info("Enter your name under Reviewer. It is stored with your ratings; no pair repeats before all are rated.")
     else:
         _trial(shell, sounds, ratings, question, only)
-    _standings(system_scores(ratings, question), question)
+    _scores(system_scores(ratings, question), question)
 
 
 def _nothing_yet(shell: Shell) -> None:
-    st.info("Nothing was generated for this corpus yet. Make the sound of some cuts, by as many systems as you like:")
+    st.info("This corpus has no generated audio yet. Generate audio for some cuts with one or more systems:")
     corpus = visible(shlex.quote(str(shell.corpus.path)))
     st.code(
         f"lpse generate CUT --corpus {corpus} --base base.safetensors --adapters adapters.safetensors "
@@ -53,11 +51,13 @@ def _nothing_yet(shell: Shell) -> None:
         f"lpse generate CUT --corpus {corpus} --base base.safetensors --as base",
         language="bash",
     )
-    st.caption("CUT is the id of a cut with pictures: Browse shows them. The real sound is compared by itself.")
+    st.caption(
+        'CUT is the id of a cut with video; Browse lists them. The recorded audio takes part as the system "reference".'
+    )
 
 
 def _chosen(sounds: dict[str, tuple[GeneratedSound, ...]]) -> tuple[Question, list[str]]:
-    names = [REFERENCE, *sorted({sound.system for here in sounds.values() for sound in here})]
+    names = [REFERENCE, *sorted({sound.system for of_cut in sounds.values() for sound in of_cut})]
     left, right = st.columns([2, 5], vertical_alignment="bottom")
     question = left.segmented_control(
         "Question",
@@ -89,7 +89,7 @@ def _trial(
         trial = _next(shell, sounds, ratings, question, only)
         state["compare_trial"] = trial.token if trial else ""
     if trial is None:
-        st.info("No cut has two sounds of these systems: choose more of them, or generate more.")
+        st.info("No cut has audio of two of these systems. Choose more systems, or generate more audio.")
         return
     rated = state.get("compare_rated")
     recording = _recording(shell, trial.cut)
@@ -120,9 +120,9 @@ def _next(
     question: Question,
     only: list[str],
 ) -> Trial | None:
-    """The next trial; what cannot be heard any more is passed over."""
-    names = {cut: [REFERENCE, *(sound.system for sound in here)] for cut, here in sounds.items()}
-    names = {cut: [name for name in here if name in only] for cut, here in names.items()}
+    """The next trial; cuts whose audio cannot be read are left out."""
+    names = {cut: [REFERENCE, *(sound.system for sound in of_cut)] for cut, of_cut in sounds.items()}
+    names = {cut: [name for name in of_cut if name in only] for cut, of_cut in names.items()}
     while (pair := next_pair(names, ratings, shell.author, question)) is not None:
         cut: Cut | None = next(shell.corpus.rows(Cut, pc.field("cut_id") == pair.cut_id), None)
         if cut is not None:
@@ -154,22 +154,22 @@ def _revealed(trial: Trial, rated: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _rated(shell: Shell, question: Question) -> None:
-    """Keep what the component sent, if it is of the trial that is open."""
+    """Save the rating that the component sent, if it belongs to the open trial."""
     state = st.session_state
-    said = getattr(state[COMPONENT], "rated", None)
+    sent = getattr(state[COMPONENT], "rated", None)
     trial = trials_of(shell.corpus).find(state.get("compare_trial", ""))
-    if not isinstance(said, dict) or trial is None or said.get("trial") != trial.token or state.get("compare_rated"):
+    if not isinstance(sent, dict) or trial is None or sent.get("trial") != trial.token or state.get("compare_rated"):
         return
     try:
-        first, second = (int(score) for score in said["scores"])
-        preferred = None if said["preferred"] is None else int(said["preferred"])
-        comment = str(said.get("comment") or "")[:500] or None
+        first, second = (int(score) for score in sent["scores"])
+        preferred = None if sent["preferred"] is None else int(sent["preferred"])
+        comment = str(sent.get("comment") or "")[:500] or None
         rate(shell.corpus, trial.cut, trial.systems, (first, second), preferred, question, shell.author, comment)
     except (CorpusError, Locked, OSError) as error:
-        state["compare_problem"] = f"Not kept: {error}"
+        state["compare_problem"] = f"Not saved: {error}"
         return
     except (KeyError, TypeError, ValueError):
-        state["compare_problem"] = "Not kept: the page sent no rating; load it again."
+        state["compare_problem"] = "Not saved: the page sent no rating. Load it again."
         return
     state["compare_rated"] = {"scores": (first, second), "preferred": preferred}
 
@@ -178,10 +178,10 @@ def _forget() -> None:
     st.session_state["compare_trial"] = ""
 
 
-def _standings(rows: list[SystemScore], question: Question) -> None:
-    st.subheader(f"{QUESTIONS[question][0]} so far", divider="gray")
+def _scores(rows: list[SystemScore], question: Question) -> None:
+    st.subheader(f"{QUESTIONS[question][0]}: scores", divider="gray", anchor=False)
     if not rows:
-        st.caption("Nobody rated anything yet.")
+        st.caption("No ratings yet.")
         return
     st.dataframe(
         [
@@ -198,6 +198,6 @@ def _standings(rows: list[SystemScore], question: Question) -> None:
         hide_index=True,
     )
     st.caption(
-        "Score: the mean over cuts of each cut's mean, 1 to 5, with a bootstrap interval over cuts. Preferred: the "
-        "share of its trials, with Wilson's interval."
+        "Score, 1 to 5: the mean over cuts of the mean per cut, with a bootstrap interval over cuts. Preferred: the "
+        "share of the system's trials in which it was preferred, with Wilson's interval."
     )

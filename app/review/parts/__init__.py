@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from ..texts import read_texts
+from ...display.files import CLOCK, read_texts
 
 Part = Callable[..., Any]
 
@@ -20,8 +20,8 @@ def _part(name: str) -> Part:
     # in the page's own tree: found by the browser's search, and one style for all
     return st.components.v2.component(
         f"lpse.{name}",
-        css=read_texts("parts", "parts.css"),
-        js=read_texts("parts", "dom.js", f"{name}.js"),
+        css=read_texts("review/parts", "parts.css"),
+        js=read_texts(*CLOCK) + read_texts("review/parts", "dom.js", f"{name}.js"),
         isolate_styles=False,
     )
 

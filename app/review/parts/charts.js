@@ -1,26 +1,26 @@
-// The charts of the overview: where the time went, yield against risk, how measures are spread.
-// Shapes are stretched with their place, words stay words beside them.
+// The charts of the overview: time by outcome, yield against risk, distributions of measures.
+// Shapes stretch with their place; text does not.
 const draw = {
-  // {rows: [{name, said, share, value, note}], axis}: one bar over all, and a line for each of its parts
-  fates(chart) {
+  // {rows: [{name, label, share, value, percent, note}]}: one bar over all, and a line per part
+  outcomes(chart) {
     return [
-      make("div", { class: "lpse-stack", role: "img", "aria-label": chart.rows.map((row) => `${row.said} ${row.value}`).join(", ") },
-        ...chart.rows.map((row) => make("span", { class: row.name, style: `width:${100 * row.share}%`, title: `${row.said}: ${row.value}` }))),
+      make("div", { class: "lpse-stack", role: "img", "aria-label": chart.rows.map((row) => `${row.label} ${row.value}`).join(", ") },
+        ...chart.rows.map((row) => make("span", { class: row.name, style: `width:${100 * row.share}%`, title: `${row.label}: ${row.value}` }))),
       make("table", { class: "lpse-parts" }, make("tbody", {}, ...chart.rows.map((row) => make("tr", {},
-        make("th", { scope: "row" }, make("span", { class: `lpse-mark ${row.name}`, "aria-hidden": "true" }), row.said),
+        make("th", { scope: "row" }, make("span", { class: `lpse-mark ${row.name}`, "aria-hidden": "true" }), row.label),
         make("td", {}, row.value), make("td", { class: "lpse-soft" }, row.percent), make("td", { class: "lpse-soft" }, row.note ?? ""))))),
     ];
   },
 
-  // {rows: [{said, share, value, note}]}: bars side by side, the longest fills its place
+  // {rows: [{label, share, value, note}]}: a bar per row, the longest fills its place
   bars(chart) {
     return [make("table", { class: "lpse-bars" }, make("tbody", {}, ...chart.rows.map((row) => make("tr", {},
-      make("th", { scope: "row", title: row.said }, row.said),
+      make("th", { scope: "row", title: row.label }, row.label),
       make("td", { class: "lpse-track" }, make("span", { class: row.name ?? "plain", style: `width:${100 * row.share}%` })),
       make("td", {}, row.value), make("td", { class: "lpse-soft" }, row.note ?? "")))))];
   },
 
-  // {points: [[x, y]], most: y at the top, chosen: {x, y, said} | null, x, y: titles, unit}
+  // {points: [[x, y]], most: y at the top, chosen: {x, y, label} | null, y: labels}
   curve(chart) {
     const at = ([x, y]) => `${(100 * x).toFixed(3)},${(100 - 100 * y / chart.most).toFixed(3)}`;
     let path = "M0,100", high = 0;
@@ -42,7 +42,7 @@ const draw = {
       reading = Math.min(1, Math.max(0, x));
       const under = chart.points.filter(([risk]) => risk <= reading + 1e-9);
       const kept = under.length ? under[under.length - 1][1] : 0;
-      readout.textContent = `up to risk ${reading.toFixed(2)}: ${(kept / 3600).toFixed(kept < 360000 ? 2 : 0)} h`;
+      readout.textContent = `risk up to ${reading.toFixed(2)}: ${longClock(kept)}`;
       hair.hidden = false;
       hair.style.left = `${100 * reading}%`;
       plot.setAttribute("aria-valuenow", reading.toFixed(2));
@@ -66,19 +66,19 @@ const draw = {
     return [
       make("div", { class: "lpse-axes" }, make("div", { class: "lpse-y" }, ...chart.y.map((text) => make("span", {}, text))), plot),
       make("div", { class: "lpse-x" }, ...["0", "0.25", "0.5", "0.75", "1"].map((text) => make("span", {}, text))),
-      chart.chosen ? make("p", { class: "lpse-soft" }, make("span", { class: "lpse-dot lpse-still", "aria-hidden": "true" }), chart.chosen.said) : null,
+      chart.chosen ? make("p", { class: "lpse-soft" }, make("span", { class: "lpse-dot lpse-still", "aria-hidden": "true" }), chart.chosen.label) : null,
     ];
   },
 
-  // {bins: [{parts: [[decision, cuts]], said}], most, low, high, bounds: [{at, said}], out: said}
+  // {bins: [{parts: [[decision, cuts]], label}], most, low, high, bounds: [{at}], label}
   histogram(chart) {
     return [
-      make("div", { class: "lpse-plot lpse-low", role: "img", "aria-label": `${chart.title}: ${chart.said}` },
-        ...chart.bins.map((bin) => make("span", { class: "lpse-bin", title: bin.said },
+      make("div", { class: "lpse-plot lpse-low", role: "img", "aria-label": `${chart.title}: ${chart.label}` },
+        ...chart.bins.map((bin) => make("span", { class: "lpse-bin", title: bin.label },
           ...bin.parts.map(([decision, count]) => make("span", { class: decision, style: `height:max(1px, ${100 * count / chart.most}%)` })))),
         ...chart.bounds.map((bound) => make("span", { class: "lpse-edge", style: `left:${bound.at}%` }))),
       make("div", { class: "lpse-x" }, make("span", {}, chart.low), make("span", {}, chart.high)),
-      make("p", { class: "lpse-soft" }, chart.said),
+      make("p", { class: "lpse-soft" }, chart.label),
     ];
   },
 };

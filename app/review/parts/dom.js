@@ -27,10 +27,3 @@ function rootOf(parent, name) {
 }
 
 const whole = new Intl.NumberFormat("en");
-
-function clock(seconds) {
-  const all = Math.round(seconds), hours = Math.floor(all / 3600), minutes = Math.floor(all / 60) % 60;
-  const two = (n) => String(n).padStart(2, "0");
-  return hours ? `${hours}:${two(minutes)}:${two(all % 60)}` : `${minutes}:${two(all % 60)}`;
-}
-

@@ -7,7 +7,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const state = (window.lpsePanel ??= { asked: {}, typed: {}, more: new Set(), folded: new Set(data.folded), timer: 0, said: null });
   Object.assign(state, { data, setTriggerValue });
   // an answer to an earlier change, while a later one is on its way, must not take that one back
-  if (state.said === null || state.said === data.heard) {
+  if (state.said === null || state.said === data.answered) {
     state.asked = data.asked;
     state.said = null;
   }

@@ -17,14 +17,14 @@ export default function ({ data, parentElement, setTriggerValue }) {
         make("span", { class: row.decision, style: `left:${100 * row.from}%;width:max(3px, ${100 * (row.to - row.from)}%)` })),
     ],
     decision: (row) => [make("span", { class: `lpse-badge ${row.decision}` },
-      make("span", { class: `lpse-mark ${row.decision}`, "aria-hidden": "true" }), row.said)],
+      make("span", { class: `lpse-mark ${row.decision}`, "aria-hidden": "true" }), row.label)],
     risk: (row) => row.risk === null ? [] : [
       make("span", { class: "lpse-number" }, row.risk.toFixed(2)),
       make("span", { class: "lpse-bar", "aria-hidden": "true" }, make("span", { style: `width:${100 * row.risk}%` })),
     ],
     chips: (row, column) => row[column].map((text) => make("span", { class: "lpse-chip" }, text)),
     text: (row, column) => [row[column] ?? ""],
-    shares: (row) => [make("span", { class: "lpse-shares", title: row.said },
+    shares: (row) => [make("span", { class: "lpse-shares", title: row.label },
       ...row.shares.map(([name, share]) => make("span", { class: name, style: `width:${100 * share}%` })))],
   };
 

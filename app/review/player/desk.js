@@ -1,10 +1,10 @@
-/* What stands around the lanes: the decision, the risky moments, the history and the facts. */
+/* The panels around the tracks: decision, risky moments, history and metadata. */
 const KEYS = [
-  ["Space, K", "play or pause"], ["J, L", "10 s back, 10 s on"], ["← →", "2 s back or on; with Shift 0.2 s"], ["N, P", "next, previous risky moment"],
-  ["[ ]", "to the cut's begin, to 3 s before its end"], [". ,", "next, previous cut of this recording"], ["Shift+N, Shift+P", "next, previous cut for review in the corpus"],
+  ["Space, K", "play or pause"], ["J, L", "10 s back, 10 s forward"], ["← →", "2 s back or forward; with Shift 0.2 s"], ["N, P", "next, previous risky moment"],
+  ["[ ]", "start of the cut, 3 s before its end"], [". ,", "next, previous cut of this recording"], ["Shift+N, Shift+P", "next, previous cut for review in the corpus"],
   ["A", "keep"], ["X", "reject"], ["T", "trim to the handles"], ["S", "send to annotators"], ["C", "comment"], ["U", "undo my last decision here"],
-  ["I, O", "the cut begins, ends at the playhead"], ["Esc", "give up the selection, the trim"], ["G", "loop the selection or the cut"],
-  ["+ − 0", "zoom in, out, whole recording"], ["Z", "zoom to the selection or the cut"], ["D", "each detector's lanes"], ["M", "mute"], ["?", "this list"],
+  ["I, O", "start, end the cut at the playhead"], ["Esc", "clear the selection or the trim"], ["G", "loop the selection or the cut"],
+  ["+ − 0", "zoom in, out, whole recording"], ["Z", "zoom to the selection or the cut"], ["D", "show or hide the tracks of each detector"], ["M", "mute"], ["?", "this list"],
 ];
 
 class Desk {
@@ -22,13 +22,13 @@ class Desk {
     });
     this.buttons = {
       keep: this.button("keep", "Keep", "A"), reject: this.button("reject", "Reject", "X"), trim: this.button("trim", "Trim", "T"),
-      ask: this.button("ask", "Ask", "S", "Send to annotators (S)"), open: this.button("open", "Comment", "", "Save the comment alone"),
+      ask: this.button("ask", "Ask", "S", "Send to annotators (S)"), open: this.button("open", "Comment", "", "Save only the comment"),
     };
     const onward = element("label", "onward");
     this.onward = element("input", "", undefined, { type: "checkbox" });
     this.onward.checked = remembered("onward", false);
     this.onward.addEventListener("change", () => remember("onward", this.onward.checked));
-    onward.append(this.onward, " then go to the next cut for review");
+    onward.append(this.onward, " Continue with the next cut for review");
     const { keep, reject, trim, ask, open } = this.buttons;
     const row = element("div", "actions");
     row.append(keep, reject, trim, ask);
@@ -44,7 +44,7 @@ class Desk {
     return made;
   }
 
-  /* After new data: reasons, and what Python has to say. */
+  /* After new data: the reasons, and the notice of the server. */
   renew() {
     const { data } = this.app;
     const checked = new Set(this.checked());
@@ -54,11 +54,11 @@ class Desk {
       label.append(box, name.replaceAll("_", " "));
       return label;
     }));
-    this.tell();
+    this.showNotice();
     this.update();
   }
 
-  tell() {
+  showNotice() {
     const { notice } = this.app.data;
     this.notice.replaceChildren();
     this.notice.hidden = !notice;
@@ -68,8 +68,8 @@ class Desk {
     for (const line of notice.lines ?? []) this.notice.append(element("p", "row", line));
     if (notice.kind === "clash") {
       this.notice.append(
-        button("small", "Decide so all the same", "Write my decision, having seen theirs", () => this.app.trigger({ action: "insist" })),
-        button("small", "Leave it as it is", "Do not write my decision", () => this.app.trigger({ action: "dismiss" })),
+        button("small", "Save my decision", "Save my decision in place of theirs", () => this.app.trigger({ action: "insist" })),
+        button("small", "Keep theirs", "Do not save my decision", () => this.app.trigger({ action: "dismiss" })),
       );
     } else if (notice.undo) {
       this.notice.append(button("small", "Undo", "Undo (U)", () => this.app.undo(notice.undo)));
@@ -89,24 +89,24 @@ class Desk {
     this.root.classList.toggle("busy", app.busy);
     this.subject.replaceChildren();
     if (!target) {
-      this.subject.append("Nothing selected: click a cut, or drag over the lanes to select a stretch.");
+      this.subject.append("Nothing is selected. Click a cut, or drag over the tracks to select a span.");
       this.why.textContent = app.data.drops.join("; ");
       this.buttons.trim.disabled = true;
       return;
     }
     const { cut, trimmed } = target, [start, end] = trimmed ? app.trim : [target.start, target.end];
-    this.subject.append(element("b", "", app.stretch ? "Selected stretch" : "Cut"), ` ${span(target.start, target.end)}, ${seconds(target.end - target.start)}`);
-    if (cut) this.subject.append(element("span", `pill ${cut.decision}`, `${DECISIONS[cut.decision][0]} ${DECISIONS[cut.decision][1]}`), ` risk ${cut.risk.toFixed(2)}`);
+    this.subject.append(element("b", "", app.selection ? "Selected span" : "Cut"), ` ${span(target.start, target.end)}, ${seconds(target.end - target.start)}`);
+    if (cut) this.subject.append(element("span", `pill ${cut.decision}`, `${LETTERS[cut.decision]} ${app.data.names[cut.decision]}`), ` risk ${cut.risk.toFixed(2)}`);
     const least = app.data.limits.min_duration, short = trimmed && toMs(end) - toMs(start) < toMs(least);
     this.why.textContent = trimmed
-      ? `Trim leaves ${span(start, end)}, ${seconds(end - start)}${short ? `: too little, a cut must last ${least} s` : ""}`
-      : app.stretch ? "Esc gives up the selection." : cut?.reasons.join(", ") ?? "";
+      ? `Trimmed to ${span(start, end)}, ${seconds(end - start)}${short ? `: too short, a cut must last ${least} s` : ""}`
+      : app.selection ? "Esc clears the selection." : cut?.reasons.join(", ") ?? "";
     this.why.classList.toggle("wrong", !!short);
     this.buttons.trim.disabled = app.busy || !trimmed || short;
   }
 }
 
-/* The risky moments, to jump to. */
+/* The list of risky moments. */
 class Moments {
   constructor(app) {
     this.app = app;
@@ -123,20 +123,20 @@ class Moments {
   renew() {
     const { moments, all } = this.app.risky();
     this.title.textContent = moments.length ? `${moments.length} risky moment${moments.length === 1 ? "" : "s"}` : "No risky moment";
-    this.title.title = all > moments.length ? `In cuts; ${all - moments.length} more lie outside them or were decided by people` : "";
+    this.title.title = all > moments.length ? `In cuts without a verdict. ${all - moments.length} more are outside cuts, or have a verdict.` : "";
     this.list.replaceChildren(...moments.map((moment) => {
       const [label, at, , , probability] = moment, line = element("li");
-      const made = button("moment", undefined, `Go to ${clock(at)}`, () => this.app.go(moment));
+      const made = button("moment", undefined, `Go to ${preciseClock(at)}`, () => this.app.go(moment));
       const swatch = element("i", "swatch");
       swatch.style.background = this.app.data.colours[label] ?? "";
       made.removeAttribute("aria-label");
-      made.append(element("span", "at", clock(at)), swatch, element("span", "label", label), element("span", "p", probability.toFixed(2)));
+      made.append(element("span", "at", preciseClock(at)), swatch, element("span", "label", label), element("span", "p", probability.toFixed(2)));
       line.append(made);
       return line;
     }));
   }
 
-  /* The last one that was passed is marked. */
+  /* Mark the moment at the playhead. */
   follow(time) {
     const { moments } = this.app.risky();
     let now = -1;
@@ -149,7 +149,7 @@ class Moments {
   }
 }
 
-/* Below the lanes: who decided what, and where all of it comes from. */
+/* Below the tracks: verdicts, metadata and provenance. */
 class Papers {
   constructor(app) {
     this.app = app;
@@ -158,9 +158,9 @@ class Papers {
 
   renew() {
     const { data } = this.app;
-    const decided = element("section", "history", undefined, { "aria-label": "Decisions by people" });
-    decided.append(element("h3", "", "Decisions by people"));
-    if (!data.history.length) decided.append(element("p", "soft", "Nobody decided anything here yet: what the cuts say comes from the detectors."));
+    const decided = element("section", "history", undefined, { "aria-label": "Verdicts" });
+    decided.append(element("h3", "", "Verdicts"));
+    if (!data.history.length) decided.append(element("p", "soft", "No verdicts yet. The decisions over these cuts are those of the detectors."));
     const list = element("ul");
     for (const row of data.history) list.append(this.line(row));
     decided.append(list);
@@ -174,15 +174,15 @@ class Papers {
   }
 
   line(row) {
-    const line = element("li", row.now ? "" : "gone"), words = { keep: "kept", reject: "rejected", unsure: "sent to review", open: row.comment ? "commented on" : "took back the decision on" };
+    const line = element("li", row.now ? "" : "gone"), words = { ...this.app.data.names, open: row.comment ? "commented on" : "withdrew the verdict on" };
     const cut = row.excised.map(([start, end, label]) => `${label} ${span(start, end)}`);
     line.append(element("b", "", row.who), ` ${cut.length && row.excised.every(([, , label]) => label === "trimmed") ? "trimmed" : words[row.decision]} `);
-    line.append(button("link", span(row.start, row.end), "Show it", () => this.app.show(row.start, row.end)));
+    line.append(button("link", span(row.start, row.end), "Show this span", () => this.app.show(row.start, row.end)));
     const more = [row.reasons.join(", "), cut.length ? `cut away: ${cut.join("; ")}` : ""].filter(Boolean).join(" · ");
     if (more) line.append(element("div", "soft", more));
     if (row.comment) line.append(element("div", "said", row.comment));
     line.append(element("div", "soft", `${row.when} UTC · ${row.how}${row.now ? "" : " · superseded"}`));
-    if (row.now) line.append(button("small undo", "Undo", "Take this back, by a new row", () => this.app.undo(row.id)));
+    if (row.now) line.append(button("small undo", "Undo", "Undo with a new row", () => this.app.undo(row.id)));
     return line;
   }
 }
@@ -190,6 +190,6 @@ class Papers {
 function keyHelp(close) {
   const made = element("div", "help", undefined, { role: "dialog", "aria-label": "Keys" }), list = element("dl");
   for (const [keys, text] of KEYS) list.append(element("dt", "", keys), element("dd", "", text));
-  made.append(element("h3", "", "Keys"), list, element("p", "soft", "Ctrl and wheel zooms, Shift and wheel moves sideways, a double click shows a cut alone."), button("small", "Close", "Close", close));
+  made.append(element("h3", "", "Keys"), list, element("p", "soft", "Ctrl + wheel zooms. Shift + wheel scrolls sideways. A double click zooms to a cut."), button("small", "Close", "Close", close));
   return made;
 }

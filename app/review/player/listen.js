@@ -1,4 +1,4 @@
-/* A stretch of a recording to listen to, no more. */
+/* A small player of one span of a recording. */
 const listeners = new WeakMap();
 
 export default function ({ data, parentElement }) {
@@ -11,16 +11,16 @@ export default function ({ data, parentElement }) {
 }
 
 function begin(parent, data, forget) {
-  const root = element("div", "listen"), audio = element("audio"), said = element("span", "said", "", { role: "status" });
+  const root = element("div", "listen"), audio = element("audio"), status = element("span", "status", "", { role: "status" });
   const play = button("play", "", "Play", () => {
     if (media.time >= data.end - 0.02 || media.time < data.start) media.seek(data.start);
     media.toggle();
   });
   const line = element("input", "", undefined, { type: "range", min: data.start, max: data.end, step: "0.01", "aria-label": "Time" });
   const face = element("span", "clock", "");
-  root.append(play, line, face, said, audio);
+  root.append(play, line, face, status, audio);
   parent.append(root);
-  const media = new Media(audio, data.id, (text) => { said.textContent = text; });
+  const media = new Media(audio, data.id, (text) => { status.textContent = text; });
   media.wanted = data.start;
   line.value = data.start;
   line.addEventListener("input", () => media.seek(+line.value));
@@ -32,8 +32,8 @@ function begin(parent, data, forget) {
   const turn = () => {
     if (media.playing && media.time >= data.end) { media.pause(); media.seek(data.start); }
     line.value = media.time;
-    line.setAttribute("aria-valuetext", clock(media.time));
-    face.textContent = `${clock(media.time)} in ${span(data.start, data.end)}`;
+    line.setAttribute("aria-valuetext", preciseClock(media.time));
+    face.textContent = `${preciseClock(media.time)} in ${span(data.start, data.end)}`;
     frame = requestAnimationFrame(turn);
   };
   turn();

@@ -1,11 +1,11 @@
-/* The media element: what it plays, where, and whether it goes round in a loop. */
+/* The media element: its file, its position, and its loop. */
 const POLL_MS = 500;
 
 class Media {
-  constructor(element, id, tell) {
+  constructor(element, id, notify) {
     this.element = element;
     this.id = id;
-    this.tell = tell; // hears a line of text while something is being made, "" once it plays
+    this.notify = notify; // receives a line of text while a copy is being made, "" once it can play
     this.loop = null; // [start, end] in seconds
     this.copy = false;
     this.wanted = 0;
@@ -27,26 +27,26 @@ class Media {
   async begin() {
     const query = this.copy ? "?copy" : "";
     while (!this.closed) {
-      let said;
+      let state;
       try {
         const answer = await fetch(`/lpse/ready/${encodeURIComponent(this.id)}${query}`);
-        if (!answer.ok) return this.tell(`It cannot be played: ${await answer.text()}`, true);
-        said = await answer.json();
+        if (!answer.ok) return this.notify(`This recording cannot be played: ${await answer.text()}`, true);
+        state = await answer.json();
       } catch {
-        return this.tell("The app does not answer: is it still running?", true);
+        return this.notify("The app does not answer. Check whether lpse review is still running.", true);
       }
-      if (said.ready) break;
-      this.tell(`Your browser needs a copy to play this: ${Math.floor(100 * said.share)} % made`);
+      if (state.ready) break;
+      this.notify(`Making a copy that your browser can play: ${Math.floor(100 * state.share)} %`);
       await new Promise((done) => setTimeout(done, POLL_MS));
     }
     if (this.closed) return;
-    this.tell("");
+    this.notify("");
     this.element.src = `/lpse/media/${encodeURIComponent(this.id)}${query}`;
   }
 
   failed() {
     if (this.closed || !this.element.getAttribute("src")) return;
-    if (this.copy) return this.tell("This browser plays neither the recording nor a copy of it", true);
+    if (this.copy) return this.notify("This browser can play neither the recording nor a copy of it.", true);
     this.copy = true;
     this.wanted = this.time;
     this.begin();
@@ -57,11 +57,11 @@ class Media {
     if (this.element.readyState) this.element.currentTime = this.wanted;
   }
 
-  play() { this.element.play().catch(() => {}); } // a refusal is told by the error event
+  play() { this.element.play().catch(() => {}); } // the error event handles a refusal
   pause() { this.element.pause(); }
   toggle() { if (this.playing) this.pause(); else this.play(); }
 
-  /* Called for every picture that is drawn: back to the loop's start at its end. */
+  /* Called for every drawn frame: at the end of the loop, jump to its start. */
   turn() {
     if (!this.loop || !this.playing) return;
     const [start, end] = this.loop, now = this.element.currentTime;

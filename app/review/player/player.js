@@ -13,24 +13,24 @@ class App {
     this.begin(data);
   }
 
-  /* A recording comes: everything of the one before goes. */
+  /* Show another recording: everything of the previous one is removed. */
   begin(data) {
     this.end();
     this.data = data;
-    this.heard = null;
+    this.scores = null;
     this.cut = null;
     this.trim = null;
-    this.stretch = null;
+    this.selection = null;
     this.looping = false;
     const { recording } = data;
     this.root.replaceChildren();
     this.status = element("p", "status", undefined, { role: "status" });
-    const screen = element("div", `screen${recording.video ? "" : " blind"}`), film = element(recording.video ? "video" : "audio", "film", undefined, { playsinline: "" });
-    film.addEventListener("click", () => this.media.toggle());
-    screen.append(film);
-    if (!recording.video) screen.append(element("p", "soft", "Sound alone: there is no picture"));
+    const screen = element("div", `screen${recording.video ? "" : " blind"}`), screenMedia = element(recording.video ? "video" : "audio", "film", undefined, { playsinline: "" });
+    screenMedia.addEventListener("click", () => this.media.toggle());
+    screen.append(screenMedia);
+    if (!recording.video) screen.append(element("p", "soft", "Audio only"));
     screen.append(this.status);
-    this.media = new Media(film, recording.id, (text, wrong) => this.say(text, wrong));
+    this.media = new Media(screenMedia, recording.id, (text, wrong) => this.say(text, wrong));
     this.timeline = new Timeline(this);
     this.desk = new Desk(this);
     this.moments = new Moments(this);
@@ -44,14 +44,14 @@ class App {
     this.select(this.cutAt(data.at) ?? data.cuts.find((cut) => cut.decision === "review") ?? data.cuts[0] ?? null);
     this.renew();
     if (data.missing) this.say(data.missing, true);
-    fetchLanes(recording.id, data.recipe)
-      .then((heard) => {
+    fetchTracks(recording.id, data.recipe)
+      .then((scores) => {
         if (this.data.recording.id !== recording.id) return;
-        this.heard = heard;
+        this.scores = scores;
         this.timeline.redraw();
-        this.lastTime = null; // the next picture says what is heard now
+        this.lastTime = null; // the next frame shows the scores
       })
-      .catch((error) => this.say(`Lanes are missing: ${error.message}`, true));
+      .catch((error) => this.say(`The tracks are missing: ${error.message}`, true));
     const turn = () => {
       if (this.closed) return;
       this.media.turn();
@@ -65,7 +65,7 @@ class App {
     this.frame = requestAnimationFrame(turn);
   }
 
-  /* New data of the same recording: what plays goes on, what is shown stays. */
+  /* New data of the same recording: playback and view stay. */
   update(data, triggers) {
     this.triggers = triggers;
     if (data.recording.id !== this.data.recording.id || data.recipe !== this.data.recipe) return this.begin(data);
@@ -75,7 +75,7 @@ class App {
     clearTimeout(this.patience);
     this.desk.update();
     if (visited) {
-      this.setStretch();
+      this.setSelection();
       this.seek(data.at);
       this.timeline.view.follow(data.at);
       this.select(this.cutAt(data.at));
@@ -83,7 +83,7 @@ class App {
       const same = data.cuts.find((cut) => cut.id === before.id);
       if (!same || JSON.stringify(same) !== JSON.stringify(before)) this.select(same ?? data.cuts.find((cut) => cut.start < before.end && before.start < cut.end) ?? null);
     }
-    if (data.notice?.kind === "done") { this.desk.clear(); this.stretch = null; }
+    if (data.notice?.kind === "done") { this.desk.clear(); this.selection = null; }
     this.renew();
   }
 
@@ -118,7 +118,7 @@ class App {
     const made = element("div", "transport");
     this.playButton = button("play", "", "Play or pause (Space)", () => this.media.toggle());
     this.time = element("output", "time", "0:00.0", { "aria-label": "Playhead" });
-    this.total = element("span", "total", ` / ${clock(this.data.recording.duration)}`);
+    this.total = element("span", "total", ` / ${preciseClock(this.data.recording.duration)}`);
     this.loopButton = button("small loop-button", "Loop", "Loop the selection or the cut (G)", () => this.toggleLoop());
     this.loopButton.setAttribute("aria-pressed", "false");
     const speed = element("select", "speed", undefined, { "aria-label": "Speed" });
@@ -146,7 +146,7 @@ class App {
     zoom.append(
       button("small", "−", "Zoom out (−)", () => view.zoom(2, middle())), button("small", "+", "Zoom in (+)", () => view.zoom(0.5, middle())),
       button("small", "Cut", "Zoom to the selection or the cut (Z)", () => this.frameTarget()), button("small", "All", "The whole recording (0)", () => view.show(0, view.duration)),
-      button("small", "Detectors", "Show or hide each detector's lanes (D)", () => this.toggleDetectors()), button("small", "? Keys", "Keys (?)", () => this.toggleHelp()),
+      button("small", "Detectors", "Show or hide the tracks of each detector (D)", () => this.toggleDetectors()), button("small", "? Keys", "Keys (?)", () => this.toggleHelp()),
     );
     made.append(title, this.tags, zoom);
     return made;
@@ -154,15 +154,15 @@ class App {
 
   tick() {
     const time = this.media.time;
-    this.time.textContent = clock(time);
+    this.time.textContent = preciseClock(time);
     if (this.media.playing) this.timeline.view.follow(time);
     this.timeline.place();
     this.moments.follow(time);
-    const tags = this.heard?.tags[Math.floor(time / (this.heard.tag_hop || 1))];
-    this.tags.textContent = tags?.length ? `Sounds like: ${tags.map(([name, score]) => `${name} ${score.toFixed(2)}`).join(" · ")}` : "";
+    const tags = this.scores?.tags[Math.floor(time / (this.scores.tag_hop || 1))];
+    this.tags.textContent = tags?.length ? `Tags: ${tags.map(([name, score]) => `${name} ${score.toFixed(2)}`).join(" · ")}` : "";
   }
 
-  /* ---- where and what ---- */
+  /* ---- position and selection ---- */
 
   cutAt(time) { return this.data.cuts.find((cut) => cut.start <= time && time < cut.end) ?? null; }
   seek(time) {
@@ -180,14 +180,14 @@ class App {
     this.timeline?.place();
   }
 
-  setStretch(from = null, to = null) {
-    this.stretch = from === null ? null : [Math.min(from, to), Math.max(from, to)];
+  setSelection(from = null, to = null) {
+    this.selection = from === null ? null : [Math.min(from, to), Math.max(from, to)];
     this.renewLoop();
     this.desk.update();
     this.timeline.place();
   }
 
-  /* The cut's own ends are exact; all else is on whole milliseconds. */
+  /* The ends of the cut are exact; all other times are whole milliseconds. */
   setTrim(index, time) {
     if (!this.cut) return;
     const wanted = Math.round(clamp(time, this.cut.start, this.cut.end) * 1000) / 1000;
@@ -198,13 +198,13 @@ class App {
   }
 
   get target() {
-    if (this.stretch) return { start: this.stretch[0], end: this.stretch[1], cut: null, trimmed: false };
+    if (this.selection) return { start: this.selection[0], end: this.selection[1], cut: null, trimmed: false };
     if (!this.cut) return null;
     const { start, end } = this.cut;
     return { start, end, cut: this.cut, trimmed: toMs(this.trim[0]) !== toMs(start) || toMs(this.trim[1]) !== toMs(end) };
   }
 
-  renewLoop() { this.media.loop = !this.looping ? null : this.stretch ?? this.trim; }
+  renewLoop() { this.media.loop = !this.looping ? null : this.selection ?? this.trim; }
   toggleLoop() {
     this.looping = !this.looping;
     this.loopButton.setAttribute("aria-pressed", this.looping);
@@ -225,7 +225,7 @@ class App {
     this.help.querySelector("button").focus();
   }
 
-  /* Risky moments in cuts, where there are any, that no person has settled. */
+  /* The risky moments in cuts without a verdict; in a recording without cuts, all of them. */
   risky() {
     const { moments, cuts, decided } = this.data;
     if (this.riskyOf !== this.data) {
@@ -253,13 +253,13 @@ class App {
   step(step) {
     const { cuts } = this.data, i = this.cut ? cuts.indexOf(this.cut) : step > 0 ? -1 : cuts.length;
     const next = cuts[i + step];
-    if (next) { this.setStretch(); this.select(next); this.seek(next.start); this.timeline.view.follow(next.start); }
+    if (next) { this.setSelection(); this.select(next); this.seek(next.start); this.timeline.view.follow(next.start); }
   }
 
   show(start, end) {
-    this.setStretch();
+    this.setSelection();
     this.select(this.data.cuts.find((cut) => Math.abs(cut.start - start) < 1e-3 && Math.abs(cut.end - end) < 1e-3) ?? this.cut);
-    if (!this.cut || this.cut.start > start || this.cut.end < end) this.setStretch(start, end);
+    if (!this.cut || this.cut.start > start || this.cut.end < end) this.setSelection(start, end);
     this.seek(start);
     this.timeline.view.follow(start);
   }
@@ -271,7 +271,7 @@ class App {
     this.busy = true;
     this.desk.update();
     clearTimeout(this.patience);
-    this.patience = setTimeout(() => { this.busy = false; this.desk.update(); }, 20_000); // no answer: the app may have ended
+    this.patience = setTimeout(() => { this.busy = false; this.desk.update(); }, 20_000); // no answer: the app may have stopped
     this.triggers.setTriggerValue("decide", { ...payload, recording_id: this.data.recording.id });
   }
 
@@ -302,9 +302,9 @@ class App {
     if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event) || !this.root.isConnected) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key, { media, timeline } = this, { view } = timeline;
     const inside = event.composedPath().includes(this.root), on = event.composedPath()[0];
-    // outside the player Space, Enter and arrows belong to what has the focus
+    // outside the player, Space, Enter and arrows belong to the focused element
     if (!inside && on !== document.body && /^(Arrow|Enter| |Escape)/.test(key)) return;
-    if (on.classList?.contains("handle") && /^Arrow/.test(key)) return; // it moves itself
+    if (on.classList?.contains("handle") && /^Arrow/.test(key)) return; // the handle moves itself
     if (inside && on instanceof HTMLButtonElement && (key === " " || key === "Enter")) return;
     const edge = (index) => this.cut && this.seek(index ? Math.max(this.trim[1] - 3, this.trim[0]) : this.trim[0]);
     const does = {
@@ -314,7 +314,7 @@ class App {
       "[": () => edge(0), "]": () => edge(1), ".": () => this.step(1), ",": () => this.step(-1),
       a: () => this.decide("keep"), x: () => this.decide("reject"), t: () => this.decide("trim"), s: () => this.decide("ask"),
       c: () => this.desk.comment.focus(), u: () => this.undoLast(), i: () => this.setTrim(0, media.time), o: () => this.setTrim(1, media.time),
-      Escape: () => (this.help ? this.toggleHelp() : this.stretch ? this.setStretch() : this.select(this.cut)),
+      Escape: () => (this.help ? this.toggleHelp() : this.selection ? this.setSelection() : this.select(this.cut)),
       g: () => this.toggleLoop(), "+": () => view.zoom(0.5, media.time), "=": () => view.zoom(0.5, media.time), "-": () => view.zoom(2, media.time),
       0: () => view.show(0, view.duration), z: () => this.frameTarget(), d: () => this.toggleDetectors(), m: () => (media.element.muted = !media.element.muted), "?": () => this.toggleHelp(),
     }[key];
@@ -338,7 +338,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     app.update(data, { setTriggerValue });
   }
   return () => {
-    // the page may only be drawing it anew: what plays goes on then
+    // Streamlit may only be drawing it again: playback goes on then
     app.leaving = setTimeout(() => { app.close(); apps.delete(parentElement); }, 300);
   };
 }

@@ -1,7 +1,7 @@
-/* Wave and spectrum: fetched for the stretch that is shown, drawn in the colours of the theme. */
+/* Wave and spectrum: fetched for the visible span, drawn in the colours of the theme. */
 const SIGHT_WAIT_MS = 120, SIGHT_AGAIN_MS = 700;
 
-/* From the paper's colour to the ink's, by way of one hue: brightness alone tells the level. */
+/* From the colour of the paper to that of the ink, in one hue: brightness is the level. */
 const RAMPS = {
   light: [[255, 255, 255], [214, 226, 240], [120, 158, 205], [43, 84, 150], [12, 22, 60]],
   dark: [[14, 17, 23], [26, 44, 78], [52, 98, 160], [132, 178, 224], [246, 250, 255]],
@@ -20,12 +20,12 @@ class Sight {
   constructor(id, onChange) {
     this.id = id;
     this.onChange = onChange;
-    this.stretches = []; // the last ones fetched
+    this.parts = []; // the last ones fetched
     this.waiting = 0;
-    this.note = "Reading the sound…";
+    this.note = "Reading the audio…";
   }
 
-  /* Fetch what is shown, and a little beside it, once the view rests. */
+  /* Fetch the visible span and a margin, once the view rests. */
   want(view) {
     clearTimeout(this.waiting);
     this.waiting = setTimeout(() => this.fetch(view), SIGHT_WAIT_MS);
@@ -36,33 +36,33 @@ class Sight {
     const from = Math.max(0, view.from - beside), to = Math.min(view.duration, view.to + beside);
     const columns = Math.round(clamp(((to - from) / view.length) * view.width, 64, 4096));
     const fine = (to - from) / columns;
-    if (this.stretches.some((one) => one.from <= view.from + 1e-3 && one.to >= view.to - 1e-3 && one.wanted <= fine * 1.3)) return;
+    if (this.parts.some((one) => one.from <= view.from + 1e-3 && one.to >= view.to - 1e-3 && one.wanted <= fine * 1.3)) return;
     this.request?.abort();
     this.request = new AbortController();
     try {
       const query = `start_ms=${toMs(from)}&end_ms=${Math.max(toMs(to), toMs(from) + 1)}&columns=${columns}`;
       const answer = await fetch(`/lpse/sight/${encodeURIComponent(this.id)}?${query}`, { signal: this.request.signal });
       if (answer.status === 202) {
-        this.note = `Reading the sound: ${Math.floor(100 * (await answer.json()).share)} %`;
+        this.note = `Reading the audio: ${Math.floor(100 * (await answer.json()).share)} %`;
         this.waiting = setTimeout(() => this.fetch(view), SIGHT_AGAIN_MS);
       } else if (!answer.ok) {
         this.note = await answer.text();
       } else {
         const column = +answer.headers.get("x-column-seconds"), rows = +answer.headers.get("x-rows");
         const bytes = new Uint8Array(await answer.arrayBuffer()), start = +answer.headers.get("x-start");
-        this.stretches = [{ from, to, start, column, rows, wanted: fine, bytes, count: bytes.length / rows }, ...this.stretches].slice(0, 6);
+        this.parts = [{ from, to, start, column, rows, wanted: fine, bytes, count: bytes.length / rows }, ...this.parts].slice(0, 6);
         this.note = "";
       }
       this.onChange();
     } catch (error) {
-      if (error.name !== "AbortError") this.note = "The app does not answer: is it still running?";
+      if (error.name !== "AbortError") this.note = "The app does not answer. Check whether lpse review is still running.";
     }
   }
 
-  /* The finest stretch that covers what is shown, else whichever shows most of it. */
+  /* The finest part that covers the visible span, else the part that covers most of it. */
   best(view) {
     const part = (one) => Math.min(one.to, view.to) - Math.max(one.from, view.from);
-    return [...this.stretches].sort((a, b) => part(b) - part(a) || a.column - b.column)[0];
+    return [...this.parts].sort((a, b) => part(b) - part(a) || a.column - b.column)[0];
   }
 
   draw(ctx, view, wave, spectrum, dark, ink) {

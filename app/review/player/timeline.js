@@ -1,4 +1,4 @@
-/* The lanes on the page: names beside them, one playhead over all, click to seek, drag to loop, handles to trim. */
+/* The tracks on the page: names beside them, one playhead over all, click to seek, drag to select, handles to trim. */
 const DRAG_PX = 4;
 
 class Timeline {
@@ -34,17 +34,17 @@ class Timeline {
   }
 
   draw() {
-    const { data, heard } = this.app, width = this.track.clientWidth;
+    const { data, scores } = this.app, width = this.track.clientWidth;
     if (!width) return;
     this.view.width = width;
-    this.rows = layout(data, heard, this.app.withDetectors);
+    this.rows = layout(data, scores, this.app.withDetectors);
     const height = this.rows.at(-1).top + this.rows.at(-1).height, ratio = Math.max(devicePixelRatio || 1, 1);
     this.canvas.width = Math.round(width * ratio);
     this.canvas.height = Math.round(height * ratio);
     this.track.style.height = this.canvas.style.height = `${height}px`;
     const dark = isDark(this.app.root);
     this.app.root.dataset.theme = dark ? "dark" : "light";
-    const painter = new Painter(this.canvas.getContext("2d"), this.view, data, heard, dark);
+    const painter = new Painter(this.canvas.getContext("2d"), this.view, data, scores, dark);
     painter.paint(this.rows, this.sight);
     this.sight.want(this.view);
     this.name();
@@ -53,7 +53,7 @@ class Timeline {
     this.canvas.dataset.drawn = "yes";
   }
 
-  /* The whole recording in a strip: its cuts, its risky moments, and what of it is shown below. */
+  /* The whole recording in a strip: cuts, risky moments, and the visible span. */
   drawMap(painter, ratio) {
     const width = this.map.clientWidth, height = this.map.clientHeight, { data } = this.app;
     this.map.width = Math.round(width * ratio);
@@ -95,15 +95,15 @@ class Timeline {
     this.names.replaceChildren(...made);
   }
 
-  /* What follows the playhead and the selection, without drawing the lanes anew. */
+  /* Update what depends on the playhead and the selection, without drawing the tracks again. */
   place() {
     if (!this.rows) return;
     const { app, view } = this, time = app.media.time;
     this.head.style.transform = `translateX(${view.x(time)}px)`;
     this.head.hidden = time < view.from || time > view.to;
     this.track.setAttribute("aria-valuenow", Math.round(time));
-    this.track.setAttribute("aria-valuetext", clock(time));
-    this.put(this.loopBox, app.stretch);
+    this.track.setAttribute("aria-valuetext", preciseClock(time));
+    this.put(this.loopBox, app.selection);
     const cut = app.cut, cutRow = this.rows.find((row) => row.kind === "cuts");
     this.put(this.kept, cut && app.trim);
     for (const [i, handle] of this.handles.entries()) {
@@ -112,7 +112,7 @@ class Timeline {
       handle.style.left = `${view.x(app.trim[i])}px`;
       handle.style.top = `${cutRow.top - 3}px`;
       handle.setAttribute("aria-valuenow", app.trim[i].toFixed(3));
-      handle.setAttribute("aria-valuetext", clock(app.trim[i]));
+      handle.setAttribute("aria-valuetext", preciseClock(app.trim[i]));
       handle.hidden = app.trim[i] < view.from - 1e-6 || app.trim[i] > view.to + 1e-6;
     }
     this.kept.style.top = `${cutRow.top - 2}px`;
@@ -120,7 +120,7 @@ class Timeline {
     for (const [i, line] of [...this.names.children].entries()) {
       const row = this.rows[i], out = row.value && line.querySelector("output");
       if (!out) continue;
-      const value = valueAt(app.heard, row.value, time);
+      const value = valueAt(app.scores, row.value, time);
       out.textContent = value === null ? "–" : row.value === "level" ? `${Math.round(app.data.limits.floor * (1 - value))}` : value.toFixed(2).replace("0.", ".");
       out.classList.toggle("over", row.kind === "fused" && value >= app.data.limits.contaminants[row.label][0]);
     }
@@ -136,8 +136,8 @@ class Timeline {
 
   handle(edge) {
     const made = element("div", `handle ${edge}`, undefined, {
-      role: "slider", tabindex: "0", "aria-label": edge === "start" ? "Where the cut begins" : "Where the cut ends", "aria-valuemin": "0",
-      "aria-valuemax": Math.round(this.app.data.recording.duration), title: "Drag to trim; arrows move by 0.1 s, with Shift by 1 s",
+      role: "slider", tabindex: "0", "aria-label": edge === "start" ? "Start of the cut" : "End of the cut", "aria-valuemin": "0",
+      "aria-valuemax": Math.round(this.app.data.recording.duration), title: "Drag to trim. Arrow keys move by 0.1 s, with Shift by 1 s.",
     });
     const index = edge === "start" ? 0 : 1;
     made.addEventListener("pointerdown", (event) => {
@@ -176,13 +176,13 @@ class Timeline {
       this.hint(event);
       if (!down) return;
       down.moved ||= Math.abs(event.clientX - down.x) > DRAG_PX;
-      if (down.moved) app.setStretch(down.time, this.at(event));
+      if (down.moved) app.setSelection(down.time, this.at(event));
     });
     track.addEventListener("pointerup", (event) => {
       if (!down) return;
       const { moved, time } = down;
       down = null;
-      if (moved) return app.seek(app.stretch[0]);
+      if (moved) return app.seek(app.selection[0]);
       const row = this.row(event);
       if (row?.kind === "cuts") app.select(app.cutAt(time));
       app.seek(time);
@@ -209,25 +209,25 @@ class Timeline {
     map.addEventListener("pointermove", (event) => map.hasPointerCapture(event.pointerId) && move(event));
   }
 
-  /* What is under the pointer, in words. */
+  /* The text about the time under the pointer. */
   hint(event) {
-    const time = this.at(event), row = this.row(event), { data, heard } = this.app;
-    const lines = [clock(time)];
+    const time = this.at(event), row = this.row(event), { data, scores } = this.app;
+    const lines = [preciseClock(time)];
     const inside = ([, start, end]) => start <= time && time < end;
     if (row?.kind === "cuts") {
       const cut = this.app.cutAt(time);
-      if (cut) lines.push(`${DECISIONS[cut.decision][1]}: ${span(cut.start, cut.end)}, risk ${cut.risk.toFixed(2)}`, ...cut.reasons);
+      if (cut) lines.push(`${data.names[cut.decision]}: ${span(cut.start, cut.end)}, risk ${cut.risk.toFixed(2)}`, ...cut.reasons);
     } else if (row?.kind === "events") {
       for (const [label, start, end, source, score] of data.events.filter(inside)) lines.push(`${label}, ${span(start, end)}, by ${source}${score === null ? "" : ` (${score.toFixed(2)})`}`);
     } else if (row?.kind === "regions") {
       for (const [label, start, end, who, text] of data.regions.filter(inside)) if (who === row.who) lines.push(`${label}, ${span(start, end)}${text ? `: ${text}` : ""}`);
     } else if (row?.kind === "decided") {
-      for (const [decision, start, end, who, excised] of data.decided.filter(inside)) lines.push(`${decision} by ${who}, ${span(start, end)}`, ...excised.map(([a, b, label]) => `${label} cut away: ${span(a, b)}`));
+      for (const [decision, start, end, who, excised] of data.decided.filter(inside)) lines.push(`${data.names[decision]} by ${who}, ${span(start, end)}`, ...excised.map(([a, b, label]) => `${label} cut away: ${span(a, b)}`));
     } else if (row?.value) {
-      const value = valueAt(heard, row.value, time);
+      const value = valueAt(scores, row.value, time);
       if (value !== null) lines.push(row.value === "level" ? `${Math.round(data.limits.floor * (1 - value))} dBFS` : `${row.name} ${row.kind === "detector" ? `(${row.label}) ` : ""}${value.toFixed(2)}`);
     }
-    const tags = heard?.tags[Math.floor(time / (heard.tag_hop || 1))];
+    const tags = scores?.tags[Math.floor(time / (scores.tag_hop || 1))];
     if (tags?.length) lines.push(`tags: ${tags.map(([name, score]) => `${name} ${score.toFixed(2)}`).join(", ")}`);
     this.tip.replaceChildren(...lines.map((text) => element("div", "", text)));
     this.tip.hidden = false;

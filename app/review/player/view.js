@@ -1,4 +1,4 @@
-/* The stretch of time that the lanes show, in seconds, and its way to pixels and back. */
+/* The visible span of time in seconds, and its conversion to pixels and back. */
 const CLOSEST = 0.5; // seconds, at most magnified
 
 class View {
@@ -27,12 +27,12 @@ class View {
     this.show(around - ((around - this.from) / this.length) * length, length);
   }
 
-  /* The shown stretch moves on when the playhead leaves it. */
+  /* Move the visible span when the playhead leaves it. */
   follow(time) {
     if (time < this.from || time > this.to) this.show(time - this.length * 0.1, this.length);
   }
 
-  /* A stretch and some of what is around it. */
+  /* Show a span with a margin. */
   frame(start, end) {
     const margin = Math.max((end - start) * 0.15, 0.5);
     this.show(start - margin, end - start + 2 * margin);

@@ -1,4 +1,4 @@
-"""The script that Streamlit runs for every visitor and every click: who reviews, the navigation, one page."""
+"""The script that Streamlit runs for every visitor and every click: reviewer, navigation, one page."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def main() -> None:
     }
     st.session_state["pages"] = pages
     chosen = st.navigation(list(pages.values()), position="top")
-    # the icon again: a page's own is fetched from the internet
+    # the icon again: Streamlit would fetch that of the page from the internet
     st.set_page_config(f"{chosen.title} · lpse review", ICON)
     chosen.run()
 
@@ -44,13 +44,13 @@ def _shell(place: st.delta_generator.DeltaGenerator) -> Shell:
 
 
 def _show(name: str, shell_of: Callable[[], Shell]) -> None:
-    """A page, or in a line why it cannot be shown and what to do."""
+    """Show a page, or in one line the reason why it cannot be shown."""
     try:
         shell = shell_of()
         if shell.corpus.recipe is None:
             _nothing_yet(shell)
             return
-        # only the page that is shown: the first one need not wait for the others
+        # only the shown page is imported: the first one does not wait for the others
         import_module(f"app.review.pages.{name}").show(shell)
     except (CorpusError, CatalogUnavailable, OSError) as error:
         st.error(f"This page cannot be shown: {_plain(str(error))}", icon=":material/error:")
@@ -58,14 +58,14 @@ def _show(name: str, shell_of: Callable[[], Shell]) -> None:
 
 
 def _nothing_yet(shell: Shell) -> None:
-    st.title("Nothing to review yet")
-    st.write("Nothing was curated in this corpus. Curate a folder of recordings, then load this page again:")
+    st.title("Nothing to review yet", anchor=False)
+    st.write("This corpus has no decisions yet. Curate a folder of recordings, then load this page again:")
     st.code(f"lpse curate FOLDER --corpus {visible(str(shell.corpus.path))}", language=None)
-    st.button("Look again", icon=":material/refresh:")
+    st.button("Load again", icon=":material/refresh:")
 
 
 def _plain(text: str) -> str:
-    """The text as Markdown that shows it as it is, on one line."""
+    """The text escaped for Markdown, on one line."""
     line = visible(" ".join(text.split()))
     return "".join(f"\\{c}" if c in "\\`*_{}[]()<>#+-.!|~$:" else c for c in line)
 

@@ -55,9 +55,9 @@ def test_the_table_says_what_was_found_and_what_slipped_through() -> None:
     text = console.file.getvalue()
     cells = [line.split("│")[1:-1] for line in text.splitlines() if line.startswith("│")]
     assert [[cell.strip() for cell in row] for row in cells] == [
-        ["yard", "80 % of 20 s", "+ 1 s", "0:05–1:30 accept"],
-        ["", "+ 4 s", "", "1:30–1:55 review"],
-        ["", "", "", "1:55–3:00 accept"],
+        ["yard", "80 % of 20 s", "+ 1 s", "0:05–1:30 accepted"],
+        ["", "+ 4 s", "", "1:30–1:55 for review"],
+        ["", "", "", "1:55–3:00 accepted"],
         ["notes", "", "", "not media"],
     ]
     assert "planted speech or music in accepted cuts: 2.0 of 150 s" in text

@@ -79,7 +79,7 @@ def test_it_serves_on_the_loopback_and_ends_with_ctrl_c(bare: Corpus, page: Page
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
         assert process.returncode == 130
-        assert err.strip() == "lpse: stopped; every decision is kept"
+        assert err.strip() == "lpse: stopped; all decisions are saved"
         assert f"lpse curate FOLDER --corpus {bare.path}" in hint
 
 
@@ -87,23 +87,23 @@ def test_a_port_that_is_taken_is_said_with_what_to_do(bare: Corpus, tmp_path: Pa
     other = Corpus.create(tmp_path / "other")
     with running(bare, "--port", "0") as (address, _):
         port = address.rsplit(":", 1)[1]
-        assert f"this corpus is open already: {address}" in refused("--corpus", str(bare.path), "--port", port)
+        assert f"this corpus is already open at {address}" in refused("--corpus", str(bare.path), "--port", port)
         line = refused("--corpus", str(other.path), "--port", port)
-        assert f"lpse review shows {bare.path} there; name another port with --port" in line
+        assert f"lpse review shows {bare.path} there; choose another port with --port" in line
         # another corpus at another port, at the same time
         with running(other, "--port", "0") as (second, _):
             assert json.loads(asked(second, "/lpse/which")[1]) == {"corpus": str(other.path)}
             assert json.loads(asked(address, "/lpse/which")[1]) == {"corpus": str(bare.path)}
     with socket.create_server(("127.0.0.1", 0)) as foreign:
         line = refused("--corpus", str(bare.path), "--port", str(foreign.getsockname()[1]))
-        assert "Address already in use; name another port with --port, or --port 0 for a free one" in line
+        assert "Address already in use; choose another port with --port, or a free one with --port 0" in line
 
 
 def test_no_corpus_and_no_such_address_are_refused_in_a_line(bare: Corpus, tmp_path: Path) -> None:
     assert f"{tmp_path}: not a corpus, it has no corpus.toml" in refused("--corpus", str(tmp_path))
     line = refused("--corpus", str(bare.path), "--host", "192.0.2.1", "--port", "0")
     assert line.startswith("lpse: 192.0.2.1:0: Cannot assign requested address")
-    assert "nowhere.invalid: no address of this machine" in refused(
+    assert "nowhere.invalid: not an address of this machine" in refused(
         "--corpus", str(bare.path), "--host", "nowhere.invalid"
     )
 
@@ -121,7 +121,7 @@ def test_another_host_is_served_with_a_warning(bare: Corpus) -> None:
     with running(bare, "--port", "0", "--host", "0.0.0.0") as (address, process):
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
-        assert err.startswith("Warning: whoever reaches 0.0.0.0 hears every recording of this corpus")
+        assert err.startswith("Warning: anybody who can reach 0.0.0.0 can play all recordings")
     assert address.startswith("http://127.0.0.1:")
 
 

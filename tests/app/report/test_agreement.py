@@ -119,12 +119,13 @@ class Texts(HTMLParser):
 # ---- the words ----
 
 
-def test_the_headline_says_who_heard_what_and_how_far_they_agree(agreement: Agreement) -> None:
+def test_the_headline_counts_annotators_and_gives_their_agreement(agreement: Agreement) -> None:
     alpha = agreement.find("alpha", "verdict", group="blind")
     assert alpha is not None and alpha.value is not None
     assert headline(agreement) == (
-        "Three annotators heard 50 tasks. On the 36 tasks that two or more heard without pre-labels, they agree on the "
-        f"verdict with alpha {alpha.value:.2f} ({alpha.low:.2f} to {alpha.high:.2f}): {band(alpha.value)}."
+        "Three annotators annotated 50 tasks. Alpha of the verdict is "
+        f"{alpha.value:.2f} ({alpha.low:.2f} to {alpha.high:.2f}) on 36 tasks with two or more annotators, "
+        f"without pre-labels: {band(alpha.value)}."
     )
 
 
@@ -166,20 +167,20 @@ def test_what_cannot_be_said_is_told() -> None:
     assert headline(nobody).startswith("No annotation counts")
     alone = two("keep", "reject", people=("Ann", "Ann"))
     assert headline(alone) == (
-        "One annotator heard 2 tasks, none of them heard by two or more: how far annotators agree cannot be said."
+        "One annotator annotated 2 tasks. No task has two annotators: agreement cannot be measured."
     )
     assert view_agreement(alone).forest is None and len(view_agreement(alone).people) == 1
     same = headline(two("keep", "keep"))
-    assert same.endswith("alpha of the verdict cannot be said: all answers are the same: agreement is undefined.")
+    assert "Alpha of the verdict is unknown on 2 tasks with two or more annotators, without pre-labels: " in same
 
 
 def test_agreement_with_the_machine_is_called_that(agreement: Agreement) -> None:
-    (about_shown, about_forged) = view_agreement(agreement).sentences
-    assert about_shown.startswith("On the 14 tasks that came with pre-labels alpha is 0.") and "machine" in about_shown
-    assert about_forged == "1 annotation edited by another person than the annotator is left out."
+    (about_shown, about_edited) = view_agreement(agreement).sentences
+    assert about_shown.startswith("On the 14 tasks with pre-labels, alpha is 0.") and "detectors" in about_shown
+    assert about_edited == "1 annotation edited by others is excluded."
     shown = view_agreement(two("keep", "reject", purpose="label"))
-    assert "heard with pre-labels, they agree" in shown.headline
-    assert shown.sentences[0].startswith("No task was heard by two or more without pre-labels")
+    assert "two or more annotators, with pre-labels" in shown.headline
+    assert shown.sentences[0].startswith("No task without pre-labels has two annotators.")
 
 
 def test_the_axis_reaches_as_far_as_the_intervals(agreement: Agreement) -> None:
@@ -226,7 +227,7 @@ def test_no_annotations_no_section(put: Put, tmp_path: Path) -> None:
 def test_the_page_says_what_is_missing(put: Put, tmp_path: Path) -> None:
     task = a_task("t")
     page = Texts(write_report(put([task], [an_answer(task, "Ann")]), tmp_path / "page.html"))
-    assert "One annotator heard 1 task, none of them heard by two or more" in page.text
+    assert "One annotator annotated 1 task. No task has two annotators" in page.text
     assert "Each annotator" in page.text and "Cohen" not in page.text and "Krippendorff" not in page.text
 
 
@@ -241,7 +242,7 @@ def test_a_missing_package_leaves_the_rest_of_the_page(
         page = Texts(write_report(put(material.tasks, material.annotations), tmp_path / "page.html"))
     finally:
         library.library.cache_clear()
-    assert "how far they agree was not worked out" in page.text
+    assert "The agreement of annotators was not measured." in page.text
     assert "pip install 'lpse[labelstudio]'" in page.text and "Recordings" in page.text
 
 
@@ -361,23 +362,23 @@ def printed(agreement: Agreement, width: int = 160) -> str:
 
 def test_the_terminal_says_the_same(agreement: Agreement) -> None:
     text = printed(agreement)
-    assert headline(agreement) in text and "Forged, and left out" in text
+    assert headline(agreement) in text and "Edited by others, excluded" in text
     for said in (
         "Agreement without pre-labels",
         "Agreement with pre-labels",
-        "sync of sound and picture",
+        "sync of audio and video",
         "noise or clipping",
     ):
         assert said in text
     assert "[red]" in text and "\u202e" not in text and "\\u202e" in text  # no markup, no direction marks
     speech = agreement.find("iou", "label", "speech", group="blind")
     assert speech is not None
-    regions = text.split("Regions in pairs of people without pre-labels")[1]
+    regions = text.split("Regions, in pairs of annotators without pre-labels")[1]
     (line,) = (line for line in regions.split("└")[0].splitlines() if line.startswith("│ speech"))
     assert line.split()[3] == number(speech)
 
 
 def test_the_terminal_says_what_is_missing() -> None:
-    assert "cannot be said" in printed(two("keep", people=("Ann", "Ann")))
-    assert "all answers are the same" in printed(two("keep", "keep"))
+    assert "agreement cannot be measured" in printed(two("keep", people=("Ann", "Ann")))
+    assert "everybody gave the same answer throughout" in printed(two("keep", "keep"))
     assert printed(measure_agreement([], [], [])).strip() == headline(measure_agreement([], [], []))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from app.display import text as words
 from app.report.previews import Sound, make_plan
 from manifests.time import Segment, Timeline
+from manifests.uris import display_path
 
 cuts = st.lists(st.tuples(st.floats(0, 3000), st.floats(60, 300), st.floats(0, 1)), max_size=4)
 
@@ -121,7 +122,7 @@ def test_shares(part: float, whole: float, said: str) -> None:
     ],
 )
 def test_places_and_names(uri: str, place: str, name: str) -> None:
-    assert (words.display_path(uri), words.file_name(uri)) == (place, name)
+    assert (display_path(uri), words.file_name(uri)) == (place, name)
 
 
 def test_what_cannot_be_seen_is_written_out() -> None:
@@ -130,7 +131,7 @@ def test_what_cannot_be_seen_is_written_out() -> None:
 
 
 def test_reasons_and_counts_are_words() -> None:
-    assert (words.plain("possible_speech"), words.plain("accept")) == ("possible speech", "accepted")
+    assert (words.plain("possible_speech"), words.outcome_name("accept")) == ("possible speech", "accepted")
     assert (words.plural(1, "cut"), words.plural(0, "cut"), words.plural(1234, "cut")) == (
         "1 cut",
         "0 cuts",

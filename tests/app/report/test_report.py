@@ -124,7 +124,7 @@ def test_a_corpus_of_another_version_is_told_what_to_run(curated: Path, tmp_path
     folder = shutil.copytree(curated / "corpus", tmp_path / "corpus")
     settings = folder / "corpus.toml"
     settings.write_text(settings.read_text().replace("[recipe]\n", "[recipe]\nolder = 1\n"))
-    with pytest.raises(CorpusError, match=r"decided by another version: run lpse replay first \(its active recipe: o"):
+    with pytest.raises(CorpusError, match=r"run lpse replay first \(its active recipe: o"):
         write_report(Corpus.open(folder), tmp_path / "report.html")
 
 
@@ -167,8 +167,8 @@ def test_the_figures_are_those_of_the_account(written: Path) -> None:
 
 def test_media_that_is_gone_is_told(written: Path) -> None:
     text = Parsed(written).text()
-    assert "Its media is not where it was: nothing to play." in text
-    assert "1 recording cannot be played: the media is not where it was." in text
+    assert "No preview: the media file is missing." in text
+    assert "1 recording without a preview: the media file is missing." in text
 
 
 def test_with_no_media_left_the_page_is_still_written(curated: Path, tmp_path: Path) -> None:
@@ -176,9 +176,9 @@ def test_with_no_media_left_the_page_is_still_written(curated: Path, tmp_path: P
     settings = folder / "corpus.toml"
     settings.write_text(settings.read_text().replace(str(curated / "media"), str(tmp_path / "nowhere")))
     page = write_report(Corpus.open(folder), tmp_path / "page.html")
-    assert "4 recordings cannot be played: the media is not where it was." in Parsed(page).text()
+    assert "4 recordings without a preview: the media file is missing." in Parsed(page).text()
     assert Parsed(page).all("audio") == []
-    assert len(data_of(page)["recordings"][0]["lanes"]) == 5
+    assert len(data_of(page)["recordings"][0]["tracks"]) == 5
 
 
 def test_scores_that_are_gone_are_told(curated: Path, tmp_path: Path) -> None:
@@ -186,13 +186,13 @@ def test_scores_that_are_gone_are_told(curated: Path, tmp_path: Path) -> None:
     shutil.rmtree(folder / "manifests" / "scores")
     page = write_report(Corpus.open(folder), tmp_path / "page.html", budget_bytes=0)
     assert "No timeline." in Parsed(page).text()
-    assert {tuple(r["lanes"]) for r in data_of(page)["recordings"]} == {()}
+    assert {tuple(r["tracks"]) for r in data_of(page)["recordings"]} == {()}
 
 
 def test_a_small_budget_is_kept_and_told(corpus: Corpus, tmp_path: Path) -> None:
     empty = write_report(corpus, tmp_path / "empty.html", budget_bytes=0)
     assert Parsed(empty).all("audio") == []
-    assert "3 recordings cannot be played: no more sound fits into the page." in Parsed(empty).text()
+    assert "3 recordings without a preview: the page has no room for more previews." in Parsed(empty).text()
 
     budget = empty.stat().st_size + 400_000
     excerpts = write_report(corpus, tmp_path / "excerpts.html", budget_bytes=budget)
@@ -205,7 +205,7 @@ def test_a_small_budget_is_kept_and_told(corpus: Corpus, tmp_path: Path) -> None
 
 def test_recordings_beyond_the_cap_are_told(corpus: Corpus, tmp_path: Path) -> None:
     page = write_report(corpus, tmp_path / "page.html", budget_bytes=0, max_recordings=2)
-    assert "2 of 4 recordings are shown" in Parsed(page).text()
+    assert "2 of 4 recordings are listed" in Parsed(page).text()
     assert len(Parsed(page).all("article")) == len(data_of(page)["recordings"]) == 2
 
 
@@ -233,7 +233,7 @@ def test_progress_goes_from_nothing_to_all(corpus: Corpus, tmp_path: Path) -> No
 
 def test_a_corpus_without_a_recipe_has_no_report(tmp_path: Path) -> None:
     corpus = Corpus.create(tmp_path / "corpus")
-    with pytest.raises(CorpusError, match="nothing to report"):
+    with pytest.raises(CorpusError, match="no decisions yet"):
         write_report(corpus, tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
 
@@ -244,7 +244,7 @@ def test_a_corpus_where_nothing_was_heard_has_one(tmp_path: Path) -> None:
     (media / "empty.mp4").touch()
     corpus = Corpus.create(tmp_path / "corpus")
     curate(corpus, [media], load_recipe("default"), workers=1)
-    assert "No recording was heard." in Parsed(write_report(corpus, tmp_path / "page.html")).text()
+    assert "No recording has decisions." in Parsed(write_report(corpus, tmp_path / "page.html")).text()
 
 
 # ---- in the browser ----
@@ -272,24 +272,24 @@ def test_it_loads_without_a_complaint_and_asks_nobody(page: Page, written: Path)
     assert outside == [written.as_uri()]
 
 
-def test_the_lanes_are_drawn_where_they_belong(page: Page, written: Path) -> None:
+def test_the_tracks_are_drawn_where_they_belong(page: Page, written: Path) -> None:
     page.open(written)
     page.wait_for(READY)
     names = page.run(f"[...{HALVES}.querySelectorAll('.names span:not(.for-cuts)')].map(s => s.textContent)")
     assert names == ["speech", "singing", "music", "level"]
-    top = page.run("LANE") * names.index("level")
+    top = page.run("ROW") * names.index("level")
     silent, heard = sum(PAUSE) / 2, 30.0
-    strip, middle = top + page.run("LANE") - 4, top + 16
+    strip, middle = top + page.run("ROW") - 4, top + 16
     assert page.run(colour_at(silent, strip)) == load_labels()["silence"].colour
     assert page.run(colour_at(heard, strip)) != load_labels()["silence"].colour
-    # the level reaches the middle of its lane where there is sound, and not where there is none
+    # the level reaches the middle of its track where there is sound, and not where there is none
     assert page.run(colour_at(silent, middle)) != page.run(colour_at(heard, middle))
     places = page.run(f"[...{HALVES}.querySelectorAll('.cut')].map(c => [c.offsetLeft, c.offsetWidth])")
     width = page.run(f"{HALVES}.querySelector('.track').clientWidth")
     assert places[0][0] == 0 and places[1][0] == pytest.approx(70 / LENGTH * width, abs=4)
 
 
-def test_each_lane_is_drawn_in_the_row_of_its_name(page: Page, written: Path, tmp_path: Path) -> None:
+def test_each_track_is_drawn_in_the_row_of_its_name(page: Page, written: Path, tmp_path: Path) -> None:
     """With music in all of the recording and no speech, the colour of music stands in music's row alone."""
     data = data_of(written)
     (number,) = (n for n, r in enumerate(data["recordings"]) if r["duration"] > 130)
@@ -299,21 +299,21 @@ def test_each_lane_is_drawn_in_the_row_of_its_name(page: Page, written: Path, tm
     page.wait_for(READY)
     page.run(f"""(() => {{
       const timeline = timelines.get({HALVES});
-      for (const name of contaminants) timeline.lanes[name].fill(name == "music" ? 255 : 1);
+      for (const name of contaminants) timeline.tracks[name].fill(name == "music" ? 255 : 1);
       timeline.draw();
     }})()""")
     assert number >= 0
     for row, name in enumerate(["speech", "singing", "music"]):
-        drawn = page.run(colour_at(30.0, page.run("LANE") * row + 20))
+        drawn = page.run(colour_at(30.0, page.run("ROW") * row + 20))
         assert (drawn == load_labels()["music"].colour) is (name == "music")
 
 
 def test_a_short_peak_survives_a_narrow_picture(page: Page, written: Path) -> None:
     page.open(written)
     found = page.run("""[7, 100, 333, 2048, 5000].map(width => {
-      const lane = new Uint8Array(2048).fill(1);
-      lane[1500] = 200;
-      const out = pooled(lane, 2048, width, higher);
+      const track = new Uint8Array(2048).fill(1);
+      track[1500] = 200;
+      const out = pooled(track, 2048, width, higher);
       return [Math.max(...out), out.indexOf(200) / width];
     })""")
     for highest, place in found:

@@ -54,7 +54,7 @@ def test_filters_stay_from_page_to_page(review_corpus: Corpus, served: Served, p
     choose(page, "decisions", "review")
     page.wait_for('location.search === "?decisions=review"')
     click_text(page, "Overview")
-    wait_text(page, "Where the hours went")
+    wait_text(page, "Recorded time by outcome")
     page.wait_for('location.search === "?decisions=review"')
     click_text(page, "Browse")
     waiting = [cut for cut in review_corpus.rows(Cut) if cut.decision == "review"]
@@ -82,7 +82,7 @@ def test_words_and_numbers_are_searched_for(review_corpus: Corpus, served: Serve
     type_into(page, "risk 0", "")
     type_into(page, "risk 1", "")
     type_into(page, "text", "no such word")
-    wait_text(page, "Nothing fits all of these filters")
+    wait_text(page, "No row matches all filters")
 
 
 def test_the_head_sorts_and_pages_turn(review_corpus: Corpus, served: Served, page: Page) -> None:
@@ -153,7 +153,7 @@ def test_recordings_are_listed_with_what_became_of_them(review_corpus: Corpus, s
     type_into(page, "text", "too-short")
     wait_rows(page, 1, 1)
     click_text(page, "Cuts")
-    wait_text(page, "Nothing fits all of these filters")
+    wait_text(page, "No row matches all filters")
 
 
 def test_what_a_corpus_holds_is_shown_as_text(review_corpus: Corpus, served: Served, page: Page) -> None:

@@ -144,7 +144,7 @@ def test_a_sound_that_cannot_be_read_is_passed_over(
     sound_path(review_corpus, "with-adapters", cut.cut_id).write_bytes(b"no sound")
     open_page(page, served(review_corpus), "compare")
     wait_text(page, "is left out")
-    wait_text(page, "No cut has two sounds")
+    wait_text(page, "No cut has audio of two of these systems")
 
 
 @pytest.mark.parametrize(

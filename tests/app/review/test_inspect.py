@@ -10,7 +10,8 @@ import pytest
 
 from annotation.rounds.review import ReviewRequest, decide_span, recording_state
 from app.review.actions import read
-from app.review.recordings import find_recordings, next_cut
+from app.review.pages.inspect import _search
+from app.review.shell import Shell
 from manifests.records import Cut, Recording
 from manifests.schema import CorpusError
 from manifests.store import Corpus
@@ -112,22 +113,22 @@ def test_a_trim_that_leaves_too_little_is_not_offered(desk: Desk, page: Page) ->
     player.run('root.querySelector(".handle.end").focus()')
     for _ in range(35):
         player.key("ArrowLeft", shift=True)
-    assert "too little, a cut must last 60 s" in player.text
+    assert "too short, a cut must last 60 s" in player.text
     assert player.run('root.querySelector(".act.trim").disabled') is True
     player.key("t")
     player.key("Escape")
-    assert "too little" not in player.text
+    assert "too short, a cut" not in player.text
     assert verdicts(corpus) == []
 
 
-def test_keep_ask_comment_and_a_stretch(desk: Desk, page: Page) -> None:
+def test_keep_ask_comment_and_a_selection(desk: Desk, page: Page) -> None:
     corpus, player, cut = desk.open(page)
     player.click(".act.keep")
     said(player, "Kept")
     assert cuts_of(corpus, cut.recording_id)[0].decision == "accept"
     player.run('root.querySelector(".comment").value = "a gate"')
     player.click(".act.open")
-    said(player, "Commented on")
+    said(player, "Comment saved for")
     player.click(".act.ask")
     said(player, "Sent to annotators")
     kept, comment, asked = verdicts(corpus)
@@ -153,12 +154,12 @@ def test_the_second_of_two_reviewers_is_shown_what_changed(desk: Desk, page: Pag
         corpus, ReviewRequest(*span, "reject", "Ada *<i>L</i>*", seen, reasons=("music",), comment="a tune")
     ).verdict
     player.click(".act.keep")
-    said(player, "Nothing was written")
+    said(player, "Not saved")
     said(player, "Ada *<i>L</i>*")
     said(player, "a tune")
     assert verdicts(corpus) == [other]
     assert player.run('root.querySelector(".pill").innerText') == "R rejected"
-    player.click(".notice .small", "Leave it")
+    player.click(".notice .small", "Keep theirs")
     player.wait('root.querySelector(".notice").hidden')
     assert verdicts(corpus) == [other]
     # now it was seen: deciding otherwise takes its place
@@ -169,8 +170,8 @@ def test_the_second_of_two_reviewers_is_shown_what_changed(desk: Desk, page: Pag
     corpus, player, cut = desk.open(page)
     other = decide_span(corpus, ReviewRequest(*span, "reject", "Ada", frozenset())).verdict
     player.click(".act.keep")
-    said(player, "Nothing was written")
-    player.click(".notice .small", "all the same")
+    said(player, "Not saved")
+    player.click(".notice .small", "Save my decision")
     said(player, "Kept")
     assert [(row.decision, row.supersedes) for row in verdicts(corpus)] == [
         ("reject", None),
@@ -196,10 +197,10 @@ def test_who_has_no_name_decides_nothing(desk: Desk, page: Page) -> None:
     page.run(f"({field}.focus(), {field}.select())")
     page.call("Input.dispatchKeyEvent", type="keyDown", key="Backspace", code="Backspace", windowsVirtualKeyCode=8)
     page.call("Input.dispatchKeyEvent", type="keyDown", key="Enter", code="Enter", text="\r")
-    page.wait_for('document.body.innerText.includes("Give your name")')
+    page.wait_for('document.body.innerText.includes("Enter your name")')
     page.wait_for("""!!document.querySelector('.stApp[data-test-script-state="notRunning"]')""")
     player.click(".act.keep")
-    said(player, "give your name")
+    said(player, "enter your name")
     assert verdicts(corpus) == []
 
 
@@ -217,30 +218,25 @@ def test_what_a_browser_sends_is_checked() -> None:
     asked = read(good)
     assert (asked.start_ms, asked.end_ms, asked.keep, asked.go) == (0, 9, (1, 8), True)
     for wrong, text in (
-        ({"action": "drop"}, "action 'drop' is none of keep"),
+        ({"action": "drop"}, "action 'drop' is not one of keep"),
         ({"start_ms": "0"}, "start_ms must be a whole number"),
         ({"end_ms": 1.5}, "end_ms must be a whole number"),
         ({"end_ms": True}, "end_ms must be a whole number"),
         ({"keep": [1]}, "keep must be two numbers"),
         ({"reasons": ["a", 1]}, "reasons must be a list"),
         ({"recording_id": 5}, "recording_id must be text"),
-        ({"comment": "x" * 2001}, "2001 characters, 2000 at most"),
+        ({"comment": "x" * 2001}, "2001 characters, the limit is 2000"),
     ):
         with pytest.raises(CorpusError, match=text):
             read(good | wrong)
 
 
-def test_finding_recordings_and_cuts(review_corpus: Corpus) -> None:
-    everything, count = find_recordings(review_corpus, "")
-    assert count == len(everything) == 5
-    assert [name for _, name in find_recordings(review_corpus, "YARD")[0]] == ["yard-with-a-conversation.mp4"]
-    assert find_recordings(review_corpus, everything[0][0][:9]) == (everything[:1], 1)
-    assert find_recordings(review_corpus, "%.*") == ([], 0)
-    cuts = sorted((row.recording_id, row.start) for row in review_corpus.rows(Cut) if row.decision == "review")
-    place: tuple[str, float] | None = ("", -1.0)
-    found = []
-    while place is not None:
-        place = next_cut(review_corpus, *place, 1)
-        found += [place] if place else []
-    assert found == cuts and len(cuts) > 1
-    assert next_cut(review_corpus, *cuts[-1], -1) == cuts[-2]
+def test_recordings_are_searched(review_corpus: Corpus) -> None:
+    shell = Shell(review_corpus, "ann")
+    everything, count = _search(shell, "")
+    assert count == len(everything) == 5 and list(everything.values()) == sorted(everything.values())
+    assert list(_search(shell, " YARD ")[0].values()) == ["yard-with-a-conversation.mp4"]
+    first = next(iter(everything))
+    assert _search(shell, first[:9]) == ({first: everything[first]}, 1)
+    assert _search(shell, "%.*") == ({}, 0)
+    assert _search(shell, "x" * 1000) == ({}, 0)

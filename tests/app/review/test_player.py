@@ -169,4 +169,4 @@ def test_an_address_that_names_nothing_says_so(opened: tuple[Corpus, str], page:
     _, address = opened
     for query in ("recording=0000000000000000", "recording=%3Cimg%20src%3Dx%3E&t=nan", "recording=..%2F..&t=-5"):
         page.visit(f"{address}/inspect?{query}")
-        page.wait_for('document.body.innerText.includes("not in this corpus")')
+        page.wait_for('document.body.innerText.includes("not in the corpus")')

@@ -72,8 +72,8 @@ def test_each_score_file_is_opened_once_and_each_recording_decided_once(
     assert decided == dict.fromkeys(IDS, 1)
     assert opened == {(name, detector): 1 for name in IDS for detector in (*recipe.all_detectors, PICTURE)}
     assert (
-        result.recordings == len(IDS)
-        and sum(count for count, _ in result.cuts.values()) == corpus.table("cuts").count()
+        result.account.recordings == len(IDS)
+        and sum(total.cuts for total in result.account.cuts.values()) == corpus.table("cuts").count()
     )
 
 
@@ -95,7 +95,7 @@ def curated(tmp_path: Path, record: Record) -> Corpus:
 
 
 def test_video_is_analyzed_once_and_only_where_it_was_not(curated: Corpus) -> None:
-    assert replay(curated, RECIPE, workers=1).cuts["accept"][0] == 1
+    assert replay(curated, RECIPE, workers=1).account.cuts["accept"].cuts == 1
     (row,) = Ledger(curated).latest("video").values()
     assert row.outcome == "done"
     (cut,) = curated.rows(Cut)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,9 @@ from hypothesis import strategies as st
 
 import curation.trust.whatif as whatif
 from annotation.rounds.review import ReviewRequest, decide_span, recording_state
+from app.display.text import clock
 from curation.pipeline.curate import replay
-from curation.trust.whatif import NOWHERE, THRESHOLDS, WhatIf, adjusted, as_toml, risk_curve
+from curation.trust.whatif import NOWHERE, THRESHOLDS, WhatIf, adjusted, as_toml
 from manifests.recipe import load_recipe, parse_recipe
 from manifests.records import Cut, Drop
 from manifests.store import Corpus
@@ -57,7 +57,7 @@ def corpus(doubted_once: Path, tmp_path: Path) -> Corpus:
 
 
 def test_the_corpus_as_it_is_changes_nothing(corpus: Corpus) -> None:
-    same = WhatIf(corpus).changed(RECIPE)
+    same = WhatIf(corpus).compare(RECIPE)
     assert (same.gained, same.lost, same.kept) == ((), (), len(accepted(corpus)))
     assert same.before == same.after
     assert {name: (one.cuts, one.seconds) for name, one in same.before.totals.items()} == totals(corpus)
@@ -81,15 +81,15 @@ def test_what_if_is_what_a_replay_would_give(
         corpus = Corpus.open(shutil.copytree(doubted_once, Path(folder) / "corpus"))
         before = accepted(corpus)
         ready = WhatIf(corpus)
-        ready.changed(RECIPE)
-        found = ready.changed(other)  # from the probabilities that the first time made
+        ready.compare(RECIPE)
+        found = ready.compare(other)  # from the probabilities that the first time made
         replay(corpus, other, runner=in_process)
         after = accepted(corpus)
         assert {one.cut.cut_id for one in found.gained} == after - before
         assert {one.cut.cut_id for one in found.lost} == before - after
         assert found.kept == len(before & after)
         assert {name: (one.cuts, one.seconds) for name, one in found.after.totals.items()} == totals(corpus)
-        again = ready.changed(other)
+        again = ready.compare(other)
         assert (again.gained, again.lost) == ((), ()), "the tables changed, and that is noticed"
 
 
@@ -97,28 +97,28 @@ def test_nothing_is_written_and_scores_are_read_once(corpus: Corpus, monkeypatch
     files = {path: path.read_bytes() for path in corpus.path.rglob("*") if path.is_file()}
     ready = WhatIf(corpus)
     told: list[float] = []
-    ready.changed(RECIPE, told.append)
+    ready.compare(RECIPE, told.append)
     assert told == [0.25, 0.5, 0.75, 1.0]
     monkeypatch.setattr(whatif, "load_scores", lambda *_: pytest.fail("the scores were read already"))
-    ready.changed(adjusted(RECIPE, {"speech": {"review_threshold": 0.1}}, {}))
+    ready.compare(adjusted(RECIPE, {"speech": {"review_threshold": 0.1}}, {}))
     assert {path: path.read_bytes() for path in corpus.path.rglob("*") if path.is_file()} == files
 
 
 def test_memory_is_bounded(corpus: Corpus) -> None:
     ready = WhatIf(corpus, cache_bytes=1)
-    first = ready.changed(RECIPE)
+    first = ready.compare(RECIPE)
     assert len(ready._ready) == 1
-    assert ready.changed(RECIPE) == first
+    assert ready.compare(RECIPE) == first
 
 
 def test_how_the_probabilities_are_made_may_change_too(corpus: Corpus) -> None:
     ready = WhatIf(corpus)
-    ready.changed(RECIPE)
+    ready.compare(RECIPE)
     quick = parse_recipe({**RECIPE.settings(), "name": "quick"}, "quick")
     speech = quick.contaminants["speech"]
     contaminants: Any = {**quick.contaminants, "speech": replace(speech, smoothing=8.0)}
     slow = replace(quick, contaminants=contaminants)
-    found = ready.changed(slow)
+    found = ready.compare(slow)
     replay(corpus, slow, runner=in_process)
     assert {name: (one.cuts, one.seconds) for name, one in found.after.totals.items()} == totals(corpus)
 
@@ -126,10 +126,10 @@ def test_how_the_probabilities_are_made_may_change_too(corpus: Corpus) -> None:
 def test_what_people_decided_stands_whatever_the_thresholds(corpus: Corpus) -> None:
     ready = WhatIf(corpus)
     strict = adjusted(RECIPE, {name: {"review_threshold": 0.0, "offset": 0.0} for name in RECIPE.contaminants}, {})
-    assert ready.changed(strict).after.totals["accept"].cuts == 0
+    assert ready.compare(strict).after.totals["accept"].cuts == 0
     seen = recording_state(corpus, IDS[0]).seen
     decide_span(corpus, ReviewRequest(IDS[0], 0, 240_000, "keep", "ann", seen))
-    assert ready.changed(strict).after.totals["accept"].seconds == pytest.approx(240)
+    assert ready.compare(strict).after.totals["accept"].seconds == pytest.approx(240)
 
 
 def test_where_cuts_went_and_came_from_is_told(corpus: Corpus) -> None:
@@ -137,11 +137,11 @@ def test_where_cuts_went_and_came_from_is_told(corpus: Corpus) -> None:
         RECIPE, {"speech": {"review_threshold": 0.01, "offset": 0.01, "onset": 0.01, "reject_threshold": 0.01}}, {}
     )
     ready = WhatIf(corpus)
-    found = ready.changed(strict)
+    found = ready.compare(strict)
     assert found.lost
     assert {one.other for one in found.lost} <= {"accept", "review", NOWHERE}
     replay(corpus, strict, runner=in_process)
-    back = ready.changed(RECIPE)
+    back = ready.compare(RECIPE)
     assert [one.cut.cut_id for one in back.gained] == [one.cut.cut_id for one in found.lost]
     assert [one.other for one in back.gained] == [one.other for one in found.lost]
     lengths = [one.cut.segment.duration for one in back.gained]
@@ -153,15 +153,15 @@ def test_recordings_without_scores_or_never_decided_are_counted(corpus: Corpus) 
         path.unlink()
     gone = Drop(item=IDS[1], item_kind="recording", stage="commit", reason="replaced")
     corpus.replace("drops", [*corpus.rows(Drop), gone])
-    found = WhatIf(corpus).changed(RECIPE)
+    found = WhatIf(corpus).compare(RECIPE)
     assert (found.recordings, found.of, found.unscored) == (3, 3, 1)
 
 
 def test_a_part_of_a_large_corpus_is_drawn_and_always_the_same(corpus: Corpus) -> None:
-    one = WhatIf(corpus, max_seconds=500.0).changed(RECIPE)
+    one = WhatIf(corpus, max_seconds=500.0).compare(RECIPE)
     assert (one.recordings, one.of) == (2, 4)
-    assert WhatIf(corpus, max_seconds=500.0).changed(RECIPE) == one
-    assert WhatIf(corpus, max_seconds=1.0).changed(RECIPE).recordings == 1, "at least one"
+    assert WhatIf(corpus, max_seconds=500.0).compare(RECIPE) == one
+    assert WhatIf(corpus, max_seconds=1.0).compare(RECIPE).recordings == 1, "at least one"
 
 
 def test_a_recipe_that_was_saved_is_the_one_that_was_shown(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_recipe_that_was_saved_is_the_one_that_was_shown(tmp_path: Path) -> No
         (
             {"speech": {"padding": 1.0}},
             {},
-            "speech: padding is none of review_threshold, offset, onset, reject_threshold",
+            "speech: padding is not one of review_threshold, offset, onset, reject_threshold",
         ),
         ({}, {"min_duration": 200.0}, "max_duration 300.0 s must be at least twice min_duration 200.0 s"),
     ],
@@ -193,30 +193,6 @@ def test_a_recipe_that_was_saved_is_the_one_that_was_shown(tmp_path: Path) -> No
 def test_thresholds_that_contradict_each_other_are_refused(thresholds: Any, spans: Any, fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
         adjusted(RECIPE, thresholds, spans)
-
-
-def cut(risk: float, seconds: float) -> Cut:
-    return Cut(
-        cut_id="c", recording_id="r", start=0.0, end=seconds, decision="accept", risk=risk, recipe_hash="h"
-    )  # fmt: skip
-
-
-def test_the_curve_adds_up_time_by_risk() -> None:
-    assert risk_curve([]) == ()
-    points = risk_curve([cut(0.4, 60), cut(0.1, 100), cut(0.4, 40)])
-    assert [(one.threshold, one.seconds, one.worst) for one in points] == [(0.1, 100.0, 0.1), (0.4, 200.0, 0.4)]
-    assert [one.mean for one in points] == pytest.approx([0.1, 0.25])
-
-
-@given(st.lists(st.tuples(st.floats(0, 1), st.floats(1, 300)), max_size=20))
-def test_more_risk_never_gives_less_time_and_the_mean_is_never_above_the_worst(rows: list[tuple[float, float]]) -> None:
-    points = risk_curve([cut(risk, seconds) for risk, seconds in rows])
-    for before, after in pairwise(points):
-        assert before.threshold < after.threshold
-        assert before.seconds < after.seconds
-    assert all(point.mean <= point.worst + 1e-9 for point in points)
-    if rows:
-        assert points[-1].seconds == pytest.approx(sum(seconds for _, seconds in rows))
 
 
 # the page
@@ -238,14 +214,14 @@ def test_the_page_shows_at_once_what_comes_and_goes_and_a_cut_to_hear(
 ) -> None:
     recipe = review_corpus.active_recipe()
     open_page(page, served(review_corpus), "whatif")
-    wait_text(page, "0 cuts come, 0 go")
+    wait_text(page, "0 cuts added, 0 removed")
     wait_text(page, "All 3 recordings.")
-    expected = WhatIf(review_corpus).changed(adjusted(recipe, {}, {"min_duration": 20.0}))
+    expected = WhatIf(review_corpus).compare(adjusted(recipe, {}, {"min_duration": 20.0}))
     assert expected.gained, "the setting must change something, else this shows nothing"
     page.wait_for('document.querySelector(".stApp").dataset.testScriptState === "notRunning"')
     click_text(page, "Cuts", "[role=tab]")
     set_number(page, "Shortest, s", "20")
-    wait_text(page, f"{len(expected.gained)} cuts come, {len(expected.lost)} go")
+    wait_text(page, f"{len(expected.gained)} cuts added, {len(expected.lost)} removed")
     wait_text(page, "lpse replay --corpus")
     # the first row of the table is the longest cut that comes: choose it and hear it
     page.wait_for("!!document.querySelector('[data-testid=stDataFrame] canvas')")
@@ -258,13 +234,13 @@ def test_the_page_shows_at_once_what_comes_and_goes_and_a_cut_to_hear(
     first = expected.gained[0].cut
     for kind in ("mousePressed", "mouseReleased"):
         page.call("Input.dispatchMouseEvent", type=kind, x=box[0] + 18, y=box[1] + 52, button="left", clickCount=1)
-    wait_text(page, f"Comes: {first.start:.2f} to {first.end:.2f} s")
+    wait_text(page, f"Added: {clock(first.start)} to {clock(first.end)}")
     page.wait_for(f"!!({LISTEN})?.querySelector('.play')")
     page.run(f"({LISTEN}).querySelector('.play').click()")
     page.wait_for(f"({LISTEN}).querySelector('audio').currentTime > {first.start + 0.5}")
     click_text(page, "Reset", "button")
-    wait_text(page, "0 cuts come, 0 go")
+    wait_text(page, "0 cuts added, 0 removed")
     set_number(page, "Shortest, s", "200")
-    wait_text(page, "These do not go together")
+    wait_text(page, "These values contradict each other")
     assert "Traceback" not in page.run(TEXT)
     assert not [one for one in page.requested if "127.0.0.1" not in one and one.startswith("http")]

@@ -1,59 +1,59 @@
-/* The lanes: which there are, how high, and how each is drawn. Colour never stands alone: a name is beside every lane. */
-const DECISIONS = { accept: ["K", "accepted"], review: ["?", "for review"], reject: ["R", "rejected"], keep: ["K", "kept"], unsure: ["?", "asked"] };
+/* The tracks: their order, height and drawing. A name is beside every track, so that no meaning depends on colour alone. */
+const LETTERS = { accept: "A", review: "?", reject: "R", keep: "A", unsure: "?" };
 const PALETTES = {
   light: { accept: "#00855f", review: "#7450c0", reject: "#6b737c", keep: "#00855f", unsure: "#7450c0", ink: "#1c2024", soft: "#59626c", line: "#d9dde1", faint: "#f3f4f6", paper: "#ffffff", select: "#0b62c4" },
   dark: { accept: "#2fc79a", review: "#b59cf5", reject: "#98a1aa", keep: "#2fc79a", unsure: "#b59cf5", ink: "#e7e9eb", soft: "#a0a9b2", line: "#343a42", faint: "#191d24", paper: "#0e1117", select: "#78b4ff" },
 };
 const share = (byte) => (byte - 1) / 254;
 
-async function fetchLanes(id, recipe) {
-  const answer = await fetch(`/lpse/lanes/${encodeURIComponent(id)}?recipe=${encodeURIComponent(recipe)}`);
+async function fetchTracks(id, recipe) {
+  const answer = await fetch(`/lpse/tracks/${encodeURIComponent(id)}?recipe=${encodeURIComponent(recipe)}`);
   if (!answer.ok) throw new Error(await answer.text());
   const bytes = new Uint8Array(await answer.arrayBuffer());
   const length = new DataView(bytes.buffer).getUint32(0, true);
   const header = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
   const values = {};
-  header.lanes.forEach((name, i) => (values[name] = bytes.subarray(4 + length + i * header.columns, 4 + length + (i + 1) * header.columns)));
+  header.tracks.forEach((name, i) => (values[name] = bytes.subarray(4 + length + i * header.columns, 4 + length + (i + 1) * header.columns)));
   return { ...header, values };
 }
 
-/* What `name` was at a time: 0 to 1, null where nobody scored. */
-function valueAt(heard, name, time) {
-  const lane = heard?.values[name];
-  const byte = lane?.[clamp(Math.floor(time / heard.column), 0, lane.length - 1)];
+/* The value of a track at a time, 0 to 1; null where unscored. */
+function valueAt(scores, name, time) {
+  const track = scores?.values[name];
+  const byte = track?.[clamp(Math.floor(time / scores.column), 0, track.length - 1)];
   return byte ? share(byte) : null;
 }
 
-/* The largest (smallest) byte under each pixel: a short peak stays as high as it is, however far one looks at it. */
-function pooled(heard, name, view, width, smallest = false) {
-  const lane = heard.values[name], out = new Uint8Array(width);
+/* The largest (smallest) byte under each pixel: a short peak keeps its height at every zoom. */
+function pooled(scores, name, view, width, smallest = false) {
+  const track = scores.values[name], out = new Uint8Array(width);
   for (let x = 0; x < width; x++) {
-    const first = Math.floor((view.from + (x / width) * view.length) / heard.column);
-    const last = Math.max(first + 1, Math.ceil((view.from + ((x + 1) / width) * view.length) / heard.column));
+    const first = Math.floor((view.from + (x / width) * view.length) / scores.column);
+    const last = Math.max(first + 1, Math.ceil((view.from + ((x + 1) / width) * view.length) / scores.column));
     let best = 0;
-    for (let i = first; i < last && i < lane.length; i++) if (lane[i] && (!best || (smallest ? lane[i] < best : lane[i] > best))) best = lane[i];
+    for (let i = first; i < last && i < track.length; i++) if (track[i] && (!best || (smallest ? track[i] < best : track[i] > best))) best = track[i];
     out[x] = best;
   }
   return out;
 }
 
-/* Of a colour "#rrggbb": 0 is black, 1 is white. */
+/* The brightness of a colour "#rrggbb": 0 is black, 1 is white. */
 const brightness = (hex = "#ffffff") => [1, 3, 5].reduce((sum, at, i) => sum + [0.3, 0.59, 0.11][i] * parseInt(hex.slice(at, at + 2), 16), 0) / 255;
 
-/* The lanes from top to bottom, as data and choice ask for. */
-function layout(data, heard, withDetectors) {
+/* The tracks from top to bottom. */
+function layout(data, scores, withDetectors) {
   const rows = [{ kind: "axis", name: "", height: 18 }, { kind: "cuts", name: "cuts", height: 26 }];
-  if (data.decided.length) rows.push({ kind: "decided", name: "people decided", height: 16 });
+  if (data.decided.length) rows.push({ kind: "decided", name: "verdicts", height: 16 });
   const people = [...new Set(data.regions.map((region) => region[3]))];
   for (const who of people) rows.push({ kind: "regions", who, name: who, height: 14 });
   rows.push({ kind: "events", name: "events", height: 14 });
-  for (const label of Object.keys(heard?.values.level ? data.limits.contaminants : {})) {
+  for (const label of Object.keys(scores?.values.level ? data.limits.contaminants : {})) {
     rows.push({ kind: "fused", label, name: label, height: 30, value: label });
-    if (withDetectors) for (const name of heard.lanes) if (name.endsWith(`.${label}`)) rows.push({ kind: "detector", label, name: name.split(".")[0], value: name, height: 10 });
+    if (withDetectors) for (const name of scores.tracks) if (name.endsWith(`.${label}`)) rows.push({ kind: "detector", label, name: name.split(".")[0], value: name, height: 10 });
   }
-  if (heard?.values.level) {
+  if (scores?.values.level) {
     rows.push({ kind: "level", name: "level, silence", height: 26, value: "level" });
-    if (withDetectors) for (const name of heard.lanes) if (name.endsWith(".silence")) rows.push({ kind: "detector", label: "silence", name: name.split(".")[0], value: name, height: 10 });
+    if (withDetectors) for (const name of scores.tracks) if (name.endsWith(".silence")) rows.push({ kind: "detector", label: "silence", name: name.split(".")[0], value: name, height: 10 });
   }
   if (data.recording.sound) rows.push({ kind: "wave", name: "waveform", height: 42 }, { kind: "spectrum", name: "spectrogram", height: 96 });
   let top = 0;
@@ -62,8 +62,8 @@ function layout(data, heard, withDetectors) {
 }
 
 class Painter {
-  constructor(ctx, view, data, heard, dark) {
-    Object.assign(this, { ctx, view, data, heard, dark });
+  constructor(ctx, view, data, scores, dark) {
+    Object.assign(this, { ctx, view, data, scores, dark });
     this.ratio = ctx.canvas.width / view.width;
     this.tones = PALETTES[dark ? "dark" : "light"];
   }
@@ -119,15 +119,15 @@ class Painter {
 
   cuts(row) {
     for (const cut of this.data.cuts) {
-      const [letter, word] = DECISIONS[cut.decision];
-      this.patch(this.box(cut.start, cut.end, row.top, row.height, 3), cut.decision, `${letter} ${word}${cut.parent ? ", trimmed" : ""}`);
+      const word = this.data.names[cut.decision];
+      this.patch(this.box(cut.start, cut.end, row.top, row.height, 3), cut.decision, `${LETTERS[cut.decision]} ${word}${cut.parent ? ", trimmed" : ""}`);
     }
   }
 
   decided(row) {
     for (const [decision, start, end, who, excised] of this.data.decided) {
-      const [letter, word] = DECISIONS[decision];
-      this.patch(this.box(start, end, row.top, row.height, 3), decision, `${letter} ${decision === "reject" ? "rejected" : word} by ${who}`);
+      const word = this.data.names[decision];
+      this.patch(this.box(start, end, row.top, row.height, 3), decision, `${LETTERS[decision]} ${word} by ${who}`);
       for (const [a, b, label] of excised) this.mark(a, b, label, row.top + row.height - 5, 5);
     }
   }
@@ -150,23 +150,23 @@ class Painter {
   regions(row) { for (const [label, start, end, who] of this.data.regions) if (who === row.who) this.mark(start, end, label, row.top + 1, row.height - 2); }
 
   fused(row) {
-    const { ctx, ratio } = this, width = ctx.canvas.width, heights = pooled(this.heard, row.value, this.view, width);
-    const [doubt, onset] = this.data.limits.contaminants[row.label];
+    const { ctx, ratio } = this, width = ctx.canvas.width, heights = pooled(this.scores, row.value, this.view, width);
+    const [review, onset] = this.data.limits.contaminants[row.label];
     ctx.fillStyle = this.tone(row.label);
     for (let x = 0; x < width; x++) {
       if (!heights[x]) continue;
       const p = share(heights[x]);
-      ctx.globalAlpha = p >= onset ? 1 : p >= doubt ? 0.75 : 0.4;
+      ctx.globalAlpha = p >= onset ? 1 : p >= review ? 0.75 : 0.4;
       ctx.fillRect(x / ratio, row.top + row.height - Math.max(p * row.height, 1), 1 / ratio, Math.max(p * row.height, 1));
     }
     ctx.globalAlpha = 0.6;
     this.rule(row.top + row.height * (1 - onset), [5, 4]);
-    this.rule(row.top + row.height * (1 - doubt), [1.5, 3]);
+    this.rule(row.top + row.height * (1 - review), [1.5, 3]);
     ctx.globalAlpha = 1;
   }
 
   detector(row) {
-    const { ctx, ratio } = this, width = ctx.canvas.width, heights = pooled(this.heard, row.value, this.view, width);
+    const { ctx, ratio } = this, width = ctx.canvas.width, heights = pooled(this.scores, row.value, this.view, width);
     ctx.fillStyle = this.tone(row.label);
     for (let x = 0; x < width; x++) {
       if (!heights[x]) continue;
@@ -179,7 +179,7 @@ class Painter {
 
   level(row) {
     const { ctx, ratio } = this, width = ctx.canvas.width;
-    const loud = pooled(this.heard, "level", this.view, width), quiet = pooled(this.heard, "level", this.view, width, true);
+    const loud = pooled(this.scores, "level", this.view, width), quiet = pooled(this.scores, "level", this.view, width, true);
     ctx.fillStyle = this.tones.soft;
     for (let x = 0; x < width; x++) {
       if (!loud[x]) continue;
@@ -213,7 +213,7 @@ class Painter {
     ctx.font = `11px ${this.font}`;
     ctx.textBaseline = "middle";
     for (let i = Math.ceil(view.from / step); i * step <= view.to; i++) {
-      const x = view.x(i * step), text = clock(i * step, step < 1 ? 1 : 0), width = ctx.measureText(text).width;
+      const x = view.x(i * step), text = preciseClock(i * step, step < 1 ? 1 : 0), width = ctx.measureText(text).width;
       ctx.fillRect(Math.min(x, view.width - 1), row.top + row.height - 4, 1, 4);
       ctx.fillText(text, clamp(x - width / 2, 0, view.width - width), row.top + 7);
     }
@@ -238,7 +238,7 @@ class Painter {
     if (drawn) this.hertz(spectrum);
   }
 
-  /* Where 1, 4 and 10 kHz are: the bands are even on the mel scale from 40 Hz to 16 kHz. */
+  /* Labels at 1, 4 and 10 kHz: the bands are even on the mel scale from 40 Hz to 16 kHz. */
   hertz(row) {
     const { ctx } = this, mel = (hertz) => 2595 * Math.log10(1 + hertz / 700);
     ctx.font = `600 9.5px ${this.font}`;

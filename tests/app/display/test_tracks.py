@@ -1,4 +1,4 @@
-"""Lanes: as many columns as asked for, and every peak still in its place."""
+"""Tracks: as many columns as asked for, and every peak still in its place."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.display.lanes import DisplayTracks, display_tracks, pool_columns
+from app.display.tracks import DisplayTracks, display_tracks, pool_columns
 from curation.decision.fusion import HOP, fuse
 from curation.detectors import spec
 from manifests.recipe import Recipe, load_recipe
@@ -18,7 +18,7 @@ DURATION = 100.0
 
 
 def flat_scores(recipe: Recipe, duration: float) -> dict[str, FrameScores]:
-    """Every lane at 0.01 all through, the level at -30 dBFS."""
+    """Every track at 0.01 all through, the level at -30 dBFS."""
     count = round(duration / HOP)
     scores = {}
     for name in recipe.detectors:
@@ -89,5 +89,5 @@ def test_the_middle_stands_for_a_peak_nobody_knows() -> None:
 
 def test_no_columns_is_an_error() -> None:
     recipe = load_recipe("default")
-    with pytest.raises(ValueError, match="0 columns"):
+    with pytest.raises(ValueError, match="at least 1 column, not 0"):
         display_tracks(flat_scores(recipe, 4.0), recipe, 4.0, 0)
