@@ -279,12 +279,12 @@ def test_killed_at_random_and_started_again_it_ends_with_the_same_bytes(
         known = len(list(corpus.path.rglob("*")))
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         # it writes only after seconds of imports: a kill before is no kill
-        while process.poll() is None and kills < 3 and len(list(corpus.path.rglob("*"))) <= known:
+        while process.poll() is None and kills < 2 and len(list(corpus.path.rglob("*"))) <= known:
             time.sleep(0.02)
         deadline = time.monotonic() + rng.uniform(0.0, 3.0)
-        while process.poll() is None and kills < 3 and time.monotonic() < deadline:
+        while process.poll() is None and kills < 2 and time.monotonic() < deadline:
             time.sleep(0.02)
-        if process.poll() is None and kills < 3:
+        if process.poll() is None and kills < 2:
             process.send_signal(signal.SIGKILL)
             kills += 1
         output, _ = process.communicate(timeout=300)

@@ -161,7 +161,7 @@ def test_a_file_of_another_layout_is_refused(tmp_path: Path) -> None:
     torch.save(meta_state() | {"data_mean": 3}, path)
     assert "contains data_mean as a int, not a tensor" in refusal(path)
     torch.save([torch.zeros(1)], path)
-    assert "holds a list, no named tensors" in refusal(path)
+    assert "contains a list, not named tensors" in refusal(path)
     torch.save({"state": Autoencoder(SMALL)}, path)
     assert "holds no tensors that can be read" in refusal(path)
 
