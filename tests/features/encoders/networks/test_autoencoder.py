@@ -163,7 +163,7 @@ def test_a_file_of_another_layout_is_refused(tmp_path: Path) -> None:
     torch.save([torch.zeros(1)], path)
     assert "contains a list, not named tensors" in refusal(path)
     torch.save({"state": Autoencoder(SMALL)}, path)
-    assert "holds no tensors that can be read" in refusal(path)
+    assert "has no tensors that can be read" in refusal(path)
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
