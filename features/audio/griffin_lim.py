@@ -41,10 +41,10 @@ def amplitudes(log_mel: Tensor, mode: Mode) -> Tensor:
     bands = torch.where(log_mel > parameters.silence + ABOVE_SILENCE, bands - FLOOR, 0.0).clamp(0.0, CEILING)
     projected = bank.T @ bands
     gram = bank.T @ bank
-    found = projected / (bank.sum(1) @ bank).clamp_min(TINY)[:, None]
+    estimate = projected / (bank.sum(1) @ bank).clamp_min(TINY)[:, None]
     for _ in range(UPDATES):
-        found = found * projected / (gram @ found).clamp_min(TINY)
-    return found
+        estimate = estimate * projected / (gram @ estimate).clamp_min(TINY)
+    return estimate
 
 
 class _Frames:

@@ -50,9 +50,9 @@ def check(path: Path) -> list[Problem]:
     readable = True
     for folder, schema in (("clips", clips_schema(spec)), ("cuts", cuts_schema(spec)), ("texts", texts_schema(spec))):
         for file in live_parts(path / folder):
-            found = [Problem(f"{folder}/{file.name}", text) for text in _check_part(file, spec, schema)]
-            readable &= not found
-            problems += found
+            faults = [Problem(f"{folder}/{file.name}", text) for text in _check_part(file, spec, schema)]
+            readable &= not faults
+            problems += faults
     for cut_id in staged(path):
         try:
             read_staged(path, spec, cut_id)
@@ -83,16 +83,16 @@ def _check_part(file: Path, spec: CacheSpec, schema: pa.Schema) -> Iterator[str]
     shapes: dict[str, Shape] = {name: columns[name] for name in schema.names if name in columns}
     try:
         part = Part(file, shapes, spec.numpy_dtype)
-        found = pq.read_schema(file)
-        missing = [name for name in schema.names if name not in found.names]
+        stored = pq.read_schema(file)
+        missing = [name for name in schema.names if name not in stored.names]
         if missing:
             yield f"column {missing[0]} is missing"
             return
-        sound = True
+        intact = True
         for text in _check_pages(part):
-            sound = False
+            intact = False
             yield text
-        if sound:
+        if intact:
             yield from _check_values(part, shapes, spec)
     except (CacheError, pa.ArrowException, OSError) as error:
         yield _without_path(error, file)
@@ -155,8 +155,8 @@ def _check_rows(path: Path) -> Iterator[Problem]:
             for name, values in wanted.items():
                 wrong = np.flatnonzero(np.asarray(clips[name]) != values)
                 if len(wrong):
-                    row, found = int(wrong[0]), clips[name][int(wrong[0])].as_py()
-                    yield Problem(f"clips/{clips_file.name}", f"row {row}, column {name}: {found}, not {values[row]}")
+                    row, value = int(wrong[0]), clips[name][int(wrong[0])].as_py()
+                    yield Problem(f"clips/{clips_file.name}", f"row {row}, column {name}: {value}, not {values[row]}")
         for row, cut_id in enumerate(cuts["cut_id"].to_pylist()):
             if cut_id in seen:
                 text = f"row {row}: cut {cut_id} is stored twice, also in {seen[cut_id]}"

@@ -125,9 +125,9 @@ def read_index(path: Path) -> pa.Table:
     name = path / "index.parquet"
     try:
         file = pq.ParquetFile(name, page_checksum_verification=True)
-        found = (file.schema_arrow.metadata or {}).get(FORMAT_KEY, b"none").decode(errors="replace")
-        if found != str(FORMAT):
-            raise CacheError(f"{name}: format {found}; this program reads format {FORMAT}")
+        version = (file.schema_arrow.metadata or {}).get(FORMAT_KEY, b"none").decode(errors="replace")
+        if version != str(FORMAT):
+            raise CacheError(f"{name}: format {version}; this program reads format {FORMAT}")
         return file.read().select(INDEX.names).cast(INDEX)
     except FileNotFoundError:
         raise CacheError(f"{path}: no cuts are shown yet, index.parquet is missing") from None

@@ -220,5 +220,5 @@ class Part:
 
 
 def fixed(shape: Shape) -> bool:
-    """Whether all rows of a column have the same size."""
+    """True if all rows of a column have the same size."""
     return ANY_LENGTH not in shape

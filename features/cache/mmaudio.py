@@ -235,10 +235,10 @@ def _open_maps(folder: Path, spec: CacheSpec) -> dict[str, NDArray[Any]]:
         size = tuple(entry["shape"])
         if size[1:] != shape:
             raise CacheError(f"{file}: rows of shape {size[1:]}, the cache's are {shape}")
-        found = file.stat().st_size if file.exists() else 0
+        actual = file.stat().st_size if file.exists() else 0
         wanted = math.prod(size) * np.dtype(kind).itemsize
-        if found != wanted or not wanted:
-            raise CacheError(f"{file}: {found} bytes, {size[0]} rows need {wanted}")
+        if actual != wanted or not wanted:
+            raise CacheError(f"{file}: {actual} bytes, {size[0]} rows need {wanted}")
         maps[name] = np.memmap(file, np.dtype(kind).newbyteorder("<"), "r", shape=size)
     return maps
 

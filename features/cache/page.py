@@ -73,8 +73,8 @@ def check_levels(data: bytes, shape: tuple[int, ...], deepest: int) -> None:
         wanted[position % int(np.prod(shape[level + 1 :])) == 0] = level
     for name, levels, highest in (("repetition", wanted, len(shape) - 1), ("definition", None, deepest)):
         length = int.from_bytes(data[at : at + 4], "little")
-        found = _levels(data[at + 4 : at + 4 + length], highest.bit_length(), count)
-        if not (np.array_equal(found, levels) if levels is not None else bool((found == deepest).all())):
+        decoded = _levels(data[at + 4 : at + 4 + length], highest.bit_length(), count)
+        if not (np.array_equal(decoded, levels) if levels is not None else bool((decoded == deepest).all())):
             raise NotDirect(f"{name} levels do not describe full rows of the shape {shape[1:]}")
         at += 4 + length
     if at != len(data):

@@ -165,7 +165,7 @@ class _Part:
         self._cuts.close()
 
     def takes(self, cut: StoredCut, limit: int) -> bool:
-        """Whether the cut still fits; an empty part takes any cut."""
+        """True if the cut still fits; an empty part takes any cut."""
         return not self.cuts or max(self._sizes[0] + cut.clip_bytes, self._sizes[1] + cut.cut_bytes) <= limit
 
     def add(self, cut: StoredCut) -> None:

@@ -1,4 +1,4 @@
-"""Means over the vectors of a cut, the same to the bit in whatever blocks the vectors come."""
+"""Means over the vectors of a cut, the same to the bit for blocks of any size."""
 
 from __future__ import annotations
 

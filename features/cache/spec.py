@@ -92,8 +92,8 @@ class CacheSpec:
         return {} if self.text is None else {"text": self.text.shape}
 
     def _video(self, streams: Mapping[str, str]) -> dict[str, Shape]:
-        found = {column: getattr(self, stream) for column, stream in streams.items()}
-        return {column: stream.shape for column, stream in found.items() if stream is not None}
+        chosen = {column: getattr(self, stream) for column, stream in streams.items()}
+        return {column: stream.shape for column, stream in chosen.items() if stream is not None}
 
 
 def create(path: Path, spec: CacheSpec) -> None:

@@ -61,6 +61,6 @@ def embed(network: CLIPVisionModelWithProjection, frames: Tensor, batch: int) ->
     embeddings = torch.empty(len(frames), weight.shape[0], device=weight.device)
     for begin in range(0, len(frames), batch):
         pixels = frames[begin : begin + batch].to(weight.device).float() / 255.0
-        found = network(pixel_values=((pixels - mean) / deviation).to(weight.dtype)).image_embeds
-        embeddings[begin : begin + batch] = F.normalize(found.float(), dim=-1)
+        embedded = network(pixel_values=((pixels - mean) / deviation).to(weight.dtype)).image_embeds
+        embeddings[begin : begin + batch] = F.normalize(embedded.float(), dim=-1)
     return embeddings

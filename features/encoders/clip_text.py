@@ -54,5 +54,5 @@ class ClipText:
 @torch.no_grad()
 def hidden_states(network: CLIPTextModel, tokens: Tensor) -> Tensor:
     """Unit hidden states, float32 (B, L, D), of tokens (B, L); each attends to those before it, padding included."""
-    found = network(input_ids=tokens.to(network.device)).last_hidden_state
-    return F.normalize(found.float(), dim=-1)
+    states = network(input_ids=tokens.to(network.device)).last_hidden_state
+    return F.normalize(states.float(), dim=-1)

@@ -110,17 +110,17 @@ class EfficientNetLite0(nn.Module):
         self._bn1 = _normalization(DIMENSION)
         self._fc = nn.Linear(DIMENSION, CLASSES)
 
-    def features(self, pictures: Tensor) -> Tensor:
+    def features(self, frames: Tensor) -> Tensor:
         """float32 (N, 3, H, W), normalized -> (N, 1280)."""
-        x = F.relu6(self._bn0(self._conv_stem(pictures)))
+        x = F.relu6(self._bn0(self._conv_stem(frames)))
         for block in self._blocks:
             x = block(x)
         head: Tensor = self._bn1(self._conv_head(x))
         return F.relu6(head).mean((2, 3))
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, frames: Tensor) -> Tensor:
         """float32 (N, 3, H, W), normalized -> logits of the 1000 ImageNet classes (N, 1000)."""
-        logits: Tensor = self._fc(self.features(pictures))
+        logits: Tensor = self._fc(self.features(frames))
         return logits
 
 
@@ -145,9 +145,9 @@ def fuse(network: EfficientNetLite0) -> EfficientNetLite0:
     return network
 
 
-def normalized(pictures: Tensor) -> Tensor:
+def normalized(frames: Tensor) -> Tensor:
     """uint8 0..255 -> float32, about -1..1."""
-    return (pictures.float() - MEAN) / DEVIATION
+    return (frames.float() - MEAN) / DEVIATION
 
 
 def _weights() -> Path:
@@ -188,9 +188,9 @@ class EfficientNet:
     def encode(self, frames: Tensor) -> Tensor:
         """uint8 (F, 3, 224, 224) RGB -> float32 (F, 1280), never negative. Raises ValueError for other frames."""
         check_frames("efficientnet", frames, LAYOUT.side)
-        found = torch.empty((len(frames), DIMENSION), device=self.device)
+        vectors = torch.empty((len(frames), DIMENSION), device=self.device)
         for begin in range(0, len(frames), self._batch):
             batch = normalized(frames[begin : begin + self._batch].to(self.device))
             features = self._network.features(batch.contiguous(memory_format=torch.channels_last))
-            found[begin : begin + len(batch)] = features
-        return found
+            vectors[begin : begin + len(batch)] = features
+        return vectors

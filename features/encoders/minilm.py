@@ -47,8 +47,8 @@ class Layer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(L, 384) -> (L, 384)."""
         heads = (one(x).unflatten(1, (HEADS, -1)).transpose(0, 1) for one in (self.query, self.key, self.value))
-        found = F.scaled_dot_product_attention(*heads).transpose(0, 1).flatten(1)
-        x = self.attention_norm(x + self.attended(found))
+        mixed = F.scaled_dot_product_attention(*heads).transpose(0, 1).flatten(1)
+        x = self.attention_norm(x + self.attended(mixed))
         given: Tensor = self.norm(x + self.narrow(F.gelu(self.wide(x))))
         return given
 
@@ -112,10 +112,10 @@ def tokenizer() -> Tokenizer:
         from tokenizers import Tokenizer
     except ImportError as error:
         raise ModelUnavailable(f"tokenizers does not load ({error}): pip install tokenizers") from error
-    found: Tokenizer = Tokenizer.from_file(str(_packaged("tokenizer.json")))
-    found.no_padding()
-    found.enable_truncation(LENGTH)
-    return found
+    loaded: Tokenizer = Tokenizer.from_file(str(_packaged("tokenizer.json")))
+    loaded.no_padding()
+    loaded.enable_truncation(LENGTH)
+    return loaded
 
 
 def spec(setup: ModelSetup) -> EncoderSpec:
@@ -144,7 +144,7 @@ class MiniLm:
             tokens = self._tokenizer.encode(text).ids
         except (TypeError, UnicodeEncodeError) as error:
             raise ValueError(f"minilm: {text!r:.60} is not valid text") from error
-        found = torch.zeros((LENGTH, DIMENSION), device=self.device)
+        vectors = torch.zeros((LENGTH, DIMENSION), device=self.device)
         states = self._network(torch.tensor(tokens, device=self.device))
-        found[: len(tokens)] = F.normalize(states, dim=1)
-        return found
+        vectors[: len(tokens)] = F.normalize(states, dim=1)
+        return vectors

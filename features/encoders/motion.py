@@ -86,7 +86,7 @@ def _step(first: Tensor, second: Tensor) -> Tensor:
 
     xx, yy, xy = covariance(right, right) + RIDGE, covariance(down, down) + RIDGE, covariance(right, down)
     xt, yt = covariance(right, change), covariance(down, change)
-    # with the ridge at least RIDGE squared, whatever the frame
+    # with the ridge at least RIDGE squared for any frame
     determinant = (xx * yy - xy * xy).clamp_min(RIDGE * RIDGE)
     return torch.cat([xy * yt - yy * xt, xy * xt - xx * yt], dim=1) / determinant[:, :1] / size
 
@@ -152,9 +152,9 @@ def changes(frames: Tensor) -> dict[str, Tensor]:
     }
 
 
-def vectors(found: dict[str, Tensor], windows: int) -> Tensor:
+def vectors(measures: dict[str, Tensor], windows: int) -> Tensor:
     """The vectors of the windows, (8 windows, 96), from the changes (n, size) of n + 1 frames."""
-    device = found["energy"].device
+    device = measures["energy"].device
     starts = torch.arange(windows, device=device)[:, None] * LAYOUT.stride
     covered = torch.arange(LAYOUT.vectors, device=device) * (LAYOUT.window // LAYOUT.vectors)
     into_second = (starts + covered).flatten()
@@ -163,7 +163,7 @@ def vectors(found: dict[str, Tensor], windows: int) -> Tensor:
     known = (covered > 0).float().repeat(windows)[:, None]
 
     def pair(name: str) -> tuple[Tensor, Tensor]:
-        return found[name][into_first] * known, found[name][into_second]
+        return measures[name][into_first] * known, measures[name][into_second]
 
     def mean(name: str) -> Tensor:
         first, second = pair(name)
@@ -194,7 +194,7 @@ def spec(setup: ModelSetup) -> EncoderSpec:
 
 
 class Motion:
-    """Vectors of windows; on a CPU bit for bit the same whatever frames are around a window."""
+    """Vectors of windows; on a CPU bit for bit the same with any frames around a window."""
 
     def __init__(self, setup: ModelSetup, device: torch.device | str = "cpu") -> None:
         self.spec = spec(setup)

@@ -72,7 +72,7 @@ class VideoLayout:
     def _run(self, name: str, stream: str, offset: float, milliseconds: int) -> str:
         if name not in self.runs:
             frames = self._layouts[stream]
-            # whole microseconds: one instant is one number, whatever sums led to it
+            # whole microseconds: one instant is one number, no matter which sums led to it
             start = round(self._start + offset, 6)
             self.runs[name] = FrameRun(frames, start, milliseconds * frames.fps // 1000)
             self.stream_of[name] = stream

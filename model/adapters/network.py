@@ -35,8 +35,8 @@ class Attention(nn.MultiheadAttention):
 
     def of(self, query: Tensor, keys: Tensor, mask: Tensor | None) -> Tensor:
         """(B, Q, D) from keys (B, K, D); `mask` (B, K) is False for missing keys."""
-        found: Tensor = self(query, keys, keys, None if mask is None else ~mask, need_weights=False)[0]
-        return found
+        attended: Tensor = self(query, keys, keys, None if mask is None else ~mask, need_weights=False)[0]
+        return attended
 
 
 class Standardize(nn.Module):

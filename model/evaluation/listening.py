@@ -38,11 +38,11 @@ class Pair:
 
 
 def next_pair(
-    sounds: Mapping[str, Sequence[str]], ratings: Iterable[Rating], author: str, question: Question
+    systems: Mapping[str, Sequence[str]], ratings: Iterable[Rating], author: str, question: Question
 ) -> Pair | None:
     """The next pair for `author`; None if no cut has audio by two systems.
 
-    `sounds`: the systems with audio for each cut. Pairs rated least by this author come first, then pairs rated least
+    `systems`: those with audio for each cut. Pairs rated least by this author come first, then pairs rated least
     by all; among equals, and for the order of the two, chance decides.
     """
     systems_of: dict[str, set[str]] = defaultdict(set)
@@ -54,9 +54,9 @@ def next_pair(
             cut_of[row.trial_id] = row.cut_id
             if row.author == author:
                 own.add(row.trial_id)
-    by_all = Counter((cut_of[trial], frozenset(systems)) for trial, systems in systems_of.items())
+    by_all = Counter((cut_of[trial], frozenset(pair)) for trial, pair in systems_of.items())
     by_author = Counter((cut_of[trial], frozenset(systems_of[trial])) for trial in own)
-    pairs = [(cut_id, pair) for cut_id, systems in sounds.items() for pair in combinations(sorted(set(systems)), 2)]
+    pairs = [(cut_id, pair) for cut_id, names in systems.items() for pair in combinations(sorted(set(names)), 2)]
     if not pairs:
         return None
 

@@ -121,7 +121,7 @@ def _read_sizes(path: Path, mode: Mode) -> Mapping[str, Any]:
     mel = MODES[mode]
     try:
         sizes = json.loads(path.read_text(encoding="utf-8"))
-        found = {
+        actual = {
             "num_mels": sizes["num_mels"],
             "sampling_rate": sizes["sampling_rate"],
             "hop_size": math.prod(sizes["upsample_rates"]),
@@ -132,8 +132,8 @@ def _read_sizes(path: Path, mode: Mode) -> Mapping[str, Any]:
         raise ModelUnavailable(f"bigvgan_{mode}: {path} is not a configuration of BigVGAN: {error!r}") from error
     wanted = {"num_mels": mel.bands, "sampling_rate": mel.sample_rate, "hop_size": mel.hop}
     for name, value in wanted.items():
-        if found[name] != value:
-            raise ModelUnavailable(f"bigvgan_{mode}: {path} has {name} {found[name]}, should be {value}")
+        if actual[name] != value:
+            raise ModelUnavailable(f"bigvgan_{mode}: {path} has {name} {actual[name]}, should be {value}")
     return dict(sizes)
 
 

@@ -24,7 +24,7 @@ class CachedCut(CachedVideo):
         self.starts = cache.take(self._clips, []).pop("start").numpy() - cache.cuts["start"][row].as_py()
 
     def holds(self, plan: ClipPlan) -> bool:
-        """Whether the clips of a plan are those of the cache."""
+        """True if the clips of a plan are those of the cache."""
         wanted = np.array([clip.start for clip in plan.clips])
         return wanted.shape == self.starts.shape and bool(np.all(np.abs(wanted - self.starts) < _SAME_SECONDS))
 

@@ -159,7 +159,7 @@ class ClipSampler:
 
 @dataclass(frozen=True)
 class _Inputs:
-    """What all batches of a video share."""
+    """Inputs that all batches of a video share."""
 
     video: VideoFeatureSource
     whole: VideoFeatures

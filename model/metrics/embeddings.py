@@ -145,8 +145,8 @@ class SfxEmbedding:
         if audio.ndim != 1 or not len(audio) or not np.isfinite(audio).all():
             raise ValueError(f"aisfx: audio of shape {audio.shape}, must be finite (samples,), at least one")
         samples = resampled(np.asarray(audio, np.float32), sample_rate, SAMPLE_RATE)
-        found = [self._network(batch).cpu().numpy() for batch in self._batches(torch.from_numpy(samples))]
-        return np.concatenate(found)
+        embedded = [self._network(batch).cpu().numpy() for batch in self._batches(torch.from_numpy(samples))]
+        return np.concatenate(embedded)
 
     def _batches(self, samples: Tensor) -> Iterator[Tensor]:
         """Spectrograms of windows, (at most a batch, 100, 96)."""

@@ -86,7 +86,7 @@ class Moments:
 
     @property
     def held(self) -> bool:
-        """Whether the vectors are still stored: at most as many as dimensions."""
+        """True while the vectors are still stored: at most as many as dimensions."""
         return self._scatter is None
 
     def _needs(self, least: int) -> None:

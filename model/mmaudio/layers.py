@@ -27,10 +27,10 @@ class _Neighbours(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> Any:
         (given,), kernel = gradients, ctx.kernel
         batch, length, channels = given.shape
-        found = given.new_zeros(batch, length + kernel - 1, channels // kernel)
+        gradient = given.new_zeros(batch, length + kernel - 1, channels // kernel)
         for k, part in enumerate(given.chunk(kernel, dim=-1)):
-            found[:, k : k + length] += part
-        return found[:, kernel // 2 : kernel // 2 + length], None
+            gradient[:, k : k + length] += part
+        return gradient[:, kernel // 2 : kernel // 2 + length], None
 
 
 def neighbours(x: Tensor, kernel: int) -> Tensor:
@@ -127,8 +127,8 @@ class Modulation(nn.Sequential):
 
         With `rows` (N,), indices below S, the vectors are (B, N, channels) each.
         """
-        found: Tensor = self[1](activated)
-        return (found if rows is None else found.index_select(1, rows)).chunk(self.vectors, dim=-1)
+        modulation: Tensor = self[1](activated)
+        return (modulation if rows is None else modulation.index_select(1, rows)).chunk(self.vectors, dim=-1)
 
 
 Rotation = tuple[Tensor, Tensor]

@@ -33,7 +33,7 @@ class Conditions:
         """Apply `change` to all four."""
         return Conditions(*(change(getattr(self, field.name)) for field in fields(self)))
 
-    def __getitem__(self, index: Any) -> Conditions:
+    def __getitem__(self, index: slice | Tensor) -> Conditions:
         """Some rows of the batch."""
         return self.each(lambda values: values[index])
 

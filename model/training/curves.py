@@ -42,8 +42,8 @@ def draw_curves(folder: Path, records: Sequence[Record]) -> None:
 
 
 def _series(records: Sequence[Record], name: str) -> tuple[list[int], list[float]]:
-    found = [(record["step"], record[name]) for record in records if name in record]
-    return [step for step, _ in found], [value for _, value in found]
+    points = [(record["step"], record[name]) for record in records if name in record]
+    return [step for step, _ in points], [value for _, value in points]
 
 
 def _smooth(values: Sequence[float]) -> list[float]:

@@ -166,8 +166,8 @@ def trained_on(path: Path, config: BaseConfig) -> Mapping[str, str]:
 
 def encoders_of(spec: CacheSpec) -> dict[str, str]:
     """The value of `ENCODERS` for a base trained on such a cache."""
-    found = {name: getattr(spec, name) for name in STREAMS}
-    return {name: named(stream) for name, stream in found.items() if stream is not None}
+    streams = {name: getattr(spec, name) for name in STREAMS}
+    return {name: named(stream) for name, stream in streams.items() if stream is not None}
 
 
 def named(stream: StreamSpec) -> str:
@@ -176,8 +176,8 @@ def named(stream: StreamSpec) -> str:
 
 
 def _streams(cache: FeatureCache) -> dict[str, StreamSpec]:
-    found = {name: getattr(cache.spec, name) for name in STREAMS}
-    missing = [name for name, stream in found.items() if stream is None]
+    streams = {name: getattr(cache.spec, name) for name in STREAMS}
+    missing = [name for name, stream in streams.items() if stream is None]
     if missing:
         raise ModelError(f"{cache.path}: stream {missing[0]} is missing; training needs {', '.join(STREAMS)}")
-    return found
+    return streams

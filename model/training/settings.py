@@ -136,12 +136,12 @@ class TrainingSettings:
 
     @property
     def trains_base(self) -> bool:
-        """Whether the base is trained."""
+        """True if the base is trained."""
         return self.trained != "adapters"
 
     @property
     def has_adapters(self) -> bool:
-        """Whether adapters are trained."""
+        """True if adapters are trained."""
         return self.trained != "base"
 
     def values(self) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +30,20 @@ def normal(seed: int, *shape: int) -> Tensor:
 
 def fill(layout: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
     """A state of the given names and shapes, filled by the rule that the golden figures were made with."""
-    state = {}
-    for seed, name in enumerate(sorted(layout)):
-        shape = layout[name]
+    names = sorted(layout)
+
+    def filled(seed: int) -> Tensor:
+        name, shape = names[seed], layout[names[seed]]
         values = normal(seed, *shape)
         if name.endswith(("norm.weight", "norm1.weight", "norm2.weight", "latent_std")):
-            state[name] = 1 + 0.1 * values
-        elif len(shape) >= 2 and not any(word in name for word in ("empty", "pos_emb", "token", "latent_mean")):
-            state[name] = values.mul_((shape[0] / values.numel()) ** 0.5)
-        else:
-            state[name] = 0.1 * values
-    return state
+            return values.mul_(0.1).add_(1)
+        if len(shape) >= 2 and not any(word in name for word in ("empty", "pos_emb", "token", "latent_mean")):
+            return values.mul_((shape[0] / values.numel()) ** 0.5)
+        return values.mul_(0.1)
+
+    # drawing takes most of the time, and NumPy draws without the interpreter's lock
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        return dict(zip(names, pool.map(filled, range(len(names))), strict=True))
 
 
 def figures(tensor: Tensor) -> dict[str, list[float]]:

@@ -76,10 +76,10 @@ class Source:
 
     def take(self, tensors: dict[str, Tensor]) -> Tensor:
         """The network's tensor, in memory of its own."""
-        found = tensors[self.name]
+        tensor = tensors[self.name]
         if self.third is not None:
-            found = found.chunk(3)[self.third]
-        return (found.mT if self.transposed else found).clone(memory_format=torch.contiguous_format)
+            tensor = tensor.chunk(3)[self.third]
+        return (tensor.mT if self.transposed else tensor).clone(memory_format=torch.contiguous_format)
 
 
 _OUTSIDE_VISION = {
@@ -218,7 +218,7 @@ def weights_file(setup: ModelSetup, model: str) -> Path:
     folder = os.environ.get(WEIGHTS_FOLDER)
     if folder and not setup.named("clip"):
         places = (Path(folder), Path(folder, Path(REPOSITORY).name))
-        found = [path for place in places for name in (RELEASED, SAFE) if (path := place / name).is_file()]
-        if found:
-            return found[0]
+        files = [path for place in places for name in (RELEASED, SAFE) if (path := place / name).is_file()]
+        if files:
+            return files[0]
     return setup.weights_file("clip", RELEASED, SOURCE)

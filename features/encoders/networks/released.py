@@ -26,17 +26,17 @@ def read_tensors(path: Path, model: str, layout: Layout, wanted: Callable[[str],
     and for one whose wanted tensors differ from `layout`.
     """
     try:
-        found = _safetensors(path, wanted) if path.suffix == ".safetensors" else _pickled(path, wanted)
+        tensors = _safetensors(path, wanted) if path.suffix == ".safetensors" else _pickled(path, wanted)
     except OSError as error:
         raise ModelUnavailable(f"{model}: {path}: {error.strerror or error}") from error
     except Exception as error:  # a damaged file makes the readers raise anything, from EOFError to RuntimeError
         raise ModelUnavailable(
             f"{model}: {path} has no tensors that can be read ({type(error).__name__}): truncated, or of another kind"
         ) from error
-    fault = found if isinstance(found, str) else _fault(found, layout)
-    if isinstance(found, str) or fault:
+    fault = tensors if isinstance(tensors, str) else _fault(tensors, layout)
+    if isinstance(tensors, str) or fault:
         raise ModelUnavailable(f"{model}: {path} {fault}: not the released file")
-    return {name: tensor.to(torch.float32, copy=True) for name, tensor in found.items()}
+    return {name: tensor.to(torch.float32, copy=True) for name, tensor in tensors.items()}
 
 
 def _pickled(path: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor] | str:

@@ -95,7 +95,7 @@ def test_bad_input_is_refused_in_one_line(cache: FeatureCache, tmp_path: Path) -
     assert "name one of --base FILE" in refusal(cache.path, *out, "--base", base, "--new-base", "tiny")
     assert "--train-base is for adapters" in refusal(cache.path, *out, "--new-base", "tiny", "--train-base")
     assert "base 'huge': known sizes are" in refusal(cache.path, *out, "--new-base", "huge")
-    assert "no feature cache" in refusal(tmp_path, *out, "--base", base)
+    assert "not a feature cache" in refusal(tmp_path, *out, "--base", base)
     assert "none.safetensors" in refusal(cache.path, *out, "--base", tmp_path / "none.safetensors")
     (tmp_path / "own.toml").write_text("[validation]\nevry = 2\n")
     assert "own.toml: validation.evry" in refusal(cache.path, *out, "--base", base, "--settings", tmp_path / "own.toml")

@@ -152,10 +152,10 @@ def test_other_types_are_converted_and_other_shapes_refused(path: Path, clips: P
     with pytest.raises(CacheError, match=r"part-00000.parquet: column mean is missing"):
         FeatureCache(path)
     pq.write_table(table.slice(0, 5), clips)
-    with pytest.raises(CacheError, match=r"part-00000.parquet: fewer rows than the index names"):
+    with pytest.raises(CacheError, match=r"part-00000.parquet: fewer rows than the index refers to"):
         FeatureCache(path)
     clips.unlink()
-    with pytest.raises(CacheError, match=r"part-00000.parquet: missing; the index names it"):
+    with pytest.raises(CacheError, match=r"part-00000.parquet: missing; the index refers to it"):
         FeatureCache(path)
 
 

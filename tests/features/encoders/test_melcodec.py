@@ -260,7 +260,7 @@ def test_damaged_and_foreign_files_are_refused(codecs: dict[Mode, Codec], tmp_pa
     write({**tensors, "mean": tensors["mean"] * float("nan")})
     refused("mean has NaN")
     write({**tensors, "scale": -tensors["scale"]})
-    refused("scale holds values that are not positive")
+    refused("scale has values that are not positive")
     write(tensors)
     assert load(tmp_path).count == 1000
 

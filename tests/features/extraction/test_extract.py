@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import signal
@@ -16,7 +15,9 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 import torch
+from typer.testing import CliRunner, Result
 
+from app.cli import cli
 from curation.detectors.score_store import setup_of
 from curation.media import frames_reaching, mono_span
 from curation.runner import CannotStart
@@ -99,15 +100,20 @@ def test_a_clips_pictures_are_those_of_its_own_seconds(
     encoder: VideoEncoder = open_encoder(getattr(features, stream), setup_of(corpus, load_recipe("default")))
     pictures = encoder.spec.frames
     assert pictures is not None
+    checked = 0
     for index in range(len(cache)):
         clip = cache[index]
         if not clip["has_video"]:
             assert not clip[stream].any()
             continue
+        if stream == "visual" and not clip["clip"]:  # takes seconds; `test_globals` compares the first ones
+            continue
+        checked += 1
         times = [float(clip["start"]) + k / pictures.fps for k in range(8 * pictures.fps)]
         shown = [image for indices, image in frames_reaching(media / "film.mp4", times) for _ in indices]
         alone = encoder.encode(torch.stack([resized(image, pictures) for image in shown]))
         torch.testing.assert_close(clip[stream].float(), alone, rtol=2e-3, atol=2e-3)
+    assert checked == (2 if stream == "visual" else 4)
 
 
 def test_a_clips_latents_are_those_of_its_own_seconds(extracted: tuple[Corpus, Extraction], media: Path) -> None:
@@ -169,16 +175,16 @@ def test_what_is_not_accepted_any_more_is_hidden_and_comes_back(again: Corpus) -
 
 
 def test_new_cuts_are_added_in_new_parts(again: Corpus) -> None:
-    picture = recording_of(again, "film.mp4")
+    picture, sound = recording_of(again, "film.mp4"), recording_of(again, "sound.wav")
     (folder,) = (again.path / "features").iterdir()
     before = parts(folder)
-    decide(again, {picture: [(1.0, 17.0), (20.317, 31.9), (17.5, 26.0)]})
+    decide(again, {picture: [(1.0, 17.0), (20.317, 31.9)], sound: [(2.0, 10.0)]})
     done = extract(again, workers=1)
     assert (done.cuts, done.new, done.withdrawn) == (3, 1, 1)
     after = parts(folder)
     assert set(after) - set(before) == {"clips/part-00001.parquet", "cuts/part-00001.parquet"}
     assert all(after[name] == before[name] for name in before if name != "index.parquet")
-    assert len(FeatureCache(folder)) == 2 + 2 + 2
+    assert len(FeatureCache(folder)) == 2 + 2 + 1
 
 
 def test_a_listeners_words_take_the_place_of_tags_without_a_second_extraction(again: Corpus) -> None:
@@ -205,10 +211,13 @@ def test_a_listeners_words_take_the_place_of_tags_without_a_second_extraction(ag
 
 
 def test_a_file_that_is_gone_costs_its_cuts_and_says_so(media: Path, tmp_path: Path) -> None:
-    shutil.copytree(media, tmp_path / "media")
-    corpus = corpus_of(tmp_path / "corpus", tmp_path / "media", {**SPANS, "film.mp4": [(1.0, 9.0), (10.0, 15.0)]})
+    (tmp_path / "media").mkdir()
+    shutil.copy(media / "sound.wav", tmp_path / "media")
+    film(tmp_path / "media" / "other.wav", 14, seed=3, video=False)
+    spans = {"other.wav": [(1.0, 9.0), (9.0, 13.0)], "sound.wav": SPANS["sound.wav"]}
+    corpus = corpus_of(tmp_path / "corpus", tmp_path / "media", spans)
     (tmp_path / "media" / "sound.wav").unlink()
-    done = extract(corpus, workers=2)
+    done = extract(corpus, workers=1)
     assert done.cuts == 1 and sorted(reason for reason, _ in done.problems.values()) == ["too_short", "vanished"]
     drops = list(corpus.rows(Drop, pc.field("stage") == "extract"))
     assert {(drop.item, drop.reason, drop.item_kind) for drop in drops} == {
@@ -223,8 +232,7 @@ def test_a_file_that_is_gone_costs_its_cuts_and_says_so(media: Path, tmp_path: P
 def test_a_codec_is_fitted_once_and_anew_only_when_asked(again: Corpus) -> None:
     (hash,) = again.fits["melcodec_16k"]
     assert len(fit_items(again.path / "fits" / f"melcodec_16k-{hash}")) == 3
-    picture = recording_of(again, "film.mp4")
-    decide(again, {picture: [(1.0, 17.0)]})
+    decide(again, {recording_of(again, "sound.wav"): [(0.5, 12.25)]})
     extract(again, workers=1)
     assert again.fits["melcodec_16k"] == (hash,)
     assert refit(again, "melcodec_16k").startswith("melcodec_16k: fitted on 1 cuts, ")
@@ -249,12 +257,13 @@ def test_a_recipe_that_decides_otherwise_is_refused(again: Corpus) -> None:
     default = load_recipe("default")
     other = replace(default, spans=replace(default.spans, min_duration=30.0))
     with pytest.raises(
-        CorpusError, match=r"was decided by the recipe default \(\w+\), default \(\w+\) decides otherwise"
+        CorpusError, match=r"decided by the recipe default \(\w+\); default \(\w+\) has other decision settings"
     ):
         extract(again, other, workers=1)
     same = replace(default, features=replace(default.features, dtype="float32"))
+    decide(again, {recording_of(again, "sound.wav"): [(0.5, 12.25)]})
     done = extract(again, same, workers=1)
-    assert done.new == 3 and FeatureCache(done.folder)[0]["visual"].dtype == torch.float32
+    assert done.new == 1 and FeatureCache(done.folder)[0]["visual"].dtype == torch.float32
 
 
 @pytest.mark.slow
@@ -267,11 +276,15 @@ def test_killed_at_random_and_started_again_it_ends_with_the_same_bytes(
     kills, ended = 0, False
     while not ended:
         command = [*LPSE, "extract", "--corpus", str(corpus.path), "--workers", str(rng.choice([1, 2]))]
+        known = len(list(corpus.path.rglob("*")))
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        deadline = time.monotonic() + rng.uniform(2.0, 8.0)
-        while process.poll() is None and kills < 4 and time.monotonic() < deadline:
+        # it writes only after seconds of imports: a kill before is no kill
+        while process.poll() is None and kills < 2 and len(list(corpus.path.rglob("*"))) <= known:
             time.sleep(0.02)
-        if process.poll() is None and kills < 4:
+        deadline = time.monotonic() + rng.uniform(0.0, 3.0)
+        while process.poll() is None and kills < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if process.poll() is None and kills < 2:
             process.send_signal(signal.SIGKILL)
             kills += 1
         output, _ = process.communicate(timeout=300)
@@ -288,18 +301,15 @@ def test_killed_at_random_and_started_again_it_ends_with_the_same_bytes(
     ("arguments", "line"),
     [
         (["--corpus", "nowhere"], "not a corpus"),
-        (["--corpus", "{corpus}", "--recipe", "full"], "decides otherwise"),
+        (["--corpus", "{corpus}", "--recipe", "full"], "has other decision settings"),
         (["--corpus", "{corpus}", "--device", "cuda:99"], "--device cuda:99: "),
         (["--corpus", "{empty}"], "nothing was curated yet"),
     ],
 )
 def test_bad_input_is_one_line(again: Corpus, tmp_path: Path, arguments: list[str], line: str) -> None:
     empty = Corpus.create(tmp_path / "empty")
-    filled = [word.format(corpus=again.path, empty=empty.path) for word in arguments]
-    ran = subprocess.run(
-        [*LPSE, "extract", *filled], capture_output=True, text=True, timeout=120, env={**os.environ, "COLUMNS": "200"}
-    )
-    assert ran.returncode == 2
+    ran = lpse("extract", *(word.format(corpus=again.path, empty=empty.path) for word in arguments))
+    assert ran.exit_code == 2
     assert ran.stderr.count("\n") == 1 and ran.stderr.startswith("lpse: ") and line in ran.stderr
 
 
@@ -313,8 +323,9 @@ def test_missing_weights_are_named_before_anything_is_begun(again: Corpus) -> No
     assert np.isfinite(FeatureCache(before[0])[0]["mean"].float().numpy()).all()
 
 
-def lpse(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*LPSE, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+def lpse(*arguments: object) -> Result:
+    """Run the command in this process: starting one takes seconds, and the killed extraction has real ones."""
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
 
 
 def test_mmaudios_layout_there_and_back(extracted: tuple[Corpus, Extraction], tmp_path: Path) -> None:
@@ -346,19 +357,19 @@ def test_what_cannot_be_converted_is_one_line(
     extracted: tuple[Corpus, Extraction], tmp_path: Path, arguments: list[str], line: str
 ) -> None:
     done = lpse("features", *(word.format(folder=extracted[1].folder, out=tmp_path / "out") for word in arguments))
-    assert done.returncode == 2 and done.stdout == ""
+    assert done.exit_code == 2 and done.stdout == ""
     assert done.stderr.count("\n") == 1 and line in done.stderr
     assert not (tmp_path / "out").exists()
 
 
 def test_a_damaged_cache_is_a_fault_of_the_corpus(again: Corpus) -> None:
-    assert lpse("validate", "--corpus", again.path).returncode == 0
+    assert lpse("validate", "--corpus", again.path).exit_code == 0
     (part,) = again.path.glob("features/*/clips/*.parquet")
     content = bytearray(part.read_bytes())
     content[len(content) // 2] ^= 1
     part.write_bytes(content)
     done = lpse("validate", "--corpus", again.path)
-    assert done.returncode == 1
+    assert done.exit_code == 1
     first = done.stdout.splitlines()[0]
     assert first.startswith(f"features: {part.parent.parent.name}/clips/part-00000.parquet: "), done.stdout
     assert done.stdout.splitlines()[-1] == "1 faults"

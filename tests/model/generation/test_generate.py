@@ -444,7 +444,7 @@ def test_films_that_no_sound_can_be_made_for(studio: Studio, tmp_path: Path) -> 
     (tmp_path / "text.mp4").write_text("no film")
     write_media(tmp_path / "vp8.webm", frames=[np.zeros((32, 32, 3), np.uint8)] * 50, fps=25, video_codec="libvpx")
     for what, out, words in (
-        (str(tmp_path / "brief.mp4"), "a.wav", r"brief\.mp4: lasts 0\.600 s; motion needs 0\.64 s"),
+        (str(tmp_path / "brief.mp4"), "a.wav", r"brief\.mp4: lasts 0\.600 s; motion needs at least 0\.64 s"),
         (str(tmp_path / "sound.wav"), "a.wav", "has no video stream to generate audio for"),
         (str(tmp_path / "text.mp4"), "a.wav", r"text\.mp4: "),
         ("0123456789abcdef", "a.wav", "neither a file nor a cut of"),

@@ -118,7 +118,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     newest.write_bytes(newest.read_bytes()[:-5000])
     done = train(cache, run, from_file(base, cache), chosen)
     assert done.new == 3
-    assert re.search(r"step-00000012\.pt: cannot be read, the one before it is taken", caplog.text)
+    assert re.search(r"step-00000012\.pt: cannot be read, using the one before it", caplog.text)
     assert (outputs(run), curve(run)) == (weights, lines)
     assert [path.name for path in checkpoints(run / "checkpoints")] == ["step-00000009.pt", "step-00000012.pt"]
 

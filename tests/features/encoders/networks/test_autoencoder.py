@@ -159,11 +159,11 @@ def test_a_file_of_another_layout_is_refused(tmp_path: Path) -> None:
     torch.save(meta_state() | {"quant_conv.weight": torch.zeros(1)}, path)
     assert "contains an unknown tensor quant_conv.weight" in refusal(path)
     torch.save(meta_state() | {"data_mean": 3}, path)
-    assert "holds data_mean as a int, no tensor" in refusal(path)
+    assert "contains data_mean as a int, not a tensor" in refusal(path)
     torch.save([torch.zeros(1)], path)
-    assert "holds a list, no named tensors" in refusal(path)
+    assert "contains a list, not named tensors" in refusal(path)
     torch.save({"state": Autoencoder(SMALL)}, path)
-    assert "holds no tensors that can be read" in refusal(path)
+    assert "has no tensors that can be read" in refusal(path)
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
