@@ -115,7 +115,7 @@ def notebook() -> list[Mapping[str, Any]]:
 
 
 def texts(path: Path) -> Iterator[tuple[int, str]]:
-    """What people read of a file, with its line: prose of a page, strings of a module, cells of a notebook."""
+    """What people read of a file, with its line: paragraphs, strings of a module, cells of a notebook."""
     source = path.read_text(encoding="utf-8")
     if path.suffix == ".py":
         for node in ast.walk(ast.parse(source)):
@@ -127,7 +127,16 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
     else:
         # code blocks are not prose, but keep their lines: the numbers stay right
         plain = _BLOCK.sub(lambda block: "\n" * block.group().count("\n"), source)
-        yield from enumerate(plain.splitlines(), start=1)
+        first, paragraph = 1, ""
+        plain = re.sub(r"`[^`]*`", lambda name: "`" + "\n" * name[0].count("\n") + "`", plain)  # names are not prose
+        for number, line in enumerate([*plain.splitlines(), ""], start=1):
+            if not line.strip() or line.lstrip().startswith(("|", "- ", "#")):
+                if paragraph:
+                    yield first, paragraph
+                first, paragraph = number, line.strip()
+            else:
+                first = first if paragraph else number
+                paragraph = f"{paragraph} {line.strip()}".strip()
 
 
 def command_named(words: list[str]) -> tuple[Any, list[str]]:
