@@ -132,7 +132,7 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
 def workplace(executed: tuple[Path, Any]) -> Path:
     """The folder in which commands run: `videos/`, `corpus/`, `film.mp4`, and the recipes of the pages."""
     folder = executed[0]
-    film(folder / "film.mp4", 9.0, fps=10)
+    film(folder / "film.mp4", 8.0, fps=10)
     (folder / "strict.toml").write_text(blocks("README.md", "toml")[0].text, encoding="utf-8")
     (folder / "mine.toml").write_text(blocks("docs/curate.md", "toml")[0].text, encoding="utf-8")
     return folder
