@@ -169,7 +169,7 @@ def test_the_notebook_makes_a_plot_and_a_batch(executed: tuple[Path, Any]) -> No
     batch = result(cells["loaded-batch"])
     for row in ("visual (4, 64, 1280)", "sync (4, 192, 96)", "mean (4, 250, 20)", "text (4, 77, 384)", "clip (4,)"):
         assert row in batch
-    (counts,) = re.findall(r"\{'accept': \((\d), ([\d.]+)\)", result(cells["curated"]))
+    (counts,) = re.findall(r"'accept': CutTotal\(cuts=(\d), seconds=([\d.]+)\)", result(cells["curated"]))
     assert counts[0] == "1" and 60 < float(counts[1]) < 66
     decided = ast.literal_eval(result(cells["decided"]))
     assert [decision for *_, decision in decided] == ["accept", "accept"]
