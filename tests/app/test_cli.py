@@ -1,9 +1,7 @@
-"""The command line as people type it: bad input in one line, help with examples, every command of the README."""
+"""The command line as people type it: bad input in one line, help with examples. Commands of pages: test_docs.py."""
 
 from __future__ import annotations
 
-import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,7 +16,6 @@ from curation.media import write_media
 from manifests.fits import writing_fit
 from manifests.recipe import RecipeError, load_recipe, shipped_recipes
 from manifests.store import Corpus
-from tests.support import ROOT
 
 LPSE = [sys.executable, "-c", "from app.cli import main; main()"]
 COMMANDS = (
@@ -53,54 +50,14 @@ def refusal(*arguments: str | Path) -> str:
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as the README has it: `videos/` with recordings, `strict.toml`."""
+    """A folder with recordings in `videos/`."""
     folder = tmp_path_factory.mktemp("workplace")
     rng = np.random.default_rng(0)
     (folder / "videos").mkdir()
     for name in ("one.wav", "two.wav"):
         pieces = [(0.05 * rng.standard_normal((1, 16_000))).astype(np.float32) for _ in range(61)]
         write_media(folder / "videos" / name, audio=pieces, sample_rate=16_000, audio_codec="pcm_s16le")
-    (folder / "strict.toml").write_text('extends = "default"\n[contaminants.music]\nreview_threshold = 0.1\n')
     return folder
-
-
-def test_every_command_of_the_readme_runs(workplace: Path) -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    shown = re.findall(r"^\.venv/bin/lpse (.+)$", text, re.MULTILINE)
-    verbs = [command.split()[0] for command in shown]
-    trained = ["extract", "train", "train", "generate"]
-    assert verbs == ["curate", "report", "replay", "review", "annotate", "annotate", *trained]
-    for command in shown:
-        verb, *arguments = shlex.split(command)
-        if verb == "annotate":  # with a server behind it: tests/annotation
-            continue
-        if verb in (
-            "review",
-            "train",
-            "generate",
-        ):  # for long: tests of their own
-            options = {argument for argument in arguments if argument.startswith("--")}
-            assert options <= set(re.findall(r"--[\w-]+", lpse(verb, "--help").stdout))
-            continue
-        done = lpse(verb, *arguments, cwd=workplace)
-        assert done.returncode == 0, done.stderr
-    (snippet,) = re.findall(r"```python\n(.+?)```", text, re.DOTALL)
-    done = subprocess.run(
-        [sys.executable, "-c", snippet + "\nprint(len(accepted))"],
-        cwd=workplace,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.strip() == "2"
-    targets = set(re.findall(r"^make (\w+)$", text, re.MULTILINE))
-    assert targets == {"demo", "test"}
-    assert all(re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE) for target in targets)
-    for link in re.findall(r"\]\(([^)]+)\)", text):
-        name, _, anchor = link.partition("#")
-        assert (ROOT / name).exists(), link
-        headings = re.findall(r"^#+ (.+)$", (ROOT / name).read_text(), re.MULTILINE) if anchor else []
-        assert not anchor or anchor in [heading.lower().replace(" ", "-") for heading in headings], link
 
 
 def test_a_run_ends_with_a_table_and_the_next_command(workplace: Path) -> None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
 import typer
 
 from app.cli import cli
@@ -103,12 +102,9 @@ def rows(page: str, heading: str) -> list[dict[str, str]]:
     found = []
     for table in re.findall(r"(?:^\|.*\|\n?)+", part, re.MULTILINE):
         names, _, *lines = [
-            [cell.strip() for cell in line.strip("|").split(" | ")] for line in table.strip().splitlines()
+            [cell.strip() for cell in line.strip()[1:-1].split("|")] for line in table.strip().splitlines()
         ]
-        names = [name.strip("| ") for name in names]
-        for line in lines:
-            assert len(line) == len(names), f"{page}: {line}"
-            found.append(dict(zip(names, (cell.strip("| ") for cell in line), strict=True)))
+        found += [dict(zip(names, line, strict=True)) for line in lines]
     return found
 
 
@@ -119,7 +115,7 @@ def notebook() -> list[Mapping[str, Any]]:
 
 
 def texts(path: Path) -> Iterator[tuple[int, str]]:
-    """What people read of a file, with its line: prose of a page, docstrings and strings of a module, a notebook's cells."""
+    """What people read of a file, with its line: paragraphs, strings of a module, cells of a notebook."""
     source = path.read_text(encoding="utf-8")
     if path.suffix == ".py":
         for node in ast.walk(ast.parse(source)):
@@ -131,20 +127,29 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
     else:
         # code blocks are not prose, but keep their lines: the numbers stay right
         plain = _BLOCK.sub(lambda block: "\n" * block.group().count("\n"), source)
-        yield from enumerate(plain.splitlines(), start=1)
+        first, paragraph = 1, ""
+        plain = re.sub(r"`[^`]*`", lambda name: "`" + "\n" * name[0].count("\n") + "`", plain)  # names are not prose
+        for number, line in enumerate([*plain.splitlines(), ""], start=1):
+            if not line.strip() or line.lstrip().startswith(("|", "- ", "#")):
+                if paragraph:
+                    yield first, paragraph
+                first, paragraph = number, line.strip()
+            else:
+                first = first if paragraph else number
+                paragraph = f"{paragraph} {line.strip()}".strip()
 
 
-def command_named(words: list[str]) -> tuple[click.Command, list[str]]:
+def command_named(words: list[str]) -> tuple[Any, list[str]]:
     """The command that `words`, without the program's name, begin with, and the rest of them."""
-    found: click.Command = typer.main.get_command(cli)
+    found: Any = typer.main.get_command(cli)
     rest = list(words)
-    while isinstance(found, click.Group):
+    while hasattr(found, "commands"):
         assert rest and rest[0] in found.commands, f"lpse {' '.join(words)}: no such command"
         found = found.commands[rest.pop(0)]
     return found, rest
 
 
-def options_of(command: click.Command) -> set[str]:
+def options_of(command: Any) -> set[str]:
     """All spellings of the options of a command."""
     return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
 
@@ -152,10 +157,9 @@ def options_of(command: click.Command) -> set[str]:
 def all_options() -> set[str]:
     """The options of all commands, and of `lpse` itself."""
 
-    def collect(command: click.Command) -> Iterator[str]:
+    def collect(command: Any) -> Iterator[str]:
         yield from options_of(command)
-        if isinstance(command, click.Group):
-            for inner in command.commands.values():
-                yield from collect(inner)
+        for inner in getattr(command, "commands", {}).values():
+            yield from collect(inner)
 
     return {name for name in collect(typer.main.get_command(cli)) if name.startswith("-")}
