@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from .detectors.score_store import load_scores, setup_of
     from .detectors.scorer import score_file
     from .media import MediaError
-    from .pipeline.curate import CurationResult, curate, replay
+    from .pipeline.curate import curate, replay
     from .pipeline.redecide import redecide
     from .pipeline.refit import refit
+    from .pipeline.result import CurationResult
     from .runner import Progress
     from .trust.whatif import WhatIf
 
@@ -56,12 +57,12 @@ _MODULES = {
     ".detectors.scorer": ("score_file",),
     ".media": ("MediaError",),
     ".pipeline.curate": (
-        "CurationResult",
         "curate",
         "replay",
     ),
     ".pipeline.redecide": ("redecide",),
     ".pipeline.refit": ("refit",),
+    ".pipeline.result": ("CurationResult",),
     ".runner": ("Progress",),
     ".trust.whatif": ("WhatIf",),
 }

@@ -114,7 +114,7 @@ def push(
     with command_run("annotate push", corpus):
         from annotation.rounds.push import push as run
         from annotation.tasks.routing import Routing
-        from curation.pipeline.curate import default_workers
+        from curation.runner import default_workers
 
         from ..terminal.progress import ProgressBars
         from ..terminal.tables import show_delivery
@@ -203,7 +203,7 @@ def adjudicate(
     with command_run("annotate adjudicate", corpus):
         from annotation.consensus import ConsensusSettings, rule_named
         from annotation.rounds.adjudicate import adjudicate as run
-        from curation.pipeline.curate import default_workers
+        from curation.runner import default_workers
         from manifests.store import Corpus
 
         from ..terminal.progress import ProgressBars

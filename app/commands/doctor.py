@@ -15,7 +15,7 @@ from rich.table import Table
 
 from curation.detectors import NAMES, USER_WEIGHTS, ModelUnavailable, open_detector, spec
 from curation.detectors.score_store import setup_of
-from curation.pipeline.curate import default_workers
+from curation.runner import default_workers
 from features.audio.mel import Mode
 from features.encoders import NAMES as ENCODERS
 from features.encoders import ModelSetup

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from curation.media import PREVIEW_TYPE, MediaError, encode_preview, thumbnail
-from curation.pipeline.curate import default_workers
+from curation.runner import default_workers
 from manifests.time import Segment, Timeline
 
 _WHOLE_BITRATES = (32_000, 24_000)

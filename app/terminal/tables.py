@@ -13,7 +13,7 @@ from annotation.rounds.pull import Pulled
 from annotation.rounds.push import Delivery
 from curation.catalog.accounting import DECISIONS, CorpusAccount
 from curation.pipeline.coverage import CascadeAccount, Need
-from curation.pipeline.curate import CurationResult
+from curation.pipeline.result import CurationResult
 
 from ..display.text import clock, long_clock, outcome_name, percent, plain, plural, verdict_name
 

@@ -21,17 +21,15 @@ from manifests.identity import source_id
 from manifests.ledger import Ledger
 from manifests.recipe import Recipe
 from manifests.records import Recording
-from manifests.schema import to_table
 from manifests.store import Corpus
 from manifests.time import Timeline
 
-from ..catalog.accounting import CorpusAccount, corpus_account
 from ..decision.human_evidence import NO_EVIDENCE, load_evidence
 from ..detectors import ModelSetup, ModelUnavailable, prepare, spec
 from ..detectors.score_store import setup_of
 from ..duplicates.corpus_index import Copies, find_copies
 from ..ingest.folders import Found, discover
-from ..runner import Item, ItemResult, ProgressCallback, Runner, run_local
+from ..runner import Item, ItemResult, ProgressCallback, Runner, default_workers, run_local
 from ..runner.ledgered import (
     STALL_SECONDS,
     TRANSIENT,
@@ -41,33 +39,15 @@ from ..runner.ledgered import (
     failure,
     ledger_row,
 )
-from .commit import Tables, commit, join
-from .coverage import CascadeAccount, Need, Needs, with_audio
+from .commit import commit, join
+from .coverage import Needs, with_audio
 from .entries import Entries, entries_with, orphaned_recordings, problem_drop, stored_entries
+from .result import CurationResult, result_of
 from .settle import CASCADE, VIDEO, Request, Settle, Settled, undecided
 from .stages import Identified, Identify, Score
 
 logger = logging.getLogger(__name__)
 SLOWEST_BYTES_PER_SECOND = 5e6
-
-
-@dataclass(frozen=True)
-class CurationResult:
-    """The result of a run over a corpus.
-
-    `account`: the outcome of every second of the corpus, its cuts and its drops. `scored`: time scored during the
-    decisions, beyond whole recordings. `cascade`: None without one. `seconds`: the duration of the run.
-    """
-
-    account: CorpusAccount
-    scored: Mapping[str, Need]
-    cascade: CascadeAccount | None
-    seconds: float
-
-
-def default_workers() -> int:
-    """The number of cores available to this process."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_detectors(recipe: Recipe, corpus: Corpus | None) -> ModelSetup:
@@ -230,7 +210,8 @@ class _Run:
         logger.info("%d recordings decided, %d cuts; writing the tables", len(settled), tables.cuts.num_rows)
         commit(self.corpus, self.recipe, entries, copies, tables, command)
         self.runner.ledger.compact()
-        return self._result(tables, copies, settled)
+        scored, seconds = dict(self.needs.totals), time.monotonic() - self.began
+        return result_of(self.recipe, tables, copies.rows, settled, scored, seconds)
 
     def _settle(self, entries: Entries, wanted: Collection[str], copies: Copies) -> dict[str, Settled]:
         """The decisions over the `wanted` recordings, by id; reads of their media are recorded in the ledger."""
@@ -310,34 +291,3 @@ class _Run:
     def _with_audio(self, entries: Entries) -> list[tuple[Recording, str]]:
         located, _ = with_audio(self.corpus, entries.recordings.values())
         return [(row, path) for row, path in located if row.recording_id not in entries.dropped]
-
-    def _result(self, tables: Tables, copies: Copies, settled: Mapping[str, Settled]) -> CurationResult:
-        account = corpus_account(
-            {
-                "recordings": to_table("recordings", tables.recordings),
-                "events": tables.events,
-                "cuts": tables.cuts,
-                "drops": to_table("drops", tables.drops),
-                "duplicates": to_table("duplicates", copies.rows),
-            }
-        )
-        durations = {row.recording_id: row.duration or 0.0 for row in tables.recordings}
-        return CurationResult(
-            account=account,
-            scored=dict(self.needs.totals),
-            cascade=self._cascade(settled, durations),
-            seconds=time.monotonic() - self.began,
-        )
-
-    def _cascade(self, settled: Mapping[str, Settled], durations: Mapping[str, float]) -> CascadeAccount | None:
-        if not self.recipe.cascade:
-            return None
-        duration = rejected = 0.0
-        scored = dict.fromkeys(self.recipe.cascade, 0.0)
-        for name, one in settled.items():
-            if one.cascade:
-                duration += durations[name]
-                rejected += one.cascade[0]
-                for detector, seconds in one.cascade[1].items():
-                    scored[detector] += seconds
-        return CascadeAccount(duration, rejected, scored)

@@ -3,7 +3,7 @@
 `run_local` uses one machine; `LedgeredRunner` skips items that the ledger records as done.
 """
 
-from .pool import run_local
+from .pool import default_workers, run_local
 from .progress import Progress, ProgressCallback, ShareCallback
 from .stage import CannotStart, Item, ItemResult, Runner, Stage
 
@@ -16,5 +16,6 @@ __all__ = [
     "Runner",
     "ShareCallback",
     "Stage",
+    "default_workers",
     "run_local",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import pickle
 import time
 from collections import deque
@@ -33,6 +34,11 @@ MIN_START_SECONDS = 60.0
 # more attempts, not endlessly.
 OWN_DEATHS = 2
 ATTEMPTS = 4
+
+
+def default_workers() -> int:
+    """The number of cores available to this process."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run_local(

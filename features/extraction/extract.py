@@ -17,8 +17,7 @@ import torch
 
 from curation.detectors.score_store import setup_of
 from curation.media import MediaError
-from curation.pipeline.curate import default_workers
-from curation.runner import Item, Progress, ProgressCallback, ShareCallback
+from curation.runner import Item, Progress, ProgressCallback, ShareCallback, default_workers
 from curation.runner.ledgered import LedgeredRunner, problem_of
 from manifests.commits import Commit
 from manifests.errors import Problem

@@ -20,7 +20,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from curation.pipeline.coverage import CascadeAccount
-from curation.pipeline.curate import curate, default_workers, replay
+from curation.pipeline.curate import curate, replay
+from curation.runner import default_workers
 from manifests.recipe import Recipe, load_recipe
 from manifests.records import Cut, Recording
 from manifests.store import Corpus

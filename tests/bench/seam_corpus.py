@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Literal
 
 from app.terminal.progress import ProgressBars
-from curation.pipeline.curate import default_workers
 from curation.pipeline.stages import Identify
+from curation.runner import default_workers
 from features.cache import IndexRow, write_index
 from features.cache.index import read_index
 from features.encoders import CLIP_SECONDS

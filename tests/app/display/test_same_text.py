@@ -20,7 +20,7 @@ from app.terminal.tables import show_summary
 from curation.catalog.accounting import DECISIONS, read_account
 from curation.catalog.catalog import Catalog
 from curation.catalog.filters import PEOPLE, Filter
-from curation.pipeline.curate import CurationResult
+from curation.pipeline.result import CurationResult
 from manifests.records import Cut
 from manifests.store import Corpus
 
