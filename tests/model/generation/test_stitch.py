@@ -170,7 +170,7 @@ def test_the_wav_holds_the_sound_and_appears_when_it_is_whole(tmp_path: Path) ->
     assert rate == 44_100 and soundfile.info(tmp_path / "a.wav").subtype == "PCM_24"
     np.testing.assert_allclose(read, sound.clip(-1, 1), atol=2.0**-22)
     for samples in (49_999, 50_001):
-        with pytest.raises(ValueError, match=f"50000 samples of sound, should be {samples}"):
+        with pytest.raises(ValueError, match=f"50000 samples of audio, should be {samples}"):
             write_wav(tmp_path / "b.wav", iter([sound]), 44_100, samples)
     assert [file.name for file in tmp_path.iterdir()] == ["a.wav"]
 
