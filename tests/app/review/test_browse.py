@@ -148,15 +148,17 @@ def test_an_answer_takes_no_typed_text_away(
     wait_rows(page, review_corpus.table("cuts").count())
     # the words are sent late: their answer must not be the one that keeps them
     page.run("{ const wait = setTimeout; window.setTimeout = (f, ms) => wait(f, ms === 150 ? 3000 : ms); }")
-    field = "document.querySelector('.lpse-panel [data-key=%s]')"
-    typed = "{ const field = %s; field.focus(); field.value = %s; field.dispatchEvent(new Event('input')); }"
-    page.run(typed % (field % "text", '"pond"'))
-    page.run(typed % (field % "'\"risk 0\"'", '"0.01"'))
+    field = """document.querySelector('.lpse-panel [data-key="%s"]')"""
+    for key, text in (("text", "pond"), ("risk 0", "0.01")):
+        page.run(
+            f"{{ const field = {field % key}; field.focus(); field.value = {text!r};"
+            " field.dispatchEvent(new Event('input')); }"
+        )
     choose(page, "decisions", "review")  # its answer arrives while both are typed and neither is sent
     page.wait_for('location.search.includes("decisions=review")')
     page.wait_for("!!document.querySelector('.stApp[data-test-script-state=\"notRunning\"]')")
-    assert page.run((field % "text") + ".value") == "pond"
-    assert page.run((field % "'\"risk 0\"'") + ".value") == "0.01"
+    assert page.run(f"{field % 'text'}.value") == "pond"
+    assert page.run(f"{field % 'risk 0'}.value") == "0.01"
     page.wait_for('location.search.includes("text=pond")')
 
 
