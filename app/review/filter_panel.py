@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
@@ -34,6 +36,7 @@ _TITLES = {
     "people": "People",
 }
 _KEY = "finding_panel"
+STALE_SECONDS = 30.0  # a request may carry an address that is as old as this
 _MOST_VALUES = 2000  # of one field in the panel; the search finds the others
 
 
@@ -42,22 +45,36 @@ def current_filter() -> Filter:
 
     An invalid address shows an error on the page and filters nothing.
     """
+    state = st.session_state
+    changed = state.pop("finding_changed", False)  # by the panel, in this run: its address is from before
     address = {name: st.query_params.get_all(name) for name in st.query_params}
     asked = {name: values for name, values in address.items() if name in _NAMES}
-    if "finding" not in st.session_state or (asked and asked != st.session_state.get("finding_written")):
+    if "finding" not in state or (asked and not _is_own(asked) and not changed):
         try:
-            st.session_state["finding"] = from_query(asked)
+            state["finding"] = from_query(asked)
         except BadFilter as error:
-            st.session_state["finding"] = Filter()
-            st.session_state["finding_complaint"] = f"The filter in the address is invalid: {error}"
-    chosen: Filter = st.session_state["finding"]
+            state["finding"] = Filter()
+            state["finding_complaint"] = f"The filter in the address is invalid: {error}"
+    chosen: Filter = state["finding"]
     return chosen
+
+
+def _is_own(asked: Mapping[str, Sequence[str]]) -> bool:
+    """True for an address that the page itself wrote, last or shortly before.
+
+    A browser sends its address with every change. While the answer to one change is on its way, the next change still
+    carries the address from before, and that must not undo what the reviewer just chose.
+    """
+    now = time.monotonic()
+    return any(asked == one and now < until for one, until in st.session_state.get("finding_written", []))
 
 
 def write_address(filter: Filter, **more: str) -> None:
     """Write the filter into the address, so that it can be bookmarked and shared; `more`: further parameters."""
     asked = {name: values if isinstance(values, list) else [values] for name, values in to_query(filter).items()}
-    st.session_state["finding_written"] = asked
+    now, written = time.monotonic(), st.session_state.get("finding_written", [])
+    earlier = [(one, min(until, now + STALE_SECONDS)) for one, until in written if one != asked and until > now]
+    st.session_state["finding_written"] = [*earlier, (asked, math.inf)]
     wanted = asked | {name: [value] for name, value in more.items() if value}
     if wanted != {name: st.query_params.get_all(name) for name in st.query_params}:
         st.query_params.from_dict(wanted)
@@ -118,6 +135,7 @@ def _changed() -> None:
         if name == state.get("finding_answered"):
             return
         state["finding_answered"] = name
+        state["finding_changed"] = True
         state["finding"] = from_query(asked)
     except BadFilter as error:
         state["finding_complaint"] = visible(str(error))

@@ -177,9 +177,14 @@ def _curve(comparison: Comparison) -> None:
     most = max((point.seconds for side in sides.values() for point in side.curve[-1:]), default=0.0)
     unit, scale = ("h", 3600) if most >= 3600 else ("min", 60)
     lines = [
-        {"side": name, "risk": point.risk, "time": point.seconds / scale}
+        {"side": name, "risk": risk, "time": seconds / scale}
         for name, side in sides.items()
-        for point in side.curve
+        if side.curve
+        for risk, seconds in [
+            (0.0, 0.0),
+            *((one.risk, one.seconds) for one in side.curve),
+            (1.0, side.curve[-1].seconds),
+        ]
     ]
     chosen = [
         {"mark": name, "risk": point.risk, "time": point.seconds / scale, "mean": point.mean}
@@ -223,9 +228,9 @@ def _curve(comparison: Comparison) -> None:
 
 
 def _changes(shell: Shell, comparison: Comparison) -> None:
-    """Draw the added and rechanges accepted cuts, and a player for the chosen one."""
-    st.subheader(f"{len(comparison.gained):,} cuts added, {len(comparison.lost):,} rechanges", anchor=False)
-    changes = [("+ added", one) for one in comparison.gained] + [("− rechanges", one) for one in comparison.lost]
+    """Draw the added and removed accepted cuts, and a player for the chosen one."""
+    st.subheader(f"{len(comparison.gained):,} cuts added, {len(comparison.lost):,} removed", anchor=False)
+    changes = [("+ added", one) for one in comparison.gained] + [("− removed", one) for one in comparison.lost]
     if not changes:
         st.caption("No accepted cut changes.")
         return

@@ -1,37 +1,38 @@
-// The panel of filters: every change goes to the server, which sends back what each choice would show.
+// The panel of filters: every change goes to the server, which answers with the number of cuts of each choice.
 const SHOWN = 7, LOST_MS = 4000;
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = rootOf(parentElement, "panel");
-  // of the window, not of this place on the page: a change on its way outlives both the place and the page
-  const state = (window.lpsePanel ??= { asked: {}, typed: {}, more: new Set(), folded: new Set(data.folded), timer: 0, said: null });
+  // in the window, not in this element: a change on its way outlives the element and the page
+  const state = (window.lpsePanel ??= { asked: {}, typed: {}, more: new Set(), folded: new Set(data.folded), timer: 0, sent: null, unsent: {} });
   Object.assign(state, { data, setTriggerValue });
-  // an answer to an earlier change, while a later one is on its way, must not take that one back
-  if (state.said === null || state.said === data.answered) {
+  // an answer to an earlier change must not undo a later one that is on its way
+  if (state.sent === null || state.sent === data.answered) {
     state.asked = data.asked;
-    state.said = null;
+    state.sent = null;
   }
   const focus = document.activeElement && root.contains(document.activeElement) ? document.activeElement.dataset.key : null;
 
-  const tell = (name, values) => {
+  const change = (name, values) => {
+    delete state.unsent[name];
     const asked = { ...state.asked };
     if (values.length) asked[name] = values;
     else delete asked[name];
-    say(asked);
+    send(asked);
   };
 
-  const say = (asked) => {
+  const send = (asked) => {
     state.asked = asked;
-    state.said = Math.random().toString(36).slice(2);
-    send();
+    state.sent = Math.random().toString(36).slice(2);
+    transmit();
   };
 
-  // two changes at once may reach the server as one, the earlier: what it has not heard after a while is said again
-  const send = () => {
-    state.setTriggerValue("asked", { name: state.said, values: state.asked });
+  // of two changes at once, the later may be lost: a change without an answer is sent again after a while
+  const transmit = () => {
+    state.setTriggerValue("asked", { name: state.sent, values: state.asked });
     clearTimeout(state.again);
     state.again = setTimeout(() => {
-      if (state.said !== null) send();
+      if (state.sent !== null) transmit();
     }, LOST_MS);
   };
 
@@ -43,9 +44,11 @@ export default function ({ data, parentElement, setTriggerValue }) {
     });
     field.oninput = () => {
       clearTimeout(state.timer);
-      state.timer = setTimeout(() => tell("text", field.value.trim() ? [field.value.trim()] : []), 150);
+      state.unsent.text = field.value;
+      state.timer = setTimeout(() => change("text", state.unsent.text?.trim() ? [state.unsent.text.trim()] : []), 150);
     };
-    if (field !== document.activeElement) field.value = (state.asked.text ?? [""])[0];
+    // an answer may come before the typed words are sent, and after the field has lost the focus
+    if (field !== document.activeElement) field.value = state.unsent.text ?? (state.asked.text ?? [""])[0];
     return field;
   };
 
@@ -67,7 +70,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const choices = (facet) => () => {
     const chosen = state.asked[facet.name] ?? [];
     const typed = (state.typed[facet.name] ?? "").toLowerCase();
-    // what is chosen is listed even where it shows nothing now
+    // a chosen value is listed even if it selects no cut now
     const values = [...facet.values, ...chosen.filter((v) => !facet.values.some((o) => o.value === v)).map((value) => ({ value, label: value, count: 0 }))];
     const fitting = values.filter((one) => one.label.toLowerCase().includes(typed));
     const all = state.more.has(facet.name) || typed;
@@ -83,7 +86,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     parts.push(make("ul", {}, ...listed.map((one) => {
       const box = make("input", {
         type: "checkbox", "data-key": `${facet.name} ${one.value}`, "data-facet": facet.name, "data-value": one.value,
-        onchange: () => tell(facet.name, chosen.includes(one.value) ? chosen.filter((v) => v !== one.value) : [...chosen, one.value]),
+        onchange: () => change(facet.name, chosen.includes(one.value) ? chosen.filter((v) => v !== one.value) : [...chosen, one.value]),
       });
       box.checked = chosen.includes(one.value);
       return make("li", {}, make("label", { class: one.count || box.checked ? null : "lpse-none" }, box,
@@ -106,17 +109,25 @@ export default function ({ data, parentElement, setTriggerValue }) {
 
   const range = (field) => {
     const [low, high] = (state.asked[field.name]?.[0] ?? "..").split("..");
-    const ends = [low, high].map((value, end) => make("input", {
-      type: "number", step: "any", "data-key": `${field.name} ${end}`, value: Number.isFinite(parseFloat(value)) ? value : "",
-      placeholder: end ? field.most ?? "any" : field.least ?? "any",
-      "aria-label": `${field.title}, ${end ? "at most" : "at least"}`,
-    }));
-    const changed = () => {
-      const [from, to] = ends.map((input) => input.value.trim());
-      const values = [from === "" ? "-inf" : from, to === "" ? "inf" : to];
-      tell(field.name, from === "" && to === "" ? [] : [values.join("..")]);
-    };
-    for (const input of ends) input.addEventListener("change", changed);
+    const known = [low, high].map((value) => (Number.isFinite(parseFloat(value)) ? value : ""));
+    const ends = known.map((value, end) => {
+      // an answer to another change must not take away a number that is being typed, and not sent yet
+      const kept = root.querySelector(`[data-key="${field.name} ${end}"]`);
+      if (kept && kept === document.activeElement) return kept;
+      return make("input", {
+        type: "number", step: "any", "data-key": `${field.name} ${end}`, value: state.unsent[field.name]?.[end] ?? value,
+        placeholder: end ? field.most ?? "any" : field.least ?? "any",
+        "aria-label": `${field.title}, ${end ? "at most" : "at least"}`,
+      });
+    });
+    for (const input of ends) {
+      input.oninput = () => (state.unsent[field.name] = ends.map((one) => one.value));
+      input.onchange = () => {
+        const [from, to] = ends.map((one) => one.value.trim());
+        const values = [from === "" ? "-inf" : from, to === "" ? "inf" : to];
+        change(field.name, from === "" && to === "" ? [] : [values.join("..")]);
+      };
+    }
     return make("div", { class: "lpse-range" }, make("span", { class: "lpse-name", title: field.title }, field.title),
       ends[0], make("span", { "aria-hidden": "true" }, "–"), ends[1]);
   };
@@ -132,7 +143,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
         onclick: () => {
           root.querySelector("[data-key=text]").value = "";
           clearTimeout(state.timer);
-          say({});
+          state.unsent = {};
+          send({});
         },
       }, "Clear all")),
       search(), ...facets,

@@ -17,7 +17,7 @@ function button(className, text, title, onClick) {
 }
 
 const span = (start, end) => `${preciseClock(start)} to ${preciseClock(end)}`;
-const seconds = (length) => (length < 90 ? `${length.toFixed(1)} s` : `${preciseClock(length, 0)} min`);
+const seconds = (length) => (length < 90 ? `${length.toFixed(1)} s` : preciseClock(length, 0));
 const toMs = (time) => Math.round(time * 1000);
 
 /* True for a dark theme, judged by its background: the theme may differ from that of the system. */

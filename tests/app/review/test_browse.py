@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
+from playwright.sync_api import WebSocketRoute
 
+from app.review import filter_panel
+from app.review.pages import browse
 from app.review.pages.browse import _csv, _parquet
 from curation.catalog.catalog import Catalog
 from curation.catalog.filters import Filter
@@ -83,6 +87,79 @@ def test_words_and_numbers_are_searched_for(review_corpus: Corpus, served: Serve
     type_into(page, "risk 1", "")
     type_into(page, "text", "no such word")
     wait_text(page, "No row matches all filters")
+
+
+@pytest.fixture
+def held(page: Page) -> list[bool]:
+    """`[True]` while the messages of the server wait in front of the browser."""
+    hold, waiting = [False], []
+
+    def route(browser: WebSocketRoute) -> None:
+        server = browser.connect_to_server()
+        browser.on_message(server.send)
+
+        def on_answer(message: str | bytes) -> None:
+            waiting.append(message)
+            while waiting and not hold[0]:
+                browser.send(waiting.pop(0))
+
+        server.on_message(on_answer)
+
+    page._tab.route_web_socket("**/_stcore/stream", route)
+    return hold
+
+
+def test_a_change_is_not_lost_while_the_answer_to_another_is_on_its_way(
+    review_corpus: Corpus, served: Served, page: Page, held: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[Filter] = []
+
+    def write_address(filter: Filter, **more: str) -> None:
+        filter_panel.write_address(filter, **more)
+        written.append(filter)
+
+    monkeypatch.setattr(browse, "write_address", write_address)
+    pond = Catalog(review_corpus).cuts(Filter(text="pond"))["cut_id"].to_pylist()
+    risky = Catalog(review_corpus).cuts(Filter(risk=(0.5, float("inf"))))["cut_id"].to_pylist()
+    assert pond and set(pond) != set(risky)
+    open_page(page, served(review_corpus), "browse?risk=0.5..inf")
+    wait_rows(page, len(risky))
+    held[0] = True
+    for key, text in (("risk 0", ""), ("text", "pond")):
+        runs = len(written)
+        type_into(page, key, text)
+        until = time.monotonic() + 20
+        while len(written) == runs:  # the page has run, and written an address that the browser does not know yet
+            assert time.monotonic() < until
+            page._tab.wait_for_timeout(20)
+    assert "risk=" in page.run("location.search")
+    assert written[-1] == Filter(text="pond")
+    held[0] = False
+    type_into(page, "seconds 0", "1")  # any answer lets the others through
+    wait_rows(page, len(pond), len(pond))
+    assert rows(page) == pond
+    assert page.run("document.querySelector('.lpse-panel [data-key=text]').value") == "pond"
+
+
+def test_an_answer_takes_no_typed_text_away(
+    review_corpus: Corpus, served: Served, page: Page, held: list[bool]
+) -> None:
+    open_page(page, served(review_corpus), "browse")
+    wait_rows(page, review_corpus.table("cuts").count())
+    # the words are sent late: their answer must not be the one that keeps them
+    page.run("{ const wait = setTimeout; window.setTimeout = (f, ms) => wait(f, ms === 150 ? 3000 : ms); }")
+    field = """document.querySelector('.lpse-panel [data-key="%s"]')"""
+    for key, text in (("text", "pond"), ("risk 0", "0.01")):
+        page.run(
+            f"{{ const field = {field % key}; field.focus(); field.value = {text!r};"
+            " field.dispatchEvent(new Event('input')); }"
+        )
+    choose(page, "decisions", "review")  # its answer arrives while both are typed and neither is sent
+    page.wait_for('location.search.includes("decisions=review")')
+    page.wait_for("!!document.querySelector('.stApp[data-test-script-state=\"notRunning\"]')")
+    assert page.run(f"{field % 'text'}.value") == "pond"
+    assert page.run(f"{field % 'risk 0'}.value") == "0.01"
+    page.wait_for('location.search.includes("text=pond")')
 
 
 def test_the_head_sorts_and_pages_turn(review_corpus: Corpus, served: Served, page: Page) -> None:
