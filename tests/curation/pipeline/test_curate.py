@@ -308,7 +308,8 @@ def test_interrupt_stops_cleanly_and_the_same_command_goes_on(tmp_path: Path, me
     assert process.returncode == 130 or process.returncode == 0
     if process.returncode == 130:
         assert (
-            error.strip().splitlines()[-1] == "lpse: stopped; finished work is kept: the same command continues from here"
+            error.strip().splitlines()[-1]
+            == "lpse: stopped; finished work is kept: the same command continues from here"
         )
         assert "Traceback" not in error
     assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
