@@ -95,7 +95,7 @@ def _mean(values: NDArray[Any], spec: CacheSpec) -> NDArray[Any]:
 def checked_text(spec: CacheSpec, text_id: str, values: NDArray[Any]) -> NDArray[Any]:
     """A caption's array as it will be stored. Raises CacheError naming the text and the row."""
     if spec.text is None:
-        raise CacheError(f"text {text_id}: this cache has no stream text")
+        raise CacheError(f"text {text_id}: this cache lacks the stream text")
     return _stored(values, spec.text.shape, spec, f"text {text_id}: stream text")
 
 

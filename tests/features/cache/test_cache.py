@@ -125,7 +125,7 @@ def test_streams_may_be_absent(tmp_path: Path) -> None:
     assert cache.columns == ("mean", "std")
     assert cache.whole("c1") == {}
     assert torch.equal(cache[1]["std"], torch.from_numpy(cut.clips["std"][1].astype(np.float16)))
-    with pytest.raises(CacheError, match="this cache stream text is missing"):
+    with pytest.raises(CacheError, match="this cache lacks the stream text"):
         add_texts(tmp_path, texts())
     assert check(tmp_path) == []
 
