@@ -23,7 +23,7 @@ from .scores import PHYSICAL
 from .time import to_ms
 
 _READABLE = ("ok", "damaged", "truncated")
-_MAX_SCORES_RATE = 25.0  # frames a second
+_MAX_SCORES_RATE = 25.0  # frames per second
 _HALF_MS = 0.0005  # a cut's end is rounded to the nearest millisecond, so it may pass the recording's by this much
 _NOISE = 1e-6  # relative or in seconds: what floats lose on the way
 
@@ -47,7 +47,7 @@ def check_rows(name: str, table: pa.Table) -> Iterator[Fault]:
             not_finite = pc.invert(pc.is_finite(column))
             yield from _faults(name, table, not_finite, f"{field.name} is {{{field.name}}}, must be finite")
     for column_name, words in _vocabulary(name).items():
-        problem = f"{column_name} {{{column_name}!r}} is none of {', '.join(words)}"
+        problem = f"{column_name} {{{column_name}!r}} is not one of {', '.join(words)}"
         yield from _faults(name, table, _not_among(table[column_name], pa.array(words)), problem)
     if "start" in table.column_names and "end" in table.column_names:
         start, end = table["start"], table["end"]
@@ -132,7 +132,7 @@ def check_scores(row: pa.Table, durations: Mapping[str, float | None] | None) ->
     if not hop > 0 or not scores["window"] > 0:
         yield f"hop {hop} s and window {scores['window']} s must be above 0"
     elif 1 / hop > _MAX_SCORES_RATE * (1 + _NOISE):
-        yield f"hop {hop} s is more than {_MAX_SCORES_RATE:g} frames a second"
+        yield f"hop {hop} s is more than {_MAX_SCORES_RATE:g} frames per second"
     if not labels or None in labels or len(set(labels)) < len(labels):
         yield f"labels {labels} must be there and differ"
     values = _numbers(row, "values")
@@ -223,7 +223,7 @@ def _numbers(row: pa.Table, name: str) -> NDArray[np.float64]:
 
 
 def _vocabulary(name: str) -> dict[str, tuple[str, ...]]:
-    """The words a column may hold: its record's `Literal`, for events the labels."""
+    """The values that a column may contain: its record's `Literal`, for events the labels."""
     hints = get_type_hints(RECORDS[name])
     words = {column: get_args(hint) for column, hint in hints.items() if get_origin(hint) is Literal}
     return {**words, "label": load_labels().names} if name == "events" else words

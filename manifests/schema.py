@@ -137,7 +137,7 @@ def version_of(name: str, schema: pa.Schema) -> int:
         raise SchemaError(f"belongs to table {owner!r}, not to {name!r}" if owner else "not written by this program")
     text = metadata.get(VERSION_KEY, b"").decode(errors="replace")
     if not text.isdecimal():
-        raise SchemaError(f"schema version {text!r} is no number")
+        raise SchemaError(f"schema version {text!r} is not a number")
     if int(text) > VERSIONS[name]:
         raise SchemaError(f"schema version {text} is newer than {VERSIONS[name]}, the newest known here")
     return int(text)

@@ -79,7 +79,7 @@ class FrameScores:
         return self.values[:, self.labels.index(label)].astype(np.float32)
 
     def pooled(self, max_rate: float = MAX_RATE) -> FrameScores:
-        """The same scores, max-pooled over whole frames to at most `max_rate` frames a second.
+        """The same scores, max-pooled over whole frames to at most `max_rate` frames per second.
 
         A pooled frame covers the time of all its members, so its window grows.
         """

@@ -38,7 +38,7 @@ def write_shard(
 
     A mapping has the columns of the table's record; lists may be NumPy arrays of the column's type and any
     shape, nullable columns may be left out. Rows are in time order.
-    Raises SchemaError for rows that do not fit, are none, or are not all of one maker and recording.
+    Raises SchemaError for rows that do not fit or are missing, or are not all of one maker and recording.
     """
     full = conform(table, rows if isinstance(rows, pa.Table) else _table_of_mappings(table, rows))
     columns = ["recording_id", *SHARDED[table]]
@@ -70,7 +70,7 @@ def read_shard(
 ) -> pa.Table:
     """The rows, in time order, and of them the `columns` (None: all).
 
-    Raises FileNotFoundError where there are none, CorpusError for a foreign file.
+    Raises FileNotFoundError where they are missing, CorpusError for a foreign file.
     """
     file, version = open_parquet(table, shard_path(corpus, table, recording_id, maker, key))
     if columns is not None and version == VERSIONS[table]:

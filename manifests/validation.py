@@ -121,7 +121,7 @@ def _missing_fits(corpus: Corpus) -> Iterator[Fault]:
     for name, hashes in sorted(corpus.fits.items()):
         for hash in hashes:
             if not fit_folder(corpus, name, hash).is_dir():
-                yield Fault("", f"fits/{name}-{hash}", "in use, but not there: lpse refit makes it anew")
+                yield Fault("", f"fits/{name}-{hash}", "in use, but not there: lpse refit makes it again")
 
 
 def _stray_files(corpus: Corpus) -> Iterator[Fault]:

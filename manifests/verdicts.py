@@ -1,4 +1,4 @@
-"""Verdicts: what people decided about spans. Rows are only added; a later one may take the place of an earlier one."""
+"""Verdicts: what people decided about spans. Rows are only added; a later one may replace an earlier one."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ PARTS = 64  # files of the table, at most: each decision of a reviewer adds one,
 
 
 class StaleVerdict(CorpusError):
-    """A row would take the place of one that is not current any more."""
+    """A row would replace one that is not current any more."""
 
 
 def current(verdicts: Iterable[Verdict]) -> list[Verdict]:
-    """The rows that no other takes the place of, the oldest first: where two overlap, the later one counts."""
+    """The rows that no other replaces, the oldest first: where two overlap, the later one counts."""
     rows = list(verdicts)
     gone = {row.supersedes for row in rows}
     return sorted((row for row in rows if row.verdict_id not in gone), key=lambda row: (row.made_at, row.verdict_id))
@@ -57,7 +57,7 @@ def record(corpus: Corpus, rows: Sequence[Verdict], commit: Commit | None = None
     """Add verdicts, all of them or none; the caller holds the corpus's lock.
 
     They are added at once (None), or with the rest of `commit`; `merge_parts` is then for the caller.
-    Raises StaleVerdict, naming what is current, when one would take the place of a row that is not there or was
+    Raises StaleVerdict, naming what is current, when one would replace a row that does not exist or was
     superseded, and CorpusError for an id that is there already.
     """
     table = corpus.table("verdicts").to_arrow(["verdict_id", "supersedes"])

@@ -14,8 +14,8 @@ import pytest
 from tests.support import ROOT
 from tests.support.pages import texts
 
-CHECKED = ("README.md", "CHANGELOG.md", "docs")
-"""The files and folders that are checked: a package is added when its texts are in plain English."""
+CHECKED = ("README.md", "CHANGELOG.md", "docs", "manifests", "curation", "annotation", "features", "model", "app")
+"""The files and folders that are checked."""
 
 BANNED = {
     r"told|tells?|telling": "reports, describes, shows",
@@ -45,8 +45,18 @@ VERBS_OF_PEOPLE = r"hear|listen|see|saw|say|said|know|look|ask|tell|told"
 
 ALLOWED = {
     ("docs/review.md", "ask"),  # the name of a decision
+    ("app/review/actions.py", "ask"),
+    ("manifests/recipe_names.py", "look"),  # the first name of a key
+    ("annotation/labelstudio/client.py", "knows"),  # the caller
+    ("annotation/labelstudio/page/guide.py", "listen"),  # to annotators
+    ("annotation/rounds/adjudicate.py", "know"),  # the adjudicator
 }
 """Uses that are right: a file, and the word in it."""
+NOT_BANNED = re.compile(
+    r"`[^`]*`|\bis None\b|\bare None\b|\b[Ss]ee (also )?(?=`|manifests)|\bstands? (for|in)\b|\bstand-ins?\b"
+    r"|\blook(s|ed|ing)?[ -]ups?\b"
+)
+"""Code, None, references, and compounds with another meaning."""
 
 
 def files() -> Iterator[Path]:
@@ -58,7 +68,7 @@ def files() -> Iterator[Path]:
 
 def faults(text: str) -> Iterator[tuple[str, str]]:
     """(what is there, what to write instead) for each banned word in a text that is not a sentence about people."""
-    for sentence in re.split(r"(?<=[.!?:;|])\s", text):
+    for sentence in re.split(r"(?<=[.!?:;|])\s", NOT_BANNED.sub("", text)):
         people = PEOPLE.search(sentence)
         for pattern, instead in BANNED.items():
             for match in re.finditer(rf"\b({pattern})\b", sentence, re.IGNORECASE):

@@ -37,7 +37,7 @@ DISAGREEING_SECONDS = 5.0  # detectors disagree somewhere in any long cut: only 
 class Routing:
     """The number of cuts of a round, and the shares of the purposes besides "label".
 
-    `cuts`: for review or asked about, at most. `agreement`: share of these that go without pre-labels to `annotators`
+    `cuts`: for review or in question, at most. `agreement`: share of these that go without pre-labels to `annotators`
     people. `audit`, `gold`: accepted cuts and spans with gold answers, as shares of the selected cuts for review (at
     least one, if there are any).
     """

@@ -20,7 +20,7 @@ def review(
     ] = "127.0.0.1",
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the app in the browser.")] = True,
 ) -> None:
-    """Review the corpus in the browser: watch, listen and decide. Press Ctrl-C to stop.
+    """Review the corpus in the browser: watch, play and decide. Press Ctrl-C to stop.
 
     Every decision is saved at once. Several corpora can be open at the same time, each at its own port.
 

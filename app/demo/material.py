@@ -2,9 +2,9 @@
 
 Each video is a soundscape of animal calls over a quiet bed of the same recordings, here and there with a
 conversation or music in it, under a picture that moves with the sound. The layout is drawn from seeded
-generators: the same sounds give the same videos. What was laid where stands in `truth.jsonl`, so that the
-demo can say what was found of it; the sounds' sources stand in `LICENSES.txt`. Both lie beside the media
-folder: inside, they would be inputs.
+generators: the same sounds give the same videos. `truth.jsonl` lists what was laid where, so that the demo can
+compare it with what was found; `LICENSES.txt` lists the sources of the sounds. Both are beside the media folder:
+inside, they would be inputs.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Laid:
 
 @dataclass(frozen=True)
 class Planted:
-    """A line of truth.jsonl: `label` is heard in the file in [start, end) seconds."""
+    """A line of truth.jsonl: `label` is audible in the file in [start, end) seconds."""
 
     file: str
     start: float
@@ -105,7 +105,7 @@ def build_material(
 ) -> Material:
     """Build `folder`/media, truth.jsonl and LICENSES.txt; files that are there already are kept.
 
-    `say` is told each step. Raises DemoError where the sounds cannot be had.
+    `say` is called with a line per step. Raises DemoError where the sounds cannot be had.
     """
     media, truth, stamp = folder / "media", folder / "truth.jsonl", folder / "material.key"
     media.mkdir(parents=True, exist_ok=True)
@@ -133,7 +133,7 @@ def build_material(
     if not (media / SILENT_FILM).is_file():
         say(f"making {SILENT_FILM}")
         write_media(media / SILENT_FILM, frames=still(70), fps=FRAME_RATE, video_options=_ENCODER)
-    _write(media / TEXT_FILE, "Notes of a day in the yard. This is text: only the name says it is a video.\n")
+    _write(media / TEXT_FILE, "Notes of a day in the yard. This is text: only its name is that of a video.\n")
     _write(folder / "LICENSES.txt", licences())
     _write(truth, "".join(json.dumps(asdict(row)) + "\n" for row in planted))
     return Material(media, tuple(planted))
@@ -155,7 +155,7 @@ def lay_out(scene: Scene, sounds: Mapping[str, Sound]) -> tuple[Laid, ...]:
 
 
 def truth_of(scene: Scene, laid: tuple[Laid, ...], sounds: Mapping[str, Sound]) -> list[Planted]:
-    """When each laid sound's label is heard, by start."""
+    """When the label of each sound is audible, by start."""
     rows = [
         Planted(
             scene.file,
@@ -243,7 +243,7 @@ def _seconds(track: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
 def licences() -> str:
     """The text of LICENSES.txt: every package and file that the videos are made of."""
     lines = [
-        "The videos in media/ are laid out from these recordings. truth.jsonl says what is heard where.",
+        "The videos in media/ are laid out from these recordings. truth.jsonl lists what is audible, and when.",
         "",
     ]
     for wheel in WHEELS:

@@ -29,15 +29,15 @@ SAMPLE_RATE = 48_000
 
 
 class DemoError(LpseError):
-    """The material cannot be built. The message is one line and says what to do."""
+    """The material cannot be built. The message is one line and names what to do."""
 
 
 @dataclass(frozen=True)
 class Member:
     """A media file inside a wheel.
 
-    `label` is from the shared vocabulary; `turns` names the RTTM file beside it that says when it is heard,
-    else it is heard throughout. `lead` seconds are kept before the first turn.
+    `label` is from the shared vocabulary; `turns` names the RTTM file beside it with the times at which it is
+    audible; without one it is audible throughout. `lead` seconds are kept before the first turn.
     """
 
     path: str
@@ -64,7 +64,7 @@ class Wheel:
 
 @dataclass(frozen=True)
 class Sound:
-    """A mono sound: float32 (n,) at SAMPLE_RATE, and the seconds in which its label is heard."""
+    """A mono sound: float32 (n,) at SAMPLE_RATE, and the seconds in which its label is audible."""
 
     name: str
     label: str

@@ -35,7 +35,7 @@ def sound_columns(
 ) -> Columns:
     """All of a recording in columns of COLUMN_SECONDS, uint8 (columns, BYTES): 9 MB an hour, in one pass.
 
-    `duration` in seconds only serves `on_progress`, which hears the share that is done. Raises MediaError.
+    `duration` in seconds only serves `on_progress`, which gets the share that is done. Raises MediaError.
     """
     parts: list[Columns] = [np.zeros((0, BYTES), np.uint8)]
     for block in audio_blocks(path, (RATE,), _BLOCK_SECONDS):
@@ -50,7 +50,7 @@ def sound_columns(
 
 
 def fine_columns(path: str | os.PathLike[str], start: float, end: float, columns: int) -> Columns:
-    """[start, end) seconds in so many columns, uint8 (columns, BYTES), decoded for it: for stretches of a minute or so.
+    """[start, end) seconds in that number of columns, uint8 (columns, BYTES), decoded for it: for stretches of a minute or so.
 
     Silence where nothing can be decoded. Raises ValueError for an empty stretch or no columns.
     """
@@ -69,7 +69,7 @@ def fine_columns(path: str | os.PathLike[str], start: float, end: float, columns
 
 
 def pooled_columns(whole: Columns, start: float, end: float, columns: int) -> Columns:
-    """[start, end) seconds of `sound_columns` in at most so many columns; extremes stay, from however far."""
+    """[start, end) seconds of `sound_columns` in at most that number of columns; extremes stay, from however far."""
     first = min(max(int(start / COLUMN_SECONDS), 0), len(whole))
     here = whole[first : max(int(np.ceil(end / COLUMN_SECONDS)), first)]
     if len(here) <= columns:

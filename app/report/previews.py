@@ -23,7 +23,7 @@ _CLIP_BYTES = 1_000  # header of a preview and its markup
 
 @dataclass(frozen=True)
 class Sound:
-    """A recording that may be played. `focuses`: its cuts with the instant in each most worth hearing."""
+    """A recording that may be played. `focuses`: its cuts with the instant in each most worth playing."""
 
     recording_id: str
     path: Path
@@ -73,7 +73,7 @@ class Previews:
 def make_plan(sounds: Sequence[Sound], budget_bytes: float) -> PreviewPlan:
     """The first that fits: all sound, all of it coarser, ever shorter excerpts, excerpts of the first few.
 
-    `sounds` come with the most worth hearing first.
+    `sounds` come with the most worth playing first.
     """
     for excerpt, bitrate in _rungs():
         clips = {sound.recording_id: sound.clips(excerpt) for sound in sounds}
@@ -91,7 +91,7 @@ def make_plan(sounds: Sequence[Sound], budget_bytes: float) -> PreviewPlan:
 def encode_previews(
     sounds: Sequence[Sound], budget_bytes: float, on_seconds: Callable[[float, float], None] | None = None
 ) -> Previews:
-    """Encode what `make_plan` chose; `on_seconds` is told the seconds done and planned."""
+    """Encode what `make_plan` chose; `on_seconds` gets the seconds done and planned."""
     plan = make_plan(sounds, budget_bytes)
     jobs = [(sound, segment) for sound in sounds for segment in plan.clips.get(sound.recording_id, ())]
     clips: dict[str, list[Clip]] = {}
@@ -126,7 +126,7 @@ def _encoded(bitrate: int, job: tuple[Sound, Segment]) -> str | MediaError:
 
 
 def picture(path: Path, seconds: float, width: int) -> str | None:
-    """What is on screen then as a data: URI, None where there is nothing to see."""
+    """What is on screen then as a data: URI, None without a picture."""
     try:
         return data_uri("image/jpeg", thumbnail(path, seconds, width))
     except MediaError:

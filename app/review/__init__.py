@@ -1,4 +1,4 @@
-"""`lpse review`: a corpus in the browser, to see, to hear and to decide about."""
+"""`lpse review`: a corpus in the browser, to view, to play and to decide about."""
 
 from .security import is_loopback
 from .serve import ReviewUnavailable, serving

@@ -199,7 +199,7 @@ class MediaFiles:
             except OutsideRoot:
                 problems.append("the path leads out of the media folder")
             except ValueError:
-                problems.append("the corpus does not know the media folder")
+                problems.append("the corpus has no media folder")
             except OSError as error:
                 problems.append(f"the file cannot be read: {error.strerror or type(error).__name__}")
             else:

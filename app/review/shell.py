@@ -59,7 +59,7 @@ def current_shell(author: str) -> Shell:
 
 
 def ask_reviewer() -> str:
-    """The field for the reviewer's name, stored in the browser; returns the name, empty if there is none."""
+    """The field for the reviewer's name, stored in the browser; returns the name, empty without one."""
     if "author" not in st.session_state:
         kept = unquote(st.context.cookies.get(_COOKIE, "")).strip()[:MAX_NAME]
         st.session_state["author"] = kept or _opened.reviewer

@@ -1,4 +1,4 @@
-"""The look of the app: a light and a dark palette, and an icon that needs no network."""
+"""The style of the app: a light and a dark palette, and an icon that needs no network."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ WEIGHTS_FOLDER = "LPSE_WEIGHTS"
 
 
 class ModelUnavailable(LpseError, RuntimeError):
-    """A backend or a weights file is missing; the one-line message says how to get it."""
+    """A backend or a weights file is missing; the one-line message describes how to get it."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ class RiskPoint:
 def risk_curve(risks: ArrayLike, seconds: ArrayLike, points: int | None = None) -> tuple[RiskPoint, ...]:
     """The curve over cuts of these risks and lengths: a point for each distinct risk, in rising order.
 
-    `points`: thin the curve to at most so many points, the first and the last among them. Empty without cuts.
+    `points`: thin the curve to at most that number of points, the first and the last among them. Empty without cuts.
     """
     all_risks = np.round(np.asarray(risks, np.float64), DECIMALS)
     if not all_risks.size:

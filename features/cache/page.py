@@ -40,7 +40,7 @@ class PageHeader:
 
 
 def page_header(data: bytes) -> PageHeader:
-    """The header at the start of `data`. Raises NotDirect if there is none."""
+    """The header at the start of `data`. Raises NotDirect if it is missing."""
     try:
         fields, length = _struct(data, 0)
         data_page = fields.get(5, {})

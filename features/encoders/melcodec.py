@@ -85,7 +85,7 @@ def fit(waveforms: Iterable[Tensor], mode: str) -> Codec:
     Mean and covariance are summed in float64, with one waveform in memory at a time. A component's largest weight is
     positive, so that its sign is the same in every fit to the same audio. Waveforms too short for a latent add nothing.
     Raises ValueError for an invalid waveform, for less audio than a covariance needs (6 s in all), and for audio too
-    uniform for so many components.
+    uniform for that number of components.
     """
     mode, mel = _mode(mode)
     size, wanted = FRAMES * mel.bands, LATENTS[mode]

@@ -195,7 +195,7 @@ _FREE = {"workers", "checkpoint_every"}
 
 
 def first_difference(begun: TrainingSettings, wanted: TrainingSettings) -> str | None:
-    """The first setting that differs and must not, as "name old, not new"; None if there is none."""
+    """The first setting that differs and must not, as "name old, not new"; None without one."""
     free = _FREE | ({"steps"} if begun.schedule.kind == "constant" else set())
     for name, before, now in _pairs(begun, wanted):
         if before != now and name not in free:

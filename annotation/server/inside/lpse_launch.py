@@ -1,7 +1,7 @@
 """Starts Label Studio on one port of this machine: `python lpse_launch.py PORT`, settings by environment.
 
 Differences from `label-studio start`: the server ends when its standard input is closed, cannot connect to other
-machines, removes secrets from its output, listens on this port or not at all, and has its Django settings changed
+machines, removes secrets from its output, serves on this port or not at all, and has its Django settings changed
 before they are used.
 """
 

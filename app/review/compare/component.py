@@ -14,7 +14,7 @@ def compare(data: dict[str, Any], key: str, on_rated: Callable[[], None]) -> Any
     """Show a trial; gives the component's trigger.
 
     `data`: {"trial", "recording_id", "start", "seconds", "video", "question", "revealed"}; `revealed` is None until the
-    sounds are rated, then [{"system", "joins", "score", "preferred"}, ...] in the order in which they are heard.
+    sounds are rated, then [{"system", "joins", "score", "preferred"}, ...] in the order in which they are played.
     `rated`: {"trial", "scores", "preferred", "comment"}. The callback runs before the page is drawn again.
     """
     script = read_texts(*CLOCK) + read_texts("review/player", "base.js", "media.js")

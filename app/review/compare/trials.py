@@ -1,4 +1,4 @@
-"""Trials: two sounds under random names, so that no address and no file tells which system made which.
+"""Trials: two sounds under random names, so that no address and no file reveals which system made which.
 
 Both are given out alike: mono, at one sample rate, as 16-bit PCM.
 """
@@ -33,7 +33,7 @@ SIDES = ("a", "b")
 
 @dataclass(frozen=True)
 class Trial:
-    """Two sounds of a cut, in the order in which they are heard; `joins` of each, in seconds, where they are known."""
+    """Two sounds of a cut, in the order in which they are played; `joins` of each, in seconds, where they are known."""
 
     token: str
     cut: Cut
@@ -67,7 +67,7 @@ class BlindTrials:
         return trial
 
     def find(self, token: str) -> Trial | None:
-        """An open trial; None where the app was started anew since."""
+        """An open trial; None if the app was started again since."""
         with self._lock:
             found = self._open.get(token)
         return None if found is None else found[0]

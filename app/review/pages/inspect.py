@@ -1,4 +1,4 @@
-"""The page "Inspect": watch and listen to one recording, and decide about its cuts."""
+"""The page "Inspect": watch and play one recording, and decide about its cuts."""
 
 from __future__ import annotations
 

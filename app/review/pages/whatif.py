@@ -1,4 +1,4 @@
-"""The page "What if": try other thresholds on the stored scores, and listen to the cuts that change."""
+"""The page "What if": try other thresholds on the stored scores, and play the cuts that change."""
 
 from __future__ import annotations
 
@@ -252,7 +252,7 @@ def _changes(shell: Shell, comparison: Comparison) -> None:
     )
     chosen: Sequence[int] = event["selection"]["rows"]
     if not chosen or chosen[0] >= len(changes):
-        st.caption("Choose a row to listen to the cut.")
+        st.caption("Choose a row to play the cut.")
         return
     change, one = changes[chosen[0]]
     with st.container(border=True):

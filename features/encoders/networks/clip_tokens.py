@@ -39,7 +39,7 @@ def clean(text: str) -> str:
 
 
 def vocabulary_files(folder: Path) -> tuple[Path, ...]:
-    """The vocabulary in `folder`: tokenizer.json, else vocab.json and merges.txt; empty if there is none."""
+    """The vocabulary in `folder`: tokenizer.json, else vocab.json and merges.txt; empty without one."""
     for names in (("tokenizer.json",), ("vocab.json", "merges.txt")):
         paths = tuple(folder / name for name in names)
         if all(path.is_file() for path in paths):
