@@ -66,16 +66,17 @@ def yard(opened: tuple[Corpus, str], page: Page, at: float = 0.0) -> Player:
 def test_play_is_kept_until_there_is_something_to_play(opened: tuple[Corpus, str], page: Page) -> None:
     corpus, address = opened
     waiting: list[Route] = []
-    page._tab.route("**/lpse/ready/**", lambda route: waiting.append(route))
+    held = [True]
+    page._tab.route("**/lpse/ready/**", lambda route: waiting.append(route) if held[0] else route.continue_())
     page.visit(f"{address}/inspect?recording={recording_id(corpus, 'yard')}&t=0")
     player = Player(page)
     player.wait('root.querySelector(".play")')
     player.click(".play")
-    page.wait_for("true")
     assert player.run('root.querySelector(".film").paused')
-    page._tab.unroute("**/lpse/ready/**")
-    for route in waiting:
-        route.continue_()
+    page._tab.wait_for_timeout(300)
+    held[0] = False
+    while waiting:
+        waiting.pop().continue_()
     player.wait('root.querySelector(".film").currentTime > 0.3')
 
 
