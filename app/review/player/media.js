@@ -10,6 +10,7 @@ class Media {
     this.copy = false;
     this.wanted = 0;
     this.closed = false;
+    this.eager = false; // play as soon as there is something to play
     element.preload = "auto";
     this.hush = (event) => event.detail !== this && this.pause(); // one sound at a time, whichever player it comes from
     addEventListener("lpse-plays", this.hush);
@@ -42,13 +43,16 @@ class Media {
     if (this.closed) return;
     this.notify("");
     this.element.src = `/lpse/media/${encodeURIComponent(this.id)}${query}`;
+    if (this.eager) this.play();
   }
 
   failed() {
     if (this.closed || !this.element.getAttribute("src")) return;
     if (this.copy) return this.notify("This browser can play neither the recording nor a copy of it.", true);
     this.copy = true;
+    this.eager ||= !this.element.paused;
     this.wanted = this.time;
+    this.element.removeAttribute("src");
     this.begin();
   }
 
@@ -57,9 +61,17 @@ class Media {
     if (this.element.readyState) this.element.currentTime = this.wanted;
   }
 
-  play() { this.element.play().catch(() => {}); } // the error event handles a refusal
-  pause() { this.element.pause(); }
-  toggle() { if (this.playing) this.pause(); else this.play(); }
+  play() {
+    this.eager = !this.element.getAttribute("src");
+    if (!this.eager) this.element.play().catch(() => {}); // the error event handles a refusal
+  }
+
+  pause() {
+    this.eager = false;
+    this.element.pause();
+  }
+
+  toggle() { if (this.playing || this.eager) this.pause(); else this.play(); }
 
   /* Called for every drawn frame: at the end of the loop, jump to its start. */
   turn() {

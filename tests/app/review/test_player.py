@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from playwright.sync_api import Route
 
 from curation.media import write_media
 from manifests.records import Recording, Source
@@ -62,6 +63,23 @@ def yard(opened: tuple[Corpus, str], page: Page, at: float = 0.0) -> Player:
     return open_player(page, address, recording_id(corpus, "yard"), at)
 
 
+def test_play_is_kept_until_there_is_something_to_play(opened: tuple[Corpus, str], page: Page) -> None:
+    corpus, address = opened
+    waiting: list[Route] = []
+    held = [True]
+    page._tab.route("**/lpse/ready/**", lambda route: waiting.append(route) if held[0] else route.continue_())
+    page.visit(f"{address}/inspect?recording={recording_id(corpus, 'yard')}&t=0")
+    player = Player(page)
+    player.wait('root.querySelector(".play")')
+    player.click(".play")
+    assert player.run('root.querySelector(".film").paused')
+    page._tab.wait_for_timeout(300)
+    held[0] = False
+    while waiting:
+        waiting.pop().continue_()
+    player.wait('root.querySelector(".film").currentTime > 0.3')
+
+
 def test_it_plays_jumps_and_loops(opened: tuple[Corpus, str], page: Page) -> None:
     player = yard(opened, page, 12.5)
     assert player.time == pytest.approx(12.5, abs=0.05)
@@ -89,7 +107,7 @@ def test_it_plays_jumps_and_loops(opened: tuple[Corpus, str], page: Page) -> Non
     left, top, width, height = player.box(".track")
     middle = top + height * 0.6
     player.drag((left + width * 0.50, middle), (left + width * 0.505, middle))  # 1 s of 200
-    assert "Selected stretch 1:40.0 to 1:41.0" in player.text
+    assert "Selected span 1:40.0 to 1:41.0" in player.text
     assert player.time == pytest.approx(100.0, abs=0.3)
     player.key("g")
     player.key(" ")
@@ -100,7 +118,7 @@ def test_it_plays_jumps_and_loops(opened: tuple[Corpus, str], page: Page) -> Non
     assert min(seen) > 99.5 and max(seen) < 101.6
     assert any(later < earlier - 0.3 for earlier, later in pairwise(seen)), seen
     player.key("Escape")
-    assert "Selected stretch" not in player.text
+    assert "Selected span" not in player.text
     player.drag((left + width * 0.25, middle), (left + width * 0.25, middle))
     assert player.time == pytest.approx(50.0, abs=3.5)
     player.run('root.querySelector(".film").pause()')
