@@ -50,7 +50,7 @@ def sound_columns(
 
 
 def fine_columns(path: str | os.PathLike[str], start: float, end: float, columns: int) -> Columns:
-    """[start, end) seconds in that number of columns, uint8 (columns, BYTES), decoded for it: for stretches of a minute or so.
+    """[start, end) seconds as uint8 (columns, BYTES), decoded for it: for stretches of a minute or so.
 
     Silence where nothing can be decoded. Raises ValueError for an empty stretch or no columns.
     """

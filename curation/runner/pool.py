@@ -293,7 +293,7 @@ class _Pool(Generic[P, R]):
         self._on_progress(Progress(self._name, done, self._total, self._unit, self._count, running))
 
     def _stop(self, kill: bool) -> None:
-        """End all workers: kill them, or ask the idle ones to stop and wait for at most `STOP_SECONDS`."""
+        """End all workers: kill them, or request the idle ones to stop and wait for at most `STOP_SECONDS`."""
         workers, self._workers = self._workers, []
         self._tasks.clear()
         for worker in workers:

@@ -40,7 +40,7 @@ def _what_if(path: Path, hours: float | None) -> WhatIf:
 def show(shell: Shell) -> None:
     """Draw the page."""
     st.title("What if", anchor=False)
-    st.caption("Change a threshold to see its effect on the cuts of the corpus. Nothing is saved.")
+    st.caption("Change a threshold to view its effect on the cuts of the corpus. Nothing is saved.")
     recipe = shell.corpus.active_recipe()
     with st.sidebar:  # the results stay visible beside the sliders
         changed = _sliders(recipe)
