@@ -210,9 +210,9 @@ def test_the_export_is_made_once_and_needs_neither_torch_nor_the_library(setup: 
     program = f"""
 import sys, numpy as np
 from pathlib import Path
-from curation.detectors import Setup
+from curation.detectors import ModelSetup
 from curation.detectors.panns import clip
-setup = Setup(weights={setup.weights!r}, fits=Path({str(setup.fits)!r}))
+setup = ModelSetup(weights={setup.weights!r}, fits=Path({str(setup.fits)!r}))
 clip.spec(setup)
 assert "onnxruntime" not in sys.modules
 found = clip.PannsClip(setup).probabilities(clip.windows(np.load({str(tmp_path / "sound.npy")!r})))
@@ -361,9 +361,9 @@ sys.addaudithook(refuse)
 import numpy as np
 from types import ModuleType
 from pathlib import Path
-from curation.detectors import Setup
+from curation.detectors import ModelSetup
 from curation.detectors.panns import clip, frame
-setup = Setup(weights={setup.weights!r}, runtimes=(("panns_clip", "torch"), ("panns_frame", "torch")))
+setup = ModelSetup(weights={setup.weights!r}, runtimes=(("panns_clip", "torch"), ("panns_frame", "torch")))
 before = sys.modules["matplotlib"] = ModuleType("matplotlib")
 clip.prepare(setup)
 for detector in (clip.PannsClip(setup), frame.PannsFrame(setup)):

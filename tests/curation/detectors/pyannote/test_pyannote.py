@@ -505,12 +505,12 @@ NOT_GIVEN = (
 )
 _ASK = """
 import json, sys
-from curation.detectors import pyannote
-from curation.weights import Setup, ModelUnavailable
+from curation.detectors.pyannote import detector as pyannote
+from curation.backends.weights import ModelSetup, ModelUnavailable
 told = []
 for name in json.loads(sys.argv[1]):
     try:
-        setup = Setup(weights=(("pyannote", name),))
+        setup = ModelSetup(weights=(("pyannote", name),))
         pyannote.prepare(setup)
         told.append(pyannote.spec(setup).version)
     except ModelUnavailable as error:
@@ -637,10 +637,10 @@ socket.socket.connect = socket.socket.connect_ex = socket.create_connection = so
 raised = []
 threading.excepthook = lambda told: raised.append(str(told.exc_value))
 import numpy as np
-from curation.detectors import pyannote
+from curation.detectors.pyannote import detector as pyannote
 from curation.detectors.base import Blocker
-from curation.weights import Setup
-one = pyannote.Pyannote(Setup(weights=(("pyannote", sys.argv[1]),)))
+from curation.backends.weights import ModelSetup
+one = pyannote.Pyannote(ModelSetup(weights=(("pyannote", sys.argv[1]),)))
 blocker = Blocker(one.spec.plan, 16_000)
 rng = np.random.default_rng(0)
 parts = [*blocker.push(0.1 * rng.standard_normal(200_000).astype(np.float32)), *blocker.finish()]
@@ -682,7 +682,7 @@ def test_no_connection_no_noise_and_nothing_written(small: Path, tmp_path: Path)
 
 _STUB = """
 import sys
-from curation.torchaudio_stub import ensure_torchaudio
+from curation.backends.torchaudio_stub import ensure_torchaudio
 ensure_torchaudio()
 import torchaudio
 print(torchaudio.extension._IS_TORCHAUDIO_EXT_AVAILABLE, torchaudio.resample)
