@@ -1,1 +1,1 @@
-"""The `lpse` command: parse, call one function, show the result. What it calls stands to the left."""
+"""The `lpse` command: parse, call one function, show the result. The packages to its left do the work."""
