@@ -1,1 +1,1 @@
-"""The `lpse` command: parse, call one function, show the result. It imports from every other package."""
+"""The `lpse` command: parse, call one function, show the result. The packages to its left do the work."""

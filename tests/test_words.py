@@ -52,8 +52,8 @@ ALLOWED = {
 }
 """Uses that are right: a file, and the word in it."""
 NOT_BANNED = re.compile(
-    r"`[^`]*`|\bis None\b|\bare None\b|\b[Ss]ee\s+(also )?(?=`|manifests|\{)|\b[Ss]tands?\s+(for|in)\b|\b[Ss]tand-ins?\b"
-    r"|\blook(s|ed|ing)?[ -]ups?\b"
+    r"`[^`]*`|\bis None\b|\bare None\b|\b[Ss]ee\s+(also )?(?=`|manifests|\{)|\b[Ss]tands?\s+(for|in)\b"
+    r"|\b[Ss]tand-ins?\b|\blook(s|ed|ing)?[ -]ups?\b"
 )
 """Code, None, references, and compounds with another meaning."""
 

@@ -27,7 +27,7 @@ def run_demo(
     Raises app.demo.sounds.DemoError if the material cannot be downloaded.
     """
     console.print(f"Building the demo videos in {folder}; the next run uses them again")
-    material = build_material(folder, say=lambda line: console.print(f"  {line}"))
+    material = build_material(folder, on_line=lambda line: console.print(f"  {line}"))
     corpus = folder / "corpus"
     curate([material.media], corpus)
     console.print(found_of_planted(findings(Corpus.open(corpus), material.planted)))

@@ -1,4 +1,4 @@
-"""What the curation found of what the demo planted: known times against the corpus's events and cuts."""
+"""Compare the planted times of the demo with the events and cuts of the corpus."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from manifests.uris import decode
 from .material import Planted
 
 PLANTED_LABELS = {"speech": ("speech",), "music": ("music", "singing")}
-"""The planted contaminants, and the events that count as having found each."""
+"""The planted contaminants, and the labels of the events that detect each."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One file: `planted` and `found` by label, its cuts by decision, and why it was dropped."""
+    """One file: `planted` and `found` times by label, its cuts by decision, and the reasons of its drops."""
 
     file: str
     planted: dict[str, Timeline]
@@ -31,20 +31,20 @@ class Finding:
     @property
     def contaminated_seconds(self) -> float:
         """Planted speech and music inside accepted cuts."""
-        heard = Timeline(segment for timeline in self.planted.values() for segment in timeline)
-        return (heard & Timeline(self.accepted)).duration
+        contaminants = Timeline(segment for timeline in self.planted.values() for segment in timeline)
+        return (contaminants & Timeline(self.accepted)).duration
 
     def found_share(self, label: str) -> float | None:
-        """The share of the planted time of `label` that was found, 0 to 1; None where none was planted."""
+        """The share of the planted time of `label` that was detected, 0 to 1; None without planted time."""
         planted = self.planted[label]
         return (planted & self.found[label]).duration / planted.duration if planted else None
 
 
 def findings(corpus: Corpus, planted: Iterable[Planted]) -> list[Finding]:
-    """One row for each file of the corpus, by name."""
-    heard: dict[tuple[str, str], list[Segment]] = defaultdict(list)
+    """One row per file of the corpus, by name."""
+    times: dict[tuple[str, str], list[Segment]] = defaultdict(list)
     for row in planted:
-        heard[row.file, row.label].append(Segment(row.start, row.end))
+        times[row.file, row.label].append(Segment(row.start, row.end))
     events: dict[tuple[str, str], list[Segment]] = defaultdict(list)
     for event in corpus.rows(Event):
         events[event.recording_id, event.label].append(event.segment)
@@ -61,7 +61,7 @@ def findings(corpus: Corpus, planted: Iterable[Planted]) -> list[Finding]:
         rows.append(
             Finding(
                 file=file,
-                planted={label: Timeline(heard[file, label]) for label in PLANTED_LABELS},
+                planted={label: Timeline(times[file, label]) for label in PLANTED_LABELS},
                 found={
                     label: Timeline(segment for name in counted for segment in events[recording, name])
                     for label, counted in PLANTED_LABELS.items()

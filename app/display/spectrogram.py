@@ -1,4 +1,4 @@
-"""Sound as a picture: a recording's wave and spectrum in columns, ready to draw.
+"""The wave and the spectrum of a recording in columns, ready to draw.
 
 A column is BYTES bytes: the lowest and the highest sample (128 is 0, 1 and 255 are full scale), then the level of BANDS
 bands from LOWEST_HZ to half of RATE, evenly spaced on the mel scale (0 is FLOOR_DB or less, 255 a full-scale sine).
@@ -33,9 +33,9 @@ Columns = NDArray[np.uint8]
 def sound_columns(
     path: str | os.PathLike[str], duration: float, on_progress: Callable[[float], None] | None = None
 ) -> Columns:
-    """All of a recording in columns of COLUMN_SECONDS, uint8 (columns, BYTES): 9 MB an hour, in one pass.
+    """All of a recording in columns of COLUMN_SECONDS, uint8 (columns, BYTES): 9 MB per hour, in one pass.
 
-    `duration` in seconds only serves `on_progress`, which gets the share that is done. Raises MediaError.
+    `duration` in seconds is used for `on_progress` only, which receives the share done. Raises MediaError.
     """
     parts: list[Columns] = [np.zeros((0, BYTES), np.uint8)]
     for block in audio_blocks(path, (RATE,), _BLOCK_SECONDS):
@@ -50,18 +50,18 @@ def sound_columns(
 
 
 def fine_columns(path: str | os.PathLike[str], start: float, end: float, columns: int) -> Columns:
-    """[start, end) seconds as uint8 (columns, BYTES), decoded for it: for stretches of a minute or so.
+    """[start, end) seconds in `columns` columns, uint8 (columns, BYTES), decoded for it: for spans of about a minute.
 
-    Silence where nothing can be decoded. Raises ValueError for an empty stretch or no columns.
+    Audio that cannot be decoded is silence. Raises ValueError for an empty span or no columns.
     """
     if not start < end or columns < 1:
-        raise ValueError(f"{start:.3f} to {end:.3f} s in {columns} columns shows nothing")
+        raise ValueError(f"{start:.3f} to {end:.3f} s in {columns} columns: a span and at least 1 column are needed")
     count = max(columns, round((end - start) * RATE))
     try:
-        found = mono_span(path, start, end, RATE)[:count]
+        decoded = mono_span(path, start, end, RATE)[:count]
     except MediaError:
-        found = np.zeros(0, np.float32)
-    mono = np.pad(found, (0, count - len(found)))
+        decoded = np.zeros(0, np.float32)
+    mono = np.pad(decoded, (0, count - len(decoded)))
     first = np.arange(columns) * count // columns
     middle = first + count // (2 * columns)
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(mono, _FRAME // 2), _FRAME)[middle]
@@ -69,14 +69,14 @@ def fine_columns(path: str | os.PathLike[str], start: float, end: float, columns
 
 
 def pooled_columns(whole: Columns, start: float, end: float, columns: int) -> Columns:
-    """[start, end) seconds of `sound_columns` in at most that number of columns; extremes stay, from however far."""
+    """[start, end) seconds of `sound_columns` in at most `columns` columns; extremes keep their value."""
     first = min(max(int(start / COLUMN_SECONDS), 0), len(whole))
-    here = whole[first : max(int(np.ceil(end / COLUMN_SECONDS)), first)]
-    if len(here) <= columns:
-        return np.ascontiguousarray(here)
-    begin = np.arange(columns) * len(here) // columns
-    pooled = np.maximum.reduceat(here, begin, axis=0)
-    pooled[:, 0] = np.minimum.reduceat(here[:, 0], begin)
+    part = whole[first : max(int(np.ceil(end / COLUMN_SECONDS)), first)]
+    if len(part) <= columns:
+        return np.ascontiguousarray(part)
+    begin = np.arange(columns) * len(part) // columns
+    pooled = np.maximum.reduceat(part, begin, axis=0)
+    pooled[:, 0] = np.minimum.reduceat(part[:, 0], begin)
     return pooled
 
 
@@ -85,9 +85,9 @@ def _bands(frames: NDArray[np.float32]) -> NDArray[np.float32]:
     window, weights = _window(), _weights()
     levels = np.empty((len(frames), BANDS), np.float32)
     for begin in range(0, len(frames), _STEP):
-        part = slice(begin, begin + _STEP)
-        power = np.abs(np.fft.rfft(frames[part] * window, axis=1)).astype(np.float32) ** 2
-        levels[part] = 10 * np.log10(np.maximum(power @ weights, 10 ** (FLOOR_DB / 10)))
+        rows = slice(begin, begin + _STEP)
+        power = np.abs(np.fft.rfft(frames[rows] * window, axis=1)).astype(np.float32) ** 2
+        levels[rows] = 10 * np.log10(np.maximum(power @ weights, 10 ** (FLOOR_DB / 10)))
     return levels
 
 

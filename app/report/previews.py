@@ -1,4 +1,4 @@
-"""Previews: as much of the sound as fits into the page, and the pictures that go with it."""
+"""Previews: as much of the audio as fits into the page, and a still per recording."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from curation.media import PREVIEW_TYPE, MediaError, encode_preview, thumbnail
 from curation.runner import default_workers
 from manifests.time import Segment, Timeline
 
+from ..display.text import plain
+
 _WHOLE_BITRATES = (32_000, 24_000)
 _EXCERPT_SECONDS = (60.0, 30.0, 15.0)
 _EXCERPT_BITRATE = 24_000
@@ -23,7 +25,7 @@ _CLIP_BYTES = 1_000  # header of a preview and its markup
 
 @dataclass(frozen=True)
 class Sound:
-    """A recording that may be played. `focuses`: its cuts with the instant in each most worth playing."""
+    """A recording with media. `focuses`: its cuts, with the riskiest instant of each."""
 
     recording_id: str
     path: Path
@@ -39,7 +41,7 @@ class Sound:
 
 @dataclass(frozen=True)
 class PreviewPlan:
-    """What is worth encoding within a budget: the clips of each recording, and how good."""
+    """The clips of each recording that fit into a budget, and their bit rate."""
 
     clips: Mapping[str, Timeline]
     excerpt_seconds: float | None
@@ -47,13 +49,13 @@ class PreviewPlan:
 
     @property
     def seconds(self) -> float:
-        """Sound to encode in all."""
+        """Length of all clips."""
         return sum(timeline.duration for timeline in self.clips.values())
 
 
 @dataclass(frozen=True)
 class Clip:
-    """The sound in [start, end) seconds of a recording as a data: URI."""
+    """The audio in [start, end) seconds of a recording as a data: URI."""
 
     start: float
     end: float
@@ -62,7 +64,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Previews:
-    """Clips by recording; `problems`: why some cannot be played; `left_out`: recordings that did not fit."""
+    """Clips by recording. `problems`: the reasons of failures; `left_out`: number of recordings that did not fit."""
 
     plan: PreviewPlan
     clips: Mapping[str, Sequence[Clip]]
@@ -71,9 +73,9 @@ class Previews:
 
 
 def make_plan(sounds: Sequence[Sound], budget_bytes: float) -> PreviewPlan:
-    """The first that fits: all sound, all of it coarser, ever shorter excerpts, excerpts of the first few.
+    """The first plan that fits: all audio, a lower bit rate, shorter and shorter excerpts, excerpts of the first few.
 
-    `sounds` come with the most worth playing first.
+    `sounds` are in order of priority.
     """
     for excerpt, bitrate in _rungs():
         clips = {sound.recording_id: sound.clips(excerpt) for sound in sounds}
@@ -91,19 +93,19 @@ def make_plan(sounds: Sequence[Sound], budget_bytes: float) -> PreviewPlan:
 def encode_previews(
     sounds: Sequence[Sound], budget_bytes: float, on_seconds: Callable[[float, float], None] | None = None
 ) -> Previews:
-    """Encode what `make_plan` chose; `on_seconds` gets the seconds done and planned."""
+    """Encode the plan of `make_plan`; `on_seconds` receives the seconds done and planned."""
     plan = make_plan(sounds, budget_bytes)
     jobs = [(sound, segment) for sound in sounds for segment in plan.clips.get(sound.recording_id, ())]
     clips: dict[str, list[Clip]] = {}
     problems: dict[str, str] = {}
     done, left = 0.0, budget_bytes
-    # threads do: encoding is all the work, and it runs outside the interpreter's lock
+    # threads suffice: encoding is all the work, and it runs outside the interpreter's lock
     pool = ThreadPoolExecutor(default_workers())
     try:
         outcomes = pool.map(partial(_encoded, plan.bitrate), jobs)
         for (sound, segment), outcome in zip(jobs, outcomes, strict=True):
             if isinstance(outcome, MediaError):
-                problems[sound.recording_id] = f"{outcome.reason.replace('_', ' ')} ({outcome.detail})"
+                problems[sound.recording_id] = f"{plain(outcome.reason)} ({outcome.detail})"
             elif len(outcome) + _CLIP_BYTES <= left:
                 left -= len(outcome) + _CLIP_BYTES
                 clip = Clip(segment.start, segment.end, outcome)
@@ -126,7 +128,7 @@ def _encoded(bitrate: int, job: tuple[Sound, Segment]) -> str | MediaError:
 
 
 def picture(path: Path, seconds: float, width: int) -> str | None:
-    """What is on screen then as a data: URI, None without a picture."""
+    """The video frame at that time as a data: URI, None without one."""
     try:
         return data_uri("image/jpeg", thumbnail(path, seconds, width))
     except MediaError:

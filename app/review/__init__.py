@@ -1,4 +1,4 @@
-"""`lpse review`: a corpus in the browser, to view, to play and to decide about."""
+"""The app of `lpse review`: watch, listen to and decide about the cuts of a corpus in the browser."""
 
 from .security import is_loopback
 from .serve import ReviewUnavailable, serving

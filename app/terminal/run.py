@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
 from pathlib import Path
 
 import typer
@@ -186,7 +187,7 @@ class _Discreet(logging.Formatter):
         super().__init__("%(asctime)sZ %(levelname)s %(name)s: %(message)s")
         arguments = sys.argv[1:]
         self._secrets = [value for value in map(os.environ.get, _SECRET_VARIABLES) if value]
-        for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        for argument, following in pairwise([*arguments, ""]):
             if _SECRET_OPTION.match(argument):
                 self._secrets.append(argument.partition("=")[2] or following)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import time
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import ConsoleMessage, Playwright, sync_playwright
+from playwright.sync_api import ConsoleMessage, Error, Playwright, sync_playwright
 
 _PATIENCE = 60.0  # seconds for one answer, on a busy machine
 _FLAGS = (
@@ -21,14 +22,24 @@ _FLAGS = (
 )
 
 
+_started: list[Playwright] = []
+"""Playwright of this process, which must not be started twice."""
+
+
+def _playwright() -> Playwright:
+    if not _started:
+        _started.append(sync_playwright().start())
+        atexit.register(_started[0].stop)
+    return _started[0]
+
+
 class Page:
     """One tab. Since the last `visit`: `complaints`, console errors and exceptions; `requested`, addresses."""
 
     def __init__(self, program: str, profile: Path) -> None:
         self.complaints: list[str] = []
         self.requested: list[str] = []
-        self._playwright: Playwright = sync_playwright().start()
-        self._context = self._playwright.chromium.launch_persistent_context(
+        self._context = _playwright().chromium.launch_persistent_context(
             profile, executable_path=program, args=list(_FLAGS), no_viewport=True
         )
         self._context.set_default_timeout(1000 * _PATIENCE)
@@ -62,9 +73,17 @@ class Page:
     def wait_for(self, expression: str) -> None:
         """Wait until a JavaScript expression is true."""
         deadline = time.monotonic() + _PATIENCE
-        while not self.run(expression):
+        while not self._is_true(expression):
             assert time.monotonic() < deadline, f"never came true: {expression}"
             self._tab.wait_for_timeout(50)
+
+    def _is_true(self, expression: str) -> bool:
+        try:
+            return bool(self.run(expression))
+        except Error as error:
+            if "context was destroyed" not in error.message:
+                raise
+            return False  # another page is on its way
 
     def call(self, method: str, **parameters: Any) -> Any:
         """One command of the browser's own protocol and its answer."""
@@ -73,7 +92,6 @@ class Page:
     def close(self) -> None:
         """End the browser."""
         self._context.close()
-        self._playwright.stop()
 
     def _note(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning", "assert"):

@@ -1,4 +1,4 @@
-"""Blind listening in the browser: two sounds of a cut beside its pictures, neither named until both are rated."""
+"""Blind comparison in the browser: audio of two systems for the video of a cut, named after the rating."""
 
 from .component import compare
 from .trials import BlindTrials, Trial, trial_routes, trials_of

@@ -60,10 +60,10 @@ class Trial {
 
   card(side, number) {
     const root = element("section", `card ${side}`, undefined, { "aria-label": `Sound ${side.toUpperCase()}` });
-    const hear = button("hear", "", `Play ${side.toUpperCase()}`, () => this.choose(number, true));
-    hear.dataset.side = side.toUpperCase();
+    const listen = button("listen", "", `Play ${side.toUpperCase()}`, () => this.choose(number, true));
+    listen.dataset.side = side.toUpperCase();
     const system = element("span", "system", "");
-    hear.append(system);
+    listen.append(system);
     const field = element("fieldset"), question = element("legend", "", this.data.question_text);
     field.append(question);
     const scores = [1, 2, 3, 4, 5].map((score) => {
@@ -81,8 +81,8 @@ class Trial {
       if (best.checked) this.cards[1 - number].best.checked = false;
     });
     better.append(best, element("span", "", "Preferred"));
-    root.append(hear, field, ends, better);
-    return { root, hear, system, scores, best };
+    root.append(listen, field, ends, better);
+    return { root, listen, system, scores, best };
   }
 
   line() {
@@ -143,7 +143,7 @@ class Trial {
     this.root.dataset.theme = isDark(this.root) ? "dark" : "light";
     this.cards.forEach((card, number) => {
       card.root.classList.toggle("on", number === this.side);
-      card.hear.setAttribute("aria-pressed", String(number === this.side));
+      card.listen.setAttribute("aria-pressed", String(number === this.side));
     });
     if (this.video?.readyState) this.follow(this.data.start + time);
     this.frame = requestAnimationFrame(() => this.turn());

@@ -1,4 +1,4 @@
-"""The two sounds as a Streamlit component: what is shown is data, never part of script or style."""
+"""The trial as a Streamlit component: its content is data, never part of script or style."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ...display.files import CLOCK, read_texts
 
 
 def compare(data: dict[str, Any], key: str, on_rated: Callable[[], None]) -> Any:
-    """Show a trial; gives the component's trigger.
+    """Show a trial; returns the values of the component.
 
     `data`: {"trial", "recording_id", "start", "seconds", "video", "question", "revealed"}; `revealed` is None until the
-    sounds are rated, then [{"system", "joins", "score", "preferred"}, ...] in the order in which they are played.
-    `rated`: {"trial", "scores", "preferred", "comment"}. The callback runs before the page is drawn again.
+        rating, then [{"system", "joins", "score", "preferred"}, ...] in the order of the sides.
+        `rated`: {"trial", "scores", "preferred", "comment"}. The callback runs before the page is drawn again.
     """
     script = read_texts(*CLOCK) + read_texts("review/player", "base.js", "media.js")
     script += read_texts("review/compare", "compare.js")

@@ -1,6 +1,6 @@
-"""Trials: two sounds under random names, so that no address and no file reveals which system made which.
+"""Blind trials: audio of two systems under random names, so that neither address nor file reveals the system.
 
-Both are given out alike: mono, at one sample rate, as 16-bit PCM.
+Both have the same format: mono, one sample rate, 16-bit PCM.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from manifests.store import Corpus
 from ..places import MediaFiles, NotHere
 from ..security import guarded
 
-LONGEST_SECONDS = 120.0  # of a cut: who hears more than that twice remembers the first no more
-_KEPT = 200  # trials; the oldest goes
+LONGEST_SECONDS = 120.0  # of a cut: nobody remembers a longer first sound well enough to compare
+_KEPT = 200  # open trials; the oldest is removed
 SIDES = ("a", "b")
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Two sounds of a cut, in the order in which they are played; `joins` of each, in seconds, where they are known."""
+    """Audio of two systems for a cut, in the order of the trial; `joins` of each, in seconds, None if unknown."""
 
     token: str
     cut: Cut
@@ -43,7 +43,7 @@ class Trial:
 
 
 class BlindTrials:
-    """The trials that are open, in this process; none of it is kept on disk."""
+    """The open trials of this process; nothing is stored on disk."""
 
     def __init__(self, corpus: Corpus) -> None:
         self._places = MediaFiles(corpus)
@@ -53,7 +53,7 @@ class BlindTrials:
     def begin(
         self, cut: Cut, systems: tuple[str, str], sounds: Mapping[str, GeneratedSound], recording: Recording
     ) -> Trial:
-        """A trial of these systems, of which "reference" is the recording itself. Raises NotHere for a missing one."""
+        """A trial of these systems; "reference" is the recording. Raises NotHere for missing audio."""
         one, other = (None if name == REFERENCE else sounds[name] for name in systems)
         paths = (one.path if one else None, other.path if other else None)
         rate = min((_rate(path) for path in paths if path is not None), default=recording.sample_rate or 48_000)
@@ -67,17 +67,17 @@ class BlindTrials:
         return trial
 
     def find(self, token: str) -> Trial | None:
-        """An open trial; None if the app was started again since."""
+        """An open trial; None if the app has restarted since."""
         with self._lock:
             found = self._open.get(token)
         return None if found is None else found[0]
 
     def wav(self, token: str, side: int) -> bytes:
-        """One of a trial's two sounds. Raises NotHere where it cannot be read."""
+        """The audio of one side of a trial. Raises NotHere if it cannot be read."""
         with self._lock:
             found = self._open.get(token)
         if found is None:
-            raise NotHere("no such trial is open: load the page again")
+            raise NotHere("this trial is no longer open: load the page again")
         trial, paths, rate = found
         path, start = paths[side], 0.0
         if path is None:
@@ -85,21 +85,21 @@ class BlindTrials:
         try:
             mono = mono_span(path, start, start + trial.seconds, rate)
         except (MediaError, OSError) as error:
-            raise NotHere(f"a sound of this trial cannot be read: {_reason(error)}") from error
+            raise NotHere(f"audio of this trial cannot be read: {_reason(error)}") from error
         file = io.BytesIO()
         soundfile.write(file, mono, rate, "PCM_16", format="WAV")
         return file.getvalue()
 
 
 def trial_routes(trials: BlindTrials, hosts: Iterable[str]) -> list[BaseRoute]:
-    """/lpse/trial/TOKEN/a and b: the sounds of a trial, for requests that name one of `hosts`."""
+    """/lpse/trial/TOKEN/a and b: the audio of a trial, for requests that name one of `hosts`."""
 
     allowed = frozenset(host.lower() for host in hosts)
 
     def answer(request: Request) -> Response:
         side = request.path_params["side"]
         if side not in SIDES:
-            raise NotHere("a trial has the sounds a and b")
+            raise NotHere("a trial has the sides a and b")
         return Response(trials.wav(request.path_params["token"], SIDES.index(side)), media_type="audio/wav")
 
     return [Route("/lpse/trial/{token}/{side}", lambda request: guarded(answer, allowed, request), methods=["GET"])]

@@ -29,6 +29,7 @@ assert set(QUESTIONS) == set(get_args(Question))
 
 def show(shell: Shell) -> None:
     """Draw the page."""
+    st.title("Compare", anchor=False)
     sounds = generated_sounds(shell.corpus)
     if not sounds:
         _nothing_yet(shell)

@@ -1,7 +1,7 @@
-"""The parts that pages for finding are made of: the panel of filters, the table, the charts.
+"""The parts of Overview and Browse: the panel of filters, the table, the charts.
 
-Each is one component of Streamlit's: a script and a style that lie here, fed with plain data. What a corpus holds
-goes into the page as text alone.
+Each is a Streamlit component: a script and a style in this folder, with plain data. The data of a corpus are shown as
+text, never as markup.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import streamlit as st
 
 from ...display.files import CLOCK, read_texts
 
-Part = Callable[..., Any]
+Component = Callable[..., Any]
 
 
-def _part(name: str) -> Part:
-    # in the page's own tree: found by the browser's search, and one style for all
+def _part(name: str) -> Component:
+    # in the tree of the page, for the search of the browser and one style for all
     return st.components.v2.component(
         f"lpse.{name}",
         css=read_texts("review/parts", "parts.css"),

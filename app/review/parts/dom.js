@@ -1,4 +1,4 @@
-// Elements out of data: text only ever becomes text.
+// Elements made of data: text never becomes markup.
 const SVG = "http://www.w3.org/2000/svg";
 
 function make(tag, attributes = {}, ...children) {
@@ -13,14 +13,14 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-// The root of this component within its place on the page, made once.
+// The root element of this component, made once.
 function rootOf(parent, name) {
   let root = parent.querySelector(`:scope > .lpse-${name}`);
   if (!root) {
     root = make("div", { class: `lpse lpse-${name}` });
     parent.append(root);
   }
-  // light or dark, as the page is: some colours differ
+  // light or dark as the page: some colours differ
   const [red, green, blue] = getComputedStyle(document.querySelector(".stApp")).backgroundColor.match(/\d+/g) ?? [255, 255, 255];
   root.dataset.scheme = 0.3 * red + 0.6 * green + 0.1 * blue < 128 ? "dark" : "light";
   return root;

@@ -1,4 +1,4 @@
-// A page of rows: sorted by its head, walked by keys, a row opens what it is about.
+// A page of rows: the head sorts, keys move, a click opens a row.
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = rootOf(parentElement, "table");
   const again = root.dataset.rows === data.key;
@@ -44,8 +44,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const rows = data.rows.map((row, number) => make("tr", {
     tabindex: number === place ? 0 : -1, "data-place": number, "data-id": row.id, class: row.id === data.seen ? "lpse-seen" : null,
     onclick: (event) => {
-      if (event.ctrlKey || event.metaKey || event.shiftKey) return;  // the link's own ways
-      if (String(getSelection())) return;  // somebody copies a name
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return;  // the browser opens the link
+      if (String(getSelection())) return;  // the reviewer copies a name
       event.preventDefault();
       open(row);
     },
@@ -96,7 +96,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const field = document.querySelector(".lpse-panel [data-key=text]");
     if (field) { event.preventDefault(); field.focus(); field.select(); }
   };
-  // this runs again with every new page of rows: one listener at a time
+  // this function runs for every new page of rows: one listener at a time
   document.removeEventListener("keydown", root.lpseSlash);
   document.addEventListener("keydown", (root.lpseSlash = slash));
   if (active) rows[place]?.focus();

@@ -1,4 +1,4 @@
-"""The player: video, sound and tracks with one playhead, as a component in the page; and a small one for a span."""
+"""The player: video, audio and tracks with one playhead, as a component of the page; and a small one for a span."""
 
 from .component import listen, play
 

@@ -1,4 +1,4 @@
-"""The player's script and style as Streamlit components: what is shown is data, never part of either."""
+"""The player as Streamlit components: its content is data, never part of script or style."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _read = partial(read_texts, "review/player")
 
 
 def play(data: dict[str, Any], key: str, on_decide: Callable[[], None], on_go: Callable[[], None]) -> Any:
-    """Show a recording (`app.review.player_data`); gives the component's triggers.
+    """Show a recording (`app.review.player_data`); returns the values of the component.
 
     `decide`: {"action", "start_ms", "end_ms", "keep", "reasons", "comment", "go", "verdict_id"}; `go`: 1 or -1, to the
     next or the previous cut for review. The callbacks run before the page is drawn again.

@@ -122,7 +122,7 @@ class Moments {
 
   renew() {
     const { moments, all } = this.app.risky();
-    this.title.textContent = moments.length ? `${moments.length} risky moment${moments.length === 1 ? "" : "s"}` : "No risky moment";
+    this.title.textContent = moments.length ? `${moments.length} risky moment${moments.length === 1 ? "" : "s"}` : "No risky moments";
     this.title.title = all > moments.length ? `In cuts without a verdict. ${all - moments.length} more are outside cuts, or have a verdict.` : "";
     this.list.replaceChildren(...moments.map((moment) => {
       const [label, at, , , probability] = moment, line = element("li");

@@ -18,7 +18,7 @@ from manifests.time import Segment, Timeline
 
 def test_the_demo_builds_then_curates_then_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     material = Material(tmp_path / "media", (Planted("a.mp4", 1.0, 2.0, "speech", "sample"),))
-    monkeypatch.setattr(demo, "build_material", lambda folder, say: material)
+    monkeypatch.setattr(demo, "build_material", lambda folder, on_line: material)
     done: list[str] = []
 
     def curate(sources: Sequence[Path], corpus: Path) -> None:

@@ -197,7 +197,7 @@ def test_what_is_built_is_kept_and_what_is_missing_made_again(
     assert build_material(tmp_path, load=refuse, scenes=SMALL) == first
     (first.media / "b.mp4").unlink()
     said: list[str] = []
-    assert build(tmp_path, say=said.append) == first
+    assert build(tmp_path, on_line=said.append) == first
     assert [line for line in said if "making" in line] == ["making b.mp4 (3 s)"]
     after = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in first.media.iterdir()}
     assert after["a.mp4"] == before["a.mp4"]
@@ -304,7 +304,7 @@ def test_sounds_come_from_a_wheel(tmp_path: Path, index: Path) -> None:
     talk = sounds["talk"]
     # Two seconds of nothing before the first turn, of which half a second is kept.
     assert talk.duration == pytest.approx(1.5)
-    assert talk.heard == Timeline([Segment(0.5, 1.5)])
+    assert talk.labelled == Timeline([Segment(0.5, 1.5)])
     assert np.abs(talk.samples[: SAMPLE_RATE // 2 - 1]).max() < 1e-6
     assert np.allclose(talk.samples[SAMPLE_RATE // 2 :], tone(TONE_HZ, 1.0), atol=1e-4)
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [wheel.file]

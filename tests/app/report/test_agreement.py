@@ -380,5 +380,5 @@ def test_the_terminal_says_the_same(agreement: Agreement) -> None:
 
 def test_the_terminal_says_what_is_missing() -> None:
     assert "agreement cannot be measured" in printed(two("keep", people=("Ann", "Ann")))
-    assert "everybody gave the same answer throughout" in printed(two("keep", "keep"))
+    assert "all answers are the same" in printed(two("keep", "keep"))
     assert printed(measure_agreement([], [], [])).strip() == headline(measure_agreement([], [], []))
