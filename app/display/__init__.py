@@ -1,1 +1,1 @@
-"""Words, numbers and pictures for people, shared by terminal, report and review."""
+"""Text, numbers, tracks and spectrograms for people, shared by terminal, report and review."""

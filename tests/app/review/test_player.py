@@ -144,10 +144,10 @@ def test_keys_are_text_in_a_field_and_zoom_shows_less(opened: tuple[Corpus, str]
     assert before == [False, False]
     player.key("0")
     player.wait('[...root.querySelectorAll(".handle")].every((e) => !e.hidden)')
-    lanes = player.run('root.querySelectorAll(".name").length')
+    tracks = player.run('root.querySelectorAll(".name").length')
     player.key("d")
     player.wait('!root.querySelector(".name.detector")')
-    assert player.run('root.querySelectorAll(".name").length') < lanes
+    assert player.run('root.querySelectorAll(".name").length') < tracks
     player.key("d")
     player.wait('root.querySelector(".name.detector")')
     player.key("?")
@@ -175,7 +175,7 @@ def test_names_full_of_markup_do_no_harm(opened: tuple[Corpus, str], page: Page)
 def test_sound_alone_plays_too(opened: tuple[Corpus, str], page: Page) -> None:
     corpus, address = opened
     player = open_player(page, address, recording_id(corpus, "s.wav"), 3.0)
-    assert "Sound alone" in player.text
+    assert "Audio only" in player.text
     player.key(" ")
     player.wait('root.querySelector("audio.film").currentTime > 3.5')
     player.key("k")
