@@ -132,7 +132,7 @@ def build_material(
     if not (media / SILENT_FILM).is_file():
         on_line(f"making {SILENT_FILM}")
         write_media(media / SILENT_FILM, frames=still(70), fps=FRAME_RATE, video_options=_ENCODER)
-    _write(media / TEXT_FILE, "Notes of a day in the yard. This is text: only the name says it is a video.\n")
+    _write(media / TEXT_FILE, "Notes of a day in the yard. This is text: only its name is that of a video.\n")
     _write(folder / "LICENSES.txt", licences())
     _write(truth, "".join(json.dumps(asdict(row)) + "\n" for row in planted))
     return Material(media, tuple(planted))
