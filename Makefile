@@ -36,7 +36,7 @@ test quick: $(VENV)/.dev browser
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile $(ARGS)
 
 bench-curate bench-panns bench-cascade bench-quality bench-duplicates bench-annotate bench-proxies bench-frames bench-cache bench-fd bench-adapters bench-sampling bench-seams bench-conditions bench-review bench-replay: bench-%: $(VENV)/.dev
 	$(BIN)/python -m tests.bench.$* $(ARGS)

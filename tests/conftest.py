@@ -25,13 +25,6 @@ settings.load_profile("lpse")
 pytest_plugins = ["tests.support.review_corpus"]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One process runs all tests of a file, and one all that need the labelling server: each is made ready once."""
-    for item in items:
-        server = "label_studio" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("label_studio" if server else item.path.name))
-
-
 def _browser(profile: Path) -> Iterator[Page]:
     names = [os.environ.get("CHROMIUM") or "chromium", "chromium-browser", "google-chrome"]
     program = next(filter(None, map(shutil.which, names)), None)

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from curation.catalog.accounting import outcomes_of
 from curation.decision.decide import Decided, decide
 from curation.decision.human_evidence import ANNOTATOR, NO_EVIDENCE, HumanEvidence, annotator_events, evidence_of
 from manifests.identity import cut_id
 from manifests.recipe import Bounds, load_recipe
-from manifests.records import TRIMMED, Annotation, LabelledSegment, Region, Verdict
+from manifests.records import TRIMMED, Annotation, Drop, LabelledSegment, Region, Verdict
+from manifests.schema import to_table
 from manifests.store import Corpus
 from manifests.time import Segment, Timeline
 from manifests.verdicts import StaleVerdict, current, record
@@ -201,6 +203,17 @@ def test_regions_of_one_annotator_are_events_of_their_own() -> None:
     )
     (event,) = annotator_events([row])
     assert (event.source, event.start, event.end) == (ANNOTATOR + "ann@example.org", 5, 7)
+    own = recording(60)
+    dropped = Drop(item=own.recording_id, item_kind="recording", stage="decide", reason="too_short")
+    rows: dict[str, list[Any]] = {
+        "recordings": [own],
+        "events": [event],
+        "cuts": [],
+        "drops": [dropped],
+        "duplicates": [],
+    }
+    (outcomes,) = outcomes_of({name: to_table(name, table) for name, table in rows.items()}).to_pylist()
+    assert outcomes["speech"] == 0 and outcomes["too_short"] == 60
     gone = replace(row, version_id="v2", state="deleted", updated_at=NOON + timedelta(minutes=1))
     assert annotator_events([gone, row]) == []
     assert annotator_events([replace(row, edited_by_other=True)]) == []
