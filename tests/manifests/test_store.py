@@ -460,7 +460,7 @@ def test_scores_never_change(corpus: Corpus) -> None:
     before = path.read_bytes()
     assert write_shard(corpus, "scores", [scores_row(hop=0.5)]) == path
     assert path.read_bytes() == before
-    with pytest.raises(ValueError, match="use write_shard"):
+    with pytest.raises(ValueError, match=r"see manifests\.shards"):
         corpus.replace("scores", [])
 
 

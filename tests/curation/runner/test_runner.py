@@ -226,7 +226,7 @@ def test_exceptions_have_nothing_but_their_own_words() -> None:
 
 def test_a_stage_that_cannot_open_ends_the_run_with_its_message() -> None:
     with pytest.raises(
-        RuntimeError, match=r"^stage 'bad open' cannot start: FileNotFoundError: weights.onnx is missing$"
+        CannotStart, match=r"^stage 'bad open' cannot start: FileNotFoundError: weights.onnx is missing$"
     ):
         run(0, 1, stage=stages.BadOpen("raise"))
 
