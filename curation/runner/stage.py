@@ -19,7 +19,7 @@ P_contra = TypeVar("P_contra", contravariant=True)
 R_co = TypeVar("R_co", covariant=True)
 
 
-class CannotStart(LpseError):
+class CannotStart(LpseError, RuntimeError):
     """No worker can open the stage, so no item was started."""
 
 
