@@ -83,7 +83,7 @@ def test_the_grid_reads_the_nearest_frame_and_knows_where_nobody_listened() -> N
     scores = FrameScores(1.0, 0.5, 0.5, ("speech",), np.array([[0.25], [0.75]], np.float16))
     lane = scores.on_grid("speech", 0.25, 10)
     np.testing.assert_array_equal(lane, [np.nan] * 4 + [0.25, 0.25, 0.75, 0.75] + [np.nan] * 2)
-    with pytest.raises(KeyError, match="no lane 'laughter' among speech"):
+    with pytest.raises(KeyError, match="no label 'laughter' among speech"):
         scores.track("laughter")
 
 

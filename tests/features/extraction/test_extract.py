@@ -372,4 +372,4 @@ def test_a_damaged_cache_is_a_fault_of_the_corpus(again: Corpus) -> None:
     assert done.exit_code == 1
     first = done.stdout.splitlines()[0]
     assert first.startswith(f"features: {part.parent.parent.name}/clips/part-00000.parquet: "), done.stdout
-    assert done.stdout.splitlines()[-1] == "1 faults"
+    assert done.stdout.splitlines()[-1] == "1 fault"
