@@ -212,7 +212,7 @@ def test_every_fault_of_rows_is_listed_at_once(corpus: Corpus) -> None:
         Fault("cuts", cut("d", 1, 60.0005).cut_id, "[1.0, 60.0005) s is not on whole milliseconds"),
         Fault("cuts", cut("d", 1, 60.0005).cut_id, "ends at 60.0005 s, the recording lasts 50.0 s"),
         Fault("cuts", cut("d", 2, 61).cut_id, "ends at 61.0 s, the recording lasts 50.0 s"),
-        Fault("cuts", cut("a", 3, 63).cut_id, "decision 'maybe' is none of accept, review, reject"),
+        Fault("cuts", cut("a", 3, 63).cut_id, "decision 'maybe' is not one of accept, review, reject"),
         Fault("cuts", "0123456789abcdef", f"recording, start and end give the id {cut('a', 70, 80).cut_id}"),
         Fault("cuts", cut("d", 100, 200).cut_id, "ends at 200.0 s, the recording lasts 50.0 s"),
         Fault("cuts", cut("a", 0, 60).cut_id, "primary key is there twice"),
@@ -220,8 +220,8 @@ def test_every_fault_of_rows_is_listed_at_once(corpus: Corpus) -> None:
         Fault("cuts", "endless", "ends at 1e+306 s, the recording lasts 50.0 s"),
         Fault("cuts", "timeless", "end is nan, must be finite"),
         Fault("cuts", cut("nowhere", 0, 60).cut_id, "recording nowhere is not in recordings"),
-        Fault("drops", "folder z identify vanished", "item_kind 'folder' is none of source, recording, cut"),
-        Fault("ledger", "s k", "outcome 'lost' is none of done, dropped, failed"),
+        Fault("drops", "folder z identify vanished", "item_kind 'folder' is not one of source, recording, cut"),
+        Fault("ledger", "s k", "outcome 'lost' is not one of done, dropped, failed"),
         Fault("ledger", "s k", "seconds is nan, must be finite"),
     }
 
@@ -291,7 +291,7 @@ def test_every_fault_of_scores_is_listed_at_once(sound: Corpus) -> None:
     expected = {
         (plant("short", values=half[:-1]), "398 values are not 200 frames of 2 labels"),
         (plant("fewer", frames=-1), "400 values are not -1 frames of 2 labels"),
-        (plant("fast", hop=0.039), "hop 0.039 s is more than 25 frames a second"),
+        (plant("fast", hop=0.039), "hop 0.039 s is more than 25 frames per second"),
         (plant("still", hop=0.0), "hop 0.0 s and window 1.0 s must be above 0"),
         (plant("wide", window=NAN), "window is nan, must be finite"),
         (plant("wide", window=NAN), "hop 0.5 s and window nan s must be above 0"),
@@ -370,7 +370,7 @@ def test_every_fault_of_what_people_said_is_listed_at_once(sound: Corpus) -> Non
     assert {(fault.table, fault.item, fault.problem) for fault in validate(sound)} == {
         ("ratings", "1", "score 0 must be 1 to 5"),
         ("ratings", "2", "score 6 must be 1 to 5"),
-        ("ratings", "3", "question 'beauty' is none of semantic_relevance, quality"),
+        ("ratings", "3", "question 'beauty' is not one of semantic_relevance, quality"),
         ("ratings", "4", "recording nowhere is not in recordings"),
     }
     sound.replace("ratings", [rating])
