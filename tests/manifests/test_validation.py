@@ -188,8 +188,8 @@ def test_every_fault_of_rows_is_listed_at_once(corpus: Corpus) -> None:
     )
     write_raw(corpus, "ledger", [seconds])
 
-    words = "none of ok, damaged, truncated, unreadable, no_audio, empty, quarantined"
-    labels = "none of sfx, speech, singing, music, noise, artifact, silence"
+    words = "not one of ok, damaged, truncated, unreadable, no_audio, empty, quarantined"
+    labels = "not one of sfx, speech, singing, music, noise, artifact, silence"
     lost = "has neither an accept or review cut nor a drop"
     assert set(validate(corpus)) == {
         Fault("recordings", "b", "duration is nan, must be finite"),
