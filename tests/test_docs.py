@@ -122,6 +122,7 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     own = {"IPYTHONDIR": ".ipython", "JUPYTER_RUNTIME_DIR": ".runtime", "MPLCONFIGDIR": ".matplotlib"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
+        patch.delenv("MPLBACKEND", raising=False)  # other tests set it; the notebook has its plots inline
         for name, inner in own.items():
             patch.setenv(name, str(folder / inner))
         NotebookClient(read, timeout=240, resources={"metadata": {"path": str(folder)}}).execute()
