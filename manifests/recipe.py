@@ -187,7 +187,7 @@ class Features:
 
     @property
     def weights(self) -> tuple[str, ...]:
-        """Whose weights a recipe may name; both towers of CLIP come out of one file. The VAE's way back has its own."""
+        """The encoders whose weights a recipe may name. CLIP's towers share a file; the VAE's decoder has its own."""
         back = [f"bigvgan_{self.audio.removeprefix('vae_')}"] if self.audio.startswith("vae_") else []
         return tuple(dict.fromkeys("clip" if name == "clip_text" else name for name in (*self.encoders, *back)))
 

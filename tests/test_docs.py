@@ -76,7 +76,7 @@ SHORTENED: Mapping[str, tuple[str, ...]] = {
     "replay": ("--workers", "1"),
     "train": ("--steps", "2", "--batch", "2", "--device", "cpu"),
 }
-"""What is added to commands that run, so that they take seconds and need neither a server nor a GPU."""
+"""Options added to the commands that run, so that they take seconds and need neither a server nor a GPU."""
 LAST = "refit melcodec_16k"  # another codec makes another cache: the commands before use this one
 MISSING = ("doctor --recipe full", "doctor --recipe mine.toml")  # exit code 1: they list missing weights
 
@@ -96,7 +96,7 @@ def verb_of(words: list[str]) -> str | None:
 
 
 def runs(command: Command) -> bool:
-    """Whether the command runs here."""
+    """True if the command runs here."""
     return command.words[0] == "lpse" and verb_of(command.words) not in NOT_RUN
 
 
@@ -330,7 +330,7 @@ def group_or_command(words: list[str]) -> set[str]:
 
 
 def exists(name: str) -> bool:
-    """Whether a dotted name is a module, or an attribute or a field of what is in one."""
+    """True if a dotted name is a module, or an attribute or a field in one."""
     parts = name.split(".")
     for depth in range(len(parts), 0, -1):
         try:

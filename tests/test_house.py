@@ -150,7 +150,7 @@ def imported(source: str, module: str, is_package: bool) -> Iterator[str]:
 
 
 def graph() -> dict[str, set[str]]:
-    """Which of our modules each of them imports when it is imported; a package is its `__init__`."""
+    """Our modules, and those of them that each imports when it is imported; a package is its `__init__`."""
     known = dict(modules())
     arrows: dict[str, set[str]] = {module: set() for module in known}
     for module, path in known.items():

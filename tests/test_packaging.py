@@ -130,7 +130,7 @@ EXTRAS = {
     "curation.backends.torchaudio_stub": "pyannote",
     "model.training": "train",
 }
-"""Which extra a room may import from, beside the core."""
+"""The extra that a room may import from, beside the core."""
 NOT_IMPORTED = {
     "torchcodec": "pyannote.audio imports it; the bound picks a build that fits its torch",
     "tensorboard": "accelerate writes its files",

@@ -5,6 +5,7 @@ The check reads prose, docstrings, strings and notebook cells, not comments and 
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,7 +38,7 @@ BANNED = {
     r"so many": "that number of",
     r"\d+ \w+s a (second|minute)|(frames|vectors|words|clips|rows|samples) an? \w+": "per",
 }
-"""What the texts do not say, and what they say instead."""
+"""Banned words and phrases, and what to write instead."""
 
 PEOPLE = re.compile(r"annotator|reviewer|listener|person|people|you\b|user|caption", re.IGNORECASE)
 """A sentence about people may have their verbs."""
@@ -117,6 +118,19 @@ def test_a_banned_word_is_found(text: str, word: str) -> None:
 )
 def test_plain_sentences_pass(text: str) -> None:
     assert list(faults(text)) == []
+
+
+QUESTION = re.compile(r"\s*(What|Which|Where|When|Who|Whose|Whether|How|Why)\b(?! if\b)")
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in files() if path.suffix == ".py"], ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_docstrings_begin_with_a_verb_or_a_noun(path: Path) -> None:
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, documented):
+            assert not QUESTION.match(ast.get_docstring(node) or ""), f"{path}: {ast.get_docstring(node)}"
 
 
 def test_every_exception_is_needed() -> None:

@@ -209,7 +209,7 @@ def _contested(segments: tuple[Contested, ...], locating: int) -> str:
 
 
 def _began(votes: Iterable[Vote]) -> datetime:
-    """When the second of the sides got its first vote; with one side only, when the second annotator answered."""
+    """The time of the first vote for the second side; with one side only, the time of the second annotator's answer."""
     first: dict[Judgement, datetime] = {}
     times = []
     for vote in votes:

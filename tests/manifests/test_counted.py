@@ -70,12 +70,12 @@ class Consumers:
         return {(e.label, e.source) for e in annotator_events(self.corpus.rows(Annotation))}
 
     def regions(self) -> set[tuple[str, str]]:
-        """What the player shows."""
+        """Label and author of each region in the player."""
         shown = player_data(self.corpus, recording_state(self.corpus, ID), "bo", 0.0, 0)["regions"]
         return {(label, f"annotator:{who}") for label, _, _, who, _ in shown}
 
     def catalog(self) -> tuple[bool, int]:
-        """Whether the cut counts as heard, and by how many its task was answered."""
+        """True if the cut counts as annotated, and the number of answers to its task."""
         finder = Catalog(self.corpus)
         heard = finder.totals(Filter(people=("annotated",)))["accept"].cuts == 1
         unheard = finder.totals(Filter(people=("unreviewed",)))["accept"].cuts == 1

@@ -1,4 +1,4 @@
-"""What tests share: made-up scores and corpora, media with known content, a browser, servers."""
+"""Shared by tests: made-up scores and corpora, media with known content, a browser, servers."""
 
 from pathlib import Path
 

@@ -78,7 +78,7 @@ def prose(page: str) -> str:
 
 
 def inline_code(page: str) -> list[str]:
-    """What is between backticks outside of code blocks, line breaks as spaces."""
+    """The texts between backticks outside of code blocks, line breaks as spaces."""
     return [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", prose(page))]
 
 
@@ -115,7 +115,7 @@ def notebook() -> list[Mapping[str, Any]]:
 
 
 def texts(path: Path) -> Iterator[tuple[int, str]]:
-    """What people read of a file, with its line: paragraphs, strings of a module, cells of a notebook."""
+    """The texts that people read in a file, with their lines: paragraphs, strings of a module, cells of a notebook."""
     source = path.read_text(encoding="utf-8")
     if path.suffix == ".py":
         for node in ast.walk(ast.parse(source)):

@@ -1,4 +1,4 @@
-"""What pulling and adjudicating write, in one piece: regions with their answer, conflicts with the verdicts."""
+"""Pulling and adjudicating write in one piece: regions with their answer, conflicts with the verdicts."""
 
 from __future__ import annotations
 
