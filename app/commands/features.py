@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..display.text import long_clock, megabytes, plain
+from ..display.text import long_clock, megabytes, plain, plural
 from ..terminal.options import BadOption
 from ..terminal.run import command_run
 
@@ -56,9 +56,7 @@ def show(cache: CacheArgument) -> None:
         seconds = sum(cut["end"] - cut["start"] for cut in cuts)
         splits = Counter(cut["split"] for cut in cuts)
         shown = ", ".join(f"{count} {split}" for split, count in splits.most_common())
-        show_cache(
-            cache, f"{len(cuts)} cuts ({shown}), {len(opened)} clips of 8 s, {long_clock(seconds)}", sizes(cache)
-        )
+        show_cache(cache, _holds(len(cuts), shown, len(opened), seconds), sizes(cache))
 
 
 @features.command("export")
@@ -79,7 +77,7 @@ def export_to(
 
         table = table_beside(folder)
         count = write_memmap(FeatureCache(cache), folder, table, kind, split, dtype)
-        typer.echo(f"{count} clips in {folder} and {table}")
+        typer.echo(f"{plural(count, 'clip')} in {folder} and {table}")
 
 
 @features.command("import")
@@ -98,7 +96,7 @@ def import_from(
         from features.cache.mmaudio import described, read_memmap
 
         count = read_memmap(folder, cache, described(folder, dtype), table=table, split=split)
-        typer.echo(f"{count} clips in {cache}")
+        typer.echo(f"{plural(count, 'clip')} in {cache}")
 
 
 def sizes(cache: Path) -> dict[str, int]:
@@ -126,13 +124,16 @@ def show_cache(cache: Path, holds: str, bytes: Mapping[str, int], console: Conso
     out.print(", ".join(f"{name} {megabytes(size)}" for name, size in bytes.items()), highlight=False)
 
 
+def _holds(cuts: int, of_them: str, clips: int, seconds: float) -> str:
+    return f"{plural(cuts, 'cut')} ({of_them}), {plural(clips, 'clip')} of 8 s, {long_clock(seconds)}"
+
+
 def show_extraction(done: Extraction, console: Console | None = None) -> None:
     """Print the contents and the size of a cache, and the cuts without features."""
     out = console or Console()
     new = f"{done.new} new"
     hidden = f", {done.withdrawn} withdrawn" if done.withdrawn else ""
-    holds = f"{done.cuts} cuts ({new}{hidden}), {done.clips} clips of 8 s, {long_clock(done.seconds)}"
-    show_cache(done.folder, holds, sizes(done.folder), out)
+    show_cache(done.folder, _holds(done.cuts, new + hidden, done.clips, done.seconds), sizes(done.folder), out)
     if done.problems:
         reasons = Counter(reason for reason, _ in done.problems.values())
         missing = Table(title="Cuts without features", title_justify="left")

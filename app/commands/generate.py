@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from ..display.text import long_clock as clock
+from ..display.text import plural
 from ..terminal.options import BadOption, CorpusOption
 from ..terminal.run import command_run
 from .features import chosen_device
@@ -123,7 +124,7 @@ def generate(
 def show_generated(done: Generated, seconds: float, console: Console | None = None) -> None:
     """Print the length of the audio, the time it took, and the path of the file."""
     out = console or Console()
-    clips = "1 clip" if done.clips == 1 else f"{done.clips} clips"
+    clips = plural(done.clips, "clip")
     source = "features from the corpus's cache" if done.cached else "video encoded"
     rate = f"{done.seconds / seconds:.1f} times real time" if seconds else ""
     out.print(

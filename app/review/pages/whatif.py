@@ -16,7 +16,7 @@ from manifests.recipe import ContaminantName, Recipe
 from manifests.store import Corpus
 from manifests.uris import display_path
 
-from ...display.text import clock, clock_range, long_clock, outcome_name, outcome_title, plain, visible
+from ...display.text import clock, clock_range, long_clock, outcome_name, outcome_title, plain, plural, visible
 from ..player.component import listen
 from ..shell import Shell
 
@@ -118,7 +118,7 @@ def _limits(comparison: Comparison) -> None:
     """Draw the part of the corpus that is compared."""
     note, choice = st.columns([4, 1], vertical_alignment="center")
     all_of = comparison.recordings == comparison.of
-    text = f"All {comparison.of:,} recordings." if all_of else (
+    text = f"All {plural(comparison.of, 'recording')}." if all_of else (
         f"A random sample of {comparison.recordings:,} of {comparison.of:,} recordings, the same at every visit."
     )  # fmt: skip
     if comparison.unscored:
@@ -135,7 +135,7 @@ def _totals(comparison: Comparison) -> None:
         change = after.seconds - before.seconds
         delta = None if abs(change) < 0.5 else f"{'+' if change > 0 else '-'}{long_clock(abs(change))}"
         place.metric(outcome_title(decision), long_clock(after.seconds), delta, delta_color="off")
-        place.caption(f"{after.cuts:,} cuts, now {before.cuts:,}")
+        place.caption(f"{plural(after.cuts, 'cut')}, now {before.cuts:,}")
 
 
 def _risk(comparison: Comparison) -> None:
@@ -145,7 +145,7 @@ def _risk(comparison: Comparison) -> None:
         f"{name}: mean risk {point.mean:.3f}, highest {point.risk:.3f}" if point else f"{name}: no accepted cut"
         for name, point in sides.items()
     ]
-    st.caption(f"Accepted cuts {'; '.join(lines)}. {comparison.kept:,} accepted cuts do not change.")
+    st.caption(f"Accepted cuts {'; '.join(lines)}. Unchanged: {plural(comparison.kept, 'accepted cut')}.")
 
 
 def _save(shell: Shell, changed: Recipe, recipe: Recipe) -> None:
@@ -229,7 +229,7 @@ def _curve(comparison: Comparison) -> None:
 
 def _changes(shell: Shell, comparison: Comparison) -> None:
     """Draw the added and removed accepted cuts, and a player for the chosen one."""
-    st.subheader(f"{len(comparison.gained):,} cuts added, {len(comparison.lost):,} removed", anchor=False)
+    st.subheader(f"{plural(len(comparison.gained), 'cut')} added, {len(comparison.lost):,} removed", anchor=False)
     changes = [("+ added", one) for one in comparison.gained] + [("− removed", one) for one in comparison.lost]
     if not changes:
         st.caption("No accepted cut changes.")

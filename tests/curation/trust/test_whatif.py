@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import curation.trust.whatif as whatif
 from annotation.rounds.review import ReviewRequest, decide_span, recording_state
-from app.display.text import clock
+from app.display.text import clock, plural
 from curation.pipeline.curate import replay
 from curation.trust.whatif import NOWHERE, THRESHOLDS, WhatIf, adjusted, as_toml
 from manifests.recipe import load_recipe, parse_recipe
@@ -221,7 +221,7 @@ def test_the_page_shows_at_once_what_comes_and_goes_and_a_cut_to_hear(
     page.wait_for('document.querySelector(".stApp").dataset.testScriptState === "notRunning"')
     click_text(page, "Cuts", "[role=tab]")
     set_number(page, "Shortest, s", "20")
-    wait_text(page, f"{len(expected.gained)} cuts added, {len(expected.lost)} removed")
+    wait_text(page, f"{plural(len(expected.gained), 'cut')} added, {len(expected.lost)} removed")
     wait_text(page, "lpse replay --corpus")
     # the first row of the table is the longest cut that comes: choose it and hear it
     page.wait_for("!!document.querySelector('[data-testid=stDataFrame] canvas')")
