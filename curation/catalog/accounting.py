@@ -171,7 +171,6 @@ def _drop_totals(tables: Mapping[str, pa.Table]) -> tuple[DropTotal, ...]:
         .aggregate([("item", "count"), ("seconds", "sum", pc.ScalarAggregateOptions(min_count=1))])
     )
     columns = (totals[name].to_pylist() for name in (*keys, "item_count", "seconds_sum"))
-    columns = (totals[name].to_pylist() for name in (*keys, "item_count", "seconds_sum"))
     rows = [DropTotal(*row) for row in zip(*columns, strict=True)]
     return tuple(sorted(rows, key=lambda t: (-(t.seconds or 0.0), -t.items, t.item_kind, t.reason)))
 
