@@ -89,9 +89,6 @@ PRIMARY_KEYS: dict[str, tuple[str, ...]] = {
     "ratings": ("rating_id",),
 }
 
-# Tables that nothing can make anew: rows are only ever added.
-APPENDED = frozenset({"tasks", "annotations", "verdicts", "ratings"})
-
 # Tables that are kept as one file a recording, and the columns that with the recording make the file's name.
 SHARDED: dict[str, tuple[str, str]] = {"scores": ("detector", "key"), "prints": ("kind", "key")}
 

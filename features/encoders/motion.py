@@ -45,7 +45,6 @@ from .base import EncoderSpec, FrameLayout, check_frames
 
 VERSION = "1"
 GRID = 4
-CELLS = GRID * GRID
 DIMENSION = 96
 LAYOUT = FrameLayout(fps=25, side=96, fit="stretch", window=16, stride=8, vectors=8)
 RIDGE = 1e-4  # luma per pixel, squared: below such gradients a cell is flat, and its displacement goes to zero
