@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from manifests.time import Segment
 
 from .audio import mixed_span
+from .container import MediaError
 from .encode import Encoded, beside, encode_audio, encode_video, interleave, muxer
 from .frames import pictures_at, quarter_turns
-from .probe import AudioTrack, MediaError, probe
+from .probe import AudioTrack, probe
 
 # Of every proxy: no frame of an ordinary recording is left out, and a player can rely on the rate.
 PROXY_FPS = 30

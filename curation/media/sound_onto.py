@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,8 +16,11 @@ from av.error import FFmpegError
 from manifests.time import to_ticks
 
 from .clock import StreamClock
+from .container import MediaError, one_line, open_media
 from .encode import Encoded, beside, encode_audio, interleave, muxer
-from .probe import MediaError, codec_name, describe, one_line, open_media, read_packets, video_stream
+from .packets import read_packets, seek
+from .probe import describe, no_video
+from .tracks import codec_name, video_stream
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -121,7 +123,7 @@ def sound_onto(
 def _pictures_of(container: InputContainer) -> VideoStream:
     stream = video_stream(container)
     if stream is None:
-        raise MediaError("no_video_stream", f"{len(container.streams.audio)} audio streams, no video")
+        raise MediaError("no_video_stream", no_video(container))
     return stream
 
 
@@ -154,14 +156,14 @@ def _packets(
 
 
 def _seek(container: InputContainer, stream: VideoStream, time: float, tick: float) -> None:
-    """Seek to the last keyframe at or before `time`, in seconds of container time."""
+    """Seek to the last keyframe at or before `time`, in seconds on the container's continuous clock."""
     for back in _SEEK_BACK_SECONDS:
-        with suppress(FFmpegError):
-            container.seek(to_ticks(0.0 if back is None else time - back, 1.0 / tick), stream=stream)
-            first = next(read_packets(container, [stream], lambda why: None), None)
-            if back is None or (first is not None and first.is_keyframe and _time(first, tick) <= time + tick):
-                container.seek(to_ticks(0.0 if back is None else time - back, 1.0 / tick), stream=stream)
-                return
+        begin = 0.0 if back is None else time - back
+        seek(container, stream, begin)
+        first = next(read_packets(container, [stream], lambda why: None), None)
+        if back is None or (first is not None and first.is_keyframe and _time(first, tick) <= time + tick):
+            seek(container, stream, begin)
+            return
 
 
 def _time(packet: Packet[Any], tick: float) -> float:

@@ -1,0 +1,73 @@
+"""Reads the packets of a file on one continuous clock, and searches for a time on it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, cast
+
+from av.error import FFmpegError
+from av.format import Flags
+
+from manifests.time import to_ticks
+
+from .clock import PLAIN, ClockMap, ClockScan
+from .container import PROTOCOL, open_media, raw_packets
+from .tracks import audio_streams, video_stream
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.stream import Stream
+
+_SKEW_SECONDS = 3.0  # the packets of one stream may lie this far before those of another with the same time
+
+
+def read_packets(
+    container: InputContainer,
+    streams: Sequence[Stream],
+    failed: Callable[[str], None],
+) -> Iterator[Packet[Any]]:
+    """Yield all readable packets of `streams` in file order, on one continuous clock; other streams are skipped unread.
+
+    `failed` is called with a one-line message for every failed read; reading then continues.
+    """
+    packets = raw_packets(container, streams, failed)
+    clock = clock_map(container)
+    return packets if clock.is_plain else clock.put(packets)
+
+
+def clock_map(container: InputContainer) -> ClockMap:
+    """The map of an open container's clocks, found by reading all of its packets once in a process.
+
+    Only containers in which clocks may start again are read: transport and program streams, Ogg.
+    """
+    if not container.format.flags & cast(int, Flags.ts_discont.value):
+        return PLAIN
+    path = container.name.removeprefix(PROTOCOL)
+    status = os.stat(path)
+    return _scanned(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _scanned(path: str, size: int, modified: int) -> ClockMap:
+    with open_media(path) as container:
+        sound, video = audio_streams(container), video_stream(container)
+        streams: list[Stream] = [*sound, *([video] if video is not None else [])]
+        kinds = {stream.index: stream is video for stream in streams}
+        scan = ClockScan(kinds, sound[0].index if sound else None, container.format.name != "ogg")
+        for packet in raw_packets(container, streams, lambda failure: None):
+            scan.add(packet)
+        return scan.finish()
+
+
+def seek(container: InputContainer, stream: Stream, time: float) -> None:
+    """Continue reading at or somewhat before `time` seconds on the continuous clock, where the file can be searched."""
+    clock = clock_map(container)
+    with suppress(FFmpegError):
+        if clock.is_plain:
+            container.seek(to_ticks(time, 1.0 / float(stream.time_base or 1)), stream=stream)
+        elif clock.points:
+            container.seek(clock.position(time - _SKEW_SECONDS), unsupported_byte_offset=True)
