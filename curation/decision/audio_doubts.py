@@ -11,6 +11,7 @@ from manifests.time import Segment, Timeline
 
 CANCELS_IN_MONO, SPLICED, OTHER_TRACKS = "cancels_in_mono", "spliced", "other_tracks"
 _SPLICE_SECONDS = 0.25  # on each side: clocks are good to less
+_BESIDE_SECONDS = 0.5  # what cancels begins and ends between the seconds that are measured
 _SOUNDING_LUFS = -60.0  # from this level channels can be compared
 
 
@@ -20,7 +21,7 @@ def audio_doubts(recording: Recording, signal: FrameScores | None, recipe: Recip
     most = recipe.audio.mono_loss_db
     if most is not None and signal is not None:
         loses = (signal.track("mono_loss_db") > most) & (signal.track("loudness_lufs") > _SOUNDING_LUFS)
-        found[CANCELS_IN_MONO] = Timeline.from_mask(loses, signal.hop, signal.start)
+        found[CANCELS_IN_MONO] = Timeline.from_mask(loses, signal.hop, signal.start).pad(_BESIDE_SECONDS)
     if recipe.audio.splices == "review":
         found[SPLICED] = Timeline(
             Segment(max(0.0, time - _SPLICE_SECONDS), time + _SPLICE_SECONDS) for time in recording.splices

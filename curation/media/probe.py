@@ -94,12 +94,12 @@ def describe(container: InputContainer) -> MediaInfo:
 
 def no_audio(container: InputContainer) -> str:
     """What a file without audio has instead, for people."""
-    return "it has video, but no audio" if video_stream(container) else "it has no audio"
+    return "video only" if video_stream(container) else "no audio or video"
 
 
 def no_video(container: InputContainer) -> str:
     """What a file without video has instead, for people."""
-    return "it has audio, but no video" if container.streams.audio else "it has no video"
+    return "audio only" if container.streams.audio else "no audio or video"
 
 
 def _audio_track(streams: Sequence[AudioStream], zero: float) -> AudioTrack:

@@ -7,7 +7,8 @@ microphone, discs add commentaries and dubs. The rule, the same for every reader
 2. Of the rest, the track marked as default is read, else the first one; if it is silent throughout and another is not,
    that other.
 3. If that track is mono, all other mono tracks of its codec, sample rate and language are channels of the same sound,
-   except those that are silent throughout: recorders write a track for every input, connected or not.
+   except those that are silent throughout: recorders write a track for every input, connected or not. But a file that
+   marks a later track as its only default means that one alone.
 """
 
 from __future__ import annotations
@@ -111,6 +112,8 @@ def _chosen(path: str, size: int, modified: int) -> frozenset[int]:
         chosen = first
         if len(ordered) > 1 and is_silent(path, first.index):
             chosen = next((stream for stream in ordered[1:] if not is_silent(path, stream.index)), first)
+        if first is not candidates[0]:
+            return frozenset([chosen.index])
         others = [stream for stream in candidates if stream is not chosen and _is_channel(stream, chosen)]
         return frozenset([chosen.index, *(other.index for other in others if not is_silent(path, other.index))])
 
@@ -119,7 +122,7 @@ def _is_channel(stream: AudioStream, chosen: AudioStream) -> bool:
     """True if a track is, or could be, a channel of the same sound as the chosen one: mono, and alike."""
     return (
         _format(stream) == _format(chosen)
-        and stream.codec_context.channels == 1
+        and _format(stream)[2] == 1
         and _alike(stream_start(stream), stream_start(chosen))
         and _alike(_length(stream), _length(chosen))
     )
