@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import soxr
+from av import time_base
 from av.container.core import Flags
 from av.error import FFmpegError
 
@@ -24,6 +26,7 @@ from .tracks import codec_name, video_stream
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
+    from av.container.core import Chapter
     from av.packet import Packet
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
@@ -41,6 +44,8 @@ _PICTURE_CODECS = {
     },
     ".webm": {"vp8", "vp9", "av1"},
 }
+_APPLE_HEVC = "hvc1"  # the one tag of HEVC that QuickTime and Safari play
+_OF_THE_CONTAINER = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}  # not of the film
 _OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 _BITRATE = 192_000
 # FFmpeg's usual search takes two to three times as long and is no nearer to the source at these rates.
@@ -50,10 +55,14 @@ _MOST_REORDERED = 16  # frames: no codec reorders more
 _SEEK_BACK_SECONDS = (0.0, 10.0, None)
 
 
-def check_sound_onto(path: str | os.PathLike[str], out: str | os.PathLike[str]) -> None:
-    """Raise ValueError if `out`'s container cannot hold the video codec of `path`, MediaError without video."""
+def check_sound_onto(path: str | os.PathLike[str], out: str | os.PathLike[str]) -> int:
+    """The number of subtitle tracks that `sound_onto` leaves out.
+
+    Raises ValueError if `out`'s container cannot hold the video codec of `path`, MediaError without video.
+    """
     with open_media(path) as container:
         _check(Path(out), _pictures_of(container))
+        return len(container.streams.subtitles)
 
 
 def seconds_shown(path: str | os.PathLike[str]) -> float:
@@ -93,7 +102,8 @@ def sound_onto(
     written; its first sample is at `start`. Video packets are copied from the keyframe at or before `start` on. MP4
     marks the frames before `start` as hidden; Matroska and WebM cannot, and show them in silence. Where frames are
     stored out of order, a few after `end` are included, because frames before it depend on them. Frames keep their
-    sizes, colours and rotation. `progress` is called with the seconds written. The file appears when it is complete.
+    sizes, colours, rotation and transparency, the file its title and chapters; subtitles are left out. `progress` is
+    called with the seconds written. The file appears when it is complete.
 
     Raises MediaError without video, ValueError if the container does not support its codec.
     """
@@ -106,6 +116,8 @@ def sound_onto(
             # the decoder's own name: a codec may have no encoder here, and none is needed
             written = output.add_stream_from_template(stream, opaque=True)
             until = math.inf if end is None else end
+            _describe(output, container, start, until)
+            _describe_video(written, stream, target.suffix.lower())
             packets = _packets(container, stream, info.zero, start, until)
             rows = (piece if piece.ndim == 2 else piece[np.newaxis] for piece in sound)
             codec = SOUND_CODECS[target.suffix.lower()]
@@ -135,6 +147,28 @@ def _check(target: Path, stream: VideoStream) -> None:
         others = [other for other, codecs in _PICTURE_CODECS.items() if codec in codecs]
         hint = f"write {' or '.join(others)}" if others else "no supported container does"
         raise ValueError(f"{target}: {suffix} does not support {codec} video: {hint}")
+
+
+def _describe(output: OutputContainer, container: InputContainer, start: float, end: float) -> None:
+    """Give the new file the title, and the chapters of [start, end) seconds."""
+    output.metadata.update({key: value for key, value in container.metadata.items() if key not in _OF_THE_CONTAINER})
+    chapters: list[Chapter] = []
+    for chapter in container.chapters():
+        tick = chapter["time_base"] or Fraction(1, time_base)
+        rate = float(1 / tick)
+        until = chapter["end"] if math.isinf(end) else min(chapter["end"], to_ticks(end, rate))
+        first, last = (max(0, time - to_ticks(start, rate)) for time in (chapter["start"], until))
+        if first < last:
+            chapters.append({**chapter, "start": first, "end": last})
+    output.set_chapters(chapters)
+
+
+def _describe_video(written: VideoStream, stream: VideoStream, suffix: str) -> None:
+    """Give the new video the language and title of the old one, its transparency, and the tag that players ask for."""
+    kept = ("language", "title", "alpha_mode")
+    written.metadata.update({key: stream.metadata[key] for key in kept if key in stream.metadata})
+    if suffix in (".mp4", ".mov") and stream.codec_context.codec_tag == _APPLE_HEVC:
+        written.codec_context.codec_tag = _APPLE_HEVC
 
 
 def _options(target: Path) -> dict[str, str]:
