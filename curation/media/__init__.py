@@ -6,6 +6,7 @@ from .encode import PREVIEW_TYPE, encode_preview, half_written, thumbnail, write
 from .frames import VideoFrame, frames, frames_reaching
 from .identify import Identity, identify
 from .loudness import MomentaryLoudness
+from .packets import plays_as_read
 from .probe import AudioTrack, MediaInfo, VideoTrack, probe
 from .proxy import PROXY_FPS, write_proxies
 from .sound_onto import SOUND_CODECS, check_sound_onto, seconds_shown, sound_onto
@@ -31,6 +32,7 @@ __all__ = [
     "half_written",
     "identify",
     "mono_span",
+    "plays_as_read",
     "probe",
     "resampled",
     "seconds_shown",

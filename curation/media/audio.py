@@ -6,7 +6,7 @@ import math
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -86,14 +86,15 @@ def audio_span(path: str | os.PathLike[str], start: float, end: float) -> Iterat
     for seek in (ahead, None) if ahead > 0 else (None,):
         grid = None if seek is None else packet_grid(path)
         with opened(path) as (info, decoders):
-            decoder, tracks = decoders[0], []
-            for one in decoders:
-                if seek is None:
-                    tracks.append(after(start, Joiner(StreamClock(info.zero, info.duration)), one))
-                else:
-                    one.seek(seek + info.zero)
-                    clock = StreamClock(info.zero, None, back_seconds=math.inf)
-                    tracks.append(Joiner(clock, start, grid).join(one))
+            decoder = decoders[0]
+            if seek is None:
+                begin = StreamClock(info.zero, info.duration)
+                tracks = [after(start, Joiner(replace(begin)), one) for one in decoders]
+            elif all([one.seek(seek + info.zero) for one in decoders]):
+                clock = StreamClock(info.zero, None, back_seconds=math.inf)
+                tracks = [Joiner(replace(clock), start, grid).join(one) for one in decoders]
+            else:
+                continue
             joined = merged(tracks)
             first = next(joined, None)
             if seek is not None and (first is None or first[0]):

@@ -56,7 +56,9 @@ class StreamClock:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Packets from byte `position` of the file on, up to the next part, which share one clock.
+    """Packets from `position` on, up to the next part, which share one clock.
+
+    `position`: byte of the file, or, in a map that counts, number of the packet.
 
     `offset` in seconds is added to their container times; `start`: where the part starts, with the offset.
     """
@@ -73,11 +75,13 @@ class ClockMap:
     Transport and program streams are put end to end by cameras, recorders and people, and each part's clock starts
     where it likes. The audio of a part starts where that of the part before ended; the video keeps its distance to the
     audio. `points`: (time on the continuous clock in seconds, byte position) where reading may begin, in order; empty
-    where the file must be read from its beginning.
+    where the file must be read from its beginning. `counts`: packets are told apart by their number, not their place:
+    a page of an Ogg file holds the end of a part and the beginning of the next.
     """
 
     parts: tuple[Part, ...] = (Part(0, 0.0, 0.0),)
     points: tuple[tuple[float, int], ...] = field(default=(), repr=False)
+    counts: bool = False
 
     @property
     def is_plain(self) -> bool:
@@ -97,9 +101,9 @@ class ClockMap:
     def put(self, packets: Iterable[Packet[Any]]) -> Iterator[Packet[Any]]:
         """Yield the packets with their times on the continuous clock."""
         starts = [part.position for part in self.parts]
-        last: dict[int, int] = {}  # byte position by stream: packets that a parser split off have none
+        places = _Places(self.counts)
         for packet in packets:
-            position = last[packet.stream_index] = _position(packet, last)
+            position = places.of(packet)
             offset = self.parts[max(0, bisect_right(starts, position) - 1)].offset
             if offset and packet.time_base:
                 ticks = round(offset / packet.time_base)
@@ -123,8 +127,8 @@ class _Stream:
 class ClockScan:
     """Finds the parts of a file from all its packets, in file order, before any is put on the continuous clock.
 
-    `audio`: the index of the stream that is continued without a gap; None for a file without audio. `seekable`: reading
-    may begin at any packet's byte position.
+    `streams`: by index, True for the video. `audio`: the index of the stream that is continued without a gap, None
+    without audio. `seekable`: reading may begin at any packet's byte position.
     """
 
     def __init__(self, streams: Mapping[int, bool], audio: int | None, seekable: bool) -> None:
@@ -134,15 +138,15 @@ class ClockScan:
         self._parts = [Part(0, 0.0, 0.0)]
         self._aligned = [True]  # by part: the audio has been met, and placed it
         self._points: list[tuple[float, int, int]] = []  # (container time, byte position, part)
-        self._last: dict[int, int] = {}
+        self._places = _Places(not seekable)
 
     def add(self, packet: Packet[Any]) -> None:
         """Take the next packet."""
         stream = self._streams.get(packet.stream_index)
         raw = packet.dts if packet.dts is not None else packet.pts
+        position = self._places.of(packet)
         if stream is None or raw is None or not packet.time_base:
             return
-        position = self._last[packet.stream_index] = _position(packet, self._last)
         seconds = float(raw * packet.time_base)
         index = self._part_at(position)
         if not self._continues(stream, seconds, index):
@@ -161,7 +165,7 @@ class ClockScan:
         if len(self._parts) == 1:
             return PLAIN
         points = sorted((seconds + self._parts[part].offset, position) for seconds, position, part in self._points)
-        return ClockMap(tuple(self._parts), tuple(points))
+        return ClockMap(tuple(self._parts), tuple(points), not self._seekable)
 
     def _part_at(self, position: int) -> int:
         return max(0, bisect_right(self._parts, position, key=lambda part: part.position) - 1)
@@ -227,6 +231,19 @@ class ClockScan:
         return max((stream.end for stream in self._streams.values() if stream.end is not None), default=None)
 
 
-def _position(packet: Packet[Any], last: Mapping[int, int]) -> int:
-    position = packet.pos
-    return last.get(packet.stream_index, 0) if position is None or position < 0 else position
+class _Places:
+    """The places of packets: their bytes in the file, or their numbers."""
+
+    def __init__(self, counts: bool) -> None:
+        self._counts = counts
+        self._last: dict[int, int] = {}  # by stream
+
+    def of(self, packet: Packet[Any]) -> int:
+        """The place of the next packet; one that a parser split off from another has the other's."""
+        before = self._last.get(packet.stream_index)
+        if self._counts:
+            place = 0 if before is None else before + 1
+        else:
+            place = packet.pos if packet.pos is not None and packet.pos >= 0 else before or 0
+        self._last[packet.stream_index] = place
+        return place

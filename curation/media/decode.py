@@ -102,12 +102,12 @@ class Decoder:
         """True if a tick of the container's clock is longer than a sample."""
         return self._tick * (self._context.sample_rate or 0) > 1
 
-    def seek(self, time: float) -> None:
-        """Continue at or somewhat before container time `time`, if the file is seekable."""
+    def seek(self, time: float) -> bool:
+        """Continue at or somewhat before container time `time`; False if the file must be read from its beginning."""
         video = video_stream(self._container)
         # Matroska's index is of the video; seeking in the audio would read everything before.
         by_video = video is not None and self._container.format.name == "matroska,webm"
-        seek(self._container, video if video is not None and by_video else self._stream, time)
+        return seek(self._container, video if video is not None and by_video else self._stream, time)
 
     def nothing(self) -> MediaError:
         """The error for a stream without a decoded sample."""
