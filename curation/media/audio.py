@@ -90,7 +90,7 @@ def audio_span(path: str | os.PathLike[str], start: float, end: float) -> Iterat
             if seek is None:
                 begin = StreamClock(info.zero, info.duration)
                 tracks = [after(start, Joiner(replace(begin)), one) for one in decoders]
-            elif all([one.seek(seek + info.zero) for one in decoders]):
+            elif all(one.seek(seek + info.zero) for one in decoders):
                 clock = StreamClock(info.zero, None, back_seconds=math.inf)
                 tracks = [Joiner(replace(clock), start, grid).join(one) for one in decoders]
             else:

@@ -74,23 +74,35 @@ def _drifting(folder: Path, suffix: str, drift: float) -> Odd:
         packet.pts, packet.dts = round(packet.pts * (1 + drift)), round(packet.dts * (1 + drift))
         return True
 
-    bursts = tuple(start + 1.5 for start in range(0, 88, 4))
-    source = _part(folder / f"0{suffix}", 90.0, 0.0, bursts, video=True)
+    bursts = tuple(start + 1.5 for start in range(0, 58, 4))
+    source = _part(folder / f"0{suffix}", 60.0, 0.0, bursts, video=True)
     path = files.remux(source, folder / f"odd{suffix}", edit)
-    return Odd(path, tuple(burst * (1 + drift) for burst in bursts), (), 90.0, True)
+    return Odd(path, tuple(burst * (1 + drift) for burst in bursts), (), 60.0, True)
 
 
-ODD: dict[str, Callable[[Path], Odd]] = {
-    "two transport streams": lambda folder: _joined(folder, ".ts", (12.0, 14.0), True),
-    "two transport streams of sound": lambda folder: _joined(folder, ".ts", (12.0, 14.0), False),
-    "short pieces": lambda folder: _joined(folder, ".ts", (6.0, 6.0, 6.0, 6.0), True),
-    "pieces that step back 8 s": lambda folder: _joined(folder, ".ts", (8.0, 8.0, 8.0), False),
-    "a clock set 600 s ahead": lambda folder: _joined(folder, ".ts", (12.0, 14.0), True, ahead=600.0),
-    "two program streams": lambda folder: _joined(folder, ".mpg", (12.0, 14.0), True),
-    "two MP3 files": lambda folder: _joined(folder, ".mp3", (12.0, 14.0), False),
-    "two Ogg files": lambda folder: _joined(folder, ".ogg", (12.0, 14.0), False),
-    "a slow sound card": lambda folder: _drifting(folder, ".mkv", 0.0005),
-    "a fast sound card": lambda folder: _drifting(folder, ".flv", -0.001),
-    "a slow sound card in a transport stream": lambda folder: _drifting(folder, ".ts", 0.001),
+@dataclass(frozen=True)
+class Maker:
+    """Makes a file of one kind in a folder."""
+
+    make: Callable[..., Odd]
+    arguments: tuple[Any, ...]
+    has_video: bool = True
+
+    def __call__(self, folder: Path) -> Odd:
+        return self.make(folder, *self.arguments)
+
+
+ODD: dict[str, Maker] = {
+    "two transport streams": Maker(_joined, (".ts", (12.0, 14.0), True), True),
+    "two transport streams of sound": Maker(_joined, (".ts", (12.0, 14.0), False), False),
+    "short pieces": Maker(_joined, (".ts", (6.0, 6.0, 6.0, 6.0), True), True),
+    "pieces that step back 8 s": Maker(_joined, (".ts", (8.0, 8.0, 8.0), False), False),
+    "a clock set 600 s ahead": Maker(_joined, (".ts", (12.0, 14.0), True, 600.0), True),
+    "two program streams": Maker(_joined, (".mpg", (12.0, 14.0), True), True),
+    "two MP3 files": Maker(_joined, (".mp3", (12.0, 14.0), False), False),
+    "two Ogg files": Maker(_joined, (".ogg", (12.0, 14.0), False), False),
+    "a slow sound card": Maker(_drifting, (".mkv", 0.0005)),
+    "a fast sound card": Maker(_drifting, (".flv", -0.001)),
+    "a slow sound card in a transport stream": Maker(_drifting, (".ts", 0.001)),
 }
 """A maker for each kind, by name."""
