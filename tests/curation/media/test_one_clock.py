@@ -7,7 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curation.media import audio_span, encode_preview, frames, identify, mono_span, seconds_shown, sound_onto
+from curation.media import (
+    audio_span,
+    encode_preview,
+    frames,
+    identify,
+    mono_span,
+    seconds_shown,
+    sound_onto,
+    write_media,
+)
 from curation.media.proxy import write_proxies
 from manifests.time import Segment
 from tests.support import media_files as files
@@ -22,13 +31,14 @@ FILMS = [name for name, make in ODD.items() if make.has_video]
 
 @pytest.fixture(scope="module", params=ODD)
 def odd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Odd:
-    return ODD[request.param](tmp_path_factory.mktemp("odd"))
+    return ODD[str(request.param)](tmp_path_factory.mktemp("odd"))
 
 
 @pytest.fixture(scope="module")
 def scored(odd: Odd) -> files.Float:
     """The sound that detectors get."""
-    return files.native(files.decode(odd.path))[0]
+    sound: files.Float = files.native(files.decode(odd.path))[0]
+    return sound
 
 
 def bursts(sound: files.Float, rate: int, begin: float = 0.0) -> list[float]:
@@ -60,7 +70,7 @@ def test_splices_are_named(odd: Odd) -> None:
 
 def test_a_span_is_what_was_scored(odd: Odd, scored: files.Float) -> None:
     end = len(scored) / RATE
-    for start in np.arange(0.3, end - 4.2, 2.9):
+    for start in np.arange(0.3, end - 4.2, 2.9).tolist():
         span = np.concatenate([piece for _, piece in audio_span(odd.path, start, start + 4.0)], axis=1)[0]
         assert len(span) == 4 * RATE
         expected = scored[round(start * RATE) :][: len(span)]
@@ -73,7 +83,7 @@ def test_a_span_is_what_was_scored(odd: Odd, scored: files.Float) -> None:
 
 @pytest.mark.parametrize("odd", FILMS, indirect=True)
 def test_pictures_are_those_of_their_second(odd: Odd) -> None:
-    for time in np.arange(0.55, 0.9 * odd.bursts[-1], 3.1):
+    for time in np.arange(0.55, 0.9 * odd.bursts[-1], 3.1).tolist():
         (shown,) = frames(odd.path, FPS, start=time, end=time + 0.01)
         allowed = 2 + sum(splice < time for splice in odd.splices)  # parts follow the sound, which is longer
         assert abs((files.number(shown.image) - time * FPS + 128) % 256 - 128) <= allowed
@@ -109,7 +119,7 @@ def test_healthy_fragments_with_reordered_frames_are_whole(tmp_path: Path) -> No
     """What streaming software writes: the first packet of the sound, which is priming, lies apart from the rest."""
     source = tmp_path / "a.mp4"
     images = (files.numbered_frames(256)[k % 256] for k in range(250))
-    files.write_media(
+    write_media(
         source, frames=images, fps=25, video_options={"bf": "2"}, audio=[files.tone(48_000, 10)], sample_rate=48_000
     )
     path = files.remux(source, tmp_path / "fragments.mp4", movflags="frag_keyframe+empty_moov")
