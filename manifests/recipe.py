@@ -135,10 +135,10 @@ class VideoPolicy:
 
 @dataclass(frozen=True)
 class AudioPolicy:
-    """What the mix of the channels of the chosen track does not show, and what becomes of cuts that contain it.
+    """Rules for audio that detectors do not score, because the mean of the channels of the chosen track lacks it.
 
-    `mono_loss_db`: seconds in which the mean of the channels loses more of their level must be reviewed: detectors hear
-    that mean. None: no second by itself. `splices`: cuts over a place where the file's clock starts again.
+    `mono_loss_db`: seconds in which the mean of the channels loses more of their level must be reviewed; None: no
+    second by itself. `splices`: cuts over a place where the file's clock starts again.
     `other_tracks`: cuts of files with another audio track that is neither silent nor a comment, a description or a dub.
     """
 

@@ -77,8 +77,8 @@ class Source:
 class AudioTrack:
     """An audio track of a file; `chosen`: it is read as the recording's audio, alone or as one of its channels.
 
-    `index`: of the stream in the file. `role`: what the file says it is for ("comment", "visual_impaired", "dub", ...),
-    "" for ordinary sound. `silent`: no sample reaches -80 dBFS; looked for where the track is not chosen.
+    `index`: of the stream in the file. `role`: its purpose, as the file states it ("comment", "visual_impaired", "dub",
+    ...), "" for ordinary sound. `silent`: no sample reaches -80 dBFS; known of tracks that are not chosen.
     """
 
     index: Int16

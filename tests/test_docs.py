@@ -366,7 +366,7 @@ def test_the_glossary_is_one_line_per_word_and_consistent_with_the_code() -> Non
 
 def recipe_keys() -> dict[str, list[str]]:
     """The keys of a recipe by the heading of their table."""
-    nested = {"contaminants", "quality", "silence", "artifacts", "duplicates", "spans", "decision", "features"}
+    nested = {"contaminants", "quality", "silence", "artifacts", "duplicates", "spans", "decision", "features", "audio"}
     keys = {"## General": [field.name for field in fields(Recipe) if field.name not in nested]}
     keys["## `[contaminants.NAME]`"] = [
         *(field.name for field in fields(Contaminant)),

@@ -91,7 +91,7 @@ def verdict_name(decision: str) -> str:
 
 
 def tracks_text(tracks: Sequence[AudioTrack]) -> str:
-    """Which of several audio tracks are read, and what the others are: "track 2 of 2; not read: 1 (comment, eng)"."""
+    """The tracks of a file with several, the chosen ones first: "track 2 of 2; not read: 1 (comment, eng)"."""
     if len(tracks) < 2:
         return ""
     numbers = {track.index: number for number, track in enumerate(tracks, 1)}

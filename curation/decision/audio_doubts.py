@@ -1,4 +1,4 @@
-"""Finds what detectors cannot hear, because it is not in the mean of the channels of the track they hear."""
+"""Finds audio that detectors do not score, because the mean of the channels of the chosen track lacks it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SOUNDING_LUFS = -60.0  # from this level channels can be compared
 
 
 def audio_doubts(recording: Recording, signal: FrameScores | None, recipe: Recipe) -> Mapping[str, Timeline]:
-    """The time that a person must hear, by reason: channels cancel each other, recordings are joined."""
+    """The time that a person must judge, by reason: channels cancel each other, recordings are joined."""
     found = {}
     most = recipe.audio.mono_loss_db
     if most is not None and signal is not None:
@@ -30,6 +30,6 @@ def audio_doubts(recording: Recording, signal: FrameScores | None, recipe: Recip
 
 
 def other_tracks(recording: Recording, recipe: Recipe) -> list[str]:
-    """The reason to review all cuts of a file with another track that could be its sound, if the recipe says so."""
+    """The reason to review all cuts of a file with another track that could be its sound, as the recipe demands."""
     others = any(not (track.chosen or track.role or track.silent) for track in recording.audio_tracks)
     return [OTHER_TRACKS] if others and recipe.audio.other_tracks == "review" else []

@@ -75,7 +75,7 @@ class ClockMap:
     Transport and program streams are put end to end by cameras, recorders and people, and each part's clock starts
     where it likes. The audio of a part starts where that of the part before ended; the video keeps its distance to the
     audio. `points`: (time on the continuous clock in seconds, byte position) where reading may begin, in order; empty
-    where the file must be read from its beginning. `counts`: packets are told apart by their number, not their place:
+    where the file must be read from its beginning. `counts`: packets are identified by their number, not their place:
     a page of an Ogg file holds the end of a part and the beginning of the next.
     """
 
@@ -90,7 +90,7 @@ class ClockMap:
 
     @property
     def splices(self) -> tuple[float, ...]:
-        """Where the second and later parts start, in seconds on the continuous clock."""
+        """The starts of the second and later parts, in seconds on the continuous clock."""
         return tuple(part.start for part in self.parts[1:])
 
     def position(self, time: float) -> int:
@@ -117,7 +117,7 @@ PLAIN = ClockMap()
 
 @dataclass
 class _Stream:
-    """What is known of a stream while a file is scanned: the end of its last packet, on the continuous clock."""
+    """A stream while a file is scanned: the end of its last packet, on the continuous clock."""
 
     is_audio: bool
     end: float | None = None

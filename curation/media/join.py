@@ -171,7 +171,7 @@ def merged(tracks: Sequence[Iterator[tuple[int, NDArray[np.float32]]]]) -> Itera
 
 
 class _Run:
-    """What one track has next: silence, or samples."""
+    """The next silence or samples of one track."""
 
     def __init__(self, track: Iterator[tuple[int, NDArray[np.float32]]]) -> None:
         self._track = track

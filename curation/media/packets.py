@@ -54,7 +54,7 @@ def clock_map(container: InputContainer) -> ClockMap:
 
 
 def plays_as_read(path: str | os.PathLike[str], duration: float | None) -> bool:
-    """True if a player that knows the file's header alone finds every second of it, in the track that is read.
+    """True if a player that relies on the file's header finds every second of it, in the track that is read.
 
     `duration`: of the recording, in seconds from zero, as its packets have it. Joined MP3 files and chained Ogg state
     the length of their first part; players then search in proportion. Raises MediaError if the file cannot be read.

@@ -93,12 +93,12 @@ def describe(container: InputContainer) -> MediaInfo:
 
 
 def no_audio(container: InputContainer) -> str:
-    """What a file without audio has instead, for people."""
+    """The contents of a file without audio, for people."""
     return "video only" if video_stream(container) else "no audio or video"
 
 
 def no_video(container: InputContainer) -> str:
-    """What a file without video has instead, for people."""
+    """The contents of a file without video, for people."""
     return "audio only" if container.streams.audio else "no audio or video"
 
 

@@ -63,7 +63,7 @@ def write_proxies(
     """Write the audio in `segment` to `sound` (.m4a) and, on request, its video with audio to `video` (.mp4).
 
     Sample 0 of either file, as a player decodes it, is sample round(start * rate) of the recording. Both have at most
-    two channels, mixed from more: in the mean of all, a voice in opposite phase would not be heard. `video` has frames
+    two channels, mixed from more: the mean of all would lack a voice in opposite phase. `video` has frames
     of at most 360 lines, upright, with square pixels, `PROXY_FPS` per second. The rate is the recording's if that is a
     multiple of 11,025 Hz or of 48,000 Hz in 44,100 or 48,000 Hz, else 48,000 Hz.
 
@@ -124,7 +124,7 @@ def _mix(channels: int, layout: str) -> NDArray[np.float32]:
     """Weights (rows, channels) that make left and right of the channels; of one channel, itself.
 
     Centre and rear channels go at -3 dB to their side or to both (ITU-R BS.775), the bass channel too: no channel may
-    go unheard. Unnamed channels go to both sides.
+    be missing. Unnamed channels go to both sides.
     """
     if channels <= 2:
         return np.eye(channels, dtype=np.float32)

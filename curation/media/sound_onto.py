@@ -164,9 +164,9 @@ def _describe(output: OutputContainer, container: InputContainer, start: float, 
 
 
 def _describe_video(written: VideoStream, stream: VideoStream, suffix: str) -> None:
-    """Give the new video the language and title of the old one, its transparency, and the tag that players ask for."""
-    kept = ("language", "title", "alpha_mode")
-    written.metadata.update({key: stream.metadata[key] for key in kept if key in stream.metadata})
+    """Give the new video the language and title of the old one, its transparency, and the tag that players require."""
+    kept = ("language", "title", "alpha_mode")  # Matroska may write them in capitals
+    written.metadata.update({key: value for key, value in stream.metadata.items() if key.lower() in kept})
     if suffix in (".mp4", ".mov") and stream.codec_context.codec_tag == _APPLE_HEVC:
         written.codec_context.codec_tag = _APPLE_HEVC
 
