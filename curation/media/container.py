@@ -17,6 +17,8 @@ from av.stream import Discard
 
 from manifests.errors import LpseError, Problem
 
+from .container_faults import refusal, understates_length
+
 # The containers we open. libavformat opens more: it draws any text file as ANSI art, reads subtitles and images,
 # and follows playlists to other files and to the network. None of that is a recording.
 _CONTAINERS = (
@@ -82,6 +84,7 @@ def open_media(path: str | os.PathLike[str]) -> Iterator[av.container.InputConta
                 # where much of one stream comes before the other. Healthy files need only a few packets.
                 "probesize": str(64 << 20),
                 "analyzeduration": str(30 * av.time_base),
+                **({"ignore_length": "1"} if understates_length(path) else {}),
             },
             metadata_errors="replace",
         )
@@ -91,7 +94,8 @@ def open_media(path: str | os.PathLike[str]) -> Iterator[av.container.InputConta
         if isinstance(error, ArgumentError):  # that is how libavformat refuses what is not on our list
             raise MediaError("not_media", "text, subtitles, an image or a playlist") from None
         is_known = any(head[at : at + len(mark)] == mark for at, mark in _SIGNATURES)
-        raise MediaError("unreadable" if is_known else "not_media", one_line(error)) from None
+        why = refusal(path, head) or one_line(error)
+        raise MediaError("unreadable" if is_known else "not_media", why) from None
     with container:
         yield container
 

@@ -157,6 +157,8 @@ def _scan(container: InputContainer, info: MediaInfo) -> tuple[str | None, _Ends
         return None, ends, found, Problem("decode_failed", "no decoder for the audio codec")
     if not digests:
         return None, ends, found, Problem("no_samples", "the audio stream has no packets")
+    if not ends.audio and not any(stream.codec_context.sample_rate for stream in sound if stream.index in known):
+        return None, ends, found, Problem("not_media", "no frame of audio in it")
     parts = [digest for _, digest in sorted(digests.items())]
     if len(parts) > 1:
         parts = [hashlib.sha256(b"".join(part.digest() for part in parts))]
