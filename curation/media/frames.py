@@ -17,7 +17,7 @@ from .clock import StreamClock
 from .container import MediaError, one_line, open_media
 from .packets import read_packets, seek
 from .probe import describe, no_video
-from .tracks import video_stream
+from .tracks import frame_rate, video_stream
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -177,7 +177,7 @@ def _decode(
     context = stream.codec_context
     context.thread_count = 1
     tick = float(stream.time_base or 0)
-    usual = 1.0 / float(stream.average_rate) if stream.average_rate else 0.0
+    usual = 1.0 / (frame_rate(stream) or math.inf)
     if begin is not None:
         seek(container, stream, begin + info.zero)
     clock = StreamClock(info.zero, info.duration)

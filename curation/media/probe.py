@@ -12,7 +12,7 @@ import av
 from manifests import records
 
 from .container import open_media
-from .tracks import audio_streams, audio_tracks, codec_name, is_cover, stream_start, video_stream
+from .tracks import audio_streams, audio_tracks, codec_name, frame_rate, is_cover, stream_start, video_stream
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -125,7 +125,7 @@ def _video_track(stream: VideoStream, zero: float) -> VideoTrack:
         codec=codec_name(stream),
         width=codec.width if codec is not None else 0,
         height=codec.height if codec is not None else 0,
-        fps=float(stream.average_rate) if stream.average_rate else None,
+        fps=frame_rate(stream),
         start=0.0 if start is None else start - zero,
         pixel_aspect=float(stream.sample_aspect_ratio or 1),
     )

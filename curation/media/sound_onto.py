@@ -22,7 +22,7 @@ from .container import MediaError, one_line, open_media
 from .encode import Encoded, beside, encode_audio, interleave, muxer
 from .packets import read_packets, seek
 from .probe import describe, no_video
-from .tracks import codec_name, video_stream
+from .tracks import codec_name, frame_rate, video_stream
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -74,7 +74,7 @@ def seconds_shown(path: str | os.PathLike[str]) -> float:
     with open_media(path) as container:
         stream, info = _pictures_of(container), describe(container)
         tick = float(stream.time_base or 0)
-        usual = 1.0 / float(stream.average_rate) if stream.average_rate else 0.0
+        usual = 1.0 / (frame_rate(stream) or math.inf)
         clock = StreamClock(info.zero, info.duration)
         end = 0.0
         for packet in read_packets(container, [stream], lambda why: None):

@@ -47,6 +47,7 @@ _ROLE_IN_TITLE = (
     ("visual_impaired", re.compile(r"\baudio description\b|\bdescriptive\b", re.IGNORECASE)),
 )
 _NO_LANGUAGE = ("", "und", "mul", "zxx")
+_FASTEST = 1000  # frames per second
 _SILENT = 1e-4  # the largest sample of a track that is off: -80 dBFS
 _TOGETHER_SECONDS = 0.5  # tracks of one sound start, and end, within this time of each other
 
@@ -91,6 +92,14 @@ def stream_start(stream: Stream) -> float | None:
     if stream.start_time is None or stream.time_base is None:
         return None
     return float(stream.start_time * stream.time_base)
+
+
+def frame_rate(stream: VideoStream) -> float | None:
+    """Mean frames per second; None if unknown. For DV, libavformat gives the clock's ticks instead."""
+    rate = stream.average_rate
+    if rate and rate > _FASTEST:
+        rate = stream.guessed_rate
+    return float(rate) if rate else None
 
 
 def _preferred(streams: Sequence[_Kind]) -> _Kind | None:
