@@ -1,8 +1,8 @@
 """`make bench-cases`: odd files that people have, what is right for each, and what this program makes of them.
 
 Takes a folder of cases with a script each (LPSE_CASES or --cases; ../shared/cases by default), which makes its input
-out of recordings (LPSE_MEDIA or --media; ../shared/media by default) with FFmpeg. Every input is curated under the default recipe in a
-corpus of its own. Prints a row per case; the exit status is 1 if one of them is wrong.
+out of recordings (LPSE_MEDIA or --media; ../shared/media by default) with FFmpeg. Every input is curated under the
+default recipe in a corpus of its own. Prints a row per case; the exit status is 1 if one of them is wrong.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def joined(base: Path) -> Iterator[Row]:
     one = curated(base / "joined.ts")
     speech = all(one.speech(Segment(start, end)) for start, end in ((26.0, 52.0), (120.0, 146.0)))
     clean = not any(cut.segment.overlaps(Segment(*span)) for cut in one.cuts for span in ((27.0, 51.0), (121.0, 145.0)))
-    (cut,) = one.cuts or [None]
+    cut = one.cuts[0] if len(one.cuts) == 1 else None
     late = None if cut is None else proxy_lag(base, one.path, cut.segment)
     found = f"speech {'found' if speech else 'MISSED'}, cut {span_of(cut)}, proxy {late} samples late"
     yield Row(
