@@ -23,6 +23,8 @@ from manifests.time import Segment
 
 from .audio import mixed_span
 from .frames import frames as read_frames
+from .mix import two_sides
+from .probe import probe
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -74,16 +76,19 @@ def write_media(
 def encode_preview(
     path: str | os.PathLike[str], segment: Segment, *, bitrate: int = 48_000, max_seconds: float | None = None
 ) -> bytes:
-    """Encode the audio in `segment`, mono, as a WebM file for an <audio> element, exact to the sample at 48 kHz.
+    """Encode the audio in `segment` as a WebM file for an <audio> element, exact to the sample at 48 kHz.
 
-    At most the first `max_seconds`. The preview is silent in gaps of the recording, and ends where the recording ends.
-    Raises MediaError without audio.
+    One or two channels, mixed from more. At most the first `max_seconds`. The preview is silent in gaps of the
+    recording, and ends where the recording ends. Raises MediaError without audio.
     """
     seconds = segment.duration if max_seconds is None else min(segment.duration, max_seconds)
+    track = probe(path).audio
+    layout = track.layout if track else ""
     target = io.BytesIO()
     with muxer(target, "webm") as output:
-        mono = mixed_span(path, segment.start, segment.start + seconds, _PREVIEW_RATE)
-        interleave([encode_audio(output, mono, _PREVIEW_RATE, "libopus", bitrate)])
+        end = segment.start + seconds
+        mixed = mixed_span(path, segment.start, end, _PREVIEW_RATE, lambda count: two_sides(count, layout))
+        interleave([encode_audio(output, mixed, _PREVIEW_RATE, "libopus", bitrate)])
     return target.getvalue()
 
 

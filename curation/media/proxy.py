@@ -21,6 +21,7 @@ from .audio import mixed_span
 from .container import MediaError
 from .encode import Encoded, beside, encode_audio, encode_video, interleave, muxer
 from .frames import pictures_at, quarter_turns
+from .mix import two_sides
 from .probe import AudioTrack, probe
 
 # Of every proxy: no frame of an ordinary recording is left out, and a player can rely on the rate.
@@ -40,15 +41,6 @@ _X264 = {
     "threads": "1",  # the workers run in parallel, and the bytes must not depend on the number of cores
 }
 _RGB = 0  # a colour space's number
-# Share of a channel on (left, right); those above and those off the centre count as what they are named after.
-_HALF = math.sqrt(0.5)
-_SIDES = {
-    **dict.fromkeys(("FL", "L", "DL"), (1.0, 0.0)),
-    **dict.fromkeys(("FR", "R", "DR"), (0.0, 1.0)),
-    **dict.fromkeys(("BL", "SL", "WL"), (_HALF, 0.0)),
-    **dict.fromkeys(("BR", "SR", "WR"), (0.0, _HALF)),
-    **dict.fromkeys(("F", "B", "", "LFE", "LFE2"), (_HALF, _HALF)),
-}
 _FASTSTART = {"movflags": "+faststart"}  # the index first: playback starts before the download is complete
 
 
@@ -110,7 +102,7 @@ def _mixes(
     left = math.ceil(round(segment.duration * rate, 6))
     rows = 1
     try:
-        for piece in mixed_span(path, segment.start, segment.end, rate, lambda count: _mix(count, track.layout)):
+        for piece in mixed_span(path, segment.start, segment.end, rate, lambda count: two_sides(count, track.layout)):
             rows, left = len(piece), left - piece.shape[1]
             yield piece
     except MediaError as error:
@@ -118,21 +110,6 @@ def _mixes(
             raise
     for begin in range(0, left, rate):
         yield np.zeros((rows, min(rate, left - begin)), np.float32)
-
-
-def _mix(channels: int, layout: str) -> NDArray[np.float32]:
-    """Weights (rows, channels) that make left and right of the channels; of one channel, itself.
-
-    Centre and rear channels go at -3 dB to their side or to both (ITU-R BS.775), the bass channel too: no channel may
-    be missing. Unnamed channels go to both sides.
-    """
-    if channels <= 2:
-        return np.eye(channels, dtype=np.float32)
-    named = [channel.name for channel in av.AudioLayout(layout).channels] if layout else []
-    sides = np.array([_SIDES.get(name.removeprefix("T").removesuffix("C"), (1.0, 1.0)) for name in named]).T
-    if sides.shape != (2, channels) or not sides.any(axis=1).all():
-        sides = np.ones((2, channels))  # not as the header claims
-    return np.asarray(sides / sides.sum(axis=1, keepdims=True), np.float32)
 
 
 def _pictures(path: str | os.PathLike[str], segment: Segment, pixel_aspect: float) -> Iterator[av.VideoFrame]:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 import tests.support.media_files as files
 from curation.media import PROXY_FPS, MediaError, audio, half_written, write_media, write_proxies
-from curation.media.proxy import _mix, proxy_size
+from curation.media.mix import two_sides
+from curation.media.proxy import proxy_size
 from manifests.time import Segment, to_ticks
 from tests.support import ROOT
 
@@ -433,14 +434,14 @@ def test_of_one_channel_both_files_have_one(tmp_path: Path) -> None:
 )
 def test_a_mix_is_never_louder_than_its_channels(layout: str) -> None:
     channels = av.AudioLayout(layout).nb_channels if layout else 5
-    weights = _mix(channels, layout)
+    weights = two_sides(channels, layout)
     assert weights.shape == (1 if channels == 1 else 2, channels)
     np.testing.assert_allclose(weights.sum(axis=1), 1.0, rtol=1e-6)
     assert (weights >= 0).all()
     assert weights.any(axis=0).all()  # every channel is heard
     if layout == "stereo":
         assert weights.tolist() == [[1, 0], [0, 1]]
-    assert _mix(2, "5.1").tolist() == [[1, 0], [0, 1]]  # a header that is wrong
+    assert two_sides(2, "5.1").tolist() == [[1, 0], [0, 1]]  # a header that is wrong
 
 
 def test_equal_input_gives_equal_bytes_and_one_reading_of_the_sound(
