@@ -22,11 +22,17 @@ def audio_doubts(recording: Recording, signal: FrameScores | None, recipe: Recip
     if most is not None and signal is not None:
         loses = (signal.track("mono_loss_db") > most) & (signal.track("loudness_lufs") > _SOUNDING_LUFS)
         found[CANCELS_IN_MONO] = Timeline.from_mask(loses, signal.hop, signal.start).pad(_BESIDE_SECONDS)
-    if recipe.audio.splices == "review":
-        found[SPLICED] = Timeline(
-            Segment(max(0.0, time - _SPLICE_SECONDS), time + _SPLICE_SECONDS) for time in recording.splices
-        )
+    if joins := splices(recording, recipe):
+        found[SPLICED] = joins
     return found
+
+
+def splices(recording: Recording, recipe: Recipe) -> Timeline:
+    """The time around each place where recordings are joined, if the recipe minds."""
+    if recipe.audio.splices == "accept":
+        return Timeline.EMPTY
+    spans = (Segment(max(0.0, time - _SPLICE_SECONDS), time + _SPLICE_SECONDS) for time in recording.splices)
+    return Timeline(spans).crop(Segment(0.0, recording.duration or 0.0)) if recording.splices else Timeline.EMPTY
 
 
 def other_tracks(recording: Recording, recipe: Recipe) -> list[str]:

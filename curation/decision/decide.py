@@ -16,7 +16,7 @@ from manifests.records import Cut, CutDecision, Drop, Event, Measured, Recording
 from manifests.scores import FrameScores
 from manifests.time import Segment, Timeline, from_ms, to_ms, to_ticks
 
-from .audio_doubts import CANCELS_IN_MONO, SPLICED, audio_doubts, other_tracks
+from .audio_doubts import CANCELS_IN_MONO, SPLICED, audio_doubts, other_tracks, splices
 from .exclusions import UNSURE, Assessment, assess
 from .fusion import HOP, Fused, fuse
 from .human_evidence import EDGE_SECONDS, NO_EVIDENCE, HumanEvidence
@@ -135,10 +135,10 @@ def draft(
 
 def finish(drafted: Draft, picture: FrameScores | None) -> Decided:
     """The decision: the draft with the measures of the video, from the scores of `picture`."""
-    recording, people, assessment = drafted.recording, drafted.people, drafted.assessment
+    recording = drafted.recording
     cuts = finished_cuts(drafted, picture)
     return Decided(
-        tuple(_events(recording.recording_id, assessment.exclusions.found, drafted.fused, people)),
+        tuple(_events(drafted)),
         cuts,
         tuple(_drops(drafted, cuts)),
         with_video(drafted.measures, picture, Segment(0.0, recording.duration or 0.0)),
@@ -169,11 +169,15 @@ def _cells(segment: Segment, hop: float) -> slice:
     return slice(to_ticks(segment.start, 1 / hop), to_ticks(segment.end, 1 / hop))
 
 
-def _events(recording_id: str, timelines: Mapping[str, Timeline], fused: Fused, people: HumanEvidence) -> list[Event]:
+def _events(drafted: Draft) -> list[Event]:
     """Event rows; a contaminant's score is its mean probability over the event, other events have none."""
-    rows = []
-    for label, timeline in timelines.items():
-        track = fused.lower.get(label)
+    recording_id = drafted.recording.recording_id
+    rows = [
+        Event(recording_id=recording_id, start=segment.start, end=segment.end, label="artifact", source="clock")
+        for segment in splices(drafted.recording, drafted.recipe)
+    ]
+    for label, timeline in drafted.assessment.exclusions.found.items():
+        track = drafted.fused.lower.get(label)
         for segment in timeline:
             score = None if track is None else round(float(np.nanmean(track[_cells(segment, HOP)])), 4)
             source = "level" if track is None else "fusion"
@@ -189,7 +193,7 @@ def _events(recording_id: str, timelines: Mapping[str, Timeline], fused: Fused, 
             )
     rows += [
         Event(recording_id=recording_id, start=segment.start, end=segment.end, label=label, source="verdict")
-        for label, timeline in people.excised.items()
+        for label, timeline in drafted.people.excised.items()
         for segment in timeline
     ]
     return sorted(rows, key=lambda row: (row.start, row.end, row.label, row.source))
