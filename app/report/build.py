@@ -139,7 +139,7 @@ def _notes(view: View, previews: Previews) -> Iterator[str]:
             f"{len(view.shown):,} of {view.decided:,} recordings are listed: in turn those with the most time for "
             "review, those with the riskiest accepted cut, and the longest without a cut."
         )
-    seconds, quality = previews.plan.excerpt_seconds, f"mono at {previews.plan.bitrate // 1000} kb/s"
+    seconds, quality = previews.plan.excerpt_seconds, f"at {previews.plan.bitrate // 1000} kb/s"
     if previews.clips and seconds is None:
         yield f"Previews cover all audio, {quality}."
     elif previews.clips:

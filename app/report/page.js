@@ -41,6 +41,8 @@ function showTip(rows, x, y) {
 
 const hideTip = () => (tip.hidden = true);
 
+const counted = (count) => `${count} recording${count === 1 ? "" : "s"}`;
+
 /* ---- recordings ---- */
 
 function eventRows(article, data) {
@@ -127,7 +129,7 @@ function arrange() {
     shown += fits;
   }
   list.append(...[...articles].sort(orders[tools.order.value]));
-  tools.querySelector("output").textContent = shown === articles.length ? `${shown} recordings` : `${shown} of ${articles.length} recordings`;
+  tools.querySelector("output").textContent = shown === articles.length ? counted(shown) : `${shown} of ${counted(articles.length)}`;
 }
 
 if (articles.length) {
