@@ -181,8 +181,18 @@ def to_table(name: str, rows: pa.Table | Iterable[pa.RecordBatch] | Iterable[Any
     first = list(islice(stream, 1))
     if first and isinstance(first[0], pa.RecordBatch):
         return conform(name, pa.Table.from_batches(chain(first, stream)))
-    tables = list(_tables_of_records(name, chain(first, stream)))
-    return pa.concat_tables(tables) if tables else SCHEMAS[name].empty_table()
+    return joined_tables(name, _tables_of_records(name, chain(first, stream)))
+
+
+def joined_tables(name: str, tables: Iterable[pa.Table]) -> pa.Table:
+    """Tables of the table's schema as one; of any number, most of them empty, in the time that their rows take."""
+    filled = [table for table in tables if table.num_rows]
+    return pa.concat_tables(filled) if filled else _empty(name)
+
+
+@cache
+def _empty(name: str) -> pa.Table:
+    return SCHEMAS[name].empty_table()
 
 
 def _tables_of_records(name: str, rows: Iterator[Any]) -> Iterator[pa.Table]:

@@ -14,14 +14,14 @@ from manifests.identity import cut_id
 from manifests.recipe import Recipe
 from manifests.records import Cut, CutDecision, Drop, Event, Measured, Recording
 from manifests.scores import FrameScores
-from manifests.time import Segment, Timeline, from_ms, to_ms, to_ticks
+from manifests.time import Segment, Timeline, from_ms, shown_below, to_ms, to_ticks
 
 from .exclusions import UNSURE, Assessment, assess
 from .fusion import HOP, Fused, fuse
 from .human_evidence import EDGE_SECONDS, NO_EVIDENCE, HumanEvidence
 from .measures import AudioMeasures, with_video
 from .quality import QualityReasons, judge_quality
-from .spans import partition, pure_spans, split_at_quiet
+from .spans import is_too_short, partition, pure_spans, split_at_quiet
 
 STAGE = "decide"
 RISK_SECONDS = 1.0  # risk is averaged over a second: a single frame is not a contamination
@@ -259,6 +259,19 @@ def risk(fused: Fused, segment: Segment) -> float:
     return round(float(means.max()), 4)
 
 
+def too_short_drop(recording: Recording, recipe: Recipe) -> Drop:
+    """The row of a recording that is shorter than any cut."""
+    minimum = recipe.spans.min_duration
+    return Drop(
+        item=recording.recording_id,
+        item_kind="recording",
+        stage=STAGE,
+        reason="too_short",
+        detail=f"lasts {shown_below(recording.duration or 0.0, minimum)} s, cuts need {minimum:g} s",
+        recipe_hash=recipe.hash,
+    )
+
+
 def _drops(drafted: Draft, cuts: tuple[Cut, ...]) -> list[Drop]:
     """A row for each rejected cut, and one for a recording without any cut left."""
     recording, recipe, assessment = drafted.recording, drafted.recipe, drafted.assessment
@@ -273,8 +286,8 @@ def _drops(drafted: Draft, cuts: tuple[Cut, ...]) -> list[Drop]:
     minimum = recipe.spans.min_duration
     if rejected:
         reason, detail = rejected[0].reasons[0], f"all {len(rejected)} cuts rejected"
-    elif duration < minimum:
-        reason, detail = "too_short", f"lasts {duration:.1f} s, cuts need {minimum:g} s"
+    elif is_too_short(duration, minimum):
+        return [too_short_drop(recording, recipe)]
     else:
         timelines = {
             **assessment.exclusions.found,
@@ -287,7 +300,8 @@ def _drops(drafted: Draft, cuts: tuple[Cut, ...]) -> list[Drop]:
         pure = assessment.exclusions.excluded.gaps(Segment(0.0, duration))
         longest = max((span.duration for span in pure), default=0.0)
         listed = ", ".join(f"{label} {100 * share:.0f} %" for label, share in shares.items())
-        detail = f"longest pure span {longest:.1f} s, cuts need {minimum:g} s ({listed or 'nothing scored'})"
+        shown = shown_below(longest, minimum)
+        detail = f"longest pure span {shown} s, cuts need {minimum:g} s ({listed or 'nothing scored'})"
     return [
         *drops,
         Drop(
