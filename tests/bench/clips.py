@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,8 @@ from tests.support import ROOT
 RATE = 16_000
 ASKED = 10.0  # times faster
 PHASES = re.compile(r"(?:Identifying|Scoring|Looking)[^\n]*? in ([\d.]+) s")
+Seconds = tuple[float, float]
+"""By the clock, and of processors."""
 STEPS = ("curate", "deciding", "replay", "validate")
 
 
@@ -44,17 +47,18 @@ def main() -> None:
             text = f'extends = "default"\nname = "short"\n[spans]\nmin_duration = {options.min_duration}\n'
             Path(recipe).write_text(text, encoding="utf-8")
         own = figures(ROOT, Path(sys.executable).with_name("lpse"), folder, "own", recipe)
-        other: Mapping[str, float] = {}
+        other: Mapping[str, Seconds] = {}
         if options.against is not None:
             program = options.against.absolute() / ".venv" / "bin" / "lpse"
             other = figures(options.against, program, folder, "other", recipe)
-    print(f"{options.clips} clips of {options.seconds:g} s, seconds:")
+    print(f"{options.clips} clips of {options.seconds:g} s, seconds by the clock and of processors:")
     for step in STEPS:
-        line = f"  {step:<10}{own[step]:>8.2f}"
+        wall, used = own[step]
+        line = f"  {step:<10}{wall:>8.2f}{used:>8.2f}"
         if other:
-            times = other[step] / max(own[step], 1e-3)
+            before, before_used = other[step]
             asked = f"at least {ASKED:g}x" if step != "curate" else ""
-            line += f"   before {other[step]:>8.2f}   {times:>6.1f}x   {asked}"
+            line += f"   before {before:>8.2f}{before_used:>8.2f}   {before / wall:>6.1f}x   {asked}"
         print(line.rstrip())
 
 
@@ -71,22 +75,30 @@ def made(folder: Path, count: int, seconds: float) -> None:
         write_media(path, audio=sound(), sample_rate=RATE, audio_codec="pcm_s16le")
 
 
-def figures(checkout: Path, program: Path, folder: Path, name: str, recipe: str) -> dict[str, float]:
-    """The seconds of each step with the `lpse` of a checkout, in a corpus of its own."""
+def figures(checkout: Path, program: Path, folder: Path, name: str, recipe: str) -> dict[str, Seconds]:
+    """The seconds of each step with the `lpse` of a checkout, in a corpus of its own.
+
+    Deciding has no processor time of its own: workers of several phases overlap in it.
+    """
     corpus = ["--corpus", str(folder / name)]
 
-    def run(*words: str) -> tuple[float, str]:
-        began = time.monotonic()
+    def run(*words: str) -> tuple[Seconds, str]:
+        began, used = time.monotonic(), _used()
         done = subprocess.run([program, *words], cwd=checkout, text=True, capture_output=True)
         if done.returncode:
             sys.exit(f"{program} {' '.join(words)}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
-        return time.monotonic() - began, done.stdout + done.stderr
+        return (time.monotonic() - began, _used() - used), done.stdout + done.stderr
 
     curate, shown = run("curate", str(folder / "media"), "--recipe", recipe, *corpus)
-    deciding = curate - sum(float(seconds) for seconds in PHASES.findall(shown))
+    deciding = curate[0] - sum(float(seconds) for seconds in PHASES.findall(shown))
     replay, _ = run("replay", "--recipe", recipe, *corpus)
     validate, _ = run("validate", *corpus)
-    return dict(zip(STEPS, (curate, deciding, replay, validate), strict=True))
+    return dict(zip(STEPS, (curate, (deciding, float("nan")), replay, validate), strict=True))
+
+
+def _used() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 if __name__ == "__main__":
