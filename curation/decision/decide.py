@@ -133,7 +133,7 @@ def finish(drafted: Draft, picture: FrameScores | None) -> Decided:
     recording, people, assessment = drafted.recording, drafted.people, drafted.assessment
     cuts = finished_cuts(drafted, picture)
     return Decided(
-        tuple(_events(recording.recording_id, assessment.exclusions.found, drafted.fused, people)),
+        tuple(_events(recording, assessment.exclusions.found, drafted.fused, people)),
         cuts,
         tuple(_drops(drafted, cuts)),
         with_video(drafted.measures, picture, Segment(0.0, recording.duration or 0.0)),
@@ -164,30 +164,34 @@ def _cells(segment: Segment, hop: float) -> slice:
     return slice(to_ticks(segment.start, 1 / hop), to_ticks(segment.end, 1 / hop))
 
 
-def _events(recording_id: str, timelines: Mapping[str, Timeline], fused: Fused, people: HumanEvidence) -> list[Event]:
-    """Event rows; a contaminant's score is its mean probability over the event, other events have none."""
+def _events(
+    recording: Recording, timelines: Mapping[str, Timeline], fused: Fused, people: HumanEvidence
+) -> list[Event]:
+    """Event rows; a contaminant's score is its mean probability over the event, other events have none.
+
+    They end with the recording: the last cell of the grid may not.
+    """
     rows = []
+    whole = Segment(0.0, recording.duration or 0.0)
     for label, timeline in timelines.items():
         track = fused.lower.get(label)
         for segment in timeline:
             score = None if track is None else round(float(np.nanmean(track[_cells(segment, HOP)])), 4)
-            source = "level" if track is None else "fusion"
-            rows.append(
-                Event(
-                    recording_id=recording_id,
-                    start=segment.start,
-                    end=segment.end,
-                    label=label,
-                    source=source,
-                    score=score,
-                )
-            )
-    rows += [
-        Event(recording_id=recording_id, start=segment.start, end=segment.end, label=label, source="verdict")
-        for label, timeline in people.excised.items()
-        for segment in timeline
+            rows.append((segment, label, "level" if track is None else "fusion", score))
+    rows += [(segment, label, "verdict", None) for label, timeline in people.excised.items() for segment in timeline]
+    events = [
+        Event(
+            recording_id=recording.recording_id,
+            start=inside.start,
+            end=inside.end,
+            label=label,
+            source=source,
+            score=score,
+        )
+        for segment, label, source, score in rows
+        if (inside := segment & whole) is not None
     ]
-    return sorted(rows, key=lambda row: (row.start, row.end, row.label, row.source))
+    return sorted(events, key=lambda row: (row.start, row.end, row.label, row.source))
 
 
 def _quality_reasons(recording: Recording, recipe: Recipe, measures: Measured) -> QualityReasons:

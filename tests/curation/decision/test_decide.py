@@ -99,6 +99,16 @@ def test_no_length_below_the_limit_is_shown_as_the_limit() -> None:
     assert drop.detail == "longest pure span 59.97 s, cuts need 60 s (duplicate 40 %)"
 
 
+@pytest.mark.parametrize("seconds", [100.0, 100.01, 100.039, 99.981])
+def test_events_end_with_the_recording(seconds: float) -> None:
+    scores = clean(seconds)
+    say(scores, "speech", 80.0, 110.0, 0.98)
+    put(scores, "level.rms_dbfs", 70, 110, -120)
+    put(scores, "level.zero", 70, 110, 1)
+    events = {event.label: event.end for event in decided(seconds, scores).events}
+    assert events == {"speech": seconds, "silence": seconds}
+
+
 def test_speech_all_over_drops_the_recording_with_its_reason() -> None:
     scores = clean(120.0)
     say(scores, "speech", 30.0, 100.0, 0.99)
