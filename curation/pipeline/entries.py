@@ -131,7 +131,7 @@ def _elsewhere(known: Recording | None, rows: Sequence[Recording]) -> list[Recor
 
 
 def _best(rows: Iterable[Recording], roots: Mapping[str, Path]) -> Recording:
-    """The file to read of those with the same recording: with video, the largest frame, an undamaged one, the first by name.
+    """The file to read of those with the same recording: with video, the largest frame, undamaged, the first by name.
 
     A missing file comes last.
     """

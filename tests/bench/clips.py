@@ -1,4 +1,4 @@
-"""`make bench-clips`: thousands of clips too short for a cut: the seconds that curate, deciding, replay and validate take.
+"""`make bench-clips`: thousands of clips too short for a cut; seconds of curate, deciding, replay and validate.
 
 With --against, another checkout with a `.venv` of its own runs over the same clips, and each figure stands beside its
 share of that one's. Deciding is what `curate` does after it has identified and scored: copies, decisions, tables. With

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
@@ -23,7 +25,7 @@ from curation.pipeline.unscored import decide_too_short
 from curation.trust.whatif import WhatIf
 from manifests.ledger import Ledger
 from manifests.recipe import load_recipe
-from manifests.records import Cut, Drop, Event, LabelledSegment, Recording, Verdict
+from manifests.records import Cut, Drop, Event, LabelledSegment, Recording, Source, Verdict
 from manifests.store import Corpus
 from manifests.time import Segment, Timeline
 from manifests.validation import validate
@@ -219,3 +221,48 @@ def test_the_report_shows_them(corpus: Corpus) -> None:
     assert "59.999 s, cuts need 60 s" in text
     assert text.count("Not scored: it is too short for a cut.") == 2
     assert [row.duration for row in corpus.rows(Recording) if load_tracks(corpus, row) is not None] == [60.0]
+
+
+def reads(folder: Path, count: int, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """The files that replay and validate read over `count` recordings of a second, by kind."""
+    corpus = Corpus.create(folder)
+    names = [f"{number:016x}" for number in range(count)]
+    uris = [f"m:{name}.wav" for name in names]
+    rows = [
+        Recording(recording_id=name, uri=uri, duration=1.0, has_video=False, status="ok")
+        for name, uri in zip(names, uris, strict=True)
+    ]
+    corpus.replace("recordings", rows)
+    sources = [
+        Source(source_id=name, uri=uri, recording_id=name, origin="folder")
+        for name, uri in zip(names, uris, strict=True)
+    ]
+    corpus.replace("sources", sources)
+    found: Counter[str] = Counter()
+    opening, reading = pq.ParquetFile, Path.read_text
+
+    def opened(*rest: Any, **options: Any) -> Any:
+        found["parquet"] += 1
+        return opening(*rest, **options)
+
+    def read(path: Path, *rest: Any, **options: Any) -> str:
+        found["corpus.toml"] += path.name == "corpus.toml"
+        return reading(path, *rest, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pq, "ParquetFile", opened)
+        patch.setattr(Path, "read_text", read)
+        assert replay(corpus, MINUTE, runner=no_workers).account.recordings == count
+        assert validate(corpus) == []
+    assert corpus.table("drops").count() == count
+    return found
+
+
+def no_workers(*rest: Any, **options: Any) -> Any:
+    raise AssertionError("workers were started")
+
+
+def test_what_is_read_does_not_grow_with_their_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = reads(tmp_path / "few", 3, monkeypatch)
+    assert few["parquet"] > 0 and few["corpus.toml"] > 0
+    assert reads(tmp_path / "many", 300, monkeypatch) == few
