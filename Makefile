@@ -23,7 +23,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test quick bench-curate bench-panns bench-cascade bench-quality bench-duplicates bench-annotate bench-proxies bench-frames bench-cache bench-fd bench-adapters bench-sampling bench-seams bench-conditions bench-review bench-replay bench-clips browser clean
+.PHONY: help demo test quick bench-curate bench-panns bench-cascade bench-quality bench-duplicates bench-annotate bench-proxies bench-frames bench-cache bench-fd bench-adapters bench-sampling bench-seams bench-conditions bench-review bench-replay bench-cases bench-clips browser label-studio clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -32,13 +32,13 @@ demo: $(VENV)/.core
 	$(BIN)/lpse demo $(ARGS)
 
 quick: ARGS += -m "not slow"
-test quick: $(VENV)/.dev browser
+test quick: $(VENV)/.dev browser label-studio
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-bench-curate bench-panns bench-cascade bench-quality bench-duplicates bench-annotate bench-proxies bench-frames bench-cache bench-fd bench-adapters bench-sampling bench-seams bench-conditions bench-review bench-replay bench-clips: bench-%: $(VENV)/.dev
+bench-curate bench-panns bench-cascade bench-quality bench-duplicates bench-annotate bench-proxies bench-frames bench-cache bench-fd bench-adapters bench-sampling bench-seams bench-conditions bench-review bench-replay bench-cases bench-clips: bench-%: $(VENV)/.dev
 	$(BIN)/python -m tests.bench.$* $(ARGS)
 
 clean:
@@ -77,6 +77,9 @@ $(VENV)/.dev: $(VENV)/.core pyproject.toml
 	# Both ask for old or unneeded packages; what is used of them needs none.
 	$(PIP) install --no-deps aisfx==0.1.2 "bigvgan>=2.4,<3"
 	@touch $@
+
+label-studio: $(VENV)/.dev
+	@$(BIN)/python -c "from annotation.server.install import install; install(print)"
 
 browser:
 	@for name in $(CHROMIUM) chromium chromium-browser google-chrome; do \

@@ -134,6 +134,21 @@ class VideoPolicy:
 
 
 @dataclass(frozen=True)
+class AudioPolicy:
+    """Rules for audio that detectors do not score, because the mean of the channels of the chosen track lacks it.
+
+    `mono_loss_db`: seconds in which the mean of the channels loses more of their level must be reviewed; None: no
+    second by itself. `splices`: cuts over a place where the file's clock starts again.
+    `other_tracks`: cuts of files with another audio track that is neither silent nor a comment, a description or a dub.
+    """
+
+    mono_loss_db: float | None = None
+    splices: Literal["accept", "review"] = "accept"
+    other_tracks: Literal["accept", "review"] = "accept"
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+
+@dataclass(frozen=True)
 class Bounds:
     """Ranges of a measure, ends included: outside `accept` a cut must be reviewed, outside `keep` it is rejected."""
 
@@ -235,6 +250,7 @@ class Recipe:
     spans: Spans
     decision: VideoPolicy
     features: Features = Features()
+    audio: AudioPolicy = AudioPolicy()
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
@@ -263,6 +279,8 @@ class Recipe:
     def settings(self) -> dict[str, Any]:
         """All of it as TOML takes it: `parse_recipe` makes the same recipe of it."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        if self.audio.mono_loss_db is None:  # TOML has no null
+            del plain["audio"]["mono_loss_db"]
         return plain
 
     @cached_property
@@ -270,6 +288,8 @@ class Recipe:
         """16 hex digits over everything that decides: no name or description, no places of weights, no features."""
         decisive = asdict(self)
         del decisive["name"], decisive["description"], decisive["weights"], decisive["features"]
+        if self.audio == AudioPolicy():
+            del decisive["audio"]  # a recipe without this section decides as before there was one
         decisive["quality"] = {
             name: [[str(end) for end in ends] for ends in (bounds.accept, bounds.keep)]  # JSON has no infinity
             for name, bounds in self.quality.items()

@@ -74,10 +74,31 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AudioTrack:
+    """An audio track of a file; `chosen`: it is read as the recording's audio, alone or as one of its channels.
+
+    `index`: of the stream in the file. `role`: its purpose, as the file states it ("comment", "visual_impaired", "dub",
+    ...), "" for ordinary sound. `silent`: no sample reaches -80 dBFS; known of tracks that are not chosen.
+    """
+
+    index: Int16
+    codec: str
+    sample_rate: Int32
+    channels: Int16
+    language: str
+    title: str
+    role: str
+    chosen: bool
+    silent: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recording(Measured):
     """One sound, however many sources lead to it. Duration in seconds, sample rate in hertz.
 
-    `audio_end`, `video_end`: where the streams end, in seconds from zero; they should agree.
+    `audio_end`, `video_end`: where the streams end, in seconds from zero; they should agree. `audio_tracks`: all of the
+    file. `splices`: where the file's clock starts again, or its audio repeats, in seconds from zero: recordings were
+    joined there.
     """
 
     recording_id: str
@@ -97,6 +118,8 @@ class Recording(Measured):
     channels: Int16 | None = None
     has_video: bool
     status: Status
+    audio_tracks: tuple[AudioTrack, ...] = ()
+    splices: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

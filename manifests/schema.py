@@ -66,7 +66,7 @@ def _columns(record: type) -> list[str]:
     return [f.name for f in fields(record) if f.name not in shared] + shared
 
 
-VERSIONS: dict[str, int] = {name: 4 if name == "annotations" else 3 for name in RECORDS}
+VERSIONS: dict[str, int] = {name: 4 if name in ("annotations", "recordings") else 3 for name in RECORDS}
 """The schema version of each table; files of tables that did not change stay as they are."""
 SCHEMA_VERSION = max(VERSIONS.values())
 """The corpus's schema version: the newest of any table."""
@@ -114,11 +114,20 @@ def _edited_by_other(table: pa.Table) -> pa.Table:
     return table.rename_columns(["edited_by_other" if name == "forged" else name for name in table.column_names])
 
 
+def _with_tracks(table: pa.Table) -> pa.Table:
+    """The step of `recordings` to version 4: tracks and splices, unknown until a file is read again."""
+    for name in ("audio_tracks", "splices"):
+        field = SCHEMAS["recordings"].field(name)
+        table = table.append_column(field, pa.array([[]] * table.num_rows, field.type))
+    return table
+
+
 # (table, version) -> what turns a table of that version into one of the next.
 MIGRATIONS: dict[tuple[str, int], Callable[[pa.Table], pa.Table]] = {
     **{(name, 1): _with_new_columns(name) for name in SCHEMAS},
     **{(name, 2): _unchanged for name in SCHEMAS},
     ("annotations", 3): _edited_by_other,
+    ("recordings", 3): _with_tracks,
 }
 
 

@@ -25,6 +25,12 @@ settings.load_profile("lpse")
 pytest_plugins = ["tests.support.review_corpus"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files with slow tests first: with `--dist loadfile`, a worker that gets one last works alone."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def _browser(profile: Path) -> Iterator[Page]:
     names = [os.environ.get("CHROMIUM") or "chromium", "chromium-browser", "google-chrome"]
     program = next(filter(None, map(shutil.which, names)), None)

@@ -155,6 +155,7 @@ def ran(workplace: Path) -> Mapping[str, Ran]:
     return results
 
 
+@pytest.mark.slow
 def test_the_notebook_makes_a_plot_and_a_batch(executed: tuple[Path, Any]) -> None:
     from PIL import Image
 
@@ -193,6 +194,7 @@ def test_the_notebook_is_kept_small_with_its_outputs_and_without_places() -> Non
     assert not re.search(r'[" (]/(home|work|tmp|root|Users)/', kept)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [one for one in commands() if runs(one)], ids=lambda one: one.text)
 def test_the_command_runs(command: Command, ran: Mapping[str, Ran]) -> None:
     done = ran[command.text]
@@ -366,7 +368,7 @@ def test_the_glossary_is_one_line_per_word_and_consistent_with_the_code() -> Non
 
 def recipe_keys() -> dict[str, list[str]]:
     """The keys of a recipe by the heading of their table."""
-    nested = {"contaminants", "quality", "silence", "artifacts", "duplicates", "spans", "decision", "features"}
+    nested = {"contaminants", "quality", "silence", "artifacts", "duplicates", "spans", "decision", "features", "audio"}
     keys = {"## General": [field.name for field in fields(Recipe) if field.name not in nested]}
     keys["## `[contaminants.NAME]`"] = [
         *(field.name for field in fields(Contaminant)),

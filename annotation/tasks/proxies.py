@@ -1,6 +1,6 @@
 """Proxies: the small files that annotators play, one or two for each window of a recording.
 
-corpus/proxies/media/<2 letters>/<recording>-<start_ms>-<end_ms>-v<version>.m4a    mono, for the waveform
+corpus/proxies/media/<2 letters>/<recording>-<start_ms>-<end_ms>-v<version>.m4a    audio, for the waveform
 corpus/proxies/media/<2 letters>/<recording>-<start_ms>-<end_ms>-v<version>.mp4    video and audio
 
 They can be deleted and are made again identically. The labelling server serves the files of that folder, and follows

@@ -131,4 +131,6 @@ def show_generated(done: Generated, seconds: float, console: Console | None = No
         f"{clock(done.seconds)} of audio in {clips} at {done.sample_rate} Hz, {source}, in {clock(seconds)} ({rate})",
         highlight=False,
     )
+    if done.subtitles_left_out:
+        out.print(f"Left out: {plural(done.subtitles_left_out, 'subtitle track')}", highlight=False)
     out.print(f"Written: {shlex.quote(str(done.out))}", highlight=False, soft_wrap=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 
-from manifests.records import Recording, Source
+from manifests.records import AudioTrack, Recording, Source
 from manifests.uris import display_path
 
 OUTCOME_NAMES: Mapping[str, str] = {
@@ -88,6 +88,22 @@ def outcome_title(outcome: str) -> str:
 def verdict_name(decision: str) -> str:
     """The name of the decision of a person."""
     return VERDICT_NAMES.get(decision, plain(decision))
+
+
+def tracks_text(tracks: Sequence[AudioTrack]) -> str:
+    """The tracks of a file with several, the chosen ones first: "track 2 of 2; not read: 1 (comment, eng)"."""
+    if len(tracks) < 2:
+        return ""
+    numbers = {track.index: number for number, track in enumerate(tracks, 1)}
+    chosen = [str(numbers[track.index]) for track in tracks if track.chosen]
+    read = f"{'track' if len(chosen) == 1 else 'tracks'} {' + '.join(chosen)} of {len(tracks)}"
+    others = [f"{numbers[track.index]} ({_about_track(track)})" for track in tracks if not track.chosen]
+    return "; not read: ".join(filter(None, [read, ", ".join(others)]))
+
+
+def _about_track(track: AudioTrack) -> str:
+    kind = plain(track.role) or ("silent" if track.silent else plural(track.channels, "channel"))
+    return ", ".join(filter(None, [kind, track.language, track.title]))
 
 
 def megabytes(size: int) -> str:

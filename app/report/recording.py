@@ -18,7 +18,7 @@ from manifests.store import Corpus
 from manifests.time import Segment
 from manifests.uris import display_path, resolve
 
-from ..display.text import clock, plain, recording_title
+from ..display.text import clock, plain, recording_title, tracks_text
 from ..display.tracks import DisplayTracks, display_tracks, level_share, track_bytes
 
 COLUMNS = 2048  # of a track: about the pixels of a wide screen
@@ -68,7 +68,12 @@ class RecordingView:
         audio = [row.audio_codec or "", f"{row.sample_rate / 1000:g} kHz" if row.sample_rate else ""]
         audio += [_channels(row.channels)] if row.channels else []
         video = [row.video_codec or "", f"{row.width}×{row.height}" if row.width else "", _fps(row.fps)]
-        parts = [clock(self.duration), row.container or "", " ".join(filter(None, audio))]
+        parts = [
+            clock(self.duration),
+            row.container or "",
+            " ".join(filter(None, audio)),
+            tracks_text(row.audio_tracks),
+        ]
         parts.append(" ".join(filter(None, video)) if row.has_video else "no video")
         return " · ".join(filter(None, parts))
 

@@ -19,7 +19,7 @@ from threading import Lock, Thread
 import numpy as np
 import pyarrow.compute as pc
 
-from curation.media import MediaError, write_proxies
+from curation.media import MediaError, plays_as_read, write_proxies
 from manifests.files import write_beside
 from manifests.records import Recording, Source
 from manifests.store import Corpus
@@ -110,6 +110,7 @@ class MediaFiles:
         # two: a copy takes long, and the waveform must not wait for it
         self._copies, self._sights = _Workshop(), _Workshop()
         self._found = lru_cache(64)(self._find)
+        self._plays_as_read = lru_cache(64)(lambda path, duration, *stamp: plays_as_read(path, duration))
 
     def recording(self, recording_id: str) -> Recording:
         """The recording's row."""
@@ -124,7 +125,7 @@ class MediaFiles:
         recording, uris = self._row(recording_id)
         original = self._locate(recording, uris)
         kind = playable_type(recording)
-        if kind is not None and not copy:
+        if kind is not None and not copy and self._plays(original, recording):
             return original, kind
         made = self._copy(recording)
         if not made.is_file():
@@ -135,7 +136,7 @@ class MediaFiles:
         """Make the file that `playable` returns; None once it exists."""
         recording, uris = self._row(recording_id)
         original = self._locate(recording, uris)
-        if playable_type(recording) is not None and not copy:
+        if playable_type(recording) is not None and not copy and self._plays(original, recording):
             return None
         made = self._copy(recording)
 
@@ -210,6 +211,14 @@ class MediaFiles:
                 else:
                     return path
         raise NotHere(problems[0])
+
+    def _plays(self, original: Path, recording: Recording) -> bool:
+        """True if a browser plays the same second of the same track as the rest of the page shows."""
+        try:
+            status = original.stat()
+            return self._plays_as_read(original, recording.duration, status.st_size, status.st_mtime_ns)
+        except (OSError, MediaError) as error:
+            raise NotHere(f"the file cannot be read: {error}") from error
 
     def _copy(self, recording: Recording) -> Path:
         return self._kept(recording).with_suffix(".mp4" if recording.has_video else ".m4a")

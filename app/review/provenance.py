@@ -13,7 +13,7 @@ from manifests.uris import display_path
 from manifests.verdicts import current
 
 from ..display.measures import MEASURES
-from ..display.text import megabytes, plain, visible
+from ..display.text import megabytes, plain, plural, tracks_text, visible
 
 if TYPE_CHECKING:
     from annotation.rounds.review import RecordingState
@@ -59,7 +59,7 @@ def facts(corpus: Corpus, situation: RecordingState, recipe: Recipe | None) -> l
 def _about(row: Recording) -> list[tuple[str, str]]:
     size = megabytes(row.bytes) if row.bytes else ""
     audio = [row.audio_codec or "", f"{row.sample_rate:,} Hz" if row.sample_rate else ""]
-    audio += [f"{row.channels} channel{'' if row.channels == 1 else 's'}"] if row.channels else []
+    audio += [plural(row.channels, "channel")] if row.channels else []
     video = [row.video_codec or "", f"{row.width}×{row.height}" if row.width else ""]
     video += [f"{row.fps:.3g} fps"] if row.fps else []
     ends = [f"{name} {end:.3f} s" for name, end in (("audio", row.audio_end), ("video", row.video_end)) if end]
@@ -67,8 +67,10 @@ def _about(row: Recording) -> list[tuple[str, str]]:
         ("file", display_path(row.uri)),
         ("container", " · ".join(filter(None, [row.container or "", size]))),
         ("audio", " · ".join(filter(None, audio))),
+        ("audio tracks", tracks_text(row.audio_tracks)),
         ("video", " · ".join(filter(None, video)) if row.has_video else "none"),
         ("ends", ", ".join(ends)),
+        ("joined", ", ".join(f"{time:.3f} s" for time in row.splices)),
         ("status", row.status),
         ("recording id", row.recording_id),
         ("SHA-256", row.sha256 or ""),

@@ -16,6 +16,7 @@ from manifests.records import Cut, CutDecision, Drop, Event, Measured, Recording
 from manifests.scores import FrameScores
 from manifests.time import Segment, Timeline, from_ms, shown_below, to_ms, to_ticks
 
+from .audio_doubts import CANCELS_IN_MONO, SPLICED, audio_doubts, other_tracks
 from .exclusions import UNSURE, Assessment, assess
 from .fusion import HOP, Fused, fuse
 from .human_evidence import EDGE_SECONDS, NO_EVIDENCE, HumanEvidence
@@ -24,6 +25,7 @@ from .quality import QualityReasons, judge_quality
 from .spans import is_too_short, partition, pure_spans, split_at_quiet
 
 STAGE = "decide"
+_DOUBTS = {UNSURE: "listener_unsure", CANCELS_IN_MONO: CANCELS_IN_MONO, SPLICED: SPLICED}
 RISK_SECONDS = 1.0  # risk is averaged over a second: a single frame is not a contamination
 
 
@@ -102,7 +104,10 @@ def draft(
     assert recording.duration, f"recording {recording.recording_id} has no duration to decide over"
     whole = Segment(0.0, recording.duration)
     assessment = assess(fused, scores["level"], recipe, recording.duration, copied.crop(whole), people)
-    exclusions = assessment.exclusions
+    doubts = audio_doubts(recording, scores.get("signal"), recipe)
+    inaudible = {reason: time.crop(whole) - people.settled for reason, time in doubts.items()}
+    exclusions = replace(assessment.exclusions, uncertain={**assessment.exclusions.uncertain, **inaudible})
+    assessment = replace(assessment, exclusions=exclusions)
     loudness = scores["level"].on_grid("rms_dbfs", HOP, fused.count)
     limits, measures = recipe.spans, AudioMeasures(scores["level"], scores.get("signal"))
     cuts: list[DraftCut] = []
@@ -212,14 +217,14 @@ def _finished(drafted: Draft, cut: DraftCut) -> Cut:
         return _cut_row(drafted, cut, "reject", reasons)
     quality = _quality_reasons(drafted.recording, drafted.recipe, cut.measures)
     doubts = [
-        "listener_unsure" if name == UNSURE else f"possible_{name}"
+        _DOUBTS.get(name, f"possible_{name}")
         for name, timeline in drafted.assessment.exclusions.uncertain.items()
         if timeline.crop(whole)
     ]
     if not people.cleared.pad(EDGE_SECONDS).covers(whole):
-        doubts += quality.doubted
+        doubts += [*other_tracks(drafted.recording, drafted.recipe), *quality.doubted]
     decision: CutDecision = "reject" if quality.rejected else "review" if doubts else "accept"
-    return _cut_row(drafted, cut, decision, (*quality.rejected, *doubts))
+    return _cut_row(drafted, cut, decision, tuple(dict.fromkeys([*quality.rejected, *doubts])))
 
 
 def _whole_ms(segment: Segment, recording: Recording) -> tuple[int, int] | None:

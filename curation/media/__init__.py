@@ -1,11 +1,13 @@
 """Reads and writes audio and video files: the only package that uses PyAV."""
 
 from .audio import AudioBlock, audio_blocks, audio_span, mono_span, resampled
+from .container import MediaError
 from .encode import PREVIEW_TYPE, encode_preview, half_written, thumbnail, write_media
 from .frames import VideoFrame, frames, frames_reaching
 from .identify import Identity, identify
 from .loudness import MomentaryLoudness
-from .probe import AudioTrack, MediaError, MediaInfo, VideoTrack, probe
+from .packets import plays_as_read
+from .probe import AudioTrack, MediaInfo, VideoTrack, probe
 from .proxy import PROXY_FPS, write_proxies
 from .sound_onto import SOUND_CODECS, check_sound_onto, seconds_shown, sound_onto
 
@@ -30,6 +32,7 @@ __all__ = [
     "half_written",
     "identify",
     "mono_span",
+    "plays_as_read",
     "probe",
     "resampled",
     "seconds_shown",

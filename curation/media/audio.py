@@ -6,7 +6,7 @@ import math
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -16,9 +16,7 @@ import soxr
 from manifests.time import to_ticks
 
 from .clock import StreamClock
-from .decode import Decoder
-from .join import Joiner, after, packet_grid
-from .probe import describe, open_media
+from .join import Joiner, after, merged, opened, packet_grid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,19 +59,18 @@ def audio_blocks(
     """
     if block_seconds < 1 or any(rate < 1 for rate in rates):
         raise ValueError(f"block_seconds={block_seconds}, rates={tuple(rates)}: all must be at least 1")
-    with open_media(path) as container:
-        info = describe(container)
-        decoder = Decoder(container)
-        joiner = Joiner(StreamClock(info.zero, info.duration))
+    with opened(path) as (info, decoders):
+        joined = merged([Joiner(StreamClock(info.zero, info.duration)).join(decoder) for decoder in decoders])
         blocks: _Blocks | None = None
-        for silence, samples in joiner.join(decoder):
+        for silence, samples in joined:
             if blocks is None:
-                blocks = _Blocks(decoder.rate, decoder.channels, rates, block_seconds, decoder.layout)
-            blocks.errors = decoder.errors
+                layout = decoders[0].layout if len(decoders) == 1 else ""
+                blocks = _Blocks(decoders[0].rate, len(samples), rates, block_seconds, layout)
+            blocks.errors = sum(decoder.errors for decoder in decoders)
             yield from blocks.push(silence, samples)
         if blocks is None:
-            raise decoder.nothing()
-        blocks.errors = decoder.errors
+            raise decoders[0].nothing()
+        blocks.errors = sum(decoder.errors for decoder in decoders)
         yield from blocks.finish()
 
 
@@ -88,14 +85,17 @@ def audio_span(path: str | os.PathLike[str], start: float, end: float) -> Iterat
     ahead = start - _PREROLL_SECONDS
     for seek in (ahead, None) if ahead > 0 else (None,):
         grid = None if seek is None else packet_grid(path)
-        with open_media(path) as container:
-            info = describe(container)
-            decoder = Decoder(container)
+        with opened(path) as (info, decoders):
+            decoder = decoders[0]
             if seek is None:
-                joined = after(start, Joiner(StreamClock(info.zero, info.duration)), decoder)
+                begin = StreamClock(info.zero, info.duration)
+                tracks = [after(start, Joiner(replace(begin)), one) for one in decoders]
+            elif all(one.seek(seek + info.zero) for one in decoders):
+                clock = StreamClock(info.zero, None, back_seconds=math.inf)
+                tracks = [Joiner(replace(clock), start, grid).join(one) for one in decoders]
             else:
-                decoder.seek(seek + info.zero)
-                joined = Joiner(StreamClock(info.zero, None, back_seconds=math.inf), start, grid).join(decoder)
+                continue
+            joined = merged(tracks)
             first = next(joined, None)
             if seek is not None and (first is None or first[0]):
                 continue

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +14,14 @@ from av.error import FFmpegError
 
 from manifests.time import to_ticks
 
-from .probe import MediaError, audio_stream, one_line, read_packets, video_stream
+from .container import MediaError, one_line
+from .packets import read_packets, seek
+from .tracks import video_stream
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
     from av.audio.layout import AudioLayout
+    from av.audio.stream import AudioStream
     from av.container import InputContainer
     from av.packet import Packet
     from numpy.typing import NDArray
@@ -53,16 +55,13 @@ class Piece:
 
 
 class Decoder:
-    """Decodes the chosen audio stream of `container`. Raises MediaError if it is missing or cannot be decoded.
+    """Decodes an audio stream of `container`. Raises MediaError if it cannot be decoded.
 
     All output has the sample rate and channels of the first frame. Packets that cannot be decoded are counted and left
     out.
     """
 
-    def __init__(self, container: InputContainer) -> None:
-        stream = audio_stream(container)
-        if stream is None:
-            raise MediaError("no_audio_stream", f"{len(container.streams.video)} video streams, no audio")
+    def __init__(self, container: InputContainer, stream: AudioStream) -> None:
         if stream.codec_context is None:
             raise MediaError("decode_failed", "no decoder for the audio codec")
         self.rate = 0  # Hz, known with the first piece
@@ -103,13 +102,12 @@ class Decoder:
         """True if a tick of the container's clock is longer than a sample."""
         return self._tick * (self._context.sample_rate or 0) > 1
 
-    def seek(self, time: float) -> None:
-        """Continue at or somewhat before container time `time`, if the file is seekable."""
+    def seek(self, time: float) -> bool:
+        """Continue at or somewhat before container time `time`; False if the file must be read from its beginning."""
         video = video_stream(self._container)
         # Matroska's index is of the video; seeking in the audio would read everything before.
-        stream = video if video is not None and self._container.format.name == "matroska,webm" else self._stream
-        with suppress(FFmpegError):
-            self._container.seek(round(time / float(stream.time_base or 1)), stream=stream)
+        by_video = video is not None and self._container.format.name == "matroska,webm"
+        return seek(self._container, video if video is not None and by_video else self._stream, time)
 
     def nothing(self) -> MediaError:
         """The error for a stream without a decoded sample."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, dropwhile, pairwise
 from typing import TYPE_CHECKING
@@ -14,10 +13,11 @@ import av
 import numpy as np
 from av.error import FFmpegError
 
-from manifests.time import to_ticks
-
 from .clock import StreamClock
-from .probe import MediaError, describe, one_line, open_media, read_packets, video_stream
+from .container import MediaError, one_line, open_media
+from .packets import read_packets, seek
+from .probe import describe, no_video
+from .tracks import frame_rate, video_stream
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -155,7 +155,7 @@ def _pictures(path: str | os.PathLike[str], start: float) -> Iterator[_Picture]:
         with open_media(path) as container:
             stream = video_stream(container)
             if stream is None:
-                raise MediaError("no_video_stream", f"{len(container.streams.audio)} audio streams, no video")
+                raise MediaError("no_video_stream", no_video(container))
             if stream.codec_context is None:
                 raise MediaError("decode_failed", "no decoder for the video codec")
             errors: list[str] = []
@@ -170,21 +170,20 @@ def _pictures(path: str | os.PathLike[str], start: float) -> Iterator[_Picture]:
 
 
 def _decode(
-    container: InputContainer, stream: VideoStream, seek: float | None, errors: list[str]
+    container: InputContainer, stream: VideoStream, begin: float | None, errors: list[str]
 ) -> Iterator[_Picture]:
-    """Yield all decodable frames from the keyframe before `seek` on."""
+    """Yield all decodable frames from the keyframe before `begin` on."""
     info = describe(container)
     context = stream.codec_context
     context.thread_count = 1
     tick = float(stream.time_base or 0)
-    usual = 1.0 / float(stream.average_rate) if stream.average_rate else 0.0
-    if seek is not None:
-        with suppress(FFmpegError):  # then it reads from the beginning
-            container.seek(to_ticks(seek + info.zero, 1.0 / tick), stream=stream)
+    usual = 1.0 / (frame_rate(stream) or math.inf)
+    if begin is not None:
+        seek(container, stream, begin + info.zero)
     clock = StreamClock(info.zero, info.duration)
     until: float | None = None
     packets = read_packets(container, [stream], errors.append)
-    if seek is not None:
+    if begin is not None:
         # A transport stream is searched by its clock alone. Frames before a keyframe can be decoded, but from
         # reference frames that are missing.
         packets = dropwhile(lambda packet: not packet.is_keyframe, packets)

@@ -8,26 +8,20 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from av.audio.stream import AudioStream
+
 from manifests.errors import Problem
 from manifests.identity import file_sha256
 from manifests.time import to_ticks
 
 from .clock import StreamClock
-from .probe import (
-    UNKNOWN_CODEC,
-    MediaError,
-    MediaInfo,
-    audio_stream,
-    codec_name,
-    describe,
-    open_media,
-    os_error,
-    read_packets,
-    video_stream,
-)
+from .container import MediaError, open_media, os_error
+from .decode import JITTER_SECONDS
+from .packets import clock_map, read_packets
+from .probe import MediaInfo, describe, no_audio
+from .tracks import UNKNOWN_CODEC, audio_streams, codec_name, video_stream
 
 if TYPE_CHECKING:
-    from av.audio.stream import AudioStream
     from av.container import InputContainer
     from av.packet import Packet
     from av.stream import Stream
@@ -49,7 +43,7 @@ class Identity:
     last audio or video packet, in seconds from zero; None without packets. `truncated`: the header claims more than a
     second beyond that. `problem`: (reason, detail) as in MediaError, for a file without readable audio. `audio_end`,
     `video_end`: end of the last packet of each stream, in seconds from zero; None if the stream or its packets are
-    missing.
+    missing. `splices`: where the file's clock starts again or its audio repeats, in seconds from zero, ascending.
     """
 
     info: MediaInfo | None
@@ -61,6 +55,7 @@ class Identity:
     problem: Problem | None = None
     audio_end: float | None = None
     video_end: float | None = None
+    splices: tuple[float, ...] = ()
 
 
 def identify(path: str | os.PathLike[str], uri: str = "") -> Identity:
@@ -83,12 +78,13 @@ def identify(path: str | os.PathLike[str], uri: str = "") -> Identity:
     size = status.st_size
     info: MediaInfo | None = None
     ends = _Ends(None, None)
+    splices: tuple[float, ...] = ()
     problem: Problem | None = None
     recording_id = sha256[:16] if size else hashlib.sha256(os.fsencode(uri)).hexdigest()[:16]
     try:
         with open_media(path) as container:
             info = describe(container)
-            audio_id, ends, problem = _scan(container, info)
+            audio_id, ends, splices, problem = _scan(container, info)
             recording_id = audio_id or recording_id
     except MediaError as error:
         if error.reason in ("vanished", "permission_denied"):
@@ -99,7 +95,7 @@ def identify(path: str | os.PathLike[str], uri: str = "") -> Identity:
     except OSError as error:
         raise os_error(error) from None
     truncated = claimed is not None and claimed - (ends.last or 0.0) > _MISSING_SECONDS
-    return Identity(info, recording_id, sha256, size, ends.last, truncated, problem, ends.audio, ends.video)
+    return Identity(info, recording_id, sha256, size, ends.last, truncated, problem, ends.audio, ends.video, splices)
 
 
 def _claimed_duration(path: str | os.PathLike[str], info: MediaInfo | None, size: int) -> float | None:
@@ -126,41 +122,66 @@ class _Ends(NamedTuple):
         return max((end for end in self if end is not None), default=None)
 
 
-def _scan(container: InputContainer, info: MediaInfo) -> tuple[str | None, _Ends, Problem | None]:
-    """(id of the audio or None, ends of the streams, problem or None) from all packets of the file."""
-    audio, video = audio_stream(container), video_stream(container)
-    streams: list[Stream] = [stream for stream in (audio, video) if stream is not None]
+def _scan(container: InputContainer, info: MediaInfo) -> tuple[str | None, _Ends, tuple[float, ...], Problem | None]:
+    """(id of the audio or None, ends of the streams, splices, problem or None) from all packets of the file."""
+    sound, video = audio_streams(container), video_stream(container)
+    streams: list[Stream] = [*sound, *([video] if video is not None else [])]
     if not streams:
-        return None, _Ends(None, None), Problem("no_audio_stream", "no audio or video streams")
-    digest = hashlib.sha256()
-    shift: float | None = None  # of the first audio packet against zero
-    clocks = {stream.index: StreamClock(info.zero, info.duration) for stream in streams}
-    until = dict.fromkeys(clocks, 0.0)
-    played: set[int] = set()
+        return None, _Ends(None, None), (), Problem("no_audio_stream", no_audio(container))
+    known = {stream.index for stream in sound if codec_name(stream) != UNKNOWN_CODEC}
+    digests: dict[int, hashlib._Hash] = {}
+    lasts = {stream.index: _Last(StreamClock(info.zero, info.duration)) for stream in streams}
+    splices = {round(time - info.zero, 3) for time in clock_map(container).splices}
     for packet in read_packets(container, streams, lambda failure: None):
         start = packet.pts if packet.pts is not None else packet.dts
         time = None if start is None else float(start * packet.time_base)
-        if audio is not None and packet.stream_index == audio.index and codec_name(audio) != UNKNOWN_CODEC:
-            if shift is None:
-                shift = 0.0 if time is None else time - info.zero
-                digest.update(_description(audio, shift))
-            digest.update(_payload(packet, audio))
-        end = until[packet.stream_index]
-        length = float(packet.duration * packet.time_base) if packet.duration else _frame_seconds(info, packet)
-        until[packet.stream_index] = max(end, clocks[packet.stream_index].seconds(time, end) + length)
-        played.add(packet.stream_index)
-    ends = _Ends(*(until[s.index] if s is not None and s.index in played else None for s in (audio, video)))
-    if audio is None:
-        return (
-            None,
-            ends,
-            Problem("no_audio_stream", f"{len(container.streams.video)} video streams, no audio"),
-        )
-    if codec_name(audio) == UNKNOWN_CODEC:
-        return None, ends, Problem("decode_failed", "no decoder for the audio codec")
-    if shift is None:
-        return None, ends, Problem("no_samples", "the audio stream has no packets")
-    return digest.hexdigest()[:16], ends, None
+        last = lasts[packet.stream_index]
+        if packet.stream_index in known:
+            stream = container.streams[packet.stream_index]
+            assert isinstance(stream, AudioStream)
+            if packet.stream_index not in digests:
+                shift = 0.0 if time is None else time - info.zero  # of the first packet
+                digests[packet.stream_index] = hashlib.sha256(_description(stream, shift))
+            digests[packet.stream_index].update(_payload(packet, stream))
+            if last.steps_back(time):
+                splices.add(round(last.end, 3))
+        last.add(time, float(packet.duration * packet.time_base) if packet.duration else _frame_seconds(info, packet))
+    ends = _Ends(
+        max((lasts[s.index].end for s in sound if lasts[s.index].played), default=None),
+        lasts[video.index].end if video is not None and lasts[video.index].played else None,
+    )
+    found = tuple(sorted(time for time in splices if time > 0))
+    if not sound:
+        return None, ends, found, Problem("no_audio_stream", no_audio(container))
+    if not known:
+        return None, ends, found, Problem("decode_failed", "no decoder for the audio codec")
+    if not digests:
+        return None, ends, found, Problem("no_samples", "the audio stream has no packets")
+    if not ends.audio and not any(stream.codec_context.sample_rate for stream in sound if stream.index in known):
+        return None, ends, found, Problem("not_media", "no frame of audio in it")
+    parts = [digest for _, digest in sorted(digests.items())]
+    if len(parts) > 1:
+        parts = [hashlib.sha256(b"".join(part.digest() for part in parts))]
+    return parts[0].hexdigest()[:16], ends, found, None
+
+
+class _Last:
+    """The packets of one stream so far, in seconds from zero."""
+
+    def __init__(self, clock: StreamClock) -> None:
+        self.end = 0.0
+        self.played = False
+        self._clock = clock
+        self._start: float | None = None  # of the last packet, in seconds of container time
+
+    def steps_back(self, time: float | None) -> bool:
+        """True if a packet at `time`, in seconds of container time, repeats audio or starts the clock again."""
+        return time is not None and self._start is not None and time < self._start - JITTER_SECONDS
+
+    def add(self, time: float | None, length: float) -> None:
+        self.end = max(self.end, self._clock.seconds(time, self.end) + length)
+        self.played = True
+        self._start = self._start if time is None else time
 
 
 def _description(stream: AudioStream, shift: float) -> bytes:

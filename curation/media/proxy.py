@@ -1,4 +1,4 @@
-"""Writes small copies of a recording's segment for annotators: a mono M4A and an MP4, cut to the sample."""
+"""Writes small copies of a recording's segment for annotators: an M4A and an MP4, cut to the sample."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from manifests.time import Segment
 
 from .audio import mixed_span
+from .container import MediaError
 from .encode import Encoded, beside, encode_audio, encode_video, interleave, muxer
 from .frames import pictures_at, quarter_turns
-from .probe import AudioTrack, MediaError, probe
+from .probe import AudioTrack, probe
 
 # Of every proxy: no frame of an ordinary recording is left out, and a player can rely on the rate.
 PROXY_FPS = 30
@@ -46,8 +47,7 @@ _SIDES = {
     **dict.fromkeys(("FR", "R", "DR"), (0.0, 1.0)),
     **dict.fromkeys(("BL", "SL", "WL"), (_HALF, 0.0)),
     **dict.fromkeys(("BR", "SR", "WR"), (0.0, _HALF)),
-    **dict.fromkeys(("F", "B", ""), (_HALF, _HALF)),
-    **dict.fromkeys(("LFE", "LFE2"), (0.0, 0.0)),
+    **dict.fromkeys(("F", "B", "", "LFE", "LFE2"), (_HALF, _HALF)),
 }
 _FASTSTART = {"movflags": "+faststart"}  # the index first: playback starts before the download is complete
 
@@ -62,10 +62,10 @@ def write_proxies(
 ) -> None:
     """Write the audio in `segment` to `sound` (.m4a) and, on request, its video with audio to `video` (.mp4).
 
-    Sample 0 of either file, as a player decodes it, is sample round(start * rate) of the recording. `sound` is the mean
-    of the channels; `video` has at most two, mixed from more, and frames of at most 360 lines, upright, with square
-    pixels, `PROXY_FPS` per second. The rate is the recording's if that is a multiple of 11,025 Hz or of 48,000 Hz in
-    44,100 or 48,000 Hz, else 48,000 Hz.
+    Sample 0 of either file, as a player decodes it, is sample round(start * rate) of the recording. Both have at most
+    two channels, mixed from more: the mean of all would lack a voice in opposite phase. `video` has frames
+    of at most 360 lines, upright, with square pixels, `PROXY_FPS` per second. The rate is the recording's if that is a
+    multiple of 11,025 Hz or of 48,000 Hz in 44,100 or 48,000 Hz, else 48,000 Hz.
 
     Both last as long as `segment`: gaps, and time after the end of the audio, are silent; before the first frame the
     first is shown, after the last one the last. The audio is decoded once, and nothing long before `segment`. Equal
@@ -93,18 +93,17 @@ def write_proxies(
         if video is not None and info.video is not None:
             mixes, video_mixes = tee(mixes)
             pictures = _pictures(path, segment, info.video.pixel_aspect)
-            sides = (mix[:2] for mix in video_mixes)
             encoders.append(encode_video(outputs[1], pictures, Fraction(PROXY_FPS), "libx264", _X264))
-            encoders.append(encode_audio(outputs[1], sides, rate, "aac", _STEREO_BITRATE, _AAC))
-        mono = (mix[-1:] for mix in mixes)
-        encoders.append(encode_audio(outputs[0], mono, rate, "aac", _MONO_BITRATE, _AAC))
+            encoders.append(encode_audio(outputs[1], video_mixes, rate, "aac", _STEREO_BITRATE, _AAC))
+        bitrate = _MONO_BITRATE if info.audio.channels == 1 else _STEREO_BITRATE
+        encoders.append(encode_audio(outputs[0], mixes, rate, "aac", bitrate, _AAC))
         interleave(encoders, report)
 
 
 def _mixes(
     path: str | os.PathLike[str], track: AudioTrack, segment: Segment, rate: int, silent: bool
 ) -> Iterator[NDArray[np.float32]]:
-    """The audio in `segment` at `rate` Hz, float32 (rows, n): left, right and the mean, or one row that is all three.
+    """The audio in `segment` at `rate` Hz, float32 (rows, n): left and right, or one row that is both.
 
     As long as `segment`, rounded up to a sample. Missing audio is silence if `silent`, else MediaError.
     """
@@ -122,21 +121,18 @@ def _mixes(
 
 
 def _mix(channels: int, layout: str) -> NDArray[np.float32]:
-    """Weights (rows, channels) that make left, right and the mean of the channels; of one channel, itself.
+    """Weights (rows, channels) that make left and right of the channels; of one channel, itself.
 
-    Centre and rear channels go at -3 dB to their side or to both (ITU-R BS.775), the bass channel nowhere. Unnamed
-    channels go to both sides.
+    Centre and rear channels go at -3 dB to their side or to both (ITU-R BS.775), the bass channel too: no channel may
+    be missing. Unnamed channels go to both sides.
     """
-    mean = np.full(channels, 1 / channels)
-    if channels == 1:
-        return mean[np.newaxis].astype(np.float32)
+    if channels <= 2:
+        return np.eye(channels, dtype=np.float32)
     named = [channel.name for channel in av.AudioLayout(layout).channels] if layout else []
     sides = np.array([_SIDES.get(name.removeprefix("T").removesuffix("C"), (1.0, 1.0)) for name in named]).T
-    if channels == 2:
-        sides = np.eye(2)
-    elif sides.shape != (2, channels) or not sides.any(axis=1).all():
+    if sides.shape != (2, channels) or not sides.any(axis=1).all():
         sides = np.ones((2, channels))  # not as the header claims
-    return np.stack([*(sides / sides.sum(axis=1, keepdims=True)), mean]).astype(np.float32)
+    return np.asarray(sides / sides.sum(axis=1, keepdims=True), np.float32)
 
 
 def _pictures(path: str | os.PathLike[str], segment: Segment, pixel_aspect: float) -> Iterator[av.VideoFrame]:

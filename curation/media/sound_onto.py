@@ -5,23 +5,28 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import soxr
+from av import time_base
 from av.container.core import Flags
 from av.error import FFmpegError
 
 from manifests.time import to_ticks
 
 from .clock import StreamClock
+from .container import MediaError, one_line, open_media
 from .encode import Encoded, beside, encode_audio, interleave, muxer
-from .probe import MediaError, codec_name, describe, one_line, open_media, read_packets, video_stream
+from .packets import read_packets, seek
+from .probe import describe, no_video
+from .tracks import codec_name, frame_rate, video_stream
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
+    from av.container.core import Chapter
     from av.packet import Packet
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
@@ -39,6 +44,8 @@ _PICTURE_CODECS = {
     },
     ".webm": {"vp8", "vp9", "av1"},
 }
+_APPLE_HEVC = "hvc1"  # the one tag of HEVC that QuickTime and Safari play
+_OF_THE_CONTAINER = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}  # not of the film
 _OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 _BITRATE = 192_000
 # FFmpeg's usual search takes two to three times as long and is no nearer to the source at these rates.
@@ -48,10 +55,14 @@ _MOST_REORDERED = 16  # frames: no codec reorders more
 _SEEK_BACK_SECONDS = (0.0, 10.0, None)
 
 
-def check_sound_onto(path: str | os.PathLike[str], out: str | os.PathLike[str]) -> None:
-    """Raise ValueError if `out`'s container cannot hold the video codec of `path`, MediaError without video."""
+def check_sound_onto(path: str | os.PathLike[str], out: str | os.PathLike[str]) -> int:
+    """The number of subtitle tracks that `sound_onto` leaves out.
+
+    Raises ValueError if `out`'s container cannot hold the video codec of `path`, MediaError without video.
+    """
     with open_media(path) as container:
         _check(Path(out), _pictures_of(container))
+        return len(container.streams.subtitles)
 
 
 def seconds_shown(path: str | os.PathLike[str]) -> float:
@@ -63,7 +74,7 @@ def seconds_shown(path: str | os.PathLike[str]) -> float:
     with open_media(path) as container:
         stream, info = _pictures_of(container), describe(container)
         tick = float(stream.time_base or 0)
-        usual = 1.0 / float(stream.average_rate) if stream.average_rate else 0.0
+        usual = 1.0 / (frame_rate(stream) or math.inf)
         clock = StreamClock(info.zero, info.duration)
         end = 0.0
         for packet in read_packets(container, [stream], lambda why: None):
@@ -91,7 +102,8 @@ def sound_onto(
     written; its first sample is at `start`. Video packets are copied from the keyframe at or before `start` on. MP4
     marks the frames before `start` as hidden; Matroska and WebM cannot, and show them in silence. Where frames are
     stored out of order, a few after `end` are included, because frames before it depend on them. Frames keep their
-    sizes, colours and rotation. `progress` is called with the seconds written. The file appears when it is complete.
+    sizes, colours, rotation and transparency, the file its title and chapters; subtitles are left out. `progress` is
+    called with the seconds written. The file appears when it is complete.
 
     Raises MediaError without video, ValueError if the container does not support its codec.
     """
@@ -104,6 +116,8 @@ def sound_onto(
             # the decoder's own name: a codec may have no encoder here, and none is needed
             written = output.add_stream_from_template(stream, opaque=True)
             until = math.inf if end is None else end
+            _describe(output, container, start, until)
+            _describe_video(written, stream, target.suffix.lower())
             packets = _packets(container, stream, info.zero, start, until)
             rows = (piece if piece.ndim == 2 else piece[np.newaxis] for piece in sound)
             codec = SOUND_CODECS[target.suffix.lower()]
@@ -121,7 +135,7 @@ def sound_onto(
 def _pictures_of(container: InputContainer) -> VideoStream:
     stream = video_stream(container)
     if stream is None:
-        raise MediaError("no_video_stream", f"{len(container.streams.audio)} audio streams, no video")
+        raise MediaError("no_video_stream", no_video(container))
     return stream
 
 
@@ -133,6 +147,28 @@ def _check(target: Path, stream: VideoStream) -> None:
         others = [other for other, codecs in _PICTURE_CODECS.items() if codec in codecs]
         hint = f"write {' or '.join(others)}" if others else "no supported container does"
         raise ValueError(f"{target}: {suffix} does not support {codec} video: {hint}")
+
+
+def _describe(output: OutputContainer, container: InputContainer, start: float, end: float) -> None:
+    """Give the new file the title, and the chapters of [start, end) seconds."""
+    output.metadata.update({key: value for key, value in container.metadata.items() if key not in _OF_THE_CONTAINER})
+    chapters: list[Chapter] = []
+    for chapter in container.chapters():
+        tick = chapter["time_base"] or Fraction(1, time_base)
+        rate = float(1 / tick)
+        until = chapter["end"] if math.isinf(end) else min(chapter["end"], to_ticks(end, rate))
+        first, last = (max(0, time - to_ticks(start, rate)) for time in (chapter["start"], until))
+        if first < last:
+            chapters.append({**chapter, "start": first, "end": last})
+    output.set_chapters(chapters)
+
+
+def _describe_video(written: VideoStream, stream: VideoStream, suffix: str) -> None:
+    """Give the new video the language and title of the old one, its transparency, and the tag that players require."""
+    kept = ("language", "title", "alpha_mode")  # Matroska may write them in capitals
+    written.metadata.update({key: value for key, value in stream.metadata.items() if key.lower() in kept})
+    if suffix in (".mp4", ".mov") and stream.codec_context.codec_tag == _APPLE_HEVC:
+        written.codec_context.codec_tag = _APPLE_HEVC
 
 
 def _options(target: Path) -> dict[str, str]:
@@ -154,14 +190,14 @@ def _packets(
 
 
 def _seek(container: InputContainer, stream: VideoStream, time: float, tick: float) -> None:
-    """Seek to the last keyframe at or before `time`, in seconds of container time."""
+    """Seek to the last keyframe at or before `time`, in seconds on the container's continuous clock."""
     for back in _SEEK_BACK_SECONDS:
-        with suppress(FFmpegError):
-            container.seek(to_ticks(0.0 if back is None else time - back, 1.0 / tick), stream=stream)
-            first = next(read_packets(container, [stream], lambda why: None), None)
-            if back is None or (first is not None and first.is_keyframe and _time(first, tick) <= time + tick):
-                container.seek(to_ticks(0.0 if back is None else time - back, 1.0 / tick), stream=stream)
-                return
+        begin = 0.0 if back is None else time - back
+        seek(container, stream, begin)
+        first = next(read_packets(container, [stream], lambda why: None), None)
+        if back is None or (first is not None and first.is_keyframe and _time(first, tick) <= time + tick):
+            seek(container, stream, begin)
+            return
 
 
 def _time(packet: Packet[Any], tick: float) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 
 from manifests.errors import Problem
 from manifests.identity import digest
-from manifests.records import Recording, Status
+from manifests.records import AudioTrack, Recording, Status
 from manifests.shards import shard_path
 from manifests.store import Corpus
 
@@ -47,7 +47,7 @@ class Identify:
     """Identifies the recording in a file in one pass over its packets. Payload: (uri, path)."""
 
     name: str = "identify"
-    version: str = "2"
+    version: str = "3"
     unit: str = "bytes"
 
     def key(self, uri: str, signature: tuple[int, int]) -> str:
@@ -65,7 +65,11 @@ class Identify:
     def decode(self, values: Mapping[str, Any]) -> Identified:
         """The result of `encode`'s values."""
         columns = values.get("recording")
-        return Identified(Recording(**columns) if columns else None, problem_of(values))
+        if not columns:
+            return Identified(None, problem_of(values))
+        tracks = tuple(AudioTrack(**track) for track in columns["audio_tracks"])
+        columns = {**columns, "audio_tracks": tracks, "splices": tuple(columns["splices"])}
+        return Identified(Recording(**columns), problem_of(values))
 
 
 def _identified(payload: tuple[str, str], report: ShareCallback) -> Identified:
@@ -96,6 +100,8 @@ def _identified(payload: tuple[str, str], report: ShareCallback) -> Identified:
         channels=audio.channels if audio else None,
         has_video=video is not None,
         status="truncated" if identity.truncated and not problem else status,
+        audio_tracks=info.tracks if info else (),
+        splices=identity.splices,
     )
     return Identified(recording, problem)
 

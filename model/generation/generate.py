@@ -56,7 +56,8 @@ class GenerationSettings:
 class Generated:
     """The result: audio for `seconds` of `video` in `clips` clips, which meet at `joins` (seconds).
 
-    `cached`: the features came from the corpus's cache.
+    `cached`: the features came from the corpus's cache. `subtitles_left_out`: subtitle tracks of the video that the
+    new file does not have.
     """
 
     out: Path
@@ -66,6 +67,7 @@ class Generated:
     joins: tuple[float, ...]
     sample_rate: int
     cached: bool
+    subtitles_left_out: int = 0
 
 
 def generate(
@@ -94,7 +96,7 @@ def generate(
     recipe = agreed_recipe(corpus, recipe)
     setup, features = setup_of(corpus, recipe), recipe.features
     video = find_video(corpus, source)
-    _check_out(video, out)
+    subtitles = _check_out(video, out)
     visual, sync, audio, text = (spec(name, setup, features.precision) for name in features.encoders)
     try:
         plan = plan_clips(video.seconds, audio, visual, sync, settings.stitch, settings.overlap_seconds)
@@ -117,7 +119,9 @@ def generate(
         on_seconds = _reporter("sample", plan, video, on_progress)
         audio_pieces = audio_of(sampler, vectors, caption, plan, vocoder, settings.sampling, on_seconds)
         _write(out, video, audio_pieces, plan, vocoder.sample_rate)
-    return Generated(out, video, plan.seconds, len(plan.clips), plan.joins, vocoder.sample_rate, vectors is cached)
+    return Generated(
+        out, video, plan.seconds, len(plan.clips), plan.joins, vocoder.sample_rate, vectors is cached, subtitles
+    )
 
 
 def audio_of(
@@ -141,20 +145,23 @@ def audio_of(
     yield from joined(waveforms, plan, vocoder.fade if plan.stitch == "latent" else "power")
 
 
-def _check_out(video: VideoSource, out: Path) -> None:
-    """Raises CannotGenerate for a place or name that cannot be written, before hours of work."""
+def _check_out(video: VideoSource, out: Path) -> int:
+    """The number of subtitle tracks that will be left out.
+
+    Raises CannotGenerate for a place or name that cannot be written, before hours of work.
+    """
     if not out.absolute().parent.is_dir():
         raise CannotGenerate(f"{out}: there is no folder {out.absolute().parent}")
     if out.exists() and out.samefile(video.path):
         raise CannotGenerate(f"{out}: is the video itself")
     if out.suffix.lower() == ".wav":
-        return
+        return 0
     if out.suffix.lower() not in SOUND_CODECS:
         raise CannotGenerate(
             f"{out}: write .wav for the audio alone, or {', '.join(SOUND_CODECS)} for the video with the audio"
         )
     try:
-        check_sound_onto(video.path, out)
+        return check_sound_onto(video.path, out)
     except ValueError as error:
         raise CannotGenerate(str(error)) from error
     except MediaError as error:

@@ -87,6 +87,7 @@ def test_help_has_an_example_for_every_command() -> None:
         assert f"Example: lpse {command}" in " ".join(lpse(command, "--help").stdout.split()), command
 
 
+@pytest.mark.slow
 def test_bad_input_is_refused_in_one_line_that_names_it(tmp_path: Path, workplace: Path) -> None:
     videos, corpus = workplace / "videos", tmp_path / "corpus"
     assert "nowhere: no such file or folder" in refusal("curate", tmp_path / "nowhere", "--corpus", corpus)

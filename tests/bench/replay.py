@@ -119,7 +119,7 @@ if os.environ.get("LPSE_BENCH_COUNT"):
 PARTITION = """
 import importlib, json, sys, time
 from manifests.time import Segment, Timeline
-for name in ("curation.decision.spans", "curation.spans"):
+for name in ("curation.spans", "curation.decision.spans"):  # where it was first: an editable install adds where it is
     try:
         partition = importlib.import_module(name).partition
         break

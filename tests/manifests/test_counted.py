@@ -149,6 +149,7 @@ VERSION = st.fixed_dictionaries(
 HISTORIES = st.dictionaries(st.sampled_from(["ann", "bo", "cy"]), st.lists(VERSION, max_size=4), max_size=3)
 
 
+@pytest.mark.slow
 @given(HISTORIES, st.randoms())
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_all_consumers_agree_on_who_counts_and_what_they_marked(

@@ -43,6 +43,7 @@ def project(server: Server, title: str) -> int:
     return server.create_project(title, "for a test", PAGE, "", 1).id
 
 
+@pytest.mark.slow
 def test_twenty_faults_lose_and_double_nothing(
     over_the_line: Server, line: Unreliable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,6 +96,7 @@ def test_a_line_that_stays_dead_ends_in_one_line_and_can_be_taken_up_again(
     assert Counter(over_the_line.task_keys(number).values()) == dict.fromkeys(bodies(10), 1)
 
 
+@pytest.mark.slow
 def test_what_goes_wrong_is_one_line_without_secrets(label_studio: LabelStudio) -> None:
     with (
         closing(Server(Access(label_studio.url, "0" * 40))) as stranger,

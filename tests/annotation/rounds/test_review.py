@@ -446,6 +446,7 @@ def test_two_reviewers_never_overwrite_each_other(heard_once: Path, turns: list[
         assert len(current(recording_state(corpus, IDS[0]).history)) == len(recording_state(corpus, IDS[0]).verdicts)
 
 
+@pytest.mark.slow
 def test_on_real_recordings_trim_reject_and_undo_leave_exactly_that_in_the_parquet(review_corpus: Corpus) -> None:
     cut = max(review_corpus.rows(Cut), key=lambda one: one.end - one.start)
     now = recording_state(review_corpus, cut.recording_id)

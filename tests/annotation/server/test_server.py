@@ -494,6 +494,7 @@ def test_a_killed_parent_leaves_no_server_and_all_data(
     assert not (tmp_path / "elsewhere").exists()
 
 
+@pytest.mark.slow
 def test_failed_starts_are_told_in_one_line(
     label_studio: LabelStudio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

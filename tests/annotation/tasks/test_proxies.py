@@ -250,6 +250,7 @@ def children(pid: int) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers through /proc")
 def test_killed_and_started_again_gives_the_same_files(corpus: Corpus, tmp_path: Path) -> None:
     tasks = plan(corpus)

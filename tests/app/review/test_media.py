@@ -25,9 +25,13 @@ from app.display.tracks import FLOOR_DBFS
 from app.review.media import routes, sound_url
 from app.review.places import playable_type
 from app.review.player_data import load_tracks, risky_moments, tracks_as_bytes
-from curation.media import probe, write_media
+from curation.media import mono_span, probe, write_media
+from curation.pipeline.curate import curate
+from manifests.recipe import load_recipe
 from manifests.records import Recording
 from manifests.store import Corpus
+from tests.support import media_files as files
+from tests.support.odd_clocks import ODD, RATE
 
 Serve = Callable[[Corpus], str]
 
@@ -223,6 +227,26 @@ def test_what_browsers_cannot_play_comes_as_a_copy(review_corpus: Corpus, served
     assert info.audio is not None and info.video is not None
     assert (info.audio.codec, info.video.codec) == ("aac", "h264")
     assert info.duration == pytest.approx(3.0, abs=0.1)
+
+
+def test_a_file_whose_header_knows_its_first_part_alone_comes_as_a_copy(served: Serve, tmp_path: Path) -> None:
+    """A browser that trusts the header plays another second than the lanes show."""
+    odd = ODD["two Ogg files"](tmp_path)
+    corpus = Corpus.create(tmp_path / "corpus")
+    curate(corpus, [odd.path], load_recipe("default"), workers=1)
+    (recording,) = corpus.rows(Recording)
+    address = served(corpus)
+    assert json.loads(ask(address, f"/lpse/ready/{recording.recording_id}").body)["ready"] is False
+    end = time.monotonic() + 60
+    while not json.loads(ask(address, f"/lpse/ready/{recording.recording_id}").body)["ready"]:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    answer = ask(address, f"/lpse/media/{recording.recording_id}")
+    assert answer.headers["content-type"] == "audio/mp4"
+    (tmp_path / "copy.m4a").write_bytes(answer.body)
+    found = files.peaks(mono_span(tmp_path / "copy.m4a", 0.0, odd.seconds, RATE), RATE, 0.2)
+    assert len(found) == len(odd.bursts)
+    assert all(abs(one - other) < 0.15 for one, other in zip(found, odd.bursts, strict=True))
 
 
 def test_a_copy_that_cannot_be_made_says_why(review_corpus: Corpus, served: Serve) -> None:

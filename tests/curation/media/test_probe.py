@@ -263,3 +263,22 @@ def test_importing_does_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     modules = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
     assert not modules & {"torch", "datasets", "onnxruntime", "librosa", "scipy", "PIL"}
+
+
+def test_the_rate_of_dv_is_that_of_its_frames(tmp_path: Path) -> None:
+    path = tmp_path / "a.dv"
+    with av.open(str(path), "w") as output:
+        video: Any = output.add_stream("dvvideo", rate=25, width=720, height=576)
+        video.pix_fmt = "yuv420p"
+        sound: Any = output.add_stream("pcm_s16le", rate=48_000, layout="stereo")
+        for index in range(50):
+            frame = av.VideoFrame.from_ndarray(np.zeros((576, 720, 3), np.uint8), format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            output.mux(video.encode(frame))
+            silence = av.AudioFrame.from_ndarray(np.zeros((1, 2 * 1920), np.int16), "s16", "stereo")
+            silence.sample_rate, silence.pts, silence.time_base = 48_000, 1920 * index, Fraction(1, 48_000)
+            output.mux(sound.encode(silence))
+        output.mux(video.encode(None))
+        output.mux(sound.encode(None))
+    info = probe(path)
+    assert info.video is not None and info.video.fps == 25.0

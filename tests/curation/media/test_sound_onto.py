@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -215,3 +216,79 @@ def test_sound_is_taken_as_it_is_written(tmp_path: Path) -> None:
     )
     assert len(ahead) == 6 and max(ahead) <= 1.5
     assert reached[0] == pytest.approx(SECONDS, abs=0.2)
+
+
+def test_the_film_keeps_its_title_and_the_chapters_of_the_part(tmp_path: Path) -> None:
+    path = video(tmp_path / "in.mkv")
+    named = tmp_path / "named.mkv"
+    with av.open(str(path)) as old, av.open(str(named), "w") as new:
+        (picture,) = old.streams.video
+        copy = new.add_stream_from_template(picture)
+        new.metadata["title"] = "My film"
+        copy.metadata["language"] = "fra"
+        second = Fraction(1, 1000)
+        new.set_chapters(
+            [
+                {"id": 1, "start": 0, "end": 3000, "time_base": second, "metadata": {"title": "One"}},
+                {"id": 2, "start": 3000, "end": 6000, "time_base": second, "metadata": {"title": "Two"}},
+            ]
+        )
+        for packet in old.demux(picture):
+            if packet.dts is not None:
+                packet.stream = copy
+                new.mux(packet)
+    for suffix in (".mkv", ".mp4"):
+        out = tmp_path / f"out{suffix}"
+        sound_onto(named, pieces(chirp(2.0)), RATE, out, start=2.0, end=4.0)
+        with av.open(str(out)) as container:
+            assert container.metadata["title"] == "My film"
+            assert container.streams.video[0].metadata["language"] == "fra"
+            chapters = [
+                (one["metadata"]["title"], *(float(one[side] * (one["time_base"] or 0)) for side in ("start", "end")))
+                for one in container.chapters()
+            ]
+            assert chapters == [("One", 0.0, 1.0), ("Two", 1.0, 2.0)]
+
+
+def test_subtitles_are_counted_and_left_out(tmp_path: Path) -> None:
+    path, out = video(tmp_path / "in.mkv"), tmp_path / "out.mkv"
+    assert check_sound_onto(path, out) == 0
+    lines = tmp_path / "lines.srt"
+    lines.write_text("1\n00:00:01,000 --> 00:00:02,000\nRain\n")
+    with av.open(str(path)) as old, av.open(str(lines)) as text, av.open(str(tmp_path / "with.mkv"), "w") as new:
+        pairs: list[tuple[Any, Any]] = [(old, old.streams.video[0]), (text, text.streams.subtitles[0])]
+        copies: list[Any] = [new.add_stream_from_template(stream) for _, stream in pairs]
+        for (source, stream), copy in zip(pairs, copies, strict=True):
+            for packet in source.demux(stream):
+                if packet.dts is not None:
+                    packet.stream = copy
+                    new.mux(packet)
+    assert check_sound_onto(tmp_path / "with.mkv", out) == 1
+    sound_onto(tmp_path / "with.mkv", pieces(chirp(SECONDS)), RATE, out)
+    with av.open(str(out)) as container:
+        assert not container.streams.subtitles
+
+
+def test_quicktimes_tag_and_transparency_are_kept(tmp_path: Path) -> None:
+    phone = tmp_path / "phone.mov"
+    with av.open(str(phone), "w") as new:
+        stream: Any = new.add_stream("libx265", rate=10, width=64, height=64, options={"x265-params": "log-level=none"})
+        stream.pix_fmt, stream.codec_context.codec_tag = "yuv420p", "hvc1"
+        for _ in range(20):
+            new.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")))
+        new.mux(stream.encode(None))
+    for suffix in (".mp4", ".mov"):
+        sound_onto(phone, pieces(chirp(2.0)), RATE, tmp_path / f"out{suffix}")
+        with av.open(str(tmp_path / f"out{suffix}")) as container:
+            assert container.streams.video[0].codec_context.codec_tag == "hvc1"
+    clear = tmp_path / "clear.webm"
+    with av.open(str(clear), "w") as new:
+        stream = new.add_stream("libvpx-vp9", rate=10, width=64, height=64)
+        stream.pix_fmt = "yuva420p"
+        stream.metadata["alpha_mode"] = "1"
+        for _ in range(20):
+            new.mux(stream.encode(av.VideoFrame(64, 64, "yuva420p")))
+        new.mux(stream.encode(None))
+    sound_onto(clear, pieces(chirp(2.0)), RATE, tmp_path / "out.webm")
+    with av.open(str(tmp_path / "out.webm")) as container:
+        assert {key.lower(): value for key, value in container.streams.video[0].metadata.items()}["alpha_mode"] == "1"

@@ -76,6 +76,7 @@ def test_redecide_stops_safely(decided: Path, tmp_path: Path) -> None:
     assert_stops_are_safe(decided, tmp_path / "c", redecided, "lpse review", least=5)
 
 
+@pytest.mark.slow
 def test_curate_stops_safely(tmp_path: Path, record: Callable[..., Path]) -> None:
     """More files under the same recipe: no hash shows the difference."""
     media, base = tmp_path / "media", tmp_path / "base"

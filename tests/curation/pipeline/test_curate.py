@@ -258,6 +258,7 @@ def children(pid: int) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers through /proc")
 def test_killed_at_random_and_started_again_gives_the_same_bytes(tmp_path: Path, media: Path, finished: Corpus) -> None:
     """At least twelve kills that hit a running process, the run as a whole and single workers in turn."""

@@ -26,6 +26,8 @@ RESTORED = [
 """Regions of an answer that another person saved again without a change: then it counted as a vote, they were lost."""
 RENAMED = {"forged": "edited_by_other"}
 """Columns that have another name now."""
+ADDED = {"recordings": ("audio_tracks", "splices")}
+"""Columns that tables have gained since."""
 REWORDED = [
     ("holds another sound now", "now contains another recording"),
     ("the same sound as", "the same audio as"),
@@ -49,7 +51,8 @@ def recipe(name: str) -> Recipe:
 def rows(corpus: Corpus, table: str) -> list[list[Any]]:
     """A table's rows as JSON holds them, in the order of its columns."""
     found = json.loads(json.dumps(corpus.table(table).to_arrow().to_pylist(), default=lambda time: time.isoformat()))
-    return [list(row.values()) for row in found]
+    added = ADDED.get(table, ())
+    return [[value for name, value in row.items() if name not in added] for row in found]
 
 
 def expected(name: str, table: str) -> tuple[list[str], list[list[Any]]]:
@@ -86,7 +89,8 @@ def test_its_replay_gives_the_rows_that_it_gave_then(old: Corpus, name: str) -> 
     assert {"cuts", "events", "drops", "recordings", "duplicates", "sources"} <= set(tables)
     for table in tables:
         columns, then = expected(name, table)
-        assert old.table(table).to_arrow().column_names == columns, table
+        names = old.table(table).to_arrow().column_names
+        assert [name for name in names if name not in ADDED.get(table, ())] == columns, table
         now = rows(old, table)
         if table == "events":
             assert [row for row in now if row not in then] == RESTORED
@@ -100,8 +104,8 @@ def test_its_replay_gives_the_rows_that_it_gave_then(old: Corpus, name: str) -> 
 
 def test_tables_whose_schema_did_not_change_are_the_same_bytes(old: Corpus) -> None:
     files = (old.path / "manifests").rglob("part-*.parquet")
-    changed = {"events", "drops"}  # see RESTORED, REWORDED
+    changed = {"events", "drops", *ADDED}  # see RESTORED, REWORDED
     parts = {path: path.read_bytes() for path in files if path.parent.name not in changed}
-    assert len(parts) >= 7
+    assert len(parts) >= 6
     replay(old, old.active_recipe(), workers=1)
     assert {path: path.read_bytes() for path in parts} == parts

@@ -198,6 +198,7 @@ def test_a_loss_that_is_no_number_stops_with_its_batch(cache: FeatureCache, base
     assert any(one["loss"] in ("nan", "inf") for one in bad["clips"]) or bad["norm"] in ("nan", "inf")
 
 
+@pytest.mark.slow
 def test_too_little_memory_is_said_with_what_to_lower(cache: FeatureCache, base: Path, tmp_path: Path) -> None:
     large = base_at(tmp_path / "large.safetensors", hidden=512, heads=8)
     done = program(asked(cache, tmp_path / "run", settings(batch=40), large, memory=150_000_000))

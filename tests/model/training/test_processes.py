@@ -86,6 +86,7 @@ def test_adapters(cache: FeatureCache, tmp_path: Path) -> None:
     compared(cache, tmp_path, chosen, base)
 
 
+@pytest.mark.slow
 def test_a_base(cache: FeatureCache, tmp_path: Path) -> None:
     chosen = settings(
         trained="base", steps=4, batch=5, log_every=1, checkpointing=True, schedule={"kind": "constant", "warmup": 2}

@@ -46,6 +46,7 @@ def outputs(run: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in run.glob("*.safetensors")}
 
 
+@pytest.mark.slow
 def test_a_killed_training_has_the_curve_of_one_that_was_not(cache: FeatureCache, tmp_path: Path) -> None:
     base, run = base_at(tmp_path / "base.safetensors"), tmp_path / "killed"
     chosen = settings(steps=14, log_every=3, checkpoint_every=4)
