@@ -52,7 +52,7 @@ def entries_with(corpus: Corpus, found: Sequence[Found], identified: Mapping[str
     candidates: dict[str, list[Recording]] = {}
     problems: dict[str, dict[str, Problem]] = {}  # by recording and uri
     for one in found:
-        result = _with_time(identified.get(one.uri) or Identified(None, one.problem))
+        result = identified.get(one.uri) or Identified(None, one.problem)
         recording, problem = result.recording, result.problem
         key = source_id(one.uri)
         known = sources.get(key)
@@ -78,15 +78,6 @@ def entries_with(corpus: Corpus, found: Sequence[Found], identified: Mapping[str
             drops.append(problem_drop("recording", recording_id, "identify", problem))
     again = met | candidates.keys()
     return Entries(sources, recordings, [*(row for row in stored.drops if row.item not in again), *drops])
-
-
-def _with_time(result: Identified) -> Identified:
-    """The result; a file that lasts 0 s has a problem: bytes of any kind contain some that resemble a frame."""
-    row = result.recording
-    if row is None or result.problem or row.duration:
-        return result
-    problem = Problem("not_media", f"nothing in it has a duration: the bytes only resemble {row.audio_codec}")
-    return Identified(replace(row, duration=None, audio_end=None, video_end=None, status="unreadable"), problem)
 
 
 def problem_drop(kind: ItemKind, item: str, stage: str, problem: Problem) -> Drop:
