@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import chdir
 from pathlib import Path
 
 import duckdb
@@ -54,7 +55,8 @@ def test_scores_of_older_versions_are_read_and_can_be_written_again(tmp_path: Pa
     with pytest.raises(duckdb.Error, match="BYTE_STREAM_SPLIT"):
         READERS["duckdb"](files[0], tmp_path)
     (example,) = (block.text for block in blocks("docs/corpus.md", "python") if "write_shard" in block.text)
-    exec(compile(example, "docs/corpus.md", "exec"), {"corpus": corpus})
+    with chdir(tmp_path):
+        exec(compile(example, "docs/corpus.md", "exec"), {})
     assert corpus.table("scores").files() == files and len(files) == 10
     for path in files:
         assert arrow_rows(path) == before[path]
