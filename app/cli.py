@@ -220,12 +220,15 @@ def validate(corpus: CorpusOption) -> None:
     Example: lpse validate --corpus corpus/
     """
     with command_run("validate", corpus):
-        from features.cache.of_corpus import cache_faults
         from manifests.store import Corpus
         from manifests.validation import validate as check
 
         opened = Corpus.open(corpus)
-        faults = [*check(opened), *cache_faults(opened)]
+        faults = check(opened)
+        if (opened.path / "features").is_dir():  # without caches there is no reason to load torch
+            from features.cache.of_corpus import cache_faults
+
+            faults += cache_faults(opened)
         for fault in faults:
             typer.echo(f"{fault.table}: {fault.item}: {fault.problem}")
         names = ("sources", "recordings", "events", "cuts", "drops", "duplicates")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Literal, get_args, get_origin, get_type_hints
 
@@ -122,8 +123,10 @@ def check_recipe(tables: Mapping[str, pa.Table], active: str | None) -> Iterator
 
 
 def check_scores(row: pa.Table, durations: Mapping[str, float | None] | None) -> Iterator[str]:
-    """List the faults of one row of scores; `durations` of all recordings in seconds, None when not known."""
-    yield from (fault.problem for fault in check_rows("scores", row))
+    """List the faults of one row of scores beside those of `check_rows`.
+
+    `durations` of all recordings in seconds, None when not known.
+    """
     small = [name for name in row.column_names if name not in ("values", "tag_ids", "tag_scores")]
     if any(row[field.name].null_count for field in SCHEMAS["scores"] if not field.nullable):
         return
@@ -152,8 +155,10 @@ def check_scores(row: pa.Table, durations: Mapping[str, float | None] | None) ->
 
 
 def check_print(row: pa.Table, durations: Mapping[str, float | None] | None) -> Iterator[str]:
-    """List the faults of one row of fingerprints; `durations` of all recordings in seconds, None when not known."""
-    yield from (fault.problem for fault in check_rows("prints", row))
+    """List the faults of one row of fingerprints beside those of `check_rows`.
+
+    `durations` of all recordings in seconds, None when not known.
+    """
     if any(row[field.name].null_count for field in SCHEMAS["prints"]):
         return
     one = row.drop_columns(["words"]).to_pylist()[0]
@@ -222,7 +227,8 @@ def _numbers(row: pa.Table, name: str) -> NDArray[np.float64]:
     return np.asarray(row[name].combine_chunks().flatten().to_numpy(zero_copy_only=False), np.float64)
 
 
-def _vocabulary(name: str) -> dict[str, tuple[str, ...]]:
+@cache
+def _vocabulary(name: str) -> Mapping[str, tuple[str, ...]]:
     """The values that a column may contain: its record's `Literal`, for events the labels."""
     hints = get_type_hints(RECORDS[name])
     words = {column: get_args(hint) for column, hint in hints.items() if get_origin(hint) is Literal}

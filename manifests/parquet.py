@@ -16,7 +16,7 @@ _ROW_GROUP_ROWS = 65_536
 def write_parquet(table: pa.Table, file: IO[bytes], row_group_rows: int = _ROW_GROUP_ROWS) -> None:
     """The table as Parquet whose bytes depend on its rows alone: fixed row groups, no time of writing."""
     leaves = {f.name: f"{f.name}.list.element" if pa.types.is_list(f.type) else f.name for f in table.schema}
-    arrays = [leaf for name, leaf in leaves.items() if table.schema.field(name).type == pa.list_(pa.float16())]
+    scores = [name for name in leaves if table.schema.field(name).type == pa.list_(pa.float16())]
     pq.write_table(
         # How the rows came in chunks would show in the pages.
         table.combine_chunks(),
@@ -24,9 +24,11 @@ def write_parquet(table: pa.Table, file: IO[bytes], row_group_rows: int = _ROW_G
         row_group_size=row_group_rows,
         compression="zstd",
         compression_level=3,
-        # Scores as two streams of bytes: a third smaller than as values, and quicker.
-        use_dictionary=[leaf for leaf in leaves.values() if leaf not in arrays],
-        column_encoding=dict.fromkeys(arrays, "BYTE_STREAM_SPLIT") or None,
+        # Scores as plain values: a dictionary makes them a third larger. As two streams of bytes they would be no
+        # smaller, and DuckDB cannot read those (it takes byte-stream-split for 4 and 8 bytes only).
+        use_dictionary=[leaf for name, leaf in leaves.items() if name not in scores],
+        # Of a single row they repeat the row: a tenth of the file where it holds minutes.
+        write_statistics=row_group_rows > 1,
     )
 
 

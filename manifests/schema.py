@@ -10,7 +10,6 @@ from itertools import chain, islice
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -190,8 +189,18 @@ def to_table(name: str, rows: pa.Table | Iterable[pa.RecordBatch] | Iterable[Any
     first = list(islice(stream, 1))
     if first and isinstance(first[0], pa.RecordBatch):
         return conform(name, pa.Table.from_batches(chain(first, stream)))
-    tables = list(_tables_of_records(name, chain(first, stream)))
-    return pa.concat_tables(tables) if tables else SCHEMAS[name].empty_table()
+    return joined_tables(name, _tables_of_records(name, chain(first, stream)))
+
+
+def joined_tables(name: str, tables: Iterable[pa.Table]) -> pa.Table:
+    """Tables of the table's schema as one; of any number, most of them empty, in the time that their rows take."""
+    filled = [table for table in tables if table.num_rows]
+    return pa.concat_tables(filled) if filled else _empty(name)
+
+
+@cache
+def _empty(name: str) -> pa.Table:
+    return SCHEMAS[name].empty_table()
 
 
 def _tables_of_records(name: str, rows: Iterator[Any]) -> Iterator[pa.Table]:
@@ -237,14 +246,16 @@ def _structs(name: str) -> dict[str, Any]:
 def sort_rows(name: str, table: pa.Table) -> pa.Table:
     """The rows in the order of the table's primary key; the order given where it has none (the ledger)."""
     keys = [(column, "ascending") for column in PRIMARY_KEYS.get(name, ())]
-    return table.sort_by(keys) if keys and not _in_order(name, table) else table
+    return table.sort_by(keys) if keys and not in_order(name, table) else table
 
 
-def _in_order(name: str, table: pa.Table) -> bool:
-    """True if the rows are in order already, as mostly when few rows changed: far quicker than sorting."""
-    later = pa.chunked_array([pa.array(np.zeros(max(table.num_rows - 1, 0), bool))])
-    for column in reversed(PRIMARY_KEYS[name]):
-        before, after = table[column][:-1], table[column][1:]
+def in_order(name: str, table: pa.Table) -> bool:
+    """True if the rows are in the order of the primary key, as mostly when few rows changed: quicker than sorting."""
+    if table.num_rows < 2:
+        return True
+    *first, last = [(table[column][:-1], table[column][1:]) for column in PRIMARY_KEYS[name]]
+    later = pc.less(last[1], last[0])
+    for before, after in reversed(first):
         later = pc.or_(pc.less(after, before), pc.and_(pc.equal(after, before), later))
     return not pc.any(later).as_py()
 

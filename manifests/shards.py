@@ -31,6 +31,11 @@ def shard_path(corpus: Corpus, table: str, recording_id: str, maker: str, key: s
     return corpus.table(table).folder / recording_id[:2] / f"{recording_id}-{maker}-{key}.parquet"
 
 
+def recordings_with(corpus: Corpus, table: str) -> frozenset[str]:
+    """The recordings that any maker has results of, from the files' names."""
+    return frozenset(path.name.split("-", 1)[0] for path in corpus.table(table).files())
+
+
 def write_shard(
     corpus: Corpus, table: str, rows: Iterable[Mapping[str, object]] | pa.Table, *, over: bool = False
 ) -> Path:

@@ -40,6 +40,14 @@ def to_ms(seconds: float) -> int:
     return to_ticks(seconds, 1000)
 
 
+def shown_below(seconds: float, limit: float) -> str:
+    """`seconds` with one decimal, or as many as show that it is below `limit` where it is: 59.999 of 60, never 60.0."""
+    decimals = 1
+    while seconds < limit <= round(seconds, decimals):
+        decimals += 1
+    return f"{seconds:.{decimals}f}"
+
+
 def from_ms(ms: int) -> float:
     """Seconds of whole milliseconds; `to_ms` gives the same number back."""
     return ms / 1000

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from .checks import Fault, check_continuous, check_links, check_print, check_recipe, check_rows, check_scores
 from .fits import fit_folder
 from .parquet import open_parquet
-from .schema import PRIMARY_KEYS, SCHEMAS, SHARDED, VERSIONS, migrate
+from .schema import PRIMARY_KEYS, SCHEMAS, SHARDED, VERSIONS, in_order, joined_tables, migrate
 from .shards import shard_path
 from .store import Corpus, unfinished_text
 from .uris import quote
 
 __all__ = ["Fault", "validate"]
+
+_FILES, _BYTES = 512, 8 << 20  # of scores or fingerprints in memory at once, compressed
+_READERS = 4  # threads: most of the time goes into opening and decoding, outside Python's lock
 
 
 def validate(corpus: Corpus) -> list[Fault]:
@@ -57,15 +60,14 @@ def _read_part(corpus: Corpus, name: str, path: Path, faults: list[Fault]) -> pa
         if version == VERSIONS[name] and (differences := list(_differences(name, file.schema_arrow))):
             faults += [Fault(name, item, problem) for problem in differences]
             return None
-        rows = file.read()
+        rows = file.read(use_threads=name not in SHARDED)  # a small file: threads cost more than they save
         rows.validate(full=True)
         rows = migrate(name, rows, version) if version < VERSIONS[name] else _as_schema(name, rows)
     except Exception as error:  # A broken file makes Arrow stumble in more ways than it has errors for.
         text = str(error).removeprefix(f"{path}: ").splitlines() or [type(error).__name__]
         faults.append(Fault(name, item, f"unreadable: {text[0]}"))
         return None
-    keys = [(key, "ascending") for key in PRIMARY_KEYS.get(name, ())]
-    if keys and not np.array_equal(pc.sort_indices(rows, keys), np.arange(rows.num_rows)):
+    if name in PRIMARY_KEYS and not in_order(name, rows):
         faults.append(Fault(name, item, "rows are not sorted by primary key"))
     return rows
 
@@ -93,19 +95,56 @@ def _check_shards(
     check_row: Callable[[pa.Table], Iterator[str]],
     check_file: Callable[[pa.Table], Iterator[str]] = lambda rows: iter(()),
 ) -> Iterator[Fault]:
-    faults: list[Fault] = []
-    for path in corpus.table(table).files():
-        rows = _read_part(corpus, table, path, faults)
-        yield from faults
-        faults.clear()
+    with ThreadPoolExecutor(_READERS) as readers:
+        for some in _batches(corpus.table(table).files()):
+            faults: list[list[Fault]] = [[] for _ in some]
+            read = list(readers.map(partial(_read_part, corpus, table), some, faults))
+            yield from _check_files(corpus, table, check_row, check_file, some, read, faults)
+
+
+def _check_files(
+    corpus: Corpus,
+    table: str,
+    check_row: Callable[[pa.Table], Iterator[str]],
+    check_file: Callable[[pa.Table], Iterator[str]],
+    paths: Iterable[Path],
+    read: Sequence[pa.Table | None],
+    faults: Iterable[list[Fault]],
+) -> Iterator[Fault]:
+    """The faults of some files: those found while reading, then those of the rows."""
+    # the rows of all files at once: only where something is wrong does it matter in which
+    sound = not any(check_rows(table, joined_tables(table, (rows for rows in read if rows is not None))))
+    for path, rows, found in zip(paths, read, faults, strict=True):
+        yield from found
         if rows is None:
             continue
         problems = [] if rows.num_rows else ["no rows"]
         for number in range(rows.num_rows):
-            problems += check_row(rows.slice(number, 1))
-            problems += _misnamed(corpus, table, path, rows.slice(number, 1))
+            row = rows.slice(number, 1)
+            if not sound:
+                problems += [fault.problem for fault in check_rows(table, row)]
+            problems += check_row(row)
+            problems += _misnamed(corpus, table, path, row)
         problems += check_file(rows)
         yield from (Fault(table, _shown(corpus, path), problem) for problem in problems)
+
+
+def _batches(files: Iterable[Path]) -> Iterator[list[Path]]:
+    """The files in order, as many at once as fit in memory, at least one."""
+    some: list[Path] = []
+    left = _BYTES
+    for path in files:
+        try:
+            size = path.stat().st_size
+        except OSError:  # `_read_part` lists it
+            size = 0
+        if some and (len(some) == _FILES or size > left):
+            yield some
+            some, left = [], _BYTES
+        some.append(path)
+        left -= size
+    if some:
+        yield some
 
 
 def _misnamed(corpus: Corpus, table: str, path: Path, row: pa.Table) -> Iterator[str]:

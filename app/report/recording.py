@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from curation.decision.spans import is_too_short
 from curation.detectors import ModelSetup, ModelUnavailable
 from curation.detectors.score_store import load_scores
 from manifests.recipe import Recipe
@@ -124,6 +125,8 @@ def _tracks(
         scores = load_scores(corpus, recording.recording_id, recipe.all_detectors, setup)
         if all(name in scores for name in recipe.detectors):
             return display_tracks(scores, recipe, recording.duration or 0.0, COLUMNS), None
+        if is_too_short(recording.duration or 0.0, recipe.spans.min_duration):
+            return None, "Not scored: it is too short for a cut."
         return None, "Scores are missing, or another version of a detector made them."
     except (ModelUnavailable, CorpusError) as error:
         return None, f"Scores cannot be read: {error}"

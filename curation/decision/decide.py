@@ -14,7 +14,7 @@ from manifests.identity import cut_id
 from manifests.recipe import Recipe
 from manifests.records import Cut, CutDecision, Drop, Event, Measured, Recording
 from manifests.scores import FrameScores
-from manifests.time import Segment, Timeline, from_ms, to_ms, to_ticks
+from manifests.time import Segment, Timeline, from_ms, shown_below, to_ms, to_ticks
 
 from .audio_doubts import CANCELS_IN_MONO, SPLICED, audio_doubts, other_tracks, splices
 from .exclusions import UNSURE, Assessment, assess
@@ -22,7 +22,7 @@ from .fusion import HOP, Fused, fuse
 from .human_evidence import EDGE_SECONDS, NO_EVIDENCE, HumanEvidence
 from .measures import AudioMeasures, with_video
 from .quality import QualityReasons, judge_quality
-from .spans import partition, pure_spans, split_at_quiet
+from .spans import is_too_short, partition, pure_spans, split_at_quiet
 
 STAGE = "decide"
 _DOUBTS = {UNSURE: "listener_unsure", CANCELS_IN_MONO: CANCELS_IN_MONO, SPLICED: SPLICED}
@@ -170,33 +170,34 @@ def _cells(segment: Segment, hop: float) -> slice:
 
 
 def _events(drafted: Draft) -> list[Event]:
-    """Event rows; a contaminant's score is its mean probability over the event, other events have none."""
-    recording_id = drafted.recording.recording_id
-    rows = [
-        Event(recording_id=recording_id, start=segment.start, end=segment.end, label="artifact", source="clock")
-        for segment in splices(drafted.recording, drafted.recipe)
-    ]
+    """Event rows; a contaminant's score is its mean probability over the event, other events have none.
+
+    They end with the recording: the last cell of the grid may not.
+    """
+    recording = drafted.recording
+    whole = Segment(0.0, recording.duration or 0.0)
+    rows: list[tuple[Segment, str, str, float | None]] = []
     for label, timeline in drafted.assessment.exclusions.found.items():
         track = drafted.fused.lower.get(label)
         for segment in timeline:
             score = None if track is None else round(float(np.nanmean(track[_cells(segment, HOP)])), 4)
-            source = "level" if track is None else "fusion"
-            rows.append(
-                Event(
-                    recording_id=recording_id,
-                    start=segment.start,
-                    end=segment.end,
-                    label=label,
-                    source=source,
-                    score=score,
-                )
-            )
-    rows += [
-        Event(recording_id=recording_id, start=segment.start, end=segment.end, label=label, source="verdict")
-        for label, timeline in drafted.people.excised.items()
-        for segment in timeline
+            rows.append((segment, label, "level" if track is None else "fusion", score))
+    excised = drafted.people.excised.items()
+    rows += [(segment, label, "verdict", None) for label, timeline in excised for segment in timeline]
+    rows += [(segment, "artifact", "clock", None) for segment in splices(recording, drafted.recipe)]
+    events = [
+        Event(
+            recording_id=recording.recording_id,
+            start=inside.start,
+            end=inside.end,
+            label=label,
+            source=source,
+            score=score,
+        )
+        for segment, label, source, score in rows
+        if (inside := segment & whole) is not None
     ]
-    return sorted(rows, key=lambda row: (row.start, row.end, row.label, row.source))
+    return sorted(events, key=lambda row: (row.start, row.end, row.label, row.source))
 
 
 def _quality_reasons(recording: Recording, recipe: Recipe, measures: Measured) -> QualityReasons:
@@ -268,6 +269,19 @@ def risk(fused: Fused, segment: Segment) -> float:
     return round(float(means.max()), 4)
 
 
+def too_short_drop(recording: Recording, recipe: Recipe) -> Drop:
+    """The row of a recording that is shorter than any cut."""
+    minimum = recipe.spans.min_duration
+    return Drop(
+        item=recording.recording_id,
+        item_kind="recording",
+        stage=STAGE,
+        reason="too_short",
+        detail=f"lasts {shown_below(recording.duration or 0.0, minimum)} s, cuts need {minimum:g} s",
+        recipe_hash=recipe.hash,
+    )
+
+
 def _drops(drafted: Draft, cuts: tuple[Cut, ...]) -> list[Drop]:
     """A row for each rejected cut, and one for a recording without any cut left."""
     recording, recipe, assessment = drafted.recording, drafted.recipe, drafted.assessment
@@ -282,8 +296,8 @@ def _drops(drafted: Draft, cuts: tuple[Cut, ...]) -> list[Drop]:
     minimum = recipe.spans.min_duration
     if rejected:
         reason, detail = rejected[0].reasons[0], f"all {len(rejected)} cuts rejected"
-    elif duration < minimum:
-        reason, detail = "too_short", f"lasts {duration:.1f} s, cuts need {minimum:g} s"
+    elif is_too_short(duration, minimum):
+        return [too_short_drop(recording, recipe)]
     else:
         timelines = {
             **assessment.exclusions.found,
@@ -296,7 +310,8 @@ def _drops(drafted: Draft, cuts: tuple[Cut, ...]) -> list[Drop]:
         pure = assessment.exclusions.excluded.gaps(Segment(0.0, duration))
         longest = max((span.duration for span in pure), default=0.0)
         listed = ", ".join(f"{label} {100 * share:.0f} %" for label, share in shares.items())
-        detail = f"longest pure span {longest:.1f} s, cuts need {minimum:g} s ({listed or 'nothing scored'})"
+        shown = shown_below(longest, minimum)
+        detail = f"longest pure span {shown} s, cuts need {minimum:g} s ({listed or 'nothing scored'})"
     return [
         *drops,
         Drop(

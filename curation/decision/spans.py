@@ -40,6 +40,11 @@ def pure_spans(within: Segment, excluded: Timeline, min_duration: float) -> Time
     return excluded.gaps(within).at_least(min_duration)
 
 
+def is_too_short(duration: float, min_duration: float) -> bool:
+    """True if a recording of `duration` seconds has no room for a cut of `min_duration`."""
+    return not Timeline([Segment(0.0, duration)] if duration > 0 else ()).at_least(min_duration)
+
+
 def partition(span: Segment, uncertain: Timeline, min_duration: float, discard_weight: float) -> list[Piece]:
     """`span` (at least `min_duration` long) as consecutive pieces, in order, without loss or overlap.
 

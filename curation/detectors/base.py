@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Protocol
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,9 +45,15 @@ class DetectorSpec:
 
     def key(self, recording_id: str) -> str:
         """Content key of this detector's scores of one recording, 16 hex digits."""
-        decisive = asdict(self)
-        decisive["apart"] = decisive.pop("stateless")  # its name when the first scores were stored
-        return digest("scores", recording_id, decisive)
+        return digest("scores", recording_id, _decisive(self))
+
+
+@lru_cache(64)
+def _decisive(spec: DetectorSpec) -> Mapping[str, Any]:
+    """The settings as the key has them."""
+    decisive = asdict(spec)
+    decisive["apart"] = decisive.pop("stateless")  # its name when the first scores were stored
+    return decisive
 
 
 @dataclass(frozen=True, eq=False)

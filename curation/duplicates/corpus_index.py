@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -72,16 +72,20 @@ def find_copies(corpus: Corpus, recordings: Mapping[str, Recording], rule: Dupli
 
     New fingerprints are matched with all others and added to the index.
     """
-    matches = [
-        match
-        for match in update_index(corpus, kind, recordings)
-        if match.recording_id in recordings and match.other_id in recordings
-    ]
     durations = {key: row.duration or 0.0 for key, row in recordings.items()}
+    found = (match for match in update_index(corpus, kind, recordings) if recordings.keys() >= match.recordings)
+    matches = [inside for match in found if (inside := _inside(match, durations))]
     limits = Rule(min_overlap=rule.min_overlap, min_share=rule.min_share)
     copies = duplicates(matches, durations, lambda key: _rank(recordings[key]), limits)
     cut_away = copied_times(copies, matches) if getattr(rule, kind) == "cut" else {}
     return Copies(tuple(copies), cut_away)
+
+
+def _inside(match: Match, durations: Mapping[str, float]) -> Match | None:
+    """The match within both recordings: a word covers a window, and decoders give more than packets promise."""
+    start = max(match.start, 0.0, -match.offset)
+    end = min(match.end, durations[match.recording_id], durations[match.other_id] - match.offset)
+    return replace(match, start=start, end=end) if start < end else None
 
 
 def known_copies(corpus: Corpus, rule: Duplicates, recording_ids: Collection[str]) -> Copies:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from manifests.identity import digest
-from manifests.shards import read_shard, shard_path, write_shard
+from manifests.shards import read_shard, recordings_with, shard_path, write_shard
 from manifests.store import Corpus
 from manifests.time import to_ms
 
@@ -78,7 +78,10 @@ def save_fingerprints(
 def fingerprint_items(corpus: Corpus, kind: Kind, recordings: Iterable[str]) -> list[str]:
     """The stored segments of the recordings, as names for `load_fingerprint`, sorted."""
     items = []
+    stored = recordings_with(corpus, "prints")
     for recording_id in recordings:
+        if recording_id not in stored:
+            continue
         key = fingerprint_key(recording_id, kind)
         try:
             starts = read_shard(corpus, "prints", recording_id, kind, key, columns=["start"])["start"].to_pylist()

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from manifests.recipe import Recipe
 from manifests.records import Annotation, Drop, Recording
-from manifests.schema import to_table
+from manifests.schema import joined_tables, to_table
 from manifests.store import Corpus
 
 from ..decision.human_evidence import annotator_events
@@ -41,8 +41,8 @@ def join(corpus: Corpus, entries: Entries, copies: Copies, settled: Iterable[Set
     marked = to_table("events", annotator_events(corpus.rows(Annotation)))
     return Tables(
         [recordings[name] for name in sorted(recordings)],
-        pa.concat_tables([to_table("events", ()), *events, marked]),
-        pa.concat_tables([to_table("cuts", ()), *cuts]),
+        joined_tables("events", [*events, marked]),
+        joined_tables("cuts", cuts),
         drops,
     )
 

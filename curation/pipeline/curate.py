@@ -21,10 +21,12 @@ from manifests.identity import source_id
 from manifests.ledger import Ledger
 from manifests.recipe import Recipe
 from manifests.records import Recording
+from manifests.shards import recordings_with
 from manifests.store import Corpus
 from manifests.time import Timeline
 
 from ..decision.human_evidence import NO_EVIDENCE, load_evidence
+from ..decision.spans import is_too_short
 from ..detectors import ModelSetup, ModelUnavailable, prepare, spec
 from ..detectors.score_store import setup_of
 from ..duplicates.corpus_index import Copies, find_copies
@@ -43,7 +45,7 @@ from .commit import commit, join
 from .coverage import Needs, with_audio
 from .entries import Entries, entries_with, orphaned_recordings, problem_drop, stored_entries
 from .result import CurationResult, result_of
-from .settle import CASCADE, VIDEO, Request, Settle, Settled, undecided
+from .settle import CASCADE, VIDEO, Request, Settle, Settled, settled_too_short, undecided
 from .stages import Identified, Identify, Score
 
 logger = logging.getLogger(__name__)
@@ -149,13 +151,23 @@ class _Run:
         return {uri: results[key] for uri, key in keys.items()}
 
     def score(self, entries: Entries) -> Entries:
-        """Score every recording with audio; its status and drops record the result."""
+        """Score every recording with audio; its status and drops record the result.
+
+        One that is too short for a cut is not scored, but a result from the ledger counts.
+        """
         stage = Score(self.corpus.path, self.recipe.detectors, self.setup)
         recordings = dict(entries.recordings)
         located, outside = with_audio(self.corpus, recordings.values())
         problems = {name: Problem("outside_root", error) for name, error in outside.items()}
         items = [stage.item(row, path) for row, path in located]
-        results = self.runner.run(stage, items, on_progress=self.on_progress, outputs_exist=stage.complete)
+        too_short = {item.key for item in items if self._too_short(recordings[item.id])}
+        results = self.runner.stored(stage, too_short, stage.complete) | self.runner.run(
+            stage,
+            [item for item in items if item.key not in too_short],
+            on_progress=self.on_progress,
+            outputs_exist=stage.complete,
+        )
+        items = [item for item in items if item.key in results]
         for item in items:
             result, row = results[item.key], recordings[item.id]
             status = "ok" if row.status in ("damaged", "quarantined") else row.status
@@ -175,13 +187,15 @@ class _Run:
         return Entries(entries.sources, recordings, drops)
 
     def score_missing(self, entries: Entries) -> None:
-        """Score recordings with detectors that have never scored them, if their media exists.
+        """Score recordings with detectors that have never scored them, if their media exists and they are long enough.
 
         After a failure the recording stays as it was, and unscored.
         """
         stage = Score(self.corpus.path, self.recipe.detectors, self.setup)
         items = []
-        for row, path in self._with_audio(entries):
+        wanted = entries.recordings.keys() - entries.dropped
+        rows = (row for row in entries.recordings.values() if row.recording_id in wanted and not self._too_short(row))
+        for row, path in with_audio(self.corpus, rows)[0]:
             if not stage.complete(row.recording_id) and os.path.exists(path):
                 items.append(stage.item(row, path))
                 for name in stage.missing(row.recording_id):
@@ -216,22 +230,33 @@ class _Run:
     def _settle(self, entries: Entries, wanted: Collection[str], copies: Copies) -> dict[str, Settled]:
         """The decisions over the `wanted` recordings, by id; reads of their media are recorded in the ledger."""
         stage = Settle(self.corpus.path, self.recipe, self.setup)
-        paths = {row.recording_id: path for row, path in self._with_audio(entries) if os.path.exists(path)}
         people, failed, crashed = load_evidence(self.corpus), self._failed_media(), self._crashed(stage)
-        items = []
-        for row in sorted(entries.recordings.values(), key=lambda row: (-(row.duration or 0.0), row.recording_id)):
+        scored = recordings_with(self.corpus, "scores")
+
+        def request(row: Recording, path: str | None) -> Request:
             name = row.recording_id
-            if name in wanted:
-                key = stage.key(name)
-                request = Request(
-                    recording=row,
-                    path=None if key in crashed else paths.get(name),
-                    copied=copies.cut_away.get(name, Timeline.EMPTY),
-                    people=people.get(name, NO_EVIDENCE),
-                    failed=failed[name],
-                )
-                items.append(Item(key, name, request, row.duration or 0.0, row.uri))
+            return Request(
+                recording=row,
+                path=path,
+                copied=copies.cut_away.get(name, Timeline.EMPTY),
+                people=people.get(name, NO_EVIDENCE),
+                failed=failed[name],
+            )
+
         settled: dict[str, Settled] = {}
+        rows = []
+        for name in wanted:
+            row = entries.recordings[name]
+            if name not in scored and self._too_short(row):  # decided here: there is nothing to read
+                settled[name] = settled_too_short(request(row, None), self.recipe)
+            else:
+                rows.append(row)
+        paths = {row.recording_id: path for row, path in with_audio(self.corpus, rows)[0] if os.path.exists(path)}
+        items = []
+        for row in sorted(rows, key=lambda row: (-(row.duration or 0.0), row.recording_id)):
+            key = stage.key(row.recording_id)
+            path = None if key in crashed else paths.get(row.recording_id)
+            items.append(Item(key, row.recording_id, request(row, path), row.duration or 0.0, row.uri))
         # a recording that crashed its worker is decided without its media, from stored scores
         without_media: list[Item[Request]] = []
         for some in (items, without_media):
@@ -288,6 +313,5 @@ class _Run:
         latest = self.runner.ledger.latest(stage.name).items()
         return frozenset(key for key, row in latest if self.runner.is_final(row))
 
-    def _with_audio(self, entries: Entries) -> list[tuple[Recording, str]]:
-        located, _ = with_audio(self.corpus, entries.recordings.values())
-        return [(row, path) for row, path in located if row.recording_id not in entries.dropped]
+    def _too_short(self, row: Recording) -> bool:
+        return row.duration is not None and is_too_short(row.duration, self.recipe.spans.min_duration)

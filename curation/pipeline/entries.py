@@ -50,6 +50,7 @@ def entries_with(corpus: Corpus, found: Sequence[Found], identified: Mapping[str
     drops: list[Drop] = []
     met = {source_id(one.uri) for one in found}
     candidates: dict[str, list[Recording]] = {}
+    problems: dict[str, dict[str, Problem]] = {}  # by recording and uri
     for one in found:
         result = identified.get(one.uri) or Identified(None, one.problem)
         recording, problem = result.recording, result.problem
@@ -65,12 +66,16 @@ def entries_with(corpus: Corpus, found: Sequence[Found], identified: Mapping[str
         if recording:
             candidates.setdefault(recording.recording_id, []).append(recording)
             if problem:
-                drops.append(problem_drop("recording", recording.recording_id, stage, problem))
+                problems.setdefault(recording.recording_id, {})[one.uri] = problem
         elif problem:
             drops.append(problem_drop("source", key, stage, problem))
     roots = corpus.roots
     for recording_id, rows in candidates.items():
-        recordings[recording_id] = _best([*rows, *_elsewhere(recordings.get(recording_id), rows)], roots)
+        best = _best([*rows, *_elsewhere(recordings.get(recording_id), rows)], roots)
+        recordings[recording_id] = best
+        if found_in := problems.get(recording_id):  # one row, however many files have this content
+            problem = found_in.get(best.uri) or next(iter(found_in.values()))
+            drops.append(problem_drop("recording", recording_id, "identify", problem))
     again = met | candidates.keys()
     return Entries(sources, recordings, [*(row for row in stored.drops if row.item not in again), *drops])
 
@@ -117,16 +122,17 @@ def _elsewhere(known: Recording | None, rows: Sequence[Recording]) -> list[Recor
 
 
 def _best(rows: Iterable[Recording], roots: Mapping[str, Path]) -> Recording:
-    """The file to read of those with the same recording: with video, the largest frame, the first by name.
+    """The file to read of those with the same recording: with video, the largest frame, undamaged, the first by name.
 
     A missing file comes last.
     """
 
-    def rank(row: Recording) -> tuple[bool, bool, int, str]:
+    def rank(row: Recording) -> tuple[bool, bool, int, bool, str]:
         try:
             missing = not resolve(row.uri, roots).exists()
         except (ValueError, OSError):
             missing = True
-        return missing, not row.has_video, -(row.width or 0) * (row.height or 0), row.uri
+        cut_off = row.status == "truncated"
+        return missing, not row.has_video, -(row.width or 0) * (row.height or 0), cut_off, row.uri
 
     return min(rows, key=rank)

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from manifests.commits import Commit
 from manifests.records import Annotation, Drop, Recording, Verdict
-from manifests.schema import CorpusError, sort_rows, to_table
+from manifests.schema import CorpusError, joined_tables, sort_rows, to_table
 from manifests.store import Corpus, UnfinishedCommit
 from manifests.time import Timeline
 from manifests.verdicts import merge_parts, record
@@ -62,14 +62,14 @@ def redecide(corpus: Corpus, recording_ids: Collection[str], new: Sequence[Verdi
             new_drops += [with_duplicate_source(drop, copies, kept) for drop in result.drops]
     annotations = corpus.rows(Annotation, _of(ids))
     marked = to_table("events", annotator_events(annotations))
-    events = pa.concat_tables([*(result.events for result in results), marked])
+    events = joined_tables("events", [*(result.events for result in results), marked])
     cuts = corpus.table("cuts").to_arrow()
     ours = pc.is_in(cuts["recording_id"], value_set=pa.array(ids, pa.string()))
     of_cuts = _is(drops, "cut", cuts.filter(ours)["cut_id"].combine_chunks())
     of_deciding = pc.and_(pc.equal(drops["stage"], STAGE), _is(drops, "recording", pa.array(ids, pa.string())))
     old_events = corpus.table("events").to_arrow()
     of_events = pc.is_in(old_events["recording_id"], value_set=pa.array(ids, pa.string()))
-    new_cuts = pa.concat_tables([to_table("cuts", ()), *(result.cuts for result in results)])
+    new_cuts = joined_tables("cuts", (result.cuts for result in results))
     with corpus.commit("lpse review") as change:
         record(corpus, new, change)
         _exchange(change, "events", old_events, of_events, events)

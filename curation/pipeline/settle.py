@@ -23,9 +23,10 @@ from manifests.store import Corpus
 from manifests.time import Timeline
 
 from ..decision.cascade import pending_time, rejected_seconds
-from ..decision.decide import STAGE, Draft, draft, finish
+from ..decision.decide import STAGE, Decided, Draft, draft, finish
 from ..decision.fusion import fuse, scored_seconds
 from ..decision.human_evidence import NO_EVIDENCE, HumanEvidence
+from ..decision.spans import is_too_short
 from ..detectors import PICTURE, ModelSetup, ModelUnavailable, spec
 from ..detectors.picture.detector import analyze_video, analyzed_time
 from ..detectors.score_store import load_scores, save_scores
@@ -34,6 +35,7 @@ from ..duplicates.fingerprint_store import FingerprintSegments, fingerprint_key,
 from ..media import MediaError
 from ..runner import ShareCallback
 from .stages import share_of
+from .unscored import decide_too_short
 
 CASCADE, VIDEO = "cascade", "video"
 UNSCORED = "unscored"  # the reason of a recording without the scores that the recipe needs
@@ -133,8 +135,11 @@ class _Recording:
         except ValueError as error:
             return undecided(row, Problem(UNSCORED, f"its scores cannot be read: {error}"), recipe)
         missing = [name for name in recipe.detectors if name not in self._scores]
+        if missing and row.duration is not None and is_too_short(row.duration, recipe.spans.min_duration):
+            return settled_too_short(self._request, recipe)
         if missing:
-            return undecided(row, Problem(UNSCORED, f"not scored by {', '.join(missing)}: curate its source"), recipe)
+            detail = f"not scored by {', '.join(missing)}, which takes its media: curate its source"
+            return undecided(row, Problem(UNSCORED, detail), recipe)
         rejected = None
         if recipe.cascade:
             rejected = rejected_seconds(self._scores, recipe, self._duration, self._request.copied)
@@ -144,15 +149,7 @@ class _Recording:
         cascade = None
         if rejected is not None:
             cascade = rejected, {name: scored_seconds(self._scores.get(name)) for name in recipe.cascade}
-        return Settled(
-            recording_id=self._id,
-            events=to_table("events", decided.events),
-            cuts=to_table("cuts", decided.cuts),
-            drops=decided.drops,
-            measures=decided.measures,
-            media=tuple(self._media),
-            cascade=cascade,
-        )
+        return replace(_result(self._id, decided), media=tuple(self._media), cascade=cascade)
 
     def _drafted(self) -> Draft:
         """The cuts as decided by the audio, once no more scoring can change them."""
@@ -221,6 +218,22 @@ class _Recording:
 
     def _key(self, detector: str) -> str:
         return spec(detector, self._setup).key(self._id)
+
+
+def settled_too_short(request: Request, recipe: Recipe) -> Settled:
+    """The result for a recording that is shorter than any cut and was not scored; raises as `decide_too_short` does."""
+    decided = decide_too_short(request.recording, recipe, request.copied, request.people)
+    return _result(request.recording.recording_id, decided)
+
+
+def _result(recording_id: str, decided: Decided) -> Settled:
+    return Settled(
+        recording_id=recording_id,
+        events=to_table("events", decided.events),
+        cuts=to_table("cuts", decided.cuts),
+        drops=decided.drops,
+        measures=decided.measures,
+    )
 
 
 def undecided(recording: Recording, problem: Problem, recipe: Recipe) -> Settled:

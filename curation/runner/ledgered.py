@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
@@ -96,14 +96,7 @@ class LedgeredRunner:
 
         `outputs_exist` returns True for an item's id if the files that its work wrote are complete.
         """
-        known = {
-            key: row
-            for key, row in self.ledger.latest(stage.name).items()
-            if self.is_final(row) and (row.outcome != "done" or outputs_exist is None or outputs_exist(row.item))
-        }
-        results = {
-            item.key: stage.decode(json.loads(known[item.key].result or "{}")) for item in items if item.key in known
-        }
+        results = self.stored(stage, {item.key for item in items}, outputs_exist)
         total, skipped = (sum(one.weight for one in some) for some in (items, [i for i in items if i.key in results]))
 
         def shown(progress: Progress) -> None:
@@ -123,6 +116,18 @@ class LedgeredRunner:
                     results[ended.item.key] = result
                     recorder.add(ledger_row(stage.name, ended, stage.encode(result)))
         return results
+
+    def stored(
+        self, stage: LedgeredStage[P, R], keys: Collection[str], outputs_exist: Callable[[str], bool] | None = None
+    ) -> dict[str, R]:
+        """The final results of the ledger among `keys`; `outputs_exist` as in `run`."""
+        return {
+            key: stage.decode(json.loads(row.result or "{}"))
+            for key, row in self.ledger.latest(stage.name).items()
+            if key in keys
+            and self.is_final(row)
+            and (row.outcome != "done" or outputs_exist is None or outputs_exist(row.item))
+        }
 
     def is_final(self, row: LedgerRow) -> bool:
         """True if a row of the ledger is final for its key, so that the item is not tried again."""

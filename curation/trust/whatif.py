@@ -26,9 +26,11 @@ from ..decision.decide import STAGE, draft, finished_cuts
 from ..decision.fusion import Fused, fuse
 from ..decision.human_evidence import NO_EVIDENCE, HumanEvidence, load_evidence
 from ..decision.risk_curve import CURVE_POINTS, RiskPoint, risk_curve
+from ..decision.spans import is_too_short
 from ..detectors import PICTURE, ModelSetup
 from ..detectors.score_store import load_scores, setup_of
 from ..duplicates.corpus_index import Copies, known_copies
+from ..pipeline.unscored import decide_too_short
 
 MEASURING = ("level", "signal", PICTURE)  # detectors whose scores are needed beside the fused probabilities
 CACHE_BYTES = 2**30
@@ -160,12 +162,14 @@ class WhatIf:
             unscored = 0
             for number, recording in enumerate(state.recordings, start=1):
                 name = recording.recording_id
+                copied = state.copies.cut_away.get(name, Timeline.EMPTY)
+                people = state.evidence.get(name, NO_EVIDENCE)
                 ready = self._prepared(recording, recipe, setup, key)
-                if ready is None:
+                if ready is None and is_too_short(recording.duration or 0.0, recipe.spans.min_duration):
+                    after[name] = decide_too_short(recording, recipe, copied, people).cuts
+                elif ready is None:
                     unscored += 1
                 else:
-                    copied = state.copies.cut_away.get(name, Timeline.EMPTY)
-                    people = state.evidence.get(name, NO_EVIDENCE)
                     drafted = draft(recording, ready.fused, ready.scores, recipe, copied, people)
                     after[name] = finished_cuts(drafted, ready.scores.get(PICTURE))
                 if on_progress:
@@ -187,6 +191,8 @@ class WhatIf:
         stamp = self.corpus.stamp("recordings", "cuts", "drops", "duplicates", "verdicts")
         if self._state is None or self._state.stamp != stamp:
             self._state = _read(self.corpus, self._max_seconds, stamp)
+            # a run may have scored them since
+            self._ready = OrderedDict((name, one) for name, one in self._ready.items() if one is not None)
         return self._state
 
     def _prepared(self, recording: Recording, recipe: Recipe, setup: ModelSetup, key: str) -> _Ready | None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from manifests.time import Segment, Timeline, from_ms, to_ms, to_ticks
+from manifests.time import Segment, Timeline, from_ms, shown_below, to_ms, to_ticks
 
 GRID = 40  # cells of one second; the brute-force model is the set of covered cells
 cells = st.integers(0, GRID)
@@ -233,3 +233,18 @@ def test_only_masks_are_masks() -> None:
     for array in wrong:
         with pytest.raises(ValueError, match="mask has shape"):
             Timeline.from_mask(array, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(1.0, "1.0"), (59.94, "59.9"), (59.96, "59.96"), (59.999, "59.999"), (59.9999999, "59.9999999"), (60.04, "60.0")],
+)
+def test_a_time_below_its_limit_is_shown_below_it(seconds: float, text: str) -> None:
+    assert shown_below(seconds, 60.0) == text
+
+
+@given(st.floats(0, 1e5), st.floats(1e-3, 1e5))
+def test_no_shown_time_crosses_its_limit(seconds: float, limit: float) -> None:
+    text = shown_below(seconds, limit)
+    assert (float(text) < limit) or not seconds < limit
+    assert abs(float(text) - seconds) <= 0.05 + 1e-9

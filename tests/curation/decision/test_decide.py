@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from curation.decision.decide import Decided, decide
 from curation.decision.events import faults, hysteresis, silences
 from curation.decision.fusion import HOP, contaminant_bounds, fuse, logit, moving_mean
+from curation.decision.spans import is_too_short
 from manifests.identity import cut_id
 from manifests.recipe import Recipe, ScoreWeight, Suppression, load_recipe
 from manifests.scores import FrameScores
@@ -81,6 +82,31 @@ def test_the_shortest_cut(seconds: float, reason: str | None) -> None:
     result = decided(seconds, clean(seconds))
     assert [drop.reason for drop in result.drops] == ([reason] if reason else [])
     assert len(result.cuts) == (0 if reason else 1)
+
+
+@pytest.mark.parametrize("seconds", [0.04, 1.0, 59.9, 59.999, 60.0 - 2e-9, 60.0 - 1e-12, 60.0, 60.04])
+def test_a_recording_is_too_short_exactly_where_clean_sound_gives_no_cut(seconds: float) -> None:
+    result = decided(seconds, clean(60.04))
+    assert is_too_short(seconds, RECIPE.spans.min_duration) == (not result.cuts)
+    assert [drop.reason for drop in result.drops] == ([] if result.cuts else ["too_short"])
+
+
+def test_no_length_below_the_limit_is_shown_as_the_limit() -> None:
+    (drop,) = decided(59.999, clean(60.0)).drops
+    assert drop.detail == "lasts 59.999 s, cuts need 60 s"
+    copied = Timeline([Segment(59.97, 100.0)])
+    (drop,) = decide(recording(100.0), clean(100.0), RECIPE, copied).drops
+    assert drop.detail == "longest pure span 59.97 s, cuts need 60 s (duplicate 40 %)"
+
+
+@pytest.mark.parametrize("seconds", [100.0, 100.01, 100.039, 99.981])
+def test_events_end_with_the_recording(seconds: float) -> None:
+    scores = clean(seconds)
+    say(scores, "speech", 80.0, 110.0, 0.98)
+    put(scores, "level.rms_dbfs", 70, 110, -120)
+    put(scores, "level.zero", 70, 110, 1)
+    events = {event.label: event.end for event in decided(seconds, scores).events}
+    assert events == {"speech": seconds, "silence": seconds}
 
 
 def test_speech_all_over_drops_the_recording_with_its_reason() -> None:

@@ -196,3 +196,20 @@ def test_a_fit_there_is_not_is_refused_in_one_line(corpus: Corpus) -> None:
         CorpusError, match=r"unknown fit 'codec'; available: duplicates, panns_clip-int8, panns_frame-int8"
     ):
         refit(corpus, "codec", RECIPE)
+
+
+def test_a_copy_of_a_file_that_breaks_off_ends_with_it(surf_of: Surf, tmp_path: Path) -> None:
+    """Its last packet decodes to more than the packets' durations add up to."""
+    whole = tmp_path / "media" / "whole.wma"
+    whole.parent.mkdir()
+    write_media(whole, audio=surf_of(25, 5), sample_rate=16_000, audio_codec="wmav2")
+    data = whole.read_bytes()
+    (whole.parent / "cut off.wma").write_bytes(data[: len(data) * 2 // 3])
+    corpus = Corpus.create(tmp_path / "corpus")
+    short = replace(RECIPE, spans=replace(RECIPE.spans, min_duration=1.0))
+    curate(corpus, [whole.parent], short, runner=in_process)
+    durations = {row.recording_id: row.duration or 0.0 for row in corpus.rows(Recording)}
+    (copy,) = corpus.rows(Duplicate)
+    assert 0 <= copy.start < 1 and durations[copy.recording_id] - 1 < copy.end <= durations[copy.recording_id]
+    assert copy.end + copy.offset <= durations[copy.kept_id]
+    assert validate(corpus) == []

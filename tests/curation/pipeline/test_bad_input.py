@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,3 +108,58 @@ def test_what_is_cut_off_is_kept_as_far_as_it_goes(curated: Corpus) -> None:
     (row,) = (row for row in curated.rows(Recording) if name_of(row.uri) == "cut off.wav")
     assert row.status == "truncated"
     assert row.duration == pytest.approx(78, abs=0.1)
+
+
+def small(folder: Path, **files: bytes) -> Corpus:
+    """A corpus of files of these contents; a name has `_` for its last dot."""
+    media = folder / "media"
+    media.mkdir()
+    for name, content in files.items():
+        (media / name.replace("_", ".")).write_bytes(content)
+    corpus = Corpus.create(folder / "corpus")
+    for _ in range(2):  # what a run wrote does not stop the next one
+        curate(corpus, [media], load_recipe("default"), workers=1)
+        assert validate(corpus) == []
+    return corpus
+
+
+def wave(seconds: int, claimed: int | None = None) -> bytes:
+    """A WAV file, 8 kHz mono, whose header may claim another length."""
+    rate = 8000
+    samples = np.random.default_rng(seconds).integers(-3000, 3000, seconds * rate).astype("<i2").tobytes()
+    size = len(samples) if claimed is None else claimed * rate * 2
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16)
+    return struct.pack("<4sI4s", b"RIFF", 36 + size, b"WAVE") + form + struct.pack("<4sI", b"data", size) + samples
+
+
+def test_files_of_the_same_bytes_that_are_no_media_are_one_row(tmp_path: Path) -> None:
+    words = b"only words\n" * 100
+    corpus = small(tmp_path, words_mp4=words, again_mp3=words, third_wav=words)
+    (row,) = corpus.rows(Recording)
+    assert row.status == "unreadable"
+    reasons = [(drop.item_kind, drop.reason) for drop in corpus.rows(Drop)]
+    assert sorted(reasons) == [("recording", "not_media"), ("source", "duplicate"), ("source", "duplicate")]
+
+
+@pytest.mark.parametrize("size", [100_000, 1_000_000])
+def test_random_bytes_are_no_media_whatever_their_name(tmp_path: Path, size: int) -> None:
+    corpus = small(tmp_path, noise_mp3=random.Random(size).randbytes(size))
+    (row,) = corpus.rows(Recording)
+    assert row.status == "unreadable" and not row.duration
+    (drop,) = corpus.rows(Drop)
+    assert (drop.stage, drop.reason) == ("identify", "not_media")
+    assert drop.detail == "no frame of audio in it"
+
+
+def test_a_header_that_claims_more_than_the_file_holds(tmp_path: Path) -> None:
+    corpus = small(tmp_path, claims_wav=wave(25, claimed=374))
+    (row,) = corpus.rows(Recording)
+    assert (row.duration, row.status) == (25.0, "truncated")
+    (drop,) = corpus.rows(Drop)
+    assert (drop.reason, drop.detail) == ("too_short", "lasts 25.0 s, cuts need 60 s")
+
+
+def test_of_two_files_with_one_sound_the_whole_one_is_read(tmp_path: Path) -> None:
+    corpus = small(tmp_path, claims_wav=wave(25, claimed=374), whole_wav=wave(25))
+    (row,) = corpus.rows(Recording)
+    assert (name_of(row.uri), row.status, row.duration) == ("whole.wav", "ok", 25.0)

@@ -93,9 +93,9 @@ def test_every_file_ends_as_a_row_with_its_reason(finished: Corpus) -> None:
     assert sorted(round(cut.end, 1) for cut in cuts(finished)) == pytest.approx([61.5, 64.0], abs=0.2)
     assert validate(finished) == []
     assert finished.recipe_hash == RECIPE.hash
-    # every detector scored the three that have audio; video was analyzed where a cut survived
-    assert finished.table("scores").count() == 3 * len(RECIPE.detectors) + 1
-    assert finished.table("prints").count() == 3 + 1
+    # every detector scored the two that are long enough for a cut; video was analyzed where a cut survived
+    assert finished.table("scores").count() == 2 * len(RECIPE.detectors) + 1
+    assert finished.table("prints").count() == 2 + 1
 
 
 def test_a_second_run_does_nothing_and_changes_nothing(finished: Corpus, media: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_file_that_cannot_be_read_for_a_while_keeps_what_was_made_of_it(finish
 def test_replay_needs_no_media_and_equals_a_run_under_that_recipe(
     finished: Corpus, media: Path, tmp_path: Path
 ) -> None:
-    loose = replace(RECIPE, spans=replace(RECIPE.spans, min_duration=4.0, max_duration=30.0), video_analysis=False)
+    loose = replace(RECIPE, spans=replace(RECIPE.spans, min_duration=6.0, max_duration=30.0), video_analysis=False)
     fresh = Corpus.create(tmp_path / "fresh")
     curate(fresh, [media], loose, workers=2)
     os.rename(media, media.parent / "away")
@@ -157,8 +157,8 @@ def test_replay_needs_no_media_and_equals_a_run_under_that_recipe(
     assert {name: tables(finished)[name] for name in unseen} == unseen
     extents = [(cut.cut_id, cut.decision, cut.risk) for cut in cuts(fresh)]
     assert [(cut.cut_id, cut.decision, cut.risk) for cut in cuts(finished)] == extents
-    assert all(4 <= cut.segment.duration <= 30 for cut in cuts(finished)) and len(cuts(finished)) >= 6
-    assert {row.reason for row in drops(finished).values()} == {"empty_file", "not_media"}
+    assert all(6 <= cut.segment.duration <= 30 for cut in cuts(finished)) and len(cuts(finished)) >= 6
+    assert {row.reason for row in drops(finished).values()} == {"empty_file", "not_media", "too_short"}
     replay(finished, RECIPE)
     assert len(cuts(finished)) == 2
 
@@ -228,7 +228,7 @@ def test_a_file_that_kills_its_worker_blames_no_other(tmp_path: Path, media: Pat
         "        import curation.media as media\n"
         "        real = media.audio_blocks\n"
         "        def audio_blocks(path, *rest):\n"
-        "            if str(path).endswith('short.mp4'): os.kill(os.getpid(), signal.SIGSEGV)\n"
+        "            if str(path).endswith('surf.mp4'): os.kill(os.getpid(), signal.SIGSEGV)\n"
         "            return real(path, *rest)\n"
         "        media.audio_blocks = audio_blocks\n"
         "        return None\n"
@@ -239,16 +239,16 @@ def test_a_file_that_kills_its_worker_blames_no_other(tmp_path: Path, media: Pat
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     opened = Corpus.open(corpus)
-    assert drops(opened)["short.mp4"].reason == "worker_crashed"
-    assert "SIGSEGV" in (drops(opened)["short.mp4"].detail or "")
-    assert recordings(opened)["short.mp4"].status == "quarantined"
-    assert len(cuts(opened)) == 2 and validate(opened) == []
+    assert drops(opened)["surf.mp4"].reason == "worker_crashed"
+    assert "SIGSEGV" in (drops(opened)["surf.mp4"].detail or "")
+    assert recordings(opened)["surf.mp4"].status == "quarantined"
+    assert len(cuts(opened)) == 1 and validate(opened) == []
 
     # quarantined: the next run leaves it alone, unless it is told to try again, with the cause mended
     subprocess.run(command, capture_output=True, check=True, timeout=300)
-    assert drops(opened)["short.mp4"].reason == "worker_crashed"
+    assert drops(opened)["surf.mp4"].reason == "worker_crashed"
     subprocess.run([*command, "--retry"], capture_output=True, check=True, timeout=300)
-    assert drops(opened)["short.mp4"].reason == "too_short"
+    assert "surf.mp4" not in drops(opened) and len(cuts(opened)) == 2
 
 
 def children(pid: int) -> list[int]:
