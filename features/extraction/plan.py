@@ -17,7 +17,7 @@ from manifests.errors import Problem
 from manifests.recipe import Recipe
 from manifests.records import Annotation, Cut, Duplicate, Recording, Source
 from manifests.store import Corpus
-from manifests.time import Segment, Timeline
+from manifests.time import Timeline
 from manifests.uris import resolve
 
 from ..encoders.base import CLIP_SECONDS
@@ -94,6 +94,6 @@ def _twins(cuts: Sequence[Cut], copies: Sequence[Duplicate]) -> Iterator[tuple[s
             shared = cut.segment.intersection(copy.segment) if cut.recording_id == copy.recording_id else None
             if shared is None or kept is None:
                 continue
-            again = kept.crop(Segment(shared.start + copy.offset, shared.end + copy.offset))
+            again = kept & Timeline([shared]).shift(copy.offset)
             if again.duration >= LEAST_SHARE * cut.segment.duration:
                 yield cut.cut_id, copy.kept_id
