@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import filecmp
+import glob
 import os
 import re
 import secrets
@@ -17,7 +18,7 @@ from .errors import LpseError
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _PART = re.compile(r"part-(\d{5,})(?:-(\d{5,}))?\.parquet")
 _TEMPORARY = re.compile(r"\..+\.tmp")
-_STAGED = re.compile(r"\.(.+)\.\d+-[0-9a-f]{8}\.tmp")
+_STAGED = re.compile(r"\.(.+)\.(\d+)-[0-9a-f]{8}\.tmp")
 
 
 class DiskFull(LpseError, OSError):
@@ -92,6 +93,24 @@ def stage_beside(path: Path) -> Iterator[tuple[IO[bytes], Path]]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_stale(path: Path) -> None:
+    """Remove the hidden files beside `path` that writers of it left who were killed on this machine."""
+    for other in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        match = _STAGED.fullmatch(other.name)
+        if match is not None and match[1] == path.name and not _is_running(int(match[2])):
+            other.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True
 
 
 def publish(staged: Path, path: Path) -> None:

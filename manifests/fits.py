@@ -45,6 +45,8 @@ def fit_fault(folder: Path) -> str | None:
     """
     try:
         facts = _facts(folder)
+        if facts.pop("crc32", None) not in (None, _sum(facts)):
+            return "the checksum of fit.json does not match"
         if len(fit_items(folder)) != facts["items"]:
             return f"items.txt has {len(fit_items(folder))} items, fit.json lists {facts['items']}"
         for name, listed in facts.get("files", {}).items():
@@ -68,6 +70,10 @@ def fit_version(folder: Path) -> str | None:
 def _facts(folder: Path) -> dict[str, Any]:
     facts: dict[str, Any] = json.loads((folder / "fit.json").read_text(encoding="utf-8"))
     return facts
+
+
+def _sum(facts: Mapping[str, object]) -> int:
+    return zlib.crc32(json.dumps(facts, sort_keys=True).encode())
 
 
 def _size_and_sum(path: Path) -> list[int]:
@@ -97,7 +103,9 @@ def writing_fit(
             (temporary / "items.txt").write_text("".join(f"{item}\n" for item in items), encoding="utf-8")
             sums = {path.relative_to(temporary).as_posix(): _size_and_sum(path) for path in _files(temporary)}
             facts = {"name": name, "items": len(items), **made_of, "files": sums}
-            (temporary / "fit.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            facts = json.loads(json.dumps(facts))
+            noted = json.dumps({**facts, "crc32": _sum(facts)}, indent=1, sort_keys=True)
+            (temporary / "fit.json").write_text(noted + "\n", encoding="utf-8")
             for path in _files(temporary):
                 with path.open("rb") as file:
                     os.fsync(file.fileno())

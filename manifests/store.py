@@ -174,7 +174,9 @@ class Corpus:
         try:
             with write_new(corpus._settings_path) as file:
                 tomli_w.dump({"schema_version": SCHEMA_VERSION, "roots": {}}, file)
-        except FileExistsError:
+        except (FileExistsError, FileNotFoundError):  # the second: whoever was first has removed our hidden file
+            if not corpus._settings_path.exists():
+                raise
             raise CorpusError(f"{path}: already a corpus") from None
         return corpus
 

@@ -11,13 +11,11 @@ from typing import Any
 from manifests.records import Duplicate
 from manifests.time import Segment, Timeline
 
-from .align import Match
+from .align import Match, OnFault
 from .fingerprint import Kind
 
 _NOISE_SECONDS = 1e-9
 _SHORTEST = 1e-3  # seconds: a piece below a millisecond is rounding, whatever a recipe's `min_overlap`
-OnFault = Callable[[str, str, Exception], None]
-"""Receives a pair of recordings that could not be compared, and the error."""
 
 
 @dataclass(frozen=True)
@@ -164,9 +162,7 @@ def copied_time(recording_id: str, rows: Iterable[Duplicate], matches: Iterable[
 _Links = dict[str, dict[str, _Shared]]
 
 
-def _links(
-    matches: Iterable[Match], durations: Mapping[str, float], rule: Rule, on_fault: OnFault | None
-) -> _Links:
+def _links(matches: Iterable[Match], durations: Mapping[str, float], rule: Rule, on_fault: OnFault | None) -> _Links:
     """For every recording, the others that share enough with it, and the shared pieces in its own time."""
     grouped: dict[tuple[str, str], dict[Kind, list[_Piece]]] = defaultdict(lambda: defaultdict(list))
     for match in sorted(matches):
