@@ -7,6 +7,7 @@ Each page has a checksum, which every reader here verifies, and the footer has o
 from __future__ import annotations
 
 import zlib
+from mmap import mmap
 from pathlib import Path
 from typing import IO, Any
 
@@ -58,9 +59,8 @@ def write_parquet(table: pa.Table, file: IO[bytes], row_group_rows: int = _ROW_G
     """The table as Parquet whose bytes depend on its rows alone: fixed row groups, no time of writing."""
     leaves = {f.name: f"{f.name}.list.element" if pa.types.is_list(f.type) else f.name for f in table.schema}
     arrays = [leaf for name, leaf in leaves.items() if table.schema.field(name).type == pa.list_(pa.float16())]
-    summed = _Summed(file)
-    with pq.ParquetWriter(
-        summed,
+    with SummedWriter(
+        file,
         table.schema,
         compression="zstd",
         compression_level=3,
@@ -71,9 +71,22 @@ def write_parquet(table: pa.Table, file: IO[bytes], row_group_rows: int = _ROW_G
     ) as writer:
         # How the rows came in chunks would show in the pages.
         writer.write_table(table.combine_chunks(), row_group_size=row_group_rows)
-        writer.add_key_value_metadata({_SUM_KEY: _NO_SUM})
-        summed.hold()
-    summed.write_footer()
+
+
+class SummedWriter(pq.ParquetWriter):  # type: ignore[misc]  # pyarrow has no types
+    """A Parquet writer that puts a checksum of the whole file into its footer, for `sum_fault`."""
+
+    def __init__(self, file: IO[bytes], schema: pa.Schema, **options: Any) -> None:
+        self._summed = _Summed(file)
+        super().__init__(self._summed, schema, **options)
+
+    def close(self) -> None:
+        """Write the footer, with the checksum."""
+        if self.is_open:
+            self.add_key_value_metadata({_SUM_KEY: _NO_SUM})
+            self._summed.hold()
+            super().close()
+            self._summed.write_footer()
 
 
 def open_parquet(name: str, path: Path) -> tuple[pq.ParquetFile, int]:
@@ -83,14 +96,13 @@ def open_parquet(name: str, path: Path) -> tuple[pq.ParquetFile, int]:
     """
     try:
         file = pq.ParquetFile(path, page_checksum_verification=True)
+        return file, version_of(name, file.schema_arrow)
     except (FileNotFoundError, PermissionError):
         raise
-    except (pa.ArrowException, OSError) as error:
-        raise damaged(name, path, _plain(path, error)) from error
-    try:
-        return file, version_of(name, file.schema_arrow)
     except SchemaError as error:
         raise CorpusError(f"{path}: {error}") from error
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise damaged(name, path, _plain(path, error)) from error
 
 
 def file_fault(name: str, path: Path) -> str | None:
@@ -104,20 +116,23 @@ def file_fault(name: str, path: Path) -> str | None:
         version = version_of(name, file.schema_arrow)
         if version == VERSIONS[name] and set(file.schema_arrow.names) != set(SCHEMAS[name].names):
             return "columns are missing or unknown"
-        noted = (file.metadata.metadata or {}).get(_SUM_KEY)
-        if noted is None:
+        if _SUM_KEY not in (file.metadata.metadata or {}):
             file.read(use_threads=False)
-        elif not _matches(noted, content):
-            return "its checksum does not match"
+        return sum_fault(file.metadata, content)
     except Exception as error:  # a broken file makes Arrow stumble in more ways than it has errors for
         return _plain(path, error, len(content))
-    return None
 
 
-def _matches(noted: bytes, content: bytes) -> bool:
+def sum_fault(metadata: pq.FileMetaData, content: bytes | mmap) -> str | None:
+    """The fault of a file whose bytes do not match the checksum in its `metadata`; None without a checksum."""
+    noted = (metadata.metadata or {}).get(_SUM_KEY)
+    if noted is None:
+        return None
     at = content.find(noted, content.rfind(_SUM_KEY))
-    blank = content[:at] + _NO_SUM[: len(noted)] + content[at + len(noted) :]
-    return noted == _text(zlib.crc32(blank))
+    with memoryview(content) as view:
+        total = zlib.crc32(view[:at]) if at >= 0 else 0
+        total = zlib.crc32(view[at + len(noted) :], zlib.crc32(_NO_SUM[: len(noted)], total)) if at >= 0 else 0
+    return None if noted == _text(total) else "its checksum does not match"
 
 
 def _text(sum: int) -> bytes:

@@ -80,6 +80,6 @@ def _problem(path: Path) -> str | None:
         # large arrays lie in the other columns: these are read whole by whoever opens the cache
         small = [name for name in pq.read_schema(path).names if name in ("cut_id", "clips", "start", "end", "text_id")]
         pq.read_table(path, columns=small, page_checksum_verification=True)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         return f"damaged: {first_line(error).removeprefix(f'{path}: ')}"
     return None

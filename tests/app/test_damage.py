@@ -253,7 +253,7 @@ def test_what_extract_makes_again_heals_and_says_so(case: Case, caplog: pytest.L
         (copy / case.file).unlink()
     with caplog.at_level(logging.WARNING, "manifests.healing"):
         assert refused(copy, case.base.media, run_extract) is None
-    if case.damage is not delete:
+    if case.damage is not delete and not large_flip:
         assert any(case.file.name in record.getMessage() for record in caplog.records)
     assert faults(copy) == []
     assert len(list((copy / "features").iterdir())) == 1

@@ -74,6 +74,8 @@ def test_only_a_full_disk_is_called_one(tmp_path: Path) -> None:
     assert issubclass(DiskFull, LpseError)
     with pytest.raises(PermissionError), naming_place(tmp_path):
         raise PermissionError(13, "Permission denied")
+    outer, inner = naming_place(tmp_path / "outer"), naming_place(tmp_path / "inner")
+    with pytest.raises(DiskFull, match="inner: No space"), outer, inner:
         raise OSError(28, "No space left on device")
 
 
