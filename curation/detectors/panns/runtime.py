@@ -88,10 +88,12 @@ class Runtime:
                 file.write(content)
         elif self.kind == "int8":
             place, _ = self._fit()
-            if (problem := fit_fault(place)) is not None or not self._opens(place / "model.onnx"):
-                problem = problem or "model.onnx cannot be opened"
-                name = f"{self.network.detector}-int8"
-                raise ModelUnavailable(f"{place}: damaged: {problem}: run lpse refit {name} --corpus DIR")
+            if problem := fit_fault(place):
+                raise self._damaged(place, problem)
+
+    def _damaged(self, place: Path, problem: str) -> ModelUnavailable:
+        name = f"{self.network.detector}-int8"
+        return ModelUnavailable(f"{place}: damaged: {problem}: run lpse refit {name} --corpus DIR")
 
     def _opens(self, path: Path) -> bool:
         if not path.is_file():
@@ -112,7 +114,10 @@ class Runtime:
         if self.kind == "torch":
             return self._library(load(self.network.name, self.weights))
         if self.kind == "int8":
-            return self.session(self._fit()[0] / "model.onnx")
+            place, _ = self._fit()
+            if not self._opens(place / "model.onnx"):  # a fit of an earlier version has no checksums
+                raise self._damaged(place, "model.onnx cannot be opened")
+            return self.session(place / "model.onnx")
         exported = self._exported()
         return self.session(exported if exported is not None and exported.is_file() else self.build())
 

@@ -228,7 +228,7 @@ def test_a_page_is_replaced_whole(corpus: Corpus, tmp_path: Path) -> None:
 
 
 def test_a_report_that_is_killed_anywhere_leaves_the_old_page_and_the_next_one_is_whole(
-    curated: Path, tmp_path: Path
+    corpus: Corpus, tmp_path: Path
 ) -> None:
     """Nothing of it is left beside the page then, whether it was killed before or at the rename."""
     program = (
@@ -243,12 +243,12 @@ def test_a_report_that_is_killed_anywhere_leaves_the_old_page_and_the_next_one_i
     page = tmp_path / "page.html"
     page.write_text("the page of before")
     for place in ("os.replace = kill", "os.fsync = kill", "build.encode_previews = kill"):
-        ran = subprocess.run([sys.executable, "-c", program, curated, page, place], capture_output=True)
+        ran = subprocess.run([sys.executable, "-c", program, corpus.path, page, place], capture_output=True)
         assert ran.returncode == -signal.SIGKILL, ran.stderr
         assert page.read_text() == "the page of before"
     assert len(list(tmp_path.iterdir())) == 3
-    write_report(Corpus.open(curated), page, budget_bytes=0)
-    write_report(Corpus.open(curated), tmp_path / "whole.html", budget_bytes=0)
+    write_report(corpus, page, budget_bytes=0)
+    write_report(corpus, tmp_path / "whole.html", budget_bytes=0)
     assert page.read_bytes() == (tmp_path / "whole.html").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "whole.html"]
 
