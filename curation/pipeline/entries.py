@@ -68,7 +68,7 @@ def _drops_again(sources: Mapping[str, Source], recordings: Mapping[str, Recordi
 
 
 def _last_results(ledger: Ledger, stage: str) -> dict[str, Mapping[str, Any]]:
-    """The last result of each item, whatever its key."""
+    """The last result of each item, over all its keys."""
     rows = sorted(ledger.latest(stage).values(), key=lambda row: row.started_at)
     return {row.item: json.loads(row.result or "{}") for row in rows}
 

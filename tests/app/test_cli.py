@@ -176,7 +176,7 @@ def test_a_full_disk_is_named_in_one_line_and_the_same_command_goes_on(tmp_path:
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     line = done.stderr.strip().splitlines()[-1]
-    assert line.startswith(f"lpse: {tmp_path / 'corpus'}/manifests/")
+    assert line.startswith(f"lpse: {tmp_path / 'corpus'}/")
     assert line.endswith(": File too large: make room, then run the same command again")
     assert lpse(*command[len(LPSE) :]).returncode == 0
     assert lpse("validate", "--corpus", tmp_path / "corpus").returncode == 0

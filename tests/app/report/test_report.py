@@ -242,11 +242,11 @@ def test_a_report_that_is_killed_anywhere_leaves_the_old_page_and_the_next_one_i
     )
     page = tmp_path / "page.html"
     page.write_text("the page of before")
-    for place in ("os.replace = kill", "os.fsync = kill", "build.encode_previews = kill"):
+    for place in ("build.encode_previews = kill", "os.fsync = kill", "os.replace = kill"):
         ran = subprocess.run([sys.executable, "-c", program, corpus.path, page, place], capture_output=True)
         assert ran.returncode == -signal.SIGKILL, ran.stderr
         assert page.read_text() == "the page of before"
-    assert len(list(tmp_path.iterdir())) == 3
+    assert len(list(tmp_path.iterdir())) == 2  # the third run has removed what the second left
     write_report(corpus, page, budget_bytes=0)
     write_report(corpus, tmp_path / "whole.html", budget_bytes=0)
     assert page.read_bytes() == (tmp_path / "whole.html").read_bytes()
