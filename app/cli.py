@@ -103,7 +103,7 @@ def _curate(sources: Sequence[Path], corpus: Path, recipe: str, workers: int | N
     check_detectors(chosen, known)
     for source in sources:  # before a corpus is created for a mistyped name
         located(source)
-    opened = known or Corpus.create(corpus)
+    opened = Corpus.obtain(corpus)
     with ProgressBars() as bars:
         result = run(opened, sources, chosen, workers=workers, retry=retry, on_progress=bars)
     show_summary(result)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import filecmp
+import glob
 import os
 import re
 import secrets
@@ -11,9 +13,27 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from .errors import LpseError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _PART = re.compile(r"part-(\d{5,})(?:-(\d{5,}))?\.parquet")
 _TEMPORARY = re.compile(r"\..+\.tmp")
-_STAGED = re.compile(r"\.(.+)\.\d+-[0-9a-f]{8}\.tmp")
+_STAGED = re.compile(r"\.(.+)\.(\d+)-[0-9a-f]{8}\.tmp")
+
+
+class DiskFull(LpseError, OSError):
+    """A disk, or the part of it that this user may fill, is full: the text names the folder."""
+
+
+@contextmanager
+def naming_place(folder: Path) -> Iterator[None]:
+    """Raise DiskFull, with the folder, for the system's error, which names no place."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL or isinstance(error, DiskFull):
+            raise
+        raise DiskFull(f"{folder}: {os.strerror(error.errno)}: make room, then run the same command again") from error
 
 
 @contextmanager
@@ -29,6 +49,16 @@ def write_beside(path: Path) -> Iterator[IO[bytes]]:
         if not (path.exists() and filecmp.cmp(temporary, path, shallow=False)):
             os.replace(temporary, path)
             _folder_to_disk(path.parent)
+
+
+@contextmanager
+def write_new(path: Path) -> Iterator[IO[bytes]]:
+    """As `write_beside`, for a file that must not exist yet. Raises FileExistsError where it does at the end."""
+    with _temporary(path) as (file, temporary):
+        yield file
+        _to_disk(file)
+        os.link(temporary, path)  # fails where the name is taken, where a rename would replace the file
+        _folder_to_disk(path.parent)
 
 
 @contextmanager
@@ -56,13 +86,31 @@ def stage_beside(path: Path) -> Iterator[tuple[IO[bytes], Path]]:
     """
     temporary = _beside(path)
     try:
-        with open(temporary, "xb") as file:
+        with naming_place(path.parent), open(temporary, "xb") as file:
             yield file, temporary
             _to_disk(file)
         _folder_to_disk(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_stale(path: Path) -> None:
+    """Remove the hidden files beside `path` that writers of it left who were killed on this machine."""
+    for other in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        match = _STAGED.fullmatch(other.name)
+        if match is not None and match[1] == path.name and not _is_running(int(match[2])):
+            other.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True
 
 
 def publish(staged: Path, path: Path) -> None:
@@ -144,7 +192,7 @@ def _next_number(folder: Path) -> int:
 def _temporary(path: Path) -> Iterator[tuple[IO[bytes], Path]]:
     temporary = _beside(path)
     try:
-        with open(temporary, "xb") as file:
+        with naming_place(path.parent), open(temporary, "xb") as file:
             yield file, temporary
     finally:
         temporary.unlink(missing_ok=True)
@@ -152,7 +200,8 @@ def _temporary(path: Path) -> Iterator[tuple[IO[bytes], Path]]:
 
 def _beside(path: Path) -> Path:
     """A name for a hidden file in the folder of `path`, which is made where it is missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with naming_place(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
 
 

@@ -13,10 +13,11 @@ import numpy as np
 import pyarrow as pa
 
 from .files import write_beside
-from .parquet import open_parquet, write_parquet
+from .parquet import damaged, file_fault, open_parquet, write_parquet
 from .schema import SCHEMAS, SHARDED, VERSIONS, SchemaError, conform, migrate
 from .store import Corpus
 
+MISSING = "it is missing"
 _WORD = re.compile(r"[A-Za-z0-9_]+")
 
 
@@ -39,7 +40,7 @@ def recordings_with(corpus: Corpus, table: str) -> frozenset[str]:
 def write_shard(
     corpus: Corpus, table: str, rows: Iterable[Mapping[str, object]] | pa.Table, *, over: bool = False
 ) -> Path:
-    """Keep what was made of one recording and return its file; what is kept already stays, unless `over`.
+    """Keep what was made of one recording and return its file; what is kept already stays, unless `over` or damaged.
 
     A mapping has the columns of the table's record; lists may be NumPy arrays of the column's type and any
     shape, nullable columns may be left out. Rows are in time order.
@@ -51,11 +52,19 @@ def write_shard(
     if len(distinct) != 1:
         raise SchemaError(f"{table}: rows of {len(distinct)} recordings and {columns[1]}s, one file holds one")
     path = shard_path(corpus, table, *(distinct[0][column] for column in columns))
-    if over or not path.exists():
+    if over or shard_fault(corpus, table, *(distinct[0][column] for column in columns)) is not None:
         with write_beside(path) as file:
             # A row a group: writing takes the memory of minutes, however many hours there are.
             write_parquet(full, file, row_group_rows=1)
     return path
+
+
+def shard_fault(corpus: Corpus, table: str, recording_id: str, maker: str, key: str) -> str | None:
+    """The reason why one recording's file cannot be used, "it is missing" without one; None if it is sound."""
+    try:
+        return file_fault(table, shard_path(corpus, table, recording_id, maker, key))
+    except FileNotFoundError:
+        return MISSING
 
 
 def _table_of_mappings(name: str, rows: Iterable[Mapping[str, object]]) -> pa.Table:
@@ -75,10 +84,17 @@ def read_shard(
 ) -> pa.Table:
     """The rows, in time order, and of them the `columns` (None: all).
 
-    Raises FileNotFoundError where they are missing, CorpusError for a foreign file.
+    Raises FileNotFoundError where they are missing, Damaged with the cure, CorpusError for a foreign file.
     """
-    file, version = open_parquet(table, shard_path(corpus, table, recording_id, maker, key))
-    if columns is not None and version == VERSIONS[table]:
-        return file.read(columns=list(columns), use_threads=False)  # a small file: threads cost more than they save
-    rows = migrate(table, file.read(use_threads=False), version)
+    path = shard_path(corpus, table, recording_id, maker, key)
+    file, version = open_parquet(table, path)
+    current = version == VERSIONS[table]
+    try:
+        # a small file: threads cost more than they save
+        read = file.read(columns=list(columns) if columns is not None and current else None, use_threads=False)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise damaged(table, path, error) from error
+    if columns is not None and current:
+        return read
+    rows = migrate(table, read, version)
     return rows if columns is None else rows.select(list(columns))

@@ -14,8 +14,8 @@ import re
 import secrets
 import shutil
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,9 +25,9 @@ import pyarrow.compute as pc
 import tomli_w
 
 from .commits import Commit, command_of, finish, staged_files
-from .files import leftovers, live_parts, remove_dead_parts, stamp, write_beside, write_next_part
+from .files import leftovers, live_parts, remove_dead_parts, stamp, write_beside, write_new, write_next_part
 from .lock import exclusive
-from .parquet import open_parquet, write_parquet
+from .parquet import damaged, file_fault, first_line, open_parquet, write_parquet
 from .recipe import Recipe, parse_recipe
 from .recipe_names import with_new_names
 from .records import RECORDS
@@ -46,6 +46,7 @@ from .schema import (
 from .uris import quote, unquote
 
 T = TypeVar("T")
+_RESTORE = "restore corpus.toml from a backup"
 
 if TYPE_CHECKING:
     import datasets
@@ -82,7 +83,7 @@ class Table:
     def scan(self) -> dataset.Dataset:
         """A lazy Arrow dataset; rows of older schema versions come migrated.
 
-        Raises CorpusError naming the file that is unreadable, foreign or of a newer version.
+        Raises Damaged naming the file and the cure, and CorpusError for one that is foreign or of a newer version.
         """
         import pyarrow.dataset as ds  # 0.2 s, which a worker that reads shards need not spend
 
@@ -92,13 +93,23 @@ class Table:
             if version == VERSIONS[self.name]:
                 current.append(str(path))
             else:
-                older.append(migrate(self.name, file.read(), version))
-        found = ds.dataset(current, schema=SCHEMAS[self.name], format="parquet")
+                with self._naming():
+                    older.append(migrate(self.name, file.read(), version))
+        # a flipped bit raises, instead of giving another value
+        verified = ds.ParquetFileFormat(
+            default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+        )
+        found = ds.dataset(current, schema=SCHEMAS[self.name], format=verified)
         return ds.dataset([found, ds.dataset(pa.concat_tables(older))]) if older else found
 
     def to_arrow(self, columns: list[str] | None = None, filter: pc.Expression | None = None) -> pa.Table:
-        """The rows as an Arrow table: `columns` of them, where `filter` (an Arrow expression) holds."""
-        return self.scan().to_table(columns=columns, filter=filter)
+        """The rows as an Arrow table: `columns` of them, where `filter` (an Arrow expression) holds.
+
+        Raises as `scan` does.
+        """
+        found = self.scan()
+        with self._naming():
+            return found.to_table(columns=columns, filter=filter)
 
     def to_pandas(self, columns: list[str] | None = None, filter: pc.Expression | None = None) -> pd.DataFrame:
         """The rows as a DataFrame."""
@@ -115,7 +126,30 @@ class Table:
 
     def rows(self, filter: pc.Expression | None = None) -> Iterator[Any]:
         """The rows as records, for a table named at run time; `Corpus.rows` is typed."""
-        return to_records(self.name, self.scan().to_batches(filter=filter))
+        found = self.scan()
+        with self._naming():
+            yield from to_records(self.name, found.to_batches(filter=filter))
+
+    def faults(self) -> Iterator[tuple[Path, str]]:
+        """Yield the files that are damaged, each with the problem; all bytes of the table are read."""
+        for path in self.files():
+            with suppress(FileNotFoundError):  # replaced this moment
+                if problem := file_fault(self.name, path):
+                    yield path, problem
+
+    def check(self) -> None:
+        """Raise Damaged, with the cure, for the first damaged file."""
+        for path, problem in self.faults():
+            raise damaged(self.name, path, problem)
+
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        """Arrow's errors name no file: find the one."""
+        try:
+            yield
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            self.check()
+            raise CorpusError(f"{self.folder}: cannot be read: {first_line(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -126,12 +160,40 @@ class Corpus:
 
     @classmethod
     def create(cls, path: str | os.PathLike[str]) -> Corpus:
-        """Make `path` a corpus. Raises CorpusError when it already is one or its name is not valid UTF-8."""
+        """Make `path` a corpus. Raises CorpusError when it already is one or its name is not valid UTF-8.
+
+        Of several processes that create one corpus at once, one succeeds. A folder with the tables of a corpus that has
+        lost its corpus.toml is refused.
+        """
         corpus = cls(_absolute(path))
-        if corpus._settings_path.exists():
-            raise CorpusError(f"{path}: already a corpus")
-        corpus._save({"schema_version": SCHEMA_VERSION, "roots": {}})
+        if not corpus._settings_path.exists() and any(corpus.path.glob("manifests/*/*.parquet")):
+            raise CorpusError(
+                f"{path}: has the tables of a corpus, but no corpus.toml: restore it from a backup; without one, move "
+                "manifests/ away and run lpse curate with all sources"
+            )
+        try:
+            with write_new(corpus._settings_path) as file:
+                tomli_w.dump({"schema_version": SCHEMA_VERSION, "roots": {}}, file)
+        except (FileExistsError, FileNotFoundError):  # the second: whoever was first has removed our hidden file
+            if not corpus._settings_path.exists():
+                raise
+            raise CorpusError(f"{path}: already a corpus") from None
         return corpus
+
+    @classmethod
+    def obtain(cls, path: str | os.PathLike[str]) -> Corpus:
+        """The corpus at `path`, created unless it exists; another process may create it at the same time.
+
+        Raises CorpusError as `open` and `create` do.
+        """
+        corpus = cls(_absolute(path))
+        if not corpus._settings_path.exists():
+            try:
+                return cls.create(path)
+            except CorpusError:
+                if not corpus._settings_path.exists():
+                    raise
+        return cls.open(path)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Corpus:
@@ -139,7 +201,9 @@ class Corpus:
         corpus = cls(_absolute(path))
         version = corpus._load().get("schema_version")
         if not isinstance(version, int):
-            raise CorpusError(f"{corpus._settings_path}: schema_version is {version!r}, must be a whole number")
+            raise CorpusError(
+                f"{corpus._settings_path}: schema_version is {version!r}, must be a whole number: {_RESTORE}"
+            )
         if version > SCHEMA_VERSION:
             raise CorpusError(f"{path}: schema version {version} is newer than {SCHEMA_VERSION}, the newest known here")
         return corpus
@@ -335,11 +399,15 @@ class Corpus:
 
     def _load(self) -> dict[str, Any]:
         try:
-            return tomllib.loads(self._settings_path.read_text(encoding="utf-8"))
+            settings = tomllib.loads(self._settings_path.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             raise CorpusError(f"{self.path}: not a corpus, it has no corpus.toml") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise CorpusError(f"{self._settings_path}: {error}") from error
+            raise CorpusError(f"{self._settings_path}: {error}: {_RESTORE}") from error
+        for name, fits in _FORMS.items():
+            if name in settings and not fits(settings[name]):
+                raise CorpusError(f"{self._settings_path}: {name} is {settings[name]!r}: {_RESTORE}")
+        return settings
 
     def _save(self, settings: Mapping[str, Any]) -> None:
         with write_beside(self._settings_path) as file:
@@ -350,6 +418,25 @@ class Corpus:
         settings = self._load()
         if (journal := settings.pop("commit", None)) is not None:
             self._save({**settings, **finish(self.path, journal)})
+
+
+def _texts(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
+
+
+def _lists_of_texts(value: object) -> bool:
+    lists = value.values() if isinstance(value, dict) else [None]
+    return all(isinstance(one, list) and all(isinstance(text, str) for text in one) for one in lists)
+
+
+_FORMS: Mapping[str, Callable[[object], bool]] = {
+    "roots": _texts,
+    "fits": _lists_of_texts,
+    "recipe": lambda value: isinstance(value, dict),
+    "recipe_hash": lambda value: isinstance(value, str),
+    "id": lambda value: isinstance(value, str),
+}
+"""The form of each setting in corpus.toml."""
 
 
 def _absolute(path: str | os.PathLike[str]) -> Path:

@@ -90,14 +90,6 @@ class Segment:
         """True if the instant lies in [start, end)."""
         return self.start <= seconds < self.end
 
-    def shift(self, seconds: float) -> Segment:
-        """The same span, later by `seconds`."""
-        return Segment(self.start + seconds, self.end + seconds)
-
-    def pad(self, before: float, after: float) -> Segment:
-        """Longer by `before` and `after` seconds; negative shortens. Raises ValueError if nothing is left."""
-        return Segment(self.start - before, self.end + after)
-
     def to_ms(self) -> Segment:
         """Both ends on the nearest whole millisecond. Raises ValueError when both land on the same one."""
         return Segment(from_ms(to_ms(self.start)), from_ms(to_ms(self.end)))
@@ -166,6 +158,11 @@ class Timeline:
         """
         behind = before if after is None else after
         ends = ((segment.start - before, segment.end + behind) for segment in self.segments)
+        return Timeline(Segment(start, end) for start, end in ends if start < end)
+
+    def shift(self, seconds: float) -> Timeline:
+        """The same time, later by `seconds`, without the segments of which rounding leaves nothing there."""
+        ends = ((segment.start + seconds, segment.end + seconds) for segment in self.segments)
         return Timeline(Segment(start, end) for start, end in ends if start < end)
 
     def merge_gaps(self, max_gap: float) -> Timeline:

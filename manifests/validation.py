@@ -11,9 +11,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from .checks import Fault, check_continuous, check_links, check_print, check_recipe, check_rows, check_scores
-from .fits import fit_folder
-from .parquet import open_parquet
-from .schema import PRIMARY_KEYS, SCHEMAS, SHARDED, VERSIONS, in_order, joined_tables, migrate
+from .fits import fit_fault, fit_folder
+from .parquet import Damaged, cure_of, damaged, file_fault, first_line, open_parquet
+from .schema import PRIMARY_KEYS, SCHEMAS, SHARDED, VERSIONS, CorpusError, in_order, joined_tables, migrate
 from .shards import shard_path
 from .store import Corpus, unfinished_text
 from .uris import quote
@@ -48,7 +48,7 @@ def validate(corpus: Corpus) -> list[Fault]:
     durations = _durations(complete.get("recordings"))
     faults += _check_shards(corpus, "scores", lambda row: check_scores(row, durations), check_continuous)
     faults += _check_shards(corpus, "prints", lambda row: check_print(row, durations))
-    faults += _missing_fits(corpus)
+    faults += _fits_in_use(corpus)
     return faults
 
 
@@ -63,9 +63,13 @@ def _read_part(corpus: Corpus, name: str, path: Path, faults: list[Fault]) -> pa
         rows = file.read(use_threads=name not in SHARDED)  # a small file: threads cost more than they save
         rows.validate(full=True)
         rows = migrate(name, rows, version) if version < VERSIONS[name] else _as_schema(name, rows)
+        if problem := file_fault(name, path):  # where no value is read: the footer
+            raise damaged(name, path, problem)
     except Exception as error:  # A broken file makes Arrow stumble in more ways than it has errors for.
-        text = str(error).removeprefix(f"{path}: ").splitlines() or [type(error).__name__]
-        faults.append(Fault(name, item, f"unreadable: {text[0]}"))
+        text = f"{first_line(error)}: {cure_of(name)}"
+        if isinstance(error, CorpusError):
+            text = error.problem_and_cure if isinstance(error, Damaged) else str(error).removeprefix(f"{path}: ")
+        faults.append(Fault(name, item, f"unreadable: {text}"))
         return None
     if name in PRIMARY_KEYS and not in_order(name, rows):
         faults.append(Fault(name, item, "rows are not sorted by primary key"))
@@ -156,11 +160,14 @@ def _misnamed(corpus: Corpus, table: str, path: Path, row: pa.Table) -> Iterator
         yield str(error)
 
 
-def _missing_fits(corpus: Corpus) -> Iterator[Fault]:
+def _fits_in_use(corpus: Corpus) -> Iterator[Fault]:
     for name, hashes in sorted(corpus.fits.items()):
         for hash in hashes:
-            if not fit_folder(corpus, name, hash).is_dir():
+            folder = fit_folder(corpus, name, hash)
+            if not folder.is_dir():
                 yield Fault("", f"fits/{name}-{hash}", "in use, but not there: lpse refit makes it again")
+            elif problem := fit_fault(folder):
+                yield Fault("", f"fits/{name}-{hash}", f"damaged: {problem}: lpse refit makes it again")
 
 
 def _stray_files(corpus: Corpus) -> Iterator[Fault]:

@@ -18,7 +18,7 @@ from typing import Any
 from curation.decision.human_evidence import add_annotations
 from curation.runner.progress import Progress, ProgressCallback
 from manifests.annotations import counted, latest_versions
-from manifests.files import write_beside
+from manifests.files import remove_stale, write_beside
 from manifests.lock import exclusive
 from manifests.records import Annotation, Task
 from manifests.store import Corpus
@@ -90,6 +90,7 @@ def pull(corpus: Corpus, server: Server, on_progress: ProgressCallback | None = 
             add_annotations(corpus, rows, change)
         # last: if killed before, the next pull fetches the same again and adds no row
         state_path.parent.mkdir(exist_ok=True)
+        remove_stale(state_path)
         with write_beside(state_path) as file:
             file.write(json.dumps(state, indent=1).encode())
     known = set(latest)
@@ -187,6 +188,10 @@ def _read_state(path: Path) -> dict[str, dict[str, Any]]:
     """The progress of the last pull in each project; empty if it was lost."""
     try:
         state: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        for one in state.values():
+            int(one["tasks"])
+            if one["updated_at"] is not None:
+                datetime.fromisoformat(one["updated_at"])
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return {}
     return state

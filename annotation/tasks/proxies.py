@@ -23,6 +23,7 @@ from curation.media import PROXY_FPS, MediaError, half_written, write_proxies
 from curation.runner import Item, Progress, ProgressCallback, ShareCallback, run_local
 from curation.runner.ledgered import STALL_SECONDS, failure
 from manifests.errors import LpseError, Problem
+from manifests.healing import report_healed
 from manifests.lock import exclusive
 from manifests.records import Recording, Task
 from manifests.store import Corpus
@@ -215,11 +216,34 @@ def _locate(recording: Recording | None, task: Task, corpus: Corpus) -> Path | P
 
 
 def _is_made(folder: Path, proxy: Proxy) -> bool:
-    """True if all of a window's files exist and are regular files, not links."""
+    """True if all of a window's files are whole, regular files, not links. A damaged one is reported."""
     for relative in filter(None, (proxy.sound, proxy.video)):
-        if any(path.is_symlink() for path in _steps(folder, relative)) or not (folder / relative).is_file():
+        path = folder / relative
+        if any(step.is_symlink() for step in _steps(folder, relative)) or not path.is_file():
+            return False
+        if not is_whole(path):
+            report_healed(path, "damaged: it is cut off or empty", "made again from the media")
             return False
     return True
+
+
+def is_whole(path: Path) -> bool:
+    """True if the boxes of an MP4 or M4A file fill it exactly, with an index: false for a file that was cut off.
+
+    Raises FileNotFoundError.
+    """
+    size, at, kinds = path.stat().st_size, 0, set()
+    with path.open("rb") as file:
+        while at < size:
+            file.seek(at)
+            header = file.read(16)
+            length, kind = int.from_bytes(header[:4], "big"), header[4:8]
+            length = int.from_bytes(header[8:16], "big") if length == 1 else length
+            if len(header) < 8 or length < 8:
+                return False
+            kinds.add(kind)
+            at += length
+    return at == size and {b"moov", b"mdat"} <= kinds
 
 
 def _prepared(folder: Path, relative: str) -> Path:

@@ -161,8 +161,7 @@ def _load(archive: zipfile.ZipFile, member: Member) -> Sound:
     turns = read_turns(archive.read(member.turns).decode())
     first = next(iter(turns)).start
     cut = max(0, to_ticks(first - member.lead, SAMPLE_RATE))
-    labelled = Timeline(turn.shift(-cut / SAMPLE_RATE) for turn in turns)
-    return Sound(member.name, member.label, samples[cut:], labelled)
+    return Sound(member.name, member.label, samples[cut:], turns.shift(-cut / SAMPLE_RATE))
 
 
 def read_turns(rttm: str) -> Timeline:

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from curation.catalog.accounting import DECISIONS, OUTCOMES
-from manifests.files import write_beside
+from manifests.files import remove_stale, write_beside
 from manifests.labels import load_labels
 from manifests.store import Corpus
 
@@ -57,6 +57,7 @@ def write_report(
     previews = encode_previews(sounds, left, on_seconds)
     text = page.render(pictures, previews)
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_stale(path)
     with write_beside(path) as file:
         file.write(text.encode())
     if on_progress:

@@ -19,6 +19,7 @@ from threading import Lock, Thread
 import numpy as np
 import pyarrow.compute as pc
 
+from annotation.tasks.proxies import is_whole
 from curation.media import MediaError, plays_as_read, write_proxies
 from manifests.files import write_beside
 from manifests.records import Recording, Source
@@ -128,7 +129,7 @@ class MediaFiles:
         if kind is not None and not copy and self._plays(original, recording):
             return original, kind
         made = self._copy(recording)
-        if not made.is_file():
+        if not made.is_file() or not is_whole(made):
             raise NotHere("the copy is not ready yet")
         return made, "video/mp4" if recording.has_video else "audio/mp4"
 
@@ -138,7 +139,11 @@ class MediaFiles:
         original = self._locate(recording, uris)
         if playable_type(recording) is not None and not copy and self._plays(original, recording):
             return None
+        if not recording.duration:
+            raise NotHere("the recording has no audio")
         made = self._copy(recording)
+        if made.is_file() and not is_whole(made):
+            made.unlink()
 
         def make(on_progress: Callable[[float], None]) -> None:
             made.parent.mkdir(parents=True, exist_ok=True)
@@ -172,7 +177,11 @@ class MediaFiles:
         waiting = self._sights.waiting(kept, make)
         if waiting is not None:
             return waiting
-        whole = np.load(kept, mmap_mode="r", allow_pickle=False)
+        try:
+            whole = np.load(kept, mmap_mode="r", allow_pickle=False)
+        except (ValueError, EOFError):  # damaged: made again
+            kept.unlink()
+            return self._sights.waiting(kept, make) or Waiting(0.0)
         begin = int(start / COLUMN_SECONDS)
         pooled = pooled_columns(whole, start, end, columns)
         covered = max(min(int(np.ceil(end / COLUMN_SECONDS)), len(whole)) - begin, 1) * COLUMN_SECONDS

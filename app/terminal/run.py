@@ -18,6 +18,7 @@ from pathlib import Path
 
 import typer
 
+from manifests import healing
 from manifests.errors import LpseError
 
 INTERRUPTED, BAD_INPUT, FAULTS = 130, 2, 1
@@ -109,6 +110,8 @@ def _logging(command: str, corpus: Path | None) -> Iterator[None]:
         shown.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
         handlers.append(shown)
     loggers = [logging.getLogger(name) for name in PACKAGES]
+    healed = _Healed()
+    logging.getLogger(healing.__name__).addHandler(healed)
     before = [(logger, logger.level, logger.propagate) for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.DEBUG if handlers else logger.level)
@@ -123,8 +126,17 @@ def _logging(command: str, corpus: Path | None) -> Iterator[None]:
             logger.propagate = propagate
             for handler in handlers:
                 logger.removeHandler(handler)
+        logging.getLogger(healing.__name__).removeHandler(healed)
         for handler in handlers:
             handler.close()
+
+
+class _Healed(logging.Handler):
+    """Shows each damaged file that a command made again, in one line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the line to standard error."""
+        _complain(" ".join(record.getMessage().split()))
 
 
 class _CorpusLog(logging.Handler):
@@ -171,11 +183,18 @@ class _CorpusLog(logging.Handler):
             for old in sorted(folder.glob("*.log"))[:-LOGS_KEPT]:
                 with suppress(FileNotFoundError):
                     old.unlink()
-            self._file = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+            self._file = _Quiet(path, encoding="utf-8", errors="backslashreplace")
         except OSError:  # a read-only corpus gets no log
             self._unwritable = True
             return
         self._file.setFormatter(_Discreet())
+
+
+class _Quiet(logging.FileHandler):
+    """A log file; where it cannot be written, on a full disk, the command goes on and names the disk itself."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Drop the record."""
 
 
 class _Discreet(logging.Formatter):

@@ -19,11 +19,14 @@ from manifests.store import Corpus
 
 from ..decision.decide import STAGE as DECIDE
 from ..decision.human_evidence import ANNOTATOR
+from ..runner.ledgered import CRASHED, RAISED
 
 DECISIONS: tuple[CutDecision, ...] = ("accept", "review", "reject")
 EXCLUDING = ("speech", "singing", "music", "artifact", "silence")
 DUPLICATE = "duplicate"
 OUTCOMES = (*DECISIONS, DUPLICATE, *EXCLUDING, "too_short", "undecided")
+UNDECIDED = ("unscored", CRASHED, RAISED)
+"""The reasons of recordings that the decision drops without having decided."""
 ACCOUNT_TABLES: Mapping[str, tuple[str, ...]] = {
     "recordings": ("recording_id", "duration"),
     "events": ("recording_id", "start", "end", "label", "source"),
@@ -104,8 +107,8 @@ def outcomes_of(tables: Mapping[str, pa.Table]) -> pa.Table:
     where cuts overlap). Other time of which a kept recording holds a copy is "duplicate"; of the rest, time in events
     counts for their label (the first of EXCLUDING where events overlap). The remainder is "too_short": pure, but in the
     padding of an event, or in no piece that is long enough for a cut. Regions of single annotators do not count:
-    verdicts do. A recording without cuts that the decision did not drop was never decided on (no audio, a crash), nor
-    was one that is "unscored": all its time is "undecided".
+    verdicts do. A recording without cuts that the decision did not drop was never decided on (no audio), nor was one
+    that it dropped for one of UNDECIDED: all its time is "undecided".
     """
     recordings, events, cuts, drops, duplicates = (tables[name] for name in ACCOUNT_TABLES)
     names = recordings["recording_id"].combine_chunks()
@@ -118,7 +121,8 @@ def outcomes_of(tables: Mapping[str, pa.Table]) -> pa.Table:
     spans = [cut_spans, free, _spans(detected, names, detected["label"])]
     seconds = _claimed([np.concatenate(part) for part in zip(*spans, strict=True)], durations)
 
-    dropped = drops.filter(pc.and_(pc.equal(drops["stage"], DECIDE), pc.not_equal(drops["reason"], "unscored")))
+    undecided = pc.is_in(drops["reason"], pa.array(UNDECIDED))
+    dropped = drops.filter(pc.and_(pc.equal(drops["stage"], DECIDE), pc.invert(undecided)))
     settled = pc.is_in(names, pa.concat_arrays([_flat(cuts["recording_id"]), _flat(dropped["item"])]))
     decided = np.asarray(settled.to_numpy(zero_copy_only=False), np.bool_) & (durations > 0)
     columns = {outcome: np.where(decided, seconds[:, place], 0.0) for place, outcome in enumerate(_CLAIMS)}

@@ -56,7 +56,7 @@ def load_scores(
     """The stored scores of a recording, by detector; detectors without scores are left out.
 
     `detectors` None: those of the active recipe, and `picture`. `setup` None: from the active recipe. Without `tags`
-    reading is faster. Raises CorpusError for unreadable scores, and if the corpus was never curated.
+    reading is faster. Raises Damaged, with file and cure, and CorpusError if the corpus was never curated.
     """
     if detectors is None or setup is None:
         recipe = corpus.active_recipe()

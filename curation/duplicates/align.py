@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,6 +64,8 @@ class Match:
         return frozenset((self.recording_id, self.other_id))
 
 
+OnFault = Callable[[str, str, Exception], None]
+"""Receives the ids of two recordings that could not be compared, and the error."""
 _ROUNDING = 1e-9
 _SLACK = 3
 """Diagonals on each side of a search's result that are tried, too."""

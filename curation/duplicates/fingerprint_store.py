@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from manifests.identity import digest
-from manifests.shards import read_shard, recordings_with, shard_path, write_shard
+from manifests.shards import read_shard, recordings_with, shard_fault, write_shard
 from manifests.store import Corpus
 from manifests.time import to_ms
 
@@ -54,7 +54,6 @@ def save_fingerprints(
 ) -> None:
     """Store the words of segments, (begin in seconds, words); stored segments at other times are kept."""
     key = fingerprint_key(recording_id, kind)
-    path = shard_path(corpus, "prints", recording_id, kind, key)
     rows: dict[float, dict[str, object]] = {}
     for begin, words in segments:
         rows[begin] = {
@@ -66,7 +65,7 @@ def save_fingerprints(
             "hop": SPECS[kind].hop,
             "words": words,
         }
-    if path.exists():
+    if shard_fault(corpus, "prints", recording_id, kind, key) is None:
         known = read_shard(corpus, "prints", recording_id, kind, key)
         for number, begin in enumerate(known["start"].to_pylist()):
             one = known.slice(number, 1)
@@ -76,17 +75,16 @@ def save_fingerprints(
 
 
 def fingerprint_items(corpus: Corpus, kind: Kind, recordings: Iterable[str]) -> list[str]:
-    """The stored segments of the recordings, as names for `load_fingerprint`, sorted."""
+    """The stored segments of the recordings, as names for `load_fingerprint`, sorted; damaged files are left out."""
     items = []
     stored = recordings_with(corpus, "prints")
     for recording_id in recordings:
         if recording_id not in stored:
             continue
         key = fingerprint_key(recording_id, kind)
-        try:
-            starts = read_shard(corpus, "prints", recording_id, kind, key, columns=["start"])["start"].to_pylist()
-        except FileNotFoundError:
+        if shard_fault(corpus, "prints", recording_id, kind, key):
             continue
+        starts = read_shard(corpus, "prints", recording_id, kind, key, columns=["start"])["start"].to_pylist()
         items += [f"{recording_id}-{kind}-{key}-{to_ms(start)}" for start in starts]
     return sorted(items)
 

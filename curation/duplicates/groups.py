@@ -11,10 +11,11 @@ from typing import Any
 from manifests.records import Duplicate
 from manifests.time import Segment, Timeline
 
-from .align import Match
+from .align import Match, OnFault
 from .fingerprint import Kind
 
 _NOISE_SECONDS = 1e-9
+_SHORTEST = 1e-3  # seconds: a piece below a millisecond is rounding, whatever a recipe's `min_overlap`
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,10 @@ class _Piece:
     @property
     def seconds(self) -> float:
         return self.end - self.start
+
+    @property
+    def time(self) -> Timeline:
+        return Timeline([Segment(self.start, self.end)])
 
     def flipped(self) -> _Piece:
         return _Piece(self.start + self.offset, self.end + self.offset, -self.offset)
@@ -79,6 +84,7 @@ def duplicates(
     durations: Mapping[str, float],
     rank: Callable[[str], Any],
     rule: Rule | None = None,
+    on_fault: OnFault | None = None,
 ) -> list[Duplicate]:
     """A row for each recording that another one contains, with the longest piece they share; the rest are kept.
 
@@ -88,10 +94,11 @@ def duplicates(
     the kept one points to it along a chain of matches, with the piece that remains at its end; if that is too short,
     the recording is kept. A kept recording has no row.
 
+    A pair whose pieces cannot be compared goes to `on_fault` and is left out; without `on_fault` its error is raised.
     Raises ValueError if a duration is missing.
     """
     bound = rule or Rule()
-    links = _links(matches, durations, bound)
+    links = _links(matches, durations, bound, on_fault)
     wider = {
         one: {other for other in others if _covers(links, durations, bound, one, other) > 0}
         for one, others in links.items()
@@ -155,7 +162,7 @@ def copied_time(recording_id: str, rows: Iterable[Duplicate], matches: Iterable[
 _Links = dict[str, dict[str, _Shared]]
 
 
-def _links(matches: Iterable[Match], durations: Mapping[str, float], rule: Rule) -> _Links:
+def _links(matches: Iterable[Match], durations: Mapping[str, float], rule: Rule, on_fault: OnFault | None) -> _Links:
     """For every recording, the others that share enough with it, and the shared pieces in its own time."""
     grouped: dict[tuple[str, str], dict[Kind, list[_Piece]]] = defaultdict(lambda: defaultdict(list))
     for match in sorted(matches):
@@ -166,7 +173,13 @@ def _links(matches: Iterable[Match], durations: Mapping[str, float], rule: Rule)
         grouped[match.recording_id, match.other_id][match.kind].append(piece)
     links: _Links = defaultdict(dict)
     for (one, other), kinds in grouped.items():
-        ways = [_Shared(one_to_one(pieces, rule.min_overlap), kind) for kind, pieces in sorted(kinds.items())]
+        try:
+            ways = [_Shared(one_to_one(pieces, rule.min_overlap), kind) for kind, pieces in sorted(kinds.items())]
+        except Exception as error:  # a fault of ours in one pair must not end the run over all others
+            if on_fault is None:
+                raise
+            on_fault(one, other, error)
+            continue
         shared = max(ways, key=lambda way: way.seconds)
         shorter = min(durations[one], durations[other])
         if shared.pieces and shared.seconds >= rule.min_share * shorter - _NOISE_SECONDS:
@@ -180,6 +193,7 @@ def one_to_one(pieces: Iterable[_Piece], least: float) -> tuple[_Piece, ...]:
     If a sample occurs in a recording several times, every use matches every use elsewhere: only one of those counts,
     because a repeated sample is one sample. Time that another piece connects to counted time is counted with it.
     """
+    least = max(least, _SHORTEST)
     left = sorted((p for p in pieces if p.seconds >= least - _NOISE_SECONDS), key=lambda p: (-p.seconds, p.start))
     chosen: list[_Piece] = []
     mine, theirs = Timeline(), Timeline()
@@ -194,14 +208,13 @@ def one_to_one(pieces: Iterable[_Piece], least: float) -> tuple[_Piece, ...]:
 
 def _counted_time(best: _Piece, others: list[_Piece], mine: Timeline, theirs: Timeline) -> tuple[Timeline, Timeline]:
     """The time of both sides that is counted now, with the time that other pieces connect to it."""
-    mine |= Timeline([Segment(best.start, best.end)])
-    theirs |= Timeline([Segment(best.start + best.offset, best.end + best.offset)])
+    mine |= best.time
+    theirs |= best.time.shift(best.offset)
     while True:
         more_mine, more_theirs = mine, theirs
         for piece in others:
-            span = Segment(piece.start, piece.end)
-            more_theirs |= Timeline(s.shift(piece.offset) for s in more_mine.crop(span))
-            more_mine |= Timeline(s.shift(-piece.offset) for s in more_theirs.crop(span.shift(piece.offset)))
+            more_theirs |= (more_mine & piece.time).shift(piece.offset)
+            more_mine |= (more_theirs & piece.time.shift(piece.offset)).shift(-piece.offset)
         if more_mine.duration - mine.duration < 0.01 and more_theirs.duration - theirs.duration < 0.01:
             return mine, theirs
         mine, theirs = more_mine, more_theirs
@@ -209,9 +222,8 @@ def _counted_time(best: _Piece, others: list[_Piece], mine: Timeline, theirs: Ti
 
 def _without(piece: _Piece, mine: Timeline, theirs: Timeline) -> list[_Piece]:
     """The parts of the piece that neither side has counted."""
-    span = Timeline([Segment(piece.start, piece.end)])
-    taken = Timeline(s.shift(-piece.offset) for s in theirs.crop(Segment(piece.start, piece.end).shift(piece.offset)))
-    return [_Piece(s.start, s.end, piece.offset) for s in span - mine - taken]
+    taken = (theirs & piece.time.shift(piece.offset)).shift(-piece.offset)
+    return [_Piece(s.start, s.end, piece.offset) for s in piece.time - mine - taken]
 
 
 def _covers(links: _Links, durations: Mapping[str, float], rule: Rule, one: str, other: str) -> int:

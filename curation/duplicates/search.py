@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from .align import BOUNDS, Bounds, Match, align
+from .align import BOUNDS, Bounds, Match, OnFault, align
 from .fingerprint import SIGNS, WEAK, Fingerprint, Kind, short_hash, signs, weak_signs
 from .index import Index, IndexedSegment, check_signs, key_of, sampled, spread
 
@@ -34,6 +34,7 @@ def find_matches(
     parts: Sequence[Index],
     words_of: Callable[[str], Fingerprint],
     bounds: Mapping[Kind, Bounds] = BOUNDS,
+    on_fault: OnFault | None = None,
 ) -> list[Match]:
     """All matches of the new segments with everything in `parts`, which already contain the new ones.
 
@@ -42,23 +43,29 @@ def find_matches(
     `new` and of the parts, and the distribution of items over parts, make no difference. The order in which two files
     were added makes almost none: a pair is always aligned in the same order, but the uncertain signs that are tried
     both ways are the newer file's, so a pair at the limit may be found from one side only.
+
+    A pair that cannot be aligned goes to `on_fault` and is left out; without `on_fault` its error is raised.
     """
     wanted: dict[tuple[IndexedSegment, IndexedSegment], set[int]] = defaultdict(set)
-    for one in new:
-        mine = IndexedSegment(one.recording_id, one.item, one.kind)
-        for item, diagonal in candidates(one, parts):
+    for new_one in new:
+        mine = IndexedSegment(new_one.recording_id, new_one.item, new_one.kind)
+        for item, diagonal in candidates(new_one, parts):
             if mine < item:
                 wanted[mine, item].add(diagonal)
             else:
                 wanted[item, mine].add(-diagonal)
     # Pairs are sorted, so that one of the two is usually in the cache.
     load = lru_cache(maxsize=8)(words_of)
-    matches = [
-        match
-        for (one_item, other_item), diagonals in sorted(wanted.items())
-        for diagonal in sorted(diagonals)
-        for match in align(load(one_item.item), load(other_item.item), diagonal, bounds[one_item.kind])
-    ]
+    matches: list[Match] = []
+    for (one_item, other_item), diagonals in sorted(wanted.items()):
+        try:
+            one, other = load(one_item.item), load(other_item.item)
+            for diagonal in sorted(diagonals):
+                matches += align(one, other, diagonal, bounds[one_item.kind])
+        except Exception as error:  # a fault in one pair must not end the run over all others
+            if on_fault is None:
+                raise
+            on_fault(one_item.recording_id, other_item.recording_id, error)
     return list(_once(matches))
 
 

@@ -7,14 +7,18 @@ from dataclasses import asdict, dataclass, replace
 
 import pyarrow as pa
 
+from manifests.errors import Problem
+from manifests.healing import report_healed
+from manifests.parquet import REMADE
 from manifests.recipe import Recipe
 from manifests.records import Annotation, Drop, Recording
 from manifests.schema import joined_tables, to_table
 from manifests.store import Corpus
 
 from ..decision.human_evidence import annotator_events
-from ..duplicates.corpus_index import Copies
-from .entries import Entries, duplicate_sources, orphaned_recordings
+from ..duplicates.corpus_index import COMPARE, Copies
+from ..runner.ledgered import RAISED
+from .entries import Entries, duplicate_sources, orphaned_recordings, problem_drop
 from .settle import Settled
 
 
@@ -31,6 +35,10 @@ class Tables:
 def join(corpus: Corpus, entries: Entries, copies: Copies, settled: Iterable[Settled]) -> Tables:
     """The tables of the decisions; recordings without a decision keep their stored data."""
     drops = [*entries.drops, *duplicate_sources(entries), *orphaned_recordings(entries)]
+    drops += [
+        problem_drop("recording", name, COMPARE, Problem(RAISED, text))
+        for name, text in sorted(copies.problems.items())
+    ]
     recordings = dict(entries.recordings)
     events, cuts = [], []
     for one in sorted(settled, key=lambda one: one.recording_id):
@@ -49,6 +57,9 @@ def join(corpus: Corpus, entries: Entries, copies: Copies, settled: Iterable[Set
 
 def commit(corpus: Corpus, recipe: Recipe, entries: Entries, copies: Copies, tables: Tables, command: str) -> None:
     """Write all tables, and the recipe, as one commit of `command`."""
+    for name in REMADE:
+        for path, problem in corpus.table(name).faults():
+            report_healed(path, f"damaged: {problem}", "made again")
     with corpus.commit(command) as change:
         change.replace("sources", entries.sources.values())
         change.replace("recordings", tables.recordings)

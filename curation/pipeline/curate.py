@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from manifests.errors import Problem
+from manifests.healing import report_healed
 from manifests.identity import source_id
 from manifests.ledger import Ledger
 from manifests.recipe import Recipe
@@ -40,15 +41,18 @@ from ..runner.ledgered import (
     failed_problem,
     failure,
     ledger_row,
+    refuse_full_disk,
 )
 from .commit import commit, join
 from .coverage import Needs, with_audio
 from .entries import Entries, entries_with, orphaned_recordings, problem_drop, stored_entries
 from .result import CurationResult, result_of
 from .settle import CASCADE, VIDEO, Request, Settle, Settled, settled_too_short, undecided
-from .stages import Identified, Identify, Score
+from .stages import PRINT, Flaw, Identified, Identify, Score, Scored
 
 logger = logging.getLogger(__name__)
+READ_TABLES = ("sources", "recordings", "annotations", "verdicts")
+"""The tables that a run reads and cannot make again."""
 SLOWEST_BYTES_PER_SECOND = 5e6
 
 
@@ -85,7 +89,7 @@ def curate(
         ledgered = LedgeredRunner(Ledger(corpus), workers or default_workers(), retry, runner)
         run = _Run.begin(corpus, recipe, on_progress, ledgered)
         found = list(discover(sources, corpus))
-        entries = run.score(entries_with(corpus, found, run.identify(found)))
+        entries = run.score(entries_with(corpus, found, run.identify(found), ledgered.ledger))
         return run.finish(entries, "lpse curate")
 
 
@@ -105,7 +109,7 @@ def replay(
     with corpus.lock("replay"):
         ledgered = LedgeredRunner(Ledger(corpus), workers or default_workers(), False, runner)
         run = _Run.begin(corpus, recipe, on_progress, ledgered)
-        entries = stored_entries(corpus)
+        entries = stored_entries(corpus, ledgered.ledger)
         run.score_missing(entries)
         return run.finish(entries, "lpse replay")
 
@@ -126,7 +130,12 @@ class _Run:
     def begin(
         cls, corpus: Corpus, recipe: Recipe, on_progress: ProgressCallback | None, runner: LedgeredRunner
     ) -> _Run:
-        """Check the recipe's detectors, and make their converted files."""
+        """Check the recipe's detectors, make their converted files, and refuse tables that no run makes again.
+
+        Raises Damaged with the file and the cure.
+        """
+        for name in READ_TABLES:
+            corpus.table(name).check()
         setup = check_detectors(recipe, corpus)
         versions = ", ".join(f"{name} {spec(name, setup).version}" for name in recipe.all_detectors)
         logger.info("recipe %s (%s), detectors: %s", recipe.name, recipe.hash, versions)
@@ -161,15 +170,18 @@ class _Run:
         problems = {name: Problem("outside_root", error) for name, error in outside.items()}
         items = [stage.item(row, path) for row, path in located]
         too_short = {item.key for item in items if self._too_short(recordings[item.id])}
-        results = self.runner.stored(stage, too_short, stage.complete) | self.runner.run(
+        flaws = {item.id: stage.flaws(item.id) for item in items if item.key not in too_short}
+        known = self.runner.stored(stage, too_short, lambda name: not stage.flaws(name))
+        results = known | self.runner.run(
             stage,
             [item for item in items if item.key not in too_short],
             on_progress=self.on_progress,
-            outputs_exist=stage.complete,
+            outputs_exist=lambda name: not flaws.get(name),
         )
         items = [item for item in items if item.key in results]
         for item in items:
             result, row = results[item.key], recordings[item.id]
+            _report_scored_again(flaws.get(item.id, ()), result)
             status = "ok" if row.status in ("damaged", "quarantined") else row.status
             if result.problem:
                 logger.info("%s: %s: %s", item.label, *result.problem)
@@ -187,31 +199,39 @@ class _Run:
         return Entries(entries.sources, recordings, drops)
 
     def score_missing(self, entries: Entries) -> None:
-        """Score recordings with detectors that have never scored them, if their media exists and they are long enough.
+        """Score recordings whose scores are missing or damaged, if their media exists and they are long enough.
 
         After a failure the recording stays as it was, and unscored.
         """
         stage = Score(self.corpus.path, self.recipe.detectors, self.setup)
-        items = []
+        items, found = [], {}
         wanted = entries.recordings.keys() - entries.dropped
         rows = (row for row in entries.recordings.values() if row.recording_id in wanted and not self._too_short(row))
         for row, path in with_audio(self.corpus, rows)[0]:
-            if not stage.complete(row.recording_id) and os.path.exists(path):
+            flaws = stage.flaws(row.recording_id)
+            if flaws and os.path.exists(path):
                 items.append(stage.item(row, path))
-                for name in stage.missing(row.recording_id):
+                found[row.recording_id] = flaws
+                for name in (flaw.maker for flaw in flaws if flaw.maker != PRINT):
                     self.needs.add(name, row.duration or 0.0)
+            else:
+                _report_scored_again(flaws, Scored(problem=Problem("vanished", "its media is missing")))
         if items:
-            self.runner.run(stage, items, on_progress=self.on_progress, outputs_exist=lambda _: False)
+            results = self.runner.run(stage, items, on_progress=self.on_progress, outputs_exist=lambda _: False)
+            for item in items:
+                _report_scored_again(found[item.id], results[item.key])
 
     def finish(self, entries: Entries, command: str) -> CurationResult:
         """Settle every recording and write the tables."""
         gone = {row.item for row in orphaned_recordings(entries)}
         present = {key: row for key, row in entries.recordings.items() if key not in gone}
-        wanted = present.keys() - entries.dropped
         copies = find_copies(self.corpus, present, self.recipe.duplicates, "audio")
+        wanted = present.keys() - entries.dropped - copies.problems.keys()
         settled = self._settle(entries, wanted, copies)
         by_picture = find_copies(self.corpus, present, self.recipe.duplicates, "picture")
         copies = copies | by_picture
+        settled = {name: one for name, one in settled.items() if name not in copies.problems}
+        wanted = wanted - copies.problems.keys()
         # only where copies of the video are cut away does the decision change
         again = wanted & {name for name, time in by_picture.cut_away.items() if time}
         if again:
@@ -285,6 +305,7 @@ class _Run:
 
     def _record(self, ended: ItemResult[Request, Settled], stage: Settle, recorder: Recorder) -> None:
         """Record in the ledger the reads of the media, and a crash."""
+        refuse_full_disk(ended)
         if problem := failure(ended):
             logger.warning("%s: %s: %s", ended.item.label, *problem)
             recorder.add(ledger_row(stage.name, ended, {"problem": problem}))
@@ -292,6 +313,8 @@ class _Run:
         assert ended.value is not None
         if ended.value.unavailable:
             raise ModelUnavailable(ended.value.unavailable)
+        for path, damage in ended.value.healed:
+            report_healed(Path(path), damage, "not used; its time is scored again where the media exists")
         for work in ended.value.media:
             values = {"scored": work.scored, "problem": work.problem}
             recorder.add(ledger_row(work.stage, ended, values, key=work.key))
@@ -315,3 +338,11 @@ class _Run:
 
     def _too_short(self, row: Recording) -> bool:
         return row.duration is not None and is_too_short(row.duration, self.recipe.spans.min_duration)
+
+
+def _report_scored_again(flaws: Sequence[Flaw], result: Scored) -> None:
+    """Report the damaged files of a recording, and what became of them."""
+    for flaw in flaws:
+        if flaw.damaged:
+            failed = f"cannot be made again: {': '.join(result.problem)}" if result.problem else ""
+            report_healed(flaw.path, f"damaged: {flaw.problem}", failed or "made again from the media")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from manifests.errors import Problem
 from manifests.identity import source_id
+from manifests.ledger import Ledger
+from manifests.parquet import Damaged
 from manifests.records import Drop, ItemKind, Recording, Source
 from manifests.store import Corpus
 from manifests.uris import resolve
 
 from ..ingest.folders import Found
-from ..runner.ledgered import TRANSIENT
+from ..runner.ledgered import TRANSIENT, problem_of
 from .stages import Identified
 
 # stages whose drops a replay keeps: it reads no media
@@ -34,18 +38,46 @@ class Entries:
         return frozenset(row.item for row in self.drops if row.item_kind == "recording")
 
 
-def stored_entries(corpus: Corpus) -> Entries:
-    """The entries stored in the corpus."""
-    return Entries(
-        sources={row.source_id: row for row in corpus.rows(Source)},
-        recordings={row.recording_id: row for row in corpus.rows(Recording)},
-        drops=[row for row in corpus.rows(Drop) if row.stage in BEFORE_DECIDING],
-    )
+def stored_entries(corpus: Corpus, ledger: Ledger) -> Entries:
+    """The entries stored in the corpus; drops that are lost or damaged are made again from the ledger."""
+    sources = {row.source_id: row for row in corpus.rows(Source)}
+    recordings = {row.recording_id: row for row in corpus.rows(Recording)}
+    try:
+        drops = [row for row in corpus.rows(Drop) if row.stage in BEFORE_DECIDING]
+        if corpus.table("drops").files():
+            return Entries(sources, recordings, drops)
+    except Damaged:
+        pass  # the commit, which replaces the file, reports it
+    return Entries(sources, recordings, list(_drops_again(sources, recordings, ledger)))
 
 
-def entries_with(corpus: Corpus, found: Sequence[Found], identified: Mapping[str, Identified]) -> Entries:
+def _drops_again(sources: Mapping[str, Source], recordings: Mapping[str, Recording], ledger: Ledger) -> Iterator[Drop]:
+    """The drops of the stages before deciding, from the last results in the ledger."""
+    results = {stage: _last_results(ledger, stage) for stage in ("identify", "score")}
+    for source in sources.values():
+        last = results["identify"].get(source.source_id, {})
+        problem = problem_of(last)
+        if source.recording_id is None:
+            unknown = Problem("unknown", "the row with the reason was lost: curate the source again")
+            yield problem_drop("source", source.source_id, "identify", problem or unknown)
+        elif problem and last.get("recording") and source.recording_id in recordings:
+            yield problem_drop("recording", source.recording_id, "identify", problem)
+    for name in recordings:
+        if problem := problem_of(results["score"].get(name, {})):
+            yield problem_drop("recording", name, "score", problem)
+
+
+def _last_results(ledger: Ledger, stage: str) -> dict[str, Mapping[str, Any]]:
+    """The last result of each item, over all its keys."""
+    rows = sorted(ledger.latest(stage).values(), key=lambda row: row.started_at)
+    return {row.item: json.loads(row.result or "{}") for row in rows}
+
+
+def entries_with(
+    corpus: Corpus, found: Sequence[Found], identified: Mapping[str, Identified], ledger: Ledger
+) -> Entries:
     """The entries stored in the corpus, updated with the files `found`; `identified` by uri."""
-    stored = stored_entries(corpus)
+    stored = stored_entries(corpus, ledger)
     sources, recordings = stored.sources, stored.recordings
     drops: list[Drop] = []
     met = {source_id(one.uri) for one in found}

@@ -17,8 +17,9 @@ from manifests.errors import Problem
 from manifests.identity import digest
 from manifests.recipe import Recipe
 from manifests.records import Drop, Measured, Recording
-from manifests.schema import to_table
+from manifests.schema import to_records, to_table, whole_table
 from manifests.scores import FrameScores
+from manifests.shards import MISSING, shard_fault, shard_path
 from manifests.store import Corpus
 from manifests.time import Timeline
 
@@ -72,7 +73,8 @@ class Settled:
 
     Rows of `events` and `cuts` as Arrow tables, drops, and the measures of all of it. `media`: reads of its media.
     `cascade`: (seconds rejected without the cascade, seconds scored by each of its detectors), None without one.
-    `unavailable`: the error of a missing model, because of which nothing was decided.
+    `unavailable`: the error of a missing model, because of which nothing was decided. `healed`: (path, problem) of
+    damaged scores that were not used, and made again where the media exists.
     """
 
     recording_id: str
@@ -83,6 +85,7 @@ class Settled:
     media: tuple[MediaWork, ...] = ()
     cascade: tuple[float, Mapping[str, float]] | None = None
     unavailable: str | None = None
+    healed: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -126,12 +129,12 @@ class _Recording:
         self._id, self._duration = request.recording.recording_id, request.recording.duration or 0.0
         self._scores: dict[str, FrameScores] = {}
         self._media: list[MediaWork] = []
+        self._healed: list[tuple[str, str]] = []
 
     def settle(self) -> Settled:
         recipe, row = self._recipe, self._request.recording
         try:
-            names = (*recipe.all_detectors, PICTURE)
-            self._scores = load_scores(self._corpus, self._id, names, self._setup, tags=False)
+            self._scores = load_scores(self._corpus, self._id, self._sound_ones(), self._setup, tags=False)
         except ValueError as error:
             return undecided(row, Problem(UNSCORED, f"its scores cannot be read: {error}"), recipe)
         missing = [name for name in recipe.detectors if name not in self._scores]
@@ -149,7 +152,21 @@ class _Recording:
         cascade = None
         if rejected is not None:
             cascade = rejected, {name: scored_seconds(self._scores.get(name)) for name in recipe.cascade}
-        return replace(_result(self._id, decided), media=tuple(self._media), cascade=cascade)
+        return replace(
+            _result(self._id, decided), media=tuple(self._media), cascade=cascade, healed=tuple(self._healed)
+        )
+
+    def _sound_ones(self) -> list[str]:
+        """The detectors whose scores are loaded; damaged ones of the cascade and the video are scored on demand."""
+        names = list(self._recipe.detectors)
+        for name in dict.fromkeys((*self._recipe.cascade, PICTURE)):
+            problem = shard_fault(self._corpus, "scores", self._id, name, self._key(name))
+            if problem is None:
+                names.append(name)
+            elif problem != MISSING:
+                path = shard_path(self._corpus, "scores", self._id, name, self._key(name))
+                self._healed.append((str(path), f"damaged: {problem}"))
+        return names
 
     def _drafted(self) -> Draft:
         """The cuts as decided by the audio, once no more scoring can change them."""
@@ -183,7 +200,7 @@ class _Recording:
             return False
         for name, frames in result.scores.items():
             # as stored, with the tags, which the decision does not need
-            known = load_scores(self._corpus, self._id, (name,), self._setup).get(name)
+            known = load_scores(self._corpus, self._id, (name,), self._setup)[name] if name in self._scores else None
             self._scores[name] = save_scores(self._corpus, self._id, name, self._setup, frames, known)
         self._media.append(MediaWork(CASCADE, key, {name: time.duration for name, time in needs.items()}))
         return True
@@ -193,7 +210,12 @@ class _Recording:
         if not self._recipe.video_analysis or not self._request.recording.has_video:
             return
         known = self._scores.get(PICTURE)
-        spans = drafted.surviving - analyzed_time(known) if known else drafted.surviving
+        analyzed = analyzed_time(known) if known else Timeline.EMPTY
+        spans = drafted.surviving - analyzed
+        problem = self._print_fault() if analyzed else None
+        if problem:
+            # its time is analyzed again, for the fingerprint: the scores come out as they are
+            spans = drafted.surviving | analyzed
         key = digest(VIDEO, self._id, self._key(PICTURE), fingerprint_key(self._id, "picture"), spans.ms_pairs())
         if not spans or not self._may_read(key):
             return
@@ -209,9 +231,15 @@ class _Recording:
         except MediaError as error:
             self._media.append(MediaWork(VIDEO, key, {}, error.problem))
             return
+        if problem not in (None, MISSING):
+            path = shard_path(self._corpus, "prints", self._id, "picture", fingerprint_key(self._id, "picture"))
+            self._healed.append((str(path), f"damaged: {problem}"))
         self._scores[PICTURE] = save_scores(self._corpus, self._id, PICTURE, self._setup, frames, known)
         save_fingerprints(self._corpus, self._id, "picture", segments.finish())
         self._media.append(MediaWork(VIDEO, key, {PICTURE: spans.duration}))
+
+    def _print_fault(self) -> str | None:
+        return shard_fault(self._corpus, "prints", self._id, "picture", fingerprint_key(self._id, "picture"))
 
     def _may_read(self, key: str) -> bool:
         return self._request.path is not None and key not in self._request.failed
@@ -229,9 +257,10 @@ def settled_too_short(request: Request, recipe: Recipe) -> Settled:
 def _result(recording_id: str, decided: Decided) -> Settled:
     return Settled(
         recording_id=recording_id,
-        events=to_table("events", decided.events),
-        cuts=to_table("cuts", decided.cuts),
-        drops=decided.drops,
+        # rows that no table can hold are a fault of this recording, and end no run
+        events=whole_table("events", decided.events),
+        cuts=whole_table("cuts", decided.cuts),
+        drops=tuple(to_records("drops", whole_table("drops", decided.drops).to_batches())),
         measures=decided.measures,
     )
 

@@ -11,11 +11,11 @@ from typing import Any
 from manifests.errors import Problem
 from manifests.identity import digest
 from manifests.records import AudioTrack, Recording, Status
-from manifests.shards import shard_path
+from manifests.shards import MISSING, shard_fault, shard_path
 from manifests.store import Corpus
 
 from ..detectors import ModelSetup, spec
-from ..detectors.score_store import save_scores, scores_path
+from ..detectors.score_store import save_scores
 from ..detectors.scorer import Scorer
 from ..duplicates import AudioFingerprinter
 from ..duplicates.fingerprint_store import fingerprint_key, save_fingerprints
@@ -23,6 +23,7 @@ from ..media import MediaError, identify
 from ..runner import Item, ShareCallback
 from ..runner.ledgered import problem_of
 
+PRINT = "print"  # the name of the audio fingerprint among the detectors
 # the status of a recording with a problem; other problems give no recording
 STATUS_OF_PROBLEM: Mapping[str, Status] = {
     "empty_file": "empty",
@@ -115,6 +116,20 @@ class Scored:
 
 
 @dataclass(frozen=True)
+class Flaw:
+    """A result that cannot be used: its `maker`, a detector or PRINT, its file, and the problem."""
+
+    maker: str
+    path: Path
+    problem: str
+
+    @property
+    def damaged(self) -> bool:
+        """True if the file exists."""
+        return self.problem != MISSING
+
+
+@dataclass(frozen=True)
 class Score:
     """Decodes a recording once and stores all detectors' scores of it, and its fingerprint.
 
@@ -137,19 +152,15 @@ class Score:
         duration, name = recording.duration or 0.0, recording.recording_id
         return Item(self.key(name), name, (name, path, duration), duration, recording.uri)
 
-    def missing(self, recording_id: str) -> tuple[str, ...]:
-        """The detectors that have not scored the recording."""
+    def flaws(self, recording_id: str) -> tuple[Flaw, ...]:
+        """The results of this stage that are not stored, or damaged; none if the recording need not be read."""
         corpus = Corpus(self.corpus)
+        keys = {name: ("scores", name, spec(name, self.setup).key(recording_id)) for name in self.detectors}
+        keys[PRINT] = ("prints", "audio", fingerprint_key(recording_id, "audio"))
         return tuple(
-            name for name in self.detectors if not scores_path(corpus, recording_id, name, self.setup).exists()
-        )
-
-    def complete(self, recording_id: str) -> bool:
-        """True if every detector's scores of the recording are stored, and its fingerprint."""
-        key = fingerprint_key(recording_id, "audio")
-        return (
-            not self.missing(recording_id)
-            and shard_path(Corpus(self.corpus), "prints", recording_id, "audio", key).exists()
+            Flaw(name, shard_path(corpus, table, recording_id, maker, key), problem)
+            for name, (table, maker, key) in keys.items()
+            if (problem := shard_fault(corpus, table, recording_id, maker, key))
         )
 
     def open(self) -> Callable[[tuple[str, str, float], ShareCallback], Scored]:
@@ -164,7 +175,7 @@ class Score:
         try:
             result = scorer.score(
                 Path(path),
-                self.missing(recording_id),
+                [flaw.maker for flaw in self.flaws(recording_id) if flaw.maker != PRINT],
                 consumers=[fingerprinter],
                 progress=share_of(duration, report),
             )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from manifests.errors import Problem
+from manifests.files import DiskFull
 from manifests.ledger import Ledger
 from manifests.records import LedgerRow, StageOutcome
 
@@ -71,6 +72,13 @@ def failure(result: ItemResult[Any, Any]) -> Problem | None:
     return Problem(CRASHED if result.status == "crashed" else RAISED, result.error or result.status)
 
 
+def refuse_full_disk(result: ItemResult[Any, Any]) -> None:
+    """Raise DiskFull for an item that could not be stored: the fault is no item's, and all others would have it."""
+    kind, _, text = (result.error or "").partition(": ")
+    if result.status == "raised" and kind == DiskFull.__name__:
+        raise DiskFull(text)
+
+
 @dataclass(frozen=True)
 class LedgeredRunner:
     """Runs stages over keyed items and records each result in the ledger.
@@ -110,6 +118,7 @@ class LedgeredRunner:
             finished = self.runner(stage, todo, workers=workers, stall_seconds=stall_seconds, on_progress=shown)
             with closing(finished), Recorder(self.ledger) as recorder:
                 for ended in finished:
+                    refuse_full_disk(ended)
                     problem = failure(ended)
                     result = stage.decode({"problem": problem}) if problem else ended.value
                     assert result is not None
@@ -121,17 +130,21 @@ class LedgeredRunner:
         self, stage: LedgeredStage[P, R], keys: Collection[str], outputs_exist: Callable[[str], bool] | None = None
     ) -> dict[str, R]:
         """The final results of the ledger among `keys`; `outputs_exist` as in `run`."""
-        return {
-            key: stage.decode(json.loads(row.result or "{}"))
-            for key, row in self.ledger.latest(stage.name).items()
-            if key in keys
-            and self.is_final(row)
-            and (row.outcome != "done" or outputs_exist is None or outputs_exist(row.item))
-        }
+        results: dict[str, R] = {}
+        for key, row in self.ledger.latest(stage.name).items():
+            if key in keys and self.is_final(row):
+                # one that cannot be read is worth no more than none
+                with suppress(ValueError, TypeError, KeyError, AttributeError):
+                    if row.outcome != "done" or outputs_exist is None or outputs_exist(row.item):
+                        results[key] = stage.decode(json.loads(row.result or "{}"))
+        return results
 
     def is_final(self, row: LedgerRow) -> bool:
         """True if a row of the ledger is final for its key, so that the item is not tried again."""
-        problem = problem_of(json.loads(row.result or "{}"))
+        try:
+            problem = problem_of(json.loads(row.result or "{}"))
+        except (ValueError, TypeError, AttributeError):
+            return False
         if row.outcome == "failed":
             outside = any(signal in (problem.detail if problem else "") for signal in OUTSIDE)
             return problem is not None and problem.reason == CRASHED and not outside and not self.retry

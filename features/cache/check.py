@@ -92,9 +92,11 @@ def _check_part(file: Path, spec: CacheSpec, schema: pa.Schema) -> Iterator[str]
         for text in _check_pages(part):
             intact = False
             yield text
-        if intact:
+        if intact and (problem := part.sum_fault()):
+            yield problem
+        elif intact:
             yield from _check_values(part, shapes, spec)
-    except (CacheError, pa.ArrowException, OSError) as error:
+    except (CacheError, pa.ArrowException, OSError, ValueError) as error:
         yield _without_path(error, file)
 
 

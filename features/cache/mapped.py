@@ -15,6 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from manifests.parquet import sum_fault
+
 from .page import DATA_PAGE, PLAIN, RLE, NotDirect, check_levels, page_header
 from .spec import ANY_LENGTH, CacheError, Shape
 
@@ -60,6 +62,10 @@ class Part:
         self._known_levels: dict[bytes, tuple[int, ...]] = {}
         self._decoded: dict[str, tuple[int, NDArray[Any]]] = {}
         self._warned = False
+
+    def sum_fault(self) -> str | None:
+        """The fault of a part whose bytes do not match its checksum; None for a part without one. Reads all bytes."""
+        return sum_fault(self._metadata, self._map)
 
     @property
     def groups(self) -> list[range]:

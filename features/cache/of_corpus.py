@@ -23,8 +23,9 @@ FOLDER = "features"
 
 
 def caches(corpus: Corpus) -> list[Path]:
-    """The folders of a corpus's caches, by name."""
-    return sorted(path.parent for path in (corpus.path / FOLDER).glob("*/set.json"))
+    """The folders of a corpus's caches, by name, also those that have lost their description."""
+    inside = [path for name in ("set.json", "index.parquet") for path in (corpus.path / FOLDER).glob(f"*/{name}")]
+    return sorted({path.parent for path in inside})
 
 
 def cache_folder(corpus: Corpus, name: str | None = None) -> Path:
@@ -64,7 +65,11 @@ def cache_name(recipe: Recipe, described: CacheSpec) -> str:
 
 
 def cache_faults(corpus: Corpus) -> Iterator[Fault]:
-    """Yield the faults of all caches, checksums included; each cache is read in full."""
+    """Yield the faults of all caches, checksums included, each with its cure; each cache is read in full."""
     for folder in caches(corpus):
         for problem in check(folder):
-            yield Fault(FOLDER, f"{folder.name}/{problem.file}", problem.text)
+            in_part = problem.file.startswith(("clips/", "cuts/", "texts/"))
+            cure = (
+                "remove the file and run lpse extract, which encodes its cuts again" if in_part else "run lpse extract"
+            )
+            yield Fault(FOLDER, f"{folder.name}/{problem.file}", f"{problem.text}: {cure}")

@@ -15,6 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from manifests.parquet import SummedWriter
+
 from .cut import StoredCut
 from .spec import ANY_LENGTH, FORMAT, CacheSpec, Shape
 
@@ -84,7 +86,7 @@ def text_rows(spec: CacheSpec, texts: Mapping[str, tuple[str, NDArray[Any]]]) ->
 
 def part_writer(file: IO[bytes], schema: pa.Schema) -> pq.ParquetWriter:
     """A writer of the mapped layout; its bytes depend on the rows and the tables they come in alone."""
-    return pq.ParquetWriter(
+    return SummedWriter(
         file,
         schema,
         compression="NONE",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -12,13 +11,13 @@ from torch import Tensor
 from curation.detectors.score_store import setup_of
 from curation.media import MediaError, mono_span
 from curation.runner.progress import Progress, ProgressCallback
-from manifests.fits import fit_folder, fits_folder, writing_fit
+from manifests.fits import fit_fault, fit_folder, fits_folder, writing_fit
 from manifests.identity import digest
 from manifests.schema import CorpusError
 from manifests.store import Corpus
 
 from ..audio.mel import MODES, Mode
-from ..encoders import ModelSetup, melcodec
+from ..encoders import ModelSetup, ModelUnavailable, melcodec
 from .plan import PlannedCut, planned_cuts
 
 NAMES: Mapping[str, Mode] = {"melcodec_16k": "16k", "melcodec_44k": "44k"}
@@ -39,8 +38,16 @@ def refit(corpus: Corpus, name: str, on_progress: ProgressCallback | None = None
 def fit_missing(
     corpus: Corpus, name: str, wanted: Sequence[PlannedCut], setup: ModelSetup, on_progress: ProgressCallback | None
 ) -> ModelSetup:
-    """`setup` with a fit of the codec `name`, fitted now if the corpus has none; other encoders need no fit."""
-    if name not in NAMES or dict(setup.active).get(name):
+    """`setup` with a fit of the codec `name`, fitted now if the corpus has none; other encoders need no fit.
+
+    Raises ModelUnavailable, with the cure, if the fit is damaged: features of another fit are no replacement.
+    """
+    if name not in NAMES:
+        return setup
+    if hash := dict(setup.active).get(name):
+        folder = fit_folder(corpus, name, hash)
+        if problem := fit_fault(folder):
+            raise ModelUnavailable(f"{folder}: damaged: {problem}: run lpse refit {name} --corpus DIR")
         return setup
     _fit(corpus, name, wanted, on_progress)
     return replace(setup, fits=fits_folder(corpus), active=(*setup.active, (name, corpus.fits[name][-1])))
@@ -59,22 +66,10 @@ def _fit(corpus: Corpus, name: str, wanted: Sequence[PlannedCut], on_progress: P
         raise CorpusError(f"{corpus.path}: {error}") from error
     hash = digest(name, melcodec.CODE, items, SECONDS)
     made_of = {"version": str(melcodec.CODE), "seconds": SECONDS, "explained": round(codec.explained, 6)}
-    _remove_damaged(corpus, name, hash)
     with writing_fit(corpus, name, hash, items=items, made_of=made_of) as folder:
         melcodec.save(codec, folder)
     corpus.use_fits(name, [hash])
     return f"{name}: fitted on {len(items)} cuts, {codec.explained:.1%} of the variance explained"
-
-
-def _remove_damaged(corpus: Corpus, name: str, hash: str) -> None:
-    """Remove an existing fit if it cannot be read."""
-    folder = fit_folder(corpus, name, hash)
-    try:
-        melcodec.load(folder)
-    except FileNotFoundError:
-        pass
-    except ValueError:
-        shutil.rmtree(folder)
 
 
 def _waveforms(chosen: Sequence[PlannedCut], mode: Mode, on_progress: ProgressCallback | None) -> Iterator[Tensor]:

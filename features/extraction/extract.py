@@ -44,6 +44,7 @@ from ..cache import (
 )
 from ..cache.index import find_cuts, read_index
 from ..cache.of_corpus import FOLDER, cache_name, cache_spec
+from ..cache.staging import staged_file
 from ..encoders import (
     CLIP_SECONDS,
     ModelSetup,
@@ -56,6 +57,7 @@ from ..encoders import (
 from .codec_fit import NAMES as FITTED
 from .codec_fit import fit_missing
 from .encode import CutSource, Encoders, features_of
+from .heal import heal
 from .plan import PlannedCut, planned_cuts
 from .video import windows_on
 
@@ -163,6 +165,7 @@ def extract(
         setup = fit_missing(corpus, features.audio, wanted, setup, on_progress)
         described = cache_spec(recipe, setup)
         folder = corpus.path / FOLDER / cache_name(recipe, described)
+        heal(folder, described)
         create(folder, described)
         remove_leftovers(folder)
         encoders = (features.visual, features.sync, features.audio)
@@ -170,6 +173,8 @@ def extract(
         log = LedgeredRunner(Ledger(corpus), workers or workers_on(device), retry)
         before = len(stored(folder))
         problems = _extract(work, described, wanted, log, on_progress)
+        for cut_id in staged(folder):  # of a run that was killed, and no longer accepted
+            staged_file(folder, cut_id).unlink()
         log.ledger.compact()
         shown = [one for one in wanted if one.cut.cut_id not in problems]
         _add_texts(folder, recipe, setup, device, shown, on_progress)
@@ -298,7 +303,7 @@ def _indexed(folder: Path) -> dict[str, IndexRow]:
     try:
         table = read_index(folder).select(names)
     except CacheError:
-        return {}  # missing the first time; one that cannot be read is replaced
+        return {}  # missing the first time
     return {row["cut_id"]: IndexRow(**row) for row in table.to_pylist()}
 
 

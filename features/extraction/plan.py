@@ -16,8 +16,9 @@ from manifests.annotations import counted
 from manifests.errors import Problem
 from manifests.recipe import Recipe
 from manifests.records import Annotation, Cut, Duplicate, Recording, Source
+from manifests.schema import CorpusError
 from manifests.store import Corpus
-from manifests.time import Segment, Timeline
+from manifests.time import Timeline
 from manifests.uris import resolve
 
 from ..encoders.base import CLIP_SECONDS
@@ -44,7 +45,7 @@ class PlannedCut:
 
 
 def planned_cuts(corpus: Corpus, recipe: Recipe, setup: ModelSetup) -> list[PlannedCut]:
-    """Every accepted cut of the corpus, by recording and time."""
+    """Every accepted cut of the corpus, by recording and time. Raises CorpusError for one of an unknown recording."""
     cuts: list[Cut] = sorted(
         corpus.rows(Cut, pc.field("decision") == "accept"), key=lambda cut: (cut.recording_id, cut.start)
     )
@@ -59,7 +60,12 @@ def planned_cuts(corpus: Corpus, recipe: Recipe, setup: ModelSetup) -> list[Plan
     roots = corpus.roots
     wanted = []
     for recording_id, own in _by_recording(cuts):
-        recording = recordings[recording_id]
+        recording = recordings.get(recording_id)
+        if recording is None:
+            raise CorpusError(
+                f"{corpus.path}: recording {recording_id} has cuts, but is not in the table recordings: restore it "
+                "from a backup, or run lpse curate with all sources"
+            )
         scores = load_scores(corpus, recording_id, recipe.all_detectors, setup)
         try:
             path, outside = os.fspath(resolve(recording.uri, roots)), None
@@ -94,6 +100,6 @@ def _twins(cuts: Sequence[Cut], copies: Sequence[Duplicate]) -> Iterator[tuple[s
             shared = cut.segment.intersection(copy.segment) if cut.recording_id == copy.recording_id else None
             if shared is None or kept is None:
                 continue
-            again = kept.crop(Segment(shared.start + copy.offset, shared.end + copy.offset))
+            again = kept & Timeline([shared]).shift(copy.offset)
             if again.duration >= LEAST_SHARE * cut.segment.duration:
                 yield cut.cut_id, copy.kept_id

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from manifests.files import write_beside
+from manifests.files import remove_stale, write_beside
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +25,7 @@ def write_wav(path: Path, audio: Iterable[NDArray[np.float32]], sample_rate: int
     import soundfile
 
     kind = wav_kind(samples)
+    remove_stale(path)
     with write_beside(path) as file:
         with soundfile.SoundFile(file, "w", sample_rate, 1, "PCM_24", format=kind) as wav:
             written = 0

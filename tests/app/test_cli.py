@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -136,12 +137,63 @@ def test_a_recipe_in_8_bits_runs_on_the_corpus_that_was_calibrated(tmp_path: Pat
     done = lpse(*curating)
     assert done.returncode == 0, done.stderr
     assert (corpus.recipe or {})["runtimes"] == {"panns_clip": "int8"}
+    (folder / "fits" / f"{name}-0123" / "model.onnx").write_bytes(b"nodel")
+    damaged = f"{name}-0123: damaged: the checksum of model.onnx does not match"
+    assert refusal(*curating).endswith(f"{damaged}: run lpse refit {name} --corpus DIR")
+    assert damaged in lpse("validate", "--corpus", folder).stdout
+    with writing_fit(corpus, name, "0123", items=["ab"], made_of={"version": "1"}) as fit:
+        (fit / "model.onnx").write_bytes(b"model")  # as a refit does
+    assert lpse(*curating).returncode == 0
 
 
 def test_a_second_writer_is_refused(tmp_path: Path, workplace: Path) -> None:
     corpus = Corpus.create(tmp_path / "corpus")
     with corpus.lock("a test"):
         assert "a test" in refusal("curate", workplace / "videos", "--corpus", corpus.path)
+
+
+def test_two_that_create_one_corpus_at_once_make_one_corpus(tmp_path: Path, workplace: Path) -> None:
+    """One curates; the other is told that the corpus is in use, or comes late and finds all done."""
+    command = [*LPSE, "curate", str(workplace / "videos"), "--corpus", str(tmp_path / "corpus"), "--workers", "1"]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    ended = [(process.communicate(timeout=300)[1], process.returncode) for process in both]
+    assert sorted(code for _, code in ended) in ([0, 0], [0, 2])
+    for text, code in ended:
+        assert "Traceback" not in text
+        assert code == 0 or "(curate) is writing; wait for it or stop it" in text
+    corpus = Corpus.open(tmp_path / "corpus")
+    assert len(corpus.roots) == 1 and corpus.table("recordings").count() == 2
+    assert lpse("validate", "--corpus", corpus.path).returncode == 0
+
+
+def test_a_full_disk_is_named_in_one_line_and_the_same_command_goes_on(tmp_path: Path, workplace: Path) -> None:
+    """Of each file, only the first 4096 bytes find room."""
+    command = [*LPSE, "curate", str(workplace / "videos"), "--corpus", str(tmp_path / "corpus"), "--workers", "1"]
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+    done = subprocess.run(command, preexec_fn=limit, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    line = done.stderr.strip().splitlines()[-1]
+    assert line.startswith(f"lpse: {tmp_path / 'corpus'}/")
+    assert line.endswith(": File too large: make room, then run the same command again")
+    assert lpse(*command[len(LPSE) :]).returncode == 0
+    assert lpse("validate", "--corpus", tmp_path / "corpus").returncode == 0
+
+
+def test_what_heals_is_shown_in_a_line_and_named_in_the_log(tmp_path: Path, workplace: Path) -> None:
+    corpus = tmp_path / "corpus"
+    command = ("curate", workplace / "videos", "--corpus", corpus)
+    assert "damaged" not in lpse(*command).stderr
+    path = sorted(corpus.glob("manifests/scores/*/*-level-*.parquet"))[0]
+    path.write_bytes(path.read_bytes()[:1000])
+    assert "lpse replay makes it again" in lpse("validate", "--corpus", corpus).stdout
+    line = f"lpse: {path}: damaged: its end is missing or damaged: made again from the media"
+    assert [one for one in lpse(*command).stderr.splitlines() if "damaged" in one] == [line]
+    assert line.removeprefix("lpse: ") in sorted((corpus / "logs").glob("*curate.log"))[-1].read_text()
+    assert "damaged" not in lpse(*command).stderr
 
 
 def test_validate_lists_faults_and_says_so_with_its_exit_code(tmp_path: Path) -> None:

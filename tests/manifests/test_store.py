@@ -6,13 +6,14 @@ import os
 import random
 import tomllib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from subprocess import Popen
+from threading import Barrier, Thread, Timer
 from threading import Event as Flag
-from threading import Thread, Timer
 
 import numpy as np
 import pyarrow as pa
@@ -501,3 +502,41 @@ def test_a_writer_waits_for_another_as_long_as_it_says(corpus: Corpus) -> None:
     finally:
         free.set()
         other.join()
+
+
+def test_many_who_create_one_corpus_at_once_get_the_same_one(tmp_path: Path) -> None:
+    """None of them replaces what another has written since."""
+    media = [tmp_path / f"media-{number}" for number in range(12)]
+    for folder in media:
+        folder.mkdir()
+    for number in range(10):
+        place, ready = tmp_path / f"corpus-{number}", Barrier(len(media))
+
+        def begin(folder: Path, place: Path = place, ready: Barrier = ready) -> str:
+            ready.wait()
+            corpus = Corpus.obtain(place)
+            with corpus.lock("curate", wait=10):
+                return corpus.add_root(folder)
+
+        with ThreadPoolExecutor(len(media)) as pool:
+            names = list(pool.map(begin, media))
+        assert Corpus.open(place).roots == dict(zip(names, media, strict=True))
+
+
+def test_tables_without_their_settings_are_no_new_corpus(corpus: Corpus) -> None:
+    corpus.replace("sources", [])
+    (corpus.path / "corpus.toml").unlink()
+    for begin in (Corpus.create, Corpus.obtain):
+        with pytest.raises(
+            CorpusError, match=r"no corpus.toml: restore it from a backup; without one, move manifests/"
+        ):
+            begin(corpus.path)
+
+
+@pytest.mark.parametrize(
+    "line", ["roots = 1", "roots = {m = 1}", "fits = {a = 'b'}", "recipe = 'x'", "recipe_hash = 1", "id = 2", "\x00"]
+)
+def test_damaged_settings_are_named_with_their_cure(corpus: Corpus, line: str) -> None:
+    (corpus.path / "corpus.toml").write_text(f"schema_version = 3\n{line}\n")
+    with pytest.raises(CorpusError, match=r"corpus.toml: .*restore corpus.toml from a backup"):
+        Corpus.open(corpus.path)

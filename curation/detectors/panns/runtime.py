@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.files import write_beside
+from manifests.fits import fit_fault
+from manifests.healing import report_healed
 
 from ...backends.onnx import open_session
 from ...backends.weights import ModelSetup, ModelUnavailable, weights_hash
@@ -78,12 +80,31 @@ class Runtime:
         exported = self._exported()
         if self.kind == "torch" or (self.kind == "onnx" and exported is None):
             load(self.network.name, self.weights)
-        elif self.kind == "onnx" and exported is not None and not exported.is_file():
+        elif self.kind == "onnx" and exported is not None and not self._opens(exported):
             content = self.build()
+            if exported.is_file():
+                report_healed(exported, "damaged: it cannot be opened", "made again from the weights")
             with write_beside(exported) as file:
                 file.write(content)
         elif self.kind == "int8":
-            self._fit()
+            place, _ = self._fit()
+            if problem := fit_fault(place):
+                raise self._damaged(place, problem)
+
+    def _damaged(self, place: Path, problem: str) -> ModelUnavailable:
+        name = f"{self.network.detector}-int8"
+        return ModelUnavailable(f"{place}: damaged: {problem}: run lpse refit {name} --corpus DIR")
+
+    def _opens(self, path: Path) -> bool:
+        if not path.is_file():
+            return False
+        try:
+            open_session(path)
+        except ModelUnavailable:
+            raise
+        except Exception:  # the library has an error of its own for each fault
+            return False
+        return True
 
     def open(self) -> Callable[[Array], Array]:
         """The network as a function from samples (n, samples) at 32 kHz to float32 probabilities.
@@ -93,7 +114,10 @@ class Runtime:
         if self.kind == "torch":
             return self._library(load(self.network.name, self.weights))
         if self.kind == "int8":
-            return self.session(self._fit()[0] / "model.onnx")
+            place, _ = self._fit()
+            if not self._opens(place / "model.onnx"):  # a fit of an earlier version has no checksums
+                raise self._damaged(place, "model.onnx cannot be opened")
+            return self.session(place / "model.onnx")
         exported = self._exported()
         return self.session(exported if exported is not None and exported.is_file() else self.build())
 

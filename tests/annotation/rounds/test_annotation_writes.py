@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -21,6 +22,7 @@ from annotation.tasks.routing import Routing
 from manifests.recipe import load_recipe
 from manifests.records import Annotation, Event, Task
 from manifests.store import Corpus, UnfinishedCommit
+from manifests.validation import validate
 from tests.support.decided_corpora import heard_corpus
 from tests.support.made_up_votes import NOON, a_task, an_answer
 from tests.support.stops import Stopped, assert_stops_are_safe, state_of, stopping
@@ -149,3 +151,61 @@ def test_push_refuses_an_unfinished_commit_before_it_asks_the_server(base: Corpu
     with pytest.raises(UnfinishedCommit, match="lpse annotate pull has not finished writing its tables"):
         push(corpus, cast(Server, None), Routing(), workers=1)
     assert state_of(corpus) == before
+
+
+class Silent:
+    """As much of a server as `push` asks when nothing can be played: who it is, and which projects it has."""
+
+    url = "http://labels"
+
+    def whoami(self) -> str:
+        return "ann"
+
+    def projects(self) -> list[Project]:
+        return []
+
+
+def test_push_stops_safely(tmp_path: Path) -> None:
+    """The plan of a round is stored whole or not at all, and the same command again sends the same round."""
+    said = {ID: [("speech", 90.0, 95.0, 0.3)], "cd" * 8: [("music", 150.0, 154.0, 0.5)]}
+    base = heard_corpus(tmp_path / "base", RECIPE, 400.0, said)
+    routing = Routing(cuts=10, agreement=0.25, annotators=2, audit=0.5)
+
+    def command(corpus: Corpus) -> None:
+        push(corpus, cast(Server, Silent()), routing, workers=1)
+
+    def copied(name: str) -> Corpus:
+        shutil.rmtree(tmp_path / name, ignore_errors=True)
+        return Corpus.open(shutil.copytree(base.path, tmp_path / name))
+
+    def keys(corpus: Corpus) -> list[str]:
+        return sorted(task.task_key for task in corpus.rows(Task))
+
+    whole = copied("whole")
+    command(whole)
+    expected, at = keys(whole), 0
+    assert expected and len(set(expected)) == len(expected)
+    while True:
+        corpus = copied("c")
+        with stopping(corpus.path, at) as stop, suppress(Stopped):
+            command(corpus)
+        if stop.count <= at:
+            break
+        assert corpus.unfinished is None and keys(corpus) in ([], expected)
+        command(corpus)
+        assert keys(corpus) == expected and validate(corpus) == []
+        at += 1
+    assert at >= 2
+
+
+def test_lost_or_damaged_progress_of_a_pull_costs_only_time(base: Corpus, tmp_path: Path) -> None:
+    corpus = Corpus.open(shutil.copytree(base.path, tmp_path / "c"))
+    server = cast(Server, Answers(corpus, TASK))
+    pulling.pull(corpus, server)
+    state = corpus.path / "annotation" / "pulled.json"
+    good = state.read_text()
+    for damage in ("", "[]", "{", good[:20], good.replace('"tasks"', '"task"'), '{"http://labels 1": 3}', "{}\x00"):
+        state.write_text(damage)
+        again = pulling.pull(corpus, server)
+        assert (again.new, again.changed, again.tasks) == (0, 0, 1)
+        assert state.read_text() == good

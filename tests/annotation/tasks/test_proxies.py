@@ -18,7 +18,15 @@ import numpy as np
 import pytest
 
 import tests.support.media_files as files
-from annotation.tasks.proxies import Proxy, make_proxies, proxies_folder, proxy_paths, prune_proxies, stray_links
+from annotation.tasks.proxies import (
+    Proxy,
+    is_whole,
+    make_proxies,
+    proxies_folder,
+    proxy_paths,
+    prune_proxies,
+    stray_links,
+)
 from annotation.tasks.windows import Window, window_of
 from curation.media import identify, write_media
 from curation.runner.progress import Progress
@@ -375,3 +383,24 @@ def test_prune_keeps_what_is_wanted_and_what_is_not_ours(corpus: Corpus) -> None
         path.write_bytes(b"")
     assert prune_proxies(corpus, [window_of(tasks[0])]) == 4
     assert tree(corpus).keys() == expected_names(tasks[:1]) | {"media/ab/holiday.mp4"}
+
+
+def test_a_proxy_that_was_cut_off_or_emptied_is_made_again_and_named(
+    corpus: Corpus, caplog: pytest.LogCaptureFixture
+) -> None:
+    tasks = plan(corpus)[:1]
+    assert make_proxies(corpus, tasks, workers=1) == {}
+    whole = tree(corpus)
+    for name in proxy_paths(tasks[0]).sound, proxy_paths(tasks[0]).video:
+        path = proxies_folder(corpus) / (name or "")
+        if name is None:
+            continue
+        assert is_whole(path)
+        for share in (0.0, 0.3, 0.99):
+            content = path.read_bytes()
+            path.write_bytes(content[: int(len(content) * share)])
+            assert not is_whole(path)
+            caplog.clear()
+            assert make_proxies(corpus, tasks, workers=1) == {}
+            assert tree(corpus) == whole
+            assert [record.getMessage() for record in caplog.records if path.name in record.getMessage()]

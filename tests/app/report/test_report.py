@@ -6,6 +6,9 @@ import json
 import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -222,6 +225,32 @@ def test_a_page_is_replaced_whole(corpus: Corpus, tmp_path: Path) -> None:
     write_report(corpus, page, budget_bytes=0)
     assert kept.read_text() == "the page of before"  # a new file took its name, nothing was written into the old
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kept.html", "page.html"]
+
+
+def test_a_report_that_is_killed_anywhere_leaves_the_old_page_and_the_next_one_is_whole(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    """Nothing of it is left beside the page then, whether it was killed before or at the rename."""
+    program = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "import app.report.build as build\n"
+        "from manifests.store import Corpus\n"
+        "kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "exec(sys.argv[3])\n"
+        "build.write_report(Corpus.open(sys.argv[1]), Path(sys.argv[2]), budget_bytes=0)\n"
+    )
+    page = tmp_path / "page.html"
+    page.write_text("the page of before")
+    for place in ("build.encode_previews = kill", "os.fsync = kill", "os.replace = kill"):
+        ran = subprocess.run([sys.executable, "-c", program, corpus.path, page, place], capture_output=True)
+        assert ran.returncode == -signal.SIGKILL, ran.stderr
+        assert page.read_text() == "the page of before"
+    assert len(list(tmp_path.iterdir())) == 2  # the third run has removed what the second left
+    write_report(corpus, page, budget_bytes=0)
+    write_report(corpus, tmp_path / "whole.html", budget_bytes=0)
+    assert page.read_bytes() == (tmp_path / "whole.html").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "whole.html"]
 
 
 def test_progress_goes_from_nothing_to_all(corpus: Corpus, tmp_path: Path) -> None:

@@ -246,6 +246,14 @@ def test_the_account_of_a_corpus_is_that_of_its_tables(tmp_path: Path) -> None:
     check_corpus(read_account(corpus))
 
 
+@pytest.mark.parametrize("reason", ["unscored", "worker_crashed", "internal_error"])
+def test_what_failed_on_the_way_to_a_decision_is_undecided(reason: str) -> None:
+    total = account([recording(200.0, "r")], drops=[drop("recording", "r", "decide", reason)])
+    assert positive(total) == {"undecided": 200.0}
+    total = account([recording(200.0, "r")], drops=[drop("recording", "r", "decide", "too_short")])
+    assert positive(total) == {"too_short": 200.0}
+
+
 def test_an_empty_corpus_has_an_account_too() -> None:
     total = account([], drops=[])
     assert (total.recordings, total.duration, total.drops, total.by_recording) == (0, 0.0, (), {})

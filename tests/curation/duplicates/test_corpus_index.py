@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import random
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
+from curation.catalog.accounting import read_account
 from curation.duplicates.corpus_index import Copies, fit_name
 from curation.duplicates.fingerprint import pack
 from curation.duplicates.fingerprint_store import fingerprint_items, fingerprint_key, save_fingerprints
@@ -179,14 +182,13 @@ def test_a_lost_index_is_told_and_made_again(corpus: Corpus) -> None:
     assert corpus.fits[fit_name("audio")] == (part,) and folder.is_dir() and not older.exists()
 
 
-def test_a_fingerprint_of_another_program_is_refused_by_name(corpus: Corpus) -> None:
+def test_a_fingerprint_of_another_program_is_left_out(corpus: Corpus) -> None:
     first, *others = sorted(names(corpus))
     before = fingerprint_items(corpus, "audio", [first, *others])
     assert [item.split("-")[0] for item in before] == [first, *others]
     foreign = shard_path(corpus, "prints", first, "audio", fingerprint_key(first, "audio"))
     pq.write_table(pq.read_table(foreign).replace_schema_metadata(None), foreign)
-    with pytest.raises(CorpusError, match=rf"{foreign.name}: not written by this program"):
-        fingerprint_items(corpus, "audio", [first, *others])
+    assert fingerprint_items(corpus, "audio", [first, *others]) == before[1:]
     foreign.unlink()
     assert fingerprint_items(corpus, "audio", [first, *others]) == before[1:]
 
@@ -212,4 +214,60 @@ def test_a_copy_of_a_file_that_breaks_off_ends_with_it(surf_of: Surf, tmp_path: 
     (copy,) = corpus.rows(Duplicate)
     assert 0 <= copy.start < 1 and durations[copy.recording_id] - 1 < copy.end <= durations[copy.recording_id]
     assert copy.end + copy.offset <= durations[copy.kept_id]
+    assert validate(corpus) == []
+
+
+@pytest.mark.parametrize("place", ["search.align", "groups.one_to_one"])
+def test_a_pair_that_cannot_be_compared_is_a_row_and_ends_no_run(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """By whichever step fails; the row stays until `refit` compares the pair again."""
+    whole, cuts = rows(corpus), list(corpus.rows(Cut))
+
+    def broken(*_: object) -> object:
+        raise ValueError("a fault of ours")
+
+    shutil.rmtree(corpus.path / "fits")
+    module, name = place.split(".")
+    monkeypatch.setattr(importlib.import_module(f"curation.duplicates.{module}"), name, broken)
+    replay(corpus, RECIPE, runner=in_process)
+    monkeypatch.undo()
+    if module == "search":  # kept with the index: the pair is not compared again by itself
+        replay(corpus, RECIPE, runner=in_process)
+    named = names(corpus)
+    (drop,) = [row for row in corpus.rows(Drop) if row.stage == "compare"]
+    pair = sorted(key for key, file in named.items() if file in ("first.wav", "copy.m4a"))
+    assert (drop.item, drop.reason) == (pair[1], "internal_error")
+    assert (drop.detail or "").startswith("not compared with media:") and "a fault of ours" in (drop.detail or "")
+    assert not rows(corpus)
+    assert {cut.recording_id for cut in corpus.rows(Cut)} == named.keys() - {pair[1]}  # the others are decided
+    assert validate(corpus) == []
+    assert read_account(corpus).by_recording[pair[1]]["undecided"] > 0
+    refit(corpus, "duplicates", RECIPE)
+    replay(corpus, RECIPE, runner=in_process)
+    assert rows(corpus) == whole and list(corpus.rows(Cut)) == cuts
+
+
+def test_loops_in_another_order_are_curated_beside_others(tmp_path: Path) -> None:
+    """Two ambiences that an editor made of the same loops; rounding once left a piece of no length between them."""
+    rate, media = 16_000, tmp_path / "media"
+    lengths = (44.5, 20, 12, 30)
+    loops = [0.1 * np.random.default_rng(k).standard_normal(int(s * rate)) for k, s in enumerate(lengths)]
+    draw = random.Random(2)
+
+    def late(loop: Any) -> Any:
+        return loop[int(draw.uniform(0, 3) * rate) :]
+
+    first = [loops[0], loops[1], loops[2], loops[1], loops[3]]
+    second = [late(loops[0]), loops[2], late(loops[1]), late(loops[3]), loops[0]]
+    media.mkdir()
+    for name, parts in (("first", first), ("second", second)):
+        sound = np.concatenate(parts).astype(np.float32)[None]
+        write_media(
+            media / f"{name}.mp3", audio=[sound], sample_rate=rate, audio_codec="libmp3lame", audio_bitrate=32_000
+        )
+    corpus = Corpus.create(tmp_path / "corpus")
+    curate(corpus, [media], RECIPE, workers=2)
+    assert len(rows(corpus)) == 1 and list(corpus.rows(Cut))
+    assert not [row for row in corpus.rows(Drop) if row.stage == "compare"]
     assert validate(corpus) == []

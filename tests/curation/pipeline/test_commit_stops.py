@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import annotation.rounds.review as review
+import manifests.verdicts as verdicts
 from annotation.rounds.review import ReviewRequest, decide_span
 from curation.pipeline.curate import curate, replay
 from curation.pipeline.redecide import redecide
@@ -240,3 +241,25 @@ def test_a_real_kill_among_the_tables_is_named_and_healed(decided: Path, tmp_pat
     assert [fault.item for fault in validate(corpus)] == ["corpus.toml"]
     replay(corpus, OTHER, runner=in_process)
     assert state_of(corpus) == state_of(whole) and validate(corpus) == []
+
+
+def test_stops_while_verdicts_are_merged_lose_and_double_none(
+    decided: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a reviewer's decision, many small files become one."""
+    monkeypatch.setattr(verdicts, "PARTS", 1)
+    at, others = 0, [replace(VERDICT, verdict_id=name, start_ms=0, end_ms=1000) for name in "ab"]
+    while True:
+        shutil.rmtree(tmp_path / "c", ignore_errors=True)
+        corpus = Corpus.open(shutil.copytree(decided, tmp_path / "c"))
+        for other in others:
+            corpus.append("verdicts", [other])
+        with stopping(corpus.path, at) as stop, suppress(Stopped), corpus.lock("review"):
+            redecide(corpus, [IDS[0]], [VERDICT])
+        if stop.count <= at:
+            break
+        replay(corpus, RECIPE, runner=in_process)
+        names = sorted(row.verdict_id for row in corpus.rows(Verdict))
+        assert names in (["a", "b"], ["a", "b", "v"]) and validate(corpus) == []
+        at += 1
+    assert at >= 6 and len(corpus.table("verdicts").files()) == 1

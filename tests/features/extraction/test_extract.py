@@ -20,12 +20,11 @@ from typer.testing import CliRunner, Result
 from app.cli import cli
 from curation.detectors.score_store import setup_of
 from curation.media import frames_reaching, mono_span
-from curation.runner import CannotStart
 from curation.runner.progress import Progress
 from features.cache import FeatureCache, check
 from features.cache.index import read_index
 from features.cache.of_corpus import cache_faults
-from features.encoders import VideoEncoder, open_encoder
+from features.encoders import ModelUnavailable, VideoEncoder, open_encoder
 from features.encoders.frames import resized
 from features.extraction.codec_fit import refit
 from features.extraction.extract import Extraction, extract
@@ -246,7 +245,8 @@ def test_a_damaged_codec_is_named_and_healed_by_a_refit(again: Corpus) -> None:
     whole = codec.read_bytes()
     codec.write_bytes(whole[:1000])
     decide(again, {recording_of(again, "sound.wav"): [(0.5, 12.25), (1.0, 9.0)]})
-    with pytest.raises(CannotStart, match=r"codec.safetensors: not a codec, or damaged.*: run lpse refit melcodec_16k"):
+    named = r"damaged: the checksum of codec.safetensors does not match: run lpse refit melcodec_16k"
+    with pytest.raises(ModelUnavailable, match=named):
         extract(again, workers=1)
     decide(again, {recording_of(again, name): spans for name, spans in SPANS.items()})
     refit(again, "melcodec_16k")

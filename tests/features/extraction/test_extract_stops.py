@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from features.cache import FeatureCache
+from features.cache import FeatureCache, staged
 from features.cache.of_corpus import cache_faults
 from features.extraction.extract import extract
 from manifests.recipe import load_recipe
@@ -69,3 +70,42 @@ def test_extract_refuses_cuts_of_another_recipe(base: Path, tmp_path: Path) -> N
     corpus.set_recipe(load_recipe("default").settings(), "0123456789abcdef")
     with pytest.raises(UnfinishedCommit, match="the active one is 0123456789abcdef: run lpse replay"):
         extract(corpus, workers=1)
+
+
+def test_what_a_stopped_extraction_staged_is_cleaned_once_it_is_not_wanted(base: Path, tmp_path: Path) -> None:
+    """Cuts whose features were finished, but in no part yet, when the run was killed; then they were taken back."""
+    corpus = Corpus.open(shutil.copytree(base, tmp_path / "c"))
+    (folder,) = (corpus.path / "features").iterdir()
+    (recording,) = corpus.rows(Recording)
+    decide(corpus, {recording.recording_id: [*MORE, (1.0, 10.0)]})
+    with pytest.raises(Stopped), stopping(folder, 0):
+        extract(corpus, workers=1)
+    assert len(staged(folder)) == 1
+    decide(corpus, {recording.recording_id: MORE})
+    done = extract(corpus, workers=1)
+    assert staged(folder) == [] and (done.cuts, done.new) == (2, 0)
+    assert list(cache_faults(corpus)) == [] and not list(folder.rglob(".*.tmp"))
+
+
+@pytest.mark.slow
+def test_stops_anywhere_in_an_extraction_lose_and_double_no_cut(base: Path, tmp_path: Path) -> None:
+    """Not only in the commit at its end: the parts that it writes before, and the ledger, too."""
+    begun = Corpus.open(shutil.copytree(base, tmp_path / "begun"))
+    (recording,) = begun.rows(Recording)
+    decide(begun, {recording.recording_id: [*MORE, (1.0, 10.0)]})
+    patterns = ("features/*/index.parquet", "features/*/c*/*.parquet", "features/*/texts/*.parquet")
+    whole = Corpus.open(shutil.copytree(begun.path, tmp_path / "whole"))
+    extract(whole, workers=1)
+    expected, at = state_of(whole, *patterns), 0
+    while True:
+        shutil.rmtree(tmp_path / "c", ignore_errors=True)
+        corpus = Corpus.open(shutil.copytree(begun.path, tmp_path / "c"))
+        with stopping(corpus.path, at) as stop, suppress(Stopped):
+            extract(corpus, workers=1)
+        if stop.count <= at:
+            break
+        extract(corpus, workers=1)
+        assert state_of(corpus, *patterns) == expected, f"stop {at}"
+        assert list(cache_faults(corpus)) == []
+        at += 1
+    assert at >= 6

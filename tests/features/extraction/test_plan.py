@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -158,3 +159,18 @@ def test_the_second_of_two_that_are_the_same_is_left_out(tmp_path: Path) -> None
     assert problems(10.0, 4.9) == [(0.0, None), (12.0, None)]
     assert problems(-4.0, 30.0) == [(0.0, "duplicate"), (12.0, "duplicate")]
     assert problems(18.0, 30.0) == [(0.0, None), (12.0, None)]
+
+
+def test_a_copy_that_shares_less_than_floats_lie_apart_is_no_twin(tmp_path: Path) -> None:
+    """Moved by the offset, nothing is left of it: that once ended the extraction."""
+    media = tmp_path / "media"
+    film(media / "a.wav", 30, seed=1, video=False)
+    film(media / "b.wav", 30, seed=2, video=False)
+    corpus = corpus_of(tmp_path / "corpus", media, {"a.wav": [(0.0, 20.0)], "b.wav": [(0.0, 10.0)]})
+    rows = {row.uri[-5:]: row.recording_id for row in corpus.rows(Recording)}
+    shared = replace(
+        copy(rows["b.wav"], rows["a.wav"]), start=math.nextafter(10.0, 0.0), end=25.0, offset=100.0, method="picture"
+    )
+    corpus.replace("duplicates", [shared])
+    recipe = load_recipe("default")
+    assert {one.problem for one in planned_cuts(corpus, recipe, setup_of(corpus, recipe))} == {None}
