@@ -80,12 +80,8 @@ class Runtime:
         exported = self._exported()
         if self.kind == "torch" or (self.kind == "onnx" and exported is None):
             load(self.network.name, self.weights)
-        elif self.kind == "onnx" and exported is not None and not self._opens(exported):
-            content = self.build()
-            if exported.is_file():
-                report_healed(exported, "damaged: it cannot be opened", "made again from the weights")
-            with write_beside(exported) as file:
-                file.write(content)
+        elif self.kind == "onnx" and exported is not None and not exported.is_file():
+            self._export(exported)
         elif self.kind == "int8":
             place, _ = self._fit()
             if problem := fit_fault(place):
@@ -95,16 +91,19 @@ class Runtime:
         name = f"{self.network.detector}-int8"
         return ModelUnavailable(f"{place}: damaged: {problem}: run lpse refit {name} --corpus DIR")
 
-    def _opens(self, path: Path) -> bool:
-        if not path.is_file():
-            return False
+    def _export(self, path: Path) -> None:
+        content = self.build()
+        with write_beside(path) as file:
+            file.write(content)
+
+    def _opened(self, path: Path) -> Callable[[Array], Array] | None:
+        """As `open`, for a model file; None for a damaged one."""
         try:
-            open_session(path)
+            return self.session(path)
         except ModelUnavailable:
             raise
         except Exception:  # the library has an error of its own for each fault
-            return False
-        return True
+            return None
 
     def open(self) -> Callable[[Array], Array]:
         """The network as a function from samples (n, samples) at 32 kHz to float32 probabilities.
@@ -115,11 +114,19 @@ class Runtime:
             return self._library(load(self.network.name, self.weights))
         if self.kind == "int8":
             place, _ = self._fit()
-            if not self._opens(place / "model.onnx"):  # a fit of an earlier version has no checksums
+            opened = self._opened(place / "model.onnx")
+            if opened is None:  # a fit of an earlier version has no checksums
                 raise self._damaged(place, "model.onnx cannot be opened")
-            return self.session(place / "model.onnx")
+            return opened
         exported = self._exported()
-        return self.session(exported if exported is not None and exported.is_file() else self.build())
+        if exported is None or not exported.is_file():
+            return self.session(self.build())
+        opened = self._opened(exported)
+        if opened is None:
+            self._export(exported)
+            report_healed(exported, "damaged: it cannot be opened", "made again from the weights")
+            opened = self.session(exported)
+        return opened
 
     def build(self) -> bytes:
         """The network as an ONNX model in float32."""

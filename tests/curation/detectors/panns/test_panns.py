@@ -223,6 +223,21 @@ assert not {{"torch", "onnx", "panns_inference", "librosa"}} & set(sys.modules),
     assert done.returncode == 0, done.stderr
 
 
+def test_a_damaged_export_is_made_again_when_it_is_opened(
+    setup: ModelSetup, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    mine = replace(setup, fits=tmp_path / "fits")
+    clip.prepare(mine)
+    (export,) = (tmp_path / "fits").glob("panns_clip-onnx-*/model.onnx")
+    whole = export.read_bytes()
+    for damaged in (whole[: len(whole) // 2], b""):
+        export.write_bytes(damaged)
+        caplog.clear()
+        assert clip.PannsClip(mine).probabilities(clip.windows(files.scene(2))).shape == (1, 527)
+        assert export.read_bytes() == whole
+        assert "made again from the weights" in caplog.text
+
+
 def test_without_a_corpus_the_export_stays_in_memory(setup: ModelSetup, opened: dict[str, Any]) -> None:
     pieces = clip.windows(files.scene(2))
     alone = clip.PannsClip(replace(setup, fits=None)).probabilities(pieces)
