@@ -91,18 +91,25 @@ class SummedWriter(pq.ParquetWriter):  # type: ignore[misc]  # pyarrow has no ty
             self._summed.write_footer()
 
 
-def open_parquet(name: str, path: Path) -> tuple[pq.ParquetFile, int]:
+def open_parquet(name: str, path: Path, content: bytes | None = None) -> tuple[pq.ParquetFile, int]:
     """An open Parquet file of table `name` and its schema version. Raises Damaged, and CorpusError for a foreign one.
 
-    Reading from it raises an ArrowException or OSError for damaged pages: `damaged` names them.
+    `content`: all of its bytes, if they were read; then its checksum is compared. Reading from it raises an
+    ArrowException or OSError for damaged pages: `damaged` names them.
     """
     try:
-        file = pq.ParquetFile(path, page_checksum_verification=True)
-        return file, version_of(name, file.schema_arrow)
+        source = path if content is None else pa.BufferReader(content)
+        file = pq.ParquetFile(source, page_checksum_verification=True)
+        version = version_of(name, file.schema_arrow)
+        if content is not None and (fault := sum_fault(file.metadata, content)):
+            raise damaged(name, path, fault)
+        return file, version
     except (FileNotFoundError, PermissionError):
         raise
     except SchemaError as error:
         raise CorpusError(f"{path}: {error}") from error
+    except Damaged:
+        raise
     except (pa.ArrowException, OSError, ValueError) as error:
         raise damaged(name, path, _plain(path, error)) from error
 

@@ -87,7 +87,7 @@ def read_shard(
     Raises FileNotFoundError where they are missing, Damaged with the cure, CorpusError for a foreign file.
     """
     path = shard_path(corpus, table, recording_id, maker, key)
-    file, version = open_parquet(table, path)
+    file, version = open_parquet(table, path, path.read_bytes())
     current = version == VERSIONS[table]
     try:
         # a small file: threads cost more than they save

@@ -198,17 +198,18 @@ class _Run:
         drops += [problem_drop("recording", name, "score", problem) for name, problem in problems.items()]
         return Entries(entries.sources, recordings, drops)
 
-    def score_missing(self, entries: Entries) -> None:
+    def score_missing(self, entries: Entries, damaged: Collection[str] = ()) -> None:
         """Score recordings whose scores are missing or damaged, if their media exists and they are long enough.
 
-        After a failure the recording stays as it was, and unscored.
+        `damaged`: those whose scores were found damaged when they were loaded. After a failure the recording stays as
+        it was, and unscored.
         """
         stage = Score(self.corpus.path, self.recipe.detectors, self.setup)
         items, found = [], {}
-        wanted = entries.recordings.keys() - entries.dropped
+        wanted = (set(damaged) or entries.recordings.keys()) - entries.dropped
         rows = (row for row in entries.recordings.values() if row.recording_id in wanted and not self._too_short(row))
         for row, path in with_audio(self.corpus, rows)[0]:
-            flaws = stage.flaws(row.recording_id)
+            flaws = stage.flaws(row.recording_id, read_scores=row.recording_id in damaged)
             if flaws and os.path.exists(path):
                 items.append(stage.item(row, path))
                 found[row.recording_id] = flaws
@@ -228,6 +229,9 @@ class _Run:
         copies = find_copies(self.corpus, present, self.recipe.duplicates, "audio")
         wanted = present.keys() - entries.dropped - copies.problems.keys()
         settled = self._settle(entries, wanted, copies)
+        if damaged := [name for name, one in settled.items() if one.scores_damaged]:
+            self.score_missing(entries, damaged)
+            settled |= self._settle(entries, damaged, copies)
         by_picture = find_copies(self.corpus, present, self.recipe.duplicates, "picture")
         copies = copies | by_picture
         settled = {name: one for name, one in settled.items() if name not in copies.problems}

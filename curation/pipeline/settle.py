@@ -74,7 +74,8 @@ class Settled:
     Rows of `events` and `cuts` as Arrow tables, drops, and the measures of all of it. `media`: reads of its media.
     `cascade`: (seconds rejected without the cascade, seconds scored by each of its detectors), None without one.
     `unavailable`: the error of a missing model, because of which nothing was decided. `healed`: (path, problem) of
-    damaged scores that were not used, and made again where the media exists.
+    damaged scores that were not used, and made again where the media exists. `scores_damaged`: nothing was decided
+    because scores of the whole recording are damaged.
     """
 
     recording_id: str
@@ -86,6 +87,7 @@ class Settled:
     cascade: tuple[float, Mapping[str, float]] | None = None
     unavailable: str | None = None
     healed: tuple[tuple[str, str], ...] = ()
+    scores_damaged: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,10 +135,10 @@ class _Recording:
 
     def settle(self) -> Settled:
         recipe, row = self._recipe, self._request.recording
-        try:
-            self._scores = load_scores(self._corpus, self._id, self._sound_ones(), self._setup, tags=False)
-        except ValueError as error:
-            return undecided(row, Problem(UNSCORED, f"its scores cannot be read: {error}"), recipe)
+        damaged = self._load()
+        if damaged is not None:
+            problem = Problem(UNSCORED, f"its scores cannot be read: {damaged}")
+            return replace(undecided(row, problem, recipe), scores_damaged=True)
         missing = [name for name in recipe.detectors if name not in self._scores]
         if missing and row.duration is not None and is_too_short(row.duration, recipe.spans.min_duration):
             return settled_too_short(self._request, recipe)
@@ -156,17 +158,20 @@ class _Recording:
             _result(self._id, decided), media=tuple(self._media), cascade=cascade, healed=tuple(self._healed)
         )
 
-    def _sound_ones(self) -> list[str]:
-        """The detectors whose scores are loaded; damaged ones of the cascade and the video are scored on demand."""
-        names = list(self._recipe.detectors)
-        for name in dict.fromkeys((*self._recipe.cascade, PICTURE)):
-            problem = shard_fault(self._corpus, "scores", self._id, name, self._key(name))
-            if problem is None:
-                names.append(name)
-            elif problem != MISSING:
+    def _load(self) -> ValueError | None:
+        """Load the scores; return the fault of those of a detector that scores whole recordings.
+
+        Damaged scores of the cascade and of the video count as missing: they are made on demand.
+        """
+        for name in dict.fromkeys((*self._recipe.all_detectors, PICTURE)):
+            try:
+                self._scores |= load_scores(self._corpus, self._id, (name,), self._setup, tags=False)
+            except ValueError as error:
+                if name in self._recipe.detectors:
+                    return error
                 path = shard_path(self._corpus, "scores", self._id, name, self._key(name))
-                self._healed.append((str(path), f"damaged: {problem}"))
-        return names
+                self._healed.append((str(path), str(error)))
+        return None
 
     def _drafted(self) -> Draft:
         """The cuts as decided by the audio, once no more scoring can change them."""

@@ -152,15 +152,24 @@ class Score:
         duration, name = recording.duration or 0.0, recording.recording_id
         return Item(self.key(name), name, (name, path, duration), duration, recording.uri)
 
-    def flaws(self, recording_id: str) -> tuple[Flaw, ...]:
-        """The results of this stage that are not stored, or damaged; none if the recording need not be read."""
+    def flaws(self, recording_id: str, *, read_scores: bool = True) -> tuple[Flaw, ...]:
+        """The results of this stage that are not stored, or damaged; none if the recording need not be read.
+
+        Without `read_scores`, scores need only be there: who loads them finds damage.
+        """
         corpus = Corpus(self.corpus)
+
+        def problem_of_file(table: str, maker: str, key: str) -> str | None:
+            if table == "prints" or read_scores:
+                return shard_fault(corpus, table, recording_id, maker, key)
+            return None if shard_path(corpus, table, recording_id, maker, key).exists() else MISSING
+
         keys = {name: ("scores", name, spec(name, self.setup).key(recording_id)) for name in self.detectors}
         keys[PRINT] = ("prints", "audio", fingerprint_key(recording_id, "audio"))
         return tuple(
             Flaw(name, shard_path(corpus, table, recording_id, maker, key), problem)
             for name, (table, maker, key) in keys.items()
-            if (problem := shard_fault(corpus, table, recording_id, maker, key))
+            if (problem := problem_of_file(table, maker, key))
         )
 
     def open(self) -> Callable[[tuple[str, str, float], ShareCallback], Scored]:
