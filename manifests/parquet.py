@@ -8,6 +8,8 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from .declared import open_declared
+from .pages import PageError
 from .schema import CorpusError, SchemaError, version_of
 
 _ROW_GROUP_ROWS = 65_536
@@ -33,9 +35,9 @@ def write_parquet(table: pa.Table, file: IO[bytes], row_group_rows: int = _ROW_G
 def open_parquet(name: str, path: Path) -> tuple[pq.ParquetFile, int]:
     """An open Parquet file of table `name` and its schema version."""
     try:
-        file = pq.ParquetFile(path)
+        file = open_declared(path)
         return file, version_of(name, file.schema_arrow)
     except FileNotFoundError:
         raise
-    except (pa.ArrowException, OSError, SchemaError) as error:
+    except (pa.ArrowException, OSError, PageError, SchemaError) as error:
         raise CorpusError(f"{path}: {error}") from error

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from manifests.bounded import parse_json
 from manifests.files import write_beside
 
 from .errors import ModelError
@@ -34,7 +35,7 @@ def read_notes(path: Path) -> dict[str, str]:
 
     try:
         with safe_open(path, framework="pt") as file:
-            notes = json.loads((file.metadata() or {}).get("notes", "{}"))
+            notes = parse_json((file.metadata() or {}).get("notes", "{}"))
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror or error}") from error
     except (SafetensorError, ValueError) as error:

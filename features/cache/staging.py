@@ -9,7 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from manifests.declared import open_declared
 from manifests.files import leftovers, write_beside
+from manifests.pages import PageError
 
 from .cut import CutFeatures, StoredCut, checked
 from .spec import ANY_LENGTH, CacheError, CacheSpec, read_spec
@@ -68,10 +70,11 @@ def read_staged(path: Path, spec: CacheSpec, cut_id: str) -> StoredCut:
     """Read a staged cut and verify its checksums. Raises CacheError naming the file."""
     name = staged_file(path, cut_id)
     try:
-        row = pq.read_table(name, page_checksum_verification=True, memory_map=True).to_pydict()
+        with open_declared(name, checksums=True) as file:
+            row = file.read().to_pydict()
     except FileNotFoundError:
         raise CacheError(f"{path}: cut {cut_id} is neither staged nor stored") from None
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, PageError) as error:
         raise CacheError(f"{name}: unreadable, remove it and extract the cut again: {error}") from error
     try:
         one = {column: values[0] for column, values in row.items()}

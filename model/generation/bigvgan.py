@@ -7,7 +7,6 @@ here.
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
 import zipfile
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 
 from curation.backends.weights import ModelSetup, ModelUnavailable
 from features.audio.mel import MODES, Mode
+from manifests.bounded import read_json
 
 INSTALL = "pip install --no-deps bigvgan==2.4.1"
 
@@ -120,7 +120,7 @@ def _read_sizes(path: Path, mode: Mode) -> Mapping[str, Any]:
     """The configuration. One of another mel front end is refused: it would distort every spectrum."""
     mel = MODES[mode]
     try:
-        sizes = json.loads(path.read_text(encoding="utf-8"))
+        sizes = read_json(path)
         actual = {
             "num_mels": sizes["num_mels"],
             "sampling_rate": sizes["sampling_rate"],
