@@ -10,6 +10,7 @@ import json
 import re
 import stat
 import tomllib
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,13 @@ class TextError(ValueError):
 
 def one_line(text: str) -> str:
     """The text on one printable line of at most 300 characters."""
-    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[: 2 * _SHOWN])
+    line = "".join(ascii(c)[1:-1] if unseen(c) else c for c in text[: 2 * _SHOWN])
     return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"
+
+
+def unseen(character: str) -> bool:
+    """True for control characters, line breaks, direction marks and halves of characters; False for any space."""
+    return not character.isprintable() and unicodedata.category(character) != "Zs"
 
 
 def read_text(path: Path) -> str:

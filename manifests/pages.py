@@ -40,7 +40,7 @@ class PageHeader:
     repetition_encoding: int | None = None
 
 
-def page_header(data: bytes | memoryview) -> PageHeader:
+def page_header(data: bytes | bytearray | memoryview) -> PageHeader:
     """The header at the start of `data`. Raises PageError if it is missing, or has a negative size or count."""
     cursor = Cursor(data)
     fields = cursor.struct(0)
@@ -89,11 +89,11 @@ def _count(value: Any) -> int:
 class Cursor:
     """Position in bytes of Thrift's compact protocol. Reading beyond the end raises PageError."""
 
-    def __init__(self, data: bytes | memoryview) -> None:
+    def __init__(self, data: bytes | bytearray | memoryview) -> None:
         self._data = data
         self.at = 0
 
-    def take(self, count: int) -> bytes | memoryview:
+    def take(self, count: int) -> bytes | bytearray | memoryview:
         """The next `count` bytes, all of them."""
         if count > len(self._data) - self.at:
             raise PageError("no page header")

@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le
 
-from .bounded import TextError, one_line, read_toml
+from .bounded import TextError, one_line, read_toml, unseen
 from .errors import LpseError
 from .identity import digest
 from .recipe_names import old_names, with_first_names
@@ -321,12 +321,13 @@ def _resolved(source: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
             raise RecipeError(f"{shown}: extends itself")
         values = read_toml(path)
     except FileNotFoundError as error:
-        raise RecipeError(f"{shown}: no such recipe file, nor a shipped recipe ({', '.join(shipped)})") from error
+        by = f"{one_line(str(seen[-1]))}: extends: " if seen else ""
+        raise RecipeError(f"{by}{shown}: no such recipe file, nor a shipped recipe ({', '.join(shipped)})") from error
     except (OSError, TextError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise RecipeError(f"{shown}: {reason}") from error
     for key, text in _texts(values):
-        if unfit := next((c for c in text if not c.isprintable()), None):
+        if unfit := next((c for c in text if unseen(c)), None):
             raise RecipeError(f"{shown}: {one_line(key)}: {one_line(repr(text))} has the character {unfit!a}")
     if isinstance(weights := values.get("weights"), dict):
         values["weights"] = {name: _beside(path, named) for name, named in weights.items()}

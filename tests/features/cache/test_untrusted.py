@@ -189,7 +189,7 @@ def _levels_of(shape: tuple[int, ...]) -> bytes:
     file = pa.BufferOutputStream()
     array = pa.array(np.zeros(shape, np.float32).tolist(), kind.type)
     pq.write_table(pa.table({"a": array}), file, compression="NONE", use_dictionary=False)
-    data = file.getvalue().to_pybytes()
+    data: bytes = file.getvalue().to_pybytes()
     chunk = pq.read_metadata(pa.BufferReader(data)).row_group(0).column(0)
     made = page_header(data[chunk.data_page_offset :])
     begin = chunk.data_page_offset + made.length
