@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-import stat
 import tomllib
 import unicodedata
 from pathlib import Path
 from typing import Any
+
+from .files import NotRegular, open_regular
 
 MOST_BYTES = 4 << 20
 _DEPTH = 16
@@ -44,15 +45,12 @@ def unseen(character: str) -> bool:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file. Raises TextError for one that is too large, not a regular file or not UTF-8; OSError.
-
-    Only regular files are opened: opening a pipe waits for its writer.
-    """
+    """The text of a file. Raises TextError for one that is too large, not a regular file or not UTF-8; OSError."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise TextError("not a regular file")
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             content = file.read(MOST_BYTES + 1)
+    except NotRegular as error:
+        raise TextError(str(error.strerror)) from error
     except ValueError as error:  # a NUL in the path
         raise TextError(one_line(str(error))) from error
     if len(content) > MOST_BYTES:

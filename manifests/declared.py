@@ -7,7 +7,6 @@ reader that trusts them runs out of memory. The limits are far above what writer
 from __future__ import annotations
 
 import mmap
-import stat
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from .files import open_regular
 from .pages import DICTIONARY_PAGE, PageError, pages
 
 _SLACK = 64 << 20
@@ -27,17 +27,12 @@ _PAGE_SLACK = 1 << 20
 
 
 def map_file(path: Path) -> mmap.mmap:
-    """The bytes of a regular file, mapped. Raises OSError for any other kind, which could block, and for an empty one.
-
-    A file of another kind is not opened: opening a pipe waits for its writer.
-    """
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError("not a regular file")
-    with path.open("rb") as file:
+    """The bytes of a regular file, mapped. Raises OSError for any other kind, and for an empty file."""
+    with open_regular(path) as file:
         try:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except ValueError as error:
-            raise OSError("empty file") from error
+            raise OSError(0, "empty file") from error
 
 
 def check_rows(metadata: pq.FileMetaData, row_bytes: Mapping[str, int], size: int) -> None:

@@ -6,6 +6,7 @@ import filecmp
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +15,17 @@ from typing import IO
 _PART = re.compile(r"part-(\d{5,})(?:-(\d{5,}))?\.parquet")
 _TEMPORARY = re.compile(r"\..+\.tmp")
 _STAGED = re.compile(r"\.(.+)\.\d+-[0-9a-f]{8}\.tmp")
+
+
+class NotRegular(OSError):
+    """A path that is no regular file: a pipe, a device, a folder."""
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """A regular file, open for reading. Raises NotRegular for any other kind: opening a pipe waits for its writer."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise NotRegular(0, "not a regular file")
+    return path.open("rb")
 
 
 @contextmanager

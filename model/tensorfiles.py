@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from manifests.bounded import parse_json
-from manifests.files import write_beside
+from manifests.files import open_regular, write_beside
 
 from .errors import ModelError
 
@@ -34,6 +34,7 @@ def read_notes(path: Path) -> dict[str, str]:
     from safetensors import SafetensorError, safe_open
 
     try:
+        open_regular(path).close()  # the library would wait for a pipe
         with safe_open(path, framework="pt") as file:
             notes = parse_json((file.metadata() or {}).get("notes", "{}"))
     except OSError as error:

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manifests.bounded import MOST_BYTES, TextError, one_line, parse_json, parse_toml, read_json, read_text, read_toml
-from manifests.store import Corpus, CorpusError
+from manifests.schema import CorpusError
+from manifests.store import Corpus
 from tests.support.limits import within
 
 DATA = Path(__file__).parent / "data"
