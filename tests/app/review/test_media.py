@@ -25,9 +25,15 @@ from app.display.tracks import FLOOR_DBFS
 from app.review.media import routes, sound_url
 from app.review.places import playable_type
 from app.review.player_data import load_tracks, risky_moments, tracks_as_bytes
+from app.review.security import LOOPBACK_NAMES, Gate
 from curation.media import probe, write_media
 from manifests.records import Recording
 from manifests.store import Corpus
+
+
+def _gated(corpus: Corpus) -> Gate:
+    return Gate(Starlette(routes=routes(corpus)), LOOPBACK_NAMES, None)
+
 
 Serve = Callable[[Corpus], str]
 
@@ -39,7 +45,7 @@ def served() -> Iterator[Serve]:
 
         def start(corpus: Corpus) -> str:
             listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-            server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes(corpus)), log_level="warning"))
+            server = uvicorn.Server(uvicorn.Config(_gated(corpus), log_level="warning"))
             thread = Thread(target=server.run, args=([listener],))
             thread.start()
             stack.callback(thread.join)
