@@ -32,6 +32,7 @@ _START_SECONDS = 60.0
 _ASK_SECONDS = 2.0
 _OPTIONS: dict[str, object] = {
     "browser.gatherUsageStats": False,
+    "client.disableDataExport": True,  # Streamlit's CSV of a table does not guard against formulas
     "client.toolbarMode": "minimal",
     "client.showErrorDetails": "none",
     "client.showErrorLinks": False,
