@@ -12,7 +12,7 @@ import pyarrow.csv
 _SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b\u2212"
 # they skip spaces and invisible characters before it, and some split a cell at a line break or a tab
 _FORMULA = rf"^([\t\r\n]|[\s\pZ\pC]*[{_SIGNS}])"
-_AFTER_BREAK = rf"([\t\r\n])([\s\pZ\pC]*[{_SIGNS}])"
+_AFTER_BREAK = rf"([\t\r\n])((?:\pZ|[^\PC\t\r\n])*[{_SIGNS}])"
 
 
 def as_csv(rows: pa.Table) -> bytes:
