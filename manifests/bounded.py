@@ -33,10 +33,10 @@ class TextError(ValueError):
     """A text that is not parsed; the message is one line without the path."""
 
 
-def one_line(text: str) -> str:
-    """The text on one printable line of at most 300 characters."""
-    line = "".join(ascii(c)[1:-1] if unseen(c) else c for c in text[: 2 * _SHOWN])
-    return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"
+def one_line(text: str, limit: int = _SHOWN) -> str:
+    """The text on one printable line of at most `limit` characters."""
+    line = "".join(ascii(c)[1:-1] if unseen(c) else c for c in text[: 2 * limit])
+    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def unseen(character: str) -> bool:

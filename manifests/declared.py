@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .files import open_regular
+from .files import NotRegular, open_regular
+from .footer import check_footer
 from .pages import DICTIONARY_PAGE, PageError, pages
 
 _SLACK = 64 << 20
@@ -32,7 +33,7 @@ def map_file(path: Path) -> mmap.mmap:
         try:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except ValueError as error:
-            raise OSError(0, "empty file") from error
+            raise NotRegular("empty file") from error
 
 
 def check_rows(metadata: pq.FileMetaData, row_bytes: Mapping[str, int], size: int) -> None:
@@ -54,14 +55,14 @@ def check_group(metadata: pq.FileMetaData, data: memoryview, group: int, leaves:
 
     Returns the leaves whose dictionary, repeated for each value, could be too large.
     """
-    rows, large = metadata.row_group(group), set()
+    rows, schema, large = metadata.row_group(group), metadata.schema, set()
     count = rows.num_rows
     for leaf in leaves:
         chunk = rows.column(leaf)
         declared = chunk.num_values
         # an empty group has no pages; a column without lists is read to its row count, whatever its pages declare, and
         # is small even if its text is repeated for each row
-        plain = declared == count and not (count and "." in chunk.path_in_schema)
+        plain = declared == count and not (count and schema.column(leaf).max_repetition_level)
         if plain and 0 <= count * chunk.total_uncompressed_size <= _SLACK:
             continue
         begin, end = chunk_span(chunk)
@@ -70,7 +71,7 @@ def check_group(metadata: pq.FileMetaData, data: memoryview, group: int, leaves:
             values += header.values or 0
             uncompressed += header.uncompressed
             longest = max(longest, header.uncompressed if header.kind == DICTIONARY_PAGE else 0)
-        where = f"column {chunk.path_in_schema.split('.')[0]}"
+        where = f"column {schema.column(leaf).path.split('.')[0]}"
         if values != declared or values > count + _VALUES_RATIO * (uncompressed + _PAGE_SLACK):
             raise PageError(f"{where}: {declared} values declared, its pages have {values}")
         if uncompressed > _COMPRESSION * (end - begin) + _PAGE_SLACK:
@@ -89,7 +90,7 @@ def chunk_span(chunk: Any) -> tuple[int, int]:
 
 
 def open_declared(path: Path, columns: Sequence[str] | None = None, *, checksums: bool = False) -> pq.ParquetFile:
-    """An open Parquet file whose `columns` (None: all) declare no more than they contain.
+    """An open Parquet file whose `columns` (None: all; none of them: its rows alone) declare no more than they contain.
 
     Raises PageError, one line without the path, for other files; OSError and Arrow's errors as Arrow does.
     """
@@ -98,9 +99,14 @@ def open_declared(path: Path, columns: Sequence[str] | None = None, *, checksums
     check_rows(file.metadata, {field.name: fixed_bytes(field.type) for field in file.schema_arrow}, len(data))
     wanted = None if columns is None else set(columns)
     schema = file.metadata.schema
-    names = [schema.column(leaf).path.split(".")[0] for leaf in range(len(schema))]
+    try:
+        names = [schema.column(leaf).path.split(".")[0] for leaf in range(len(schema))]
+    except UnicodeDecodeError as error:
+        raise PageError(f"the name of a column is not UTF-8: {error.reason}") from error
     leaves = [leaf for leaf, name in enumerate(names) if wanted is None or name in wanted]
-    groups = range(file.metadata.num_row_groups)
+    if leaves:
+        check_footer(data, file.metadata)
+    groups = range(file.metadata.num_row_groups if leaves else 0)
     large = {leaf for group in groups for leaf in check_group(file.metadata, data, group, leaves)}
     for leaf in sorted(large):
         if schema.column(leaf).physical_type == "BYTE_ARRAY":

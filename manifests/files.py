@@ -19,13 +19,17 @@ _STAGED = re.compile(r"\.(.+)\.\d+-[0-9a-f]{8}\.tmp")
 
 
 class NotRegular(OSError):
-    """A path that is no regular file: a pipe, a device, a folder."""
+    """A path that is no regular file (a pipe, a device, a folder), or an empty one where bytes are needed."""
+
+    def __init__(self, reason: str = "not a regular file") -> None:
+        super().__init__(reason)
+        self.strerror = reason
 
 
 def open_regular(path: Path) -> IO[bytes]:
     """A regular file, open for reading. Raises NotRegular for any other kind: opening a pipe waits for its writer."""
     if not stat.S_ISREG(path.stat().st_mode):
-        raise NotRegular(0, "not a regular file")
+        raise NotRegular
     return path.open("rb")
 
 

@@ -14,7 +14,7 @@ DATA_PAGE, DICTIONARY_PAGE, DATA_PAGE_2 = 0, 2, 3
 PLAIN, RLE = 0, 3
 
 _HEADER = 1 << 16  # bytes; a header without statistics takes some thirty
-_DEPTH = 8  # structs within structs; a page header has three
+_DEPTH = 12  # structs and lists within one another; a footer has eight
 _LARGEST = (1 << 31) - 1  # of a size or a count: the format stores them as int32
 
 

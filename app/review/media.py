@@ -33,7 +33,7 @@ def sound_url(recording_id: str, start: float, end: float) -> str:
 
 
 def routes(corpus: Corpus) -> list[BaseRoute]:
-    """The routes of a corpus; `security.Gate` stands before them."""
+    """The routes of a corpus; requests pass `security.Gate` first."""
     places = MediaFiles(corpus)
     answers = {"media": _media, "ready": _ready, "sight": _sight, "tracks": _tracks}
     return [

@@ -46,7 +46,7 @@ def is_loopback(host: str) -> bool:
 
 
 def new_key() -> str:
-    """The secret of one run: whoever has it may read and write."""
+    """The secret of one run: a browser that has it may read and write."""
     return secrets.token_urlsafe(24)
 
 
@@ -61,7 +61,7 @@ class Gate:
     `names`: the host names of the server; with `own_address` the address that a request arrived at is one too. A
     request must name one of them as Host. Its Origin, if it has one, must be this server with its port: pages of other
     ports of this machine are foreign, though browsers take them for the same site. WebSockets must have an Origin.
-    Without `key` (None) no key is asked for. Every answer forbids frames. Streamlit gets requests without their Origin:
+    Without `key` (None) no key is needed. Every answer forbids frames. Streamlit gets requests without their Origin:
     it would look up this machine's outside address to compare it.
     """
 

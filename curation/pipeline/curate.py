@@ -110,7 +110,7 @@ def replay(
 
 
 def _reading_seconds(found: Found) -> float:
-    """How long a file may be read without a sign of life: it is read in one go, perhaps from a slow disk.
+    """Seconds that a file may be read without a sign of life: it is read in one go, perhaps from a slow disk.
 
     Holes of a file take no time there, and a few bytes can declare terabytes of them.
     """

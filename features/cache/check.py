@@ -107,7 +107,7 @@ def _check_pages(part: Part) -> Iterator[str]:
     for group, rows in enumerate(part.groups):
         for leaf in range(part.leaves):
             column, begin, end, compressed = part.chunk(group, leaf)
-            where = f"rows {rows.start} to {rows.stop - 1}, column {column.split('.')[0]}"
+            where = f"rows {rows.start} to {rows.stop - 1}, column {column}"
             try:
                 for at, header in pages(part.content, begin, end):
                     first = at + header.length

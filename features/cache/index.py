@@ -129,7 +129,9 @@ def read_index(path: Path) -> pa.Table:
         version = (file.schema_arrow.metadata or {}).get(FORMAT_KEY, b"none").decode(errors="replace")
         if version != str(FORMAT):
             raise CacheError(f"{name}: format {version}; this program reads format {FORMAT}")
-        return file.read().select(INDEX.names).cast(INDEX)
+        table = file.read().select(INDEX.names).cast(INDEX)
+        table.validate(full=True)  # text that is not UTF-8 would fail where it is used
+        return table
     except FileNotFoundError:
         raise CacheError(f"{path}: no cuts are shown yet, index.parquet is missing") from None
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from manifests.declared import check_group, check_rows, chunk_span, fixed_bytes, map_file
+from manifests.footer import check_footer
 from manifests.pages import DATA_PAGE, PLAIN, RLE, PageError, page_header
 
 from .page import NotDirect, check_levels
@@ -45,6 +46,8 @@ class Part:
             check_rows(self._metadata, {field.name: fixed_bytes(field.type) for field in stored}, len(self._map))
             row_bytes = {name: math.prod(shape) * dtype.itemsize for name, shape in shapes.items() if fixed(shape)}
             check_rows(self._metadata, row_bytes, len(self._map))
+            schema = self._metadata.schema
+            self._columns = [schema.column(leaf).path.split(".")[0] for leaf in range(len(schema))]
         except FileNotFoundError:
             raise CacheError(f"{path}: missing; the index refers to it") from None
         except (pa.ArrowException, OSError, ValueError) as error:
@@ -53,8 +56,6 @@ class Part:
         counts = [self._metadata.row_group(group).num_rows for group in range(self._metadata.num_row_groups)]
         self._firsts = [0, *accumulate(counts)]
         self.rows = self._firsts[-1]
-        schema = self._metadata.schema
-        self._columns = [schema.column(leaf).path.split(".")[0] for leaf in range(len(schema))]
         missing = [name for name in self._shapes if name not in self._columns]
         if missing:
             raise CacheError(f"{path}: column {missing[0]} is missing")
@@ -63,7 +64,7 @@ class Part:
         self.places = {name: [UNKNOWN] * self.rows for name in self._shapes}
         self._known_levels: dict[bytes, tuple[int, ...]] = {}
         self._decoded: dict[str, tuple[int, NDArray[Any]]] = {}
-        self._warned = False
+        self._warned = self._footer_checked = False
 
     @property
     def groups(self) -> list[range]:
@@ -86,7 +87,7 @@ class Part:
         group = self._group(row)
         size = self._shapes[name][1]
         if self._firsts[group + 1] - self._firsts[group] == 1:
-            chunk = self._metadata.row_group(group).column(self._leaves[name])
+            chunk = self._chunk(group, self._leaves[name])
             try:
                 if chunk.num_values % size:
                     raise NotDirect("null, or incomplete vectors")
@@ -107,7 +108,7 @@ class Part:
             first, last = self._firsts[group : group + 2]
             count, shape = last - first, self._shapes[name]
             row_values = math.prod(shape)
-            chunk = self._metadata.row_group(group).column(self._leaves[name])
+            chunk = self._chunk(group, self._leaves[name])
             if chunk.num_values == count and row_values > 1 and self._all_null(name, group):
                 places[first:last] = [NULL] * count
             else:
@@ -120,9 +121,19 @@ class Part:
         return int(places[row])
 
     def chunk(self, group: int, leaf: int) -> tuple[str, int, int, bool]:
-        """Path, begin and end (in bytes) of a leaf of a row group, and whether it is compressed."""
-        chunk = self._metadata.row_group(group).column(leaf)
-        return chunk.path_in_schema, *chunk_span(chunk), chunk.compression != "UNCOMPRESSED"
+        """Column, begin and end (in bytes) of a leaf of a row group, and whether it is compressed."""
+        chunk = self._chunk(group, leaf)
+        return self._columns[leaf], *chunk_span(chunk), chunk.compression != "UNCOMPRESSED"
+
+    def _chunk(self, group: int, leaf: int) -> Any:
+        """The footer's entry of a leaf of a row group. Raises CacheError where pyarrow would end this process."""
+        if not self._footer_checked:  # here, not where parts are opened: a large cache opens at once
+            try:
+                check_footer(self.content, self._metadata)
+            except PageError as error:
+                raise CacheError(f"{self.path}: unreadable: {error}") from error
+            self._footer_checked = True
+        return self._metadata.row_group(group).column(leaf)
 
     @property
     def content(self) -> memoryview:
@@ -211,13 +222,14 @@ class Part:
         first, last = self._firsts[group : group + 2]
         try:
             leaves = [leaf for leaf, column in enumerate(self._columns) if column == name]
+            self._chunk(group, leaves[0])
             check_group(self._metadata, self.content, group, leaves)
             with pq.ParquetFile(self.path, page_checksum_verification=True) as file:
                 column = file.read_row_group(group, columns=[name], use_threads=False).column(0)
             if len(column) != last - first:
                 raise PageError(f"{len(column)} rows")
             return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-        except (pa.ArrowException, OSError, PageError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:  # names that are not UTF-8 are a ValueError
             text = f"{self.path}: rows {first} to {last - 1}, column {name}: unreadable: {error}"
             raise CacheError(text) from error
 

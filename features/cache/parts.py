@@ -205,6 +205,8 @@ def read_columns(part: Path, columns: list[str]) -> pa.Table:
     try:
         with open_declared(part, columns) as file:
             schema = pa.schema([pa.field(name, PLAIN_COLUMNS[name], nullable=False) for name in columns])
-            return file.read(columns).select(columns).cast(schema)
+            table = file.read(columns).select(columns).cast(schema)
+        table.validate(full=True)  # text that is not UTF-8 would fail where it is used
+        return table
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise CacheError(f"{part}: unreadable: {error}") from error

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from manifests.bounded import read_json
+from manifests.bounded import one_line, read_json
 from manifests.files import write_beside
 from manifests.schema import CorpusError
 
@@ -21,13 +21,17 @@ FORMAT = 1
 
 DType = Literal["float16", "float32"]
 Shape = tuple[int, ...]
+_LINE = 5000  # characters of a message; a path has up to 4096
 _MOST_VALUES = 1 << 24  # of an array; the largest encoder gives 2^18
 ANY_LENGTH = -1
 """First size of a whole sequence, whose number of vectors depends on the cut."""
 
 
 class CacheError(CorpusError):
-    """A cache, or features for a cache, that this program cannot use."""
+    """A cache, or features for a cache, that this program cannot use; the message is one line."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(one_line(" ".join(text.splitlines()), _LINE))
 
 
 @dataclass(frozen=True)

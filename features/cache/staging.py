@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 
 from manifests.declared import open_declared
 from manifests.files import leftovers, write_beside
-from manifests.pages import PageError
 
 from .cut import CutFeatures, StoredCut, checked
 from .spec import ANY_LENGTH, CacheError, CacheSpec, read_spec
@@ -71,10 +70,12 @@ def read_staged(path: Path, spec: CacheSpec, cut_id: str) -> StoredCut:
     name = staged_file(path, cut_id)
     try:
         with open_declared(name, checksums=True) as file:
-            row = file.read().to_pydict()
+            table = file.read()
+        table.validate(full=True)
+        row = table.to_pydict()
     except FileNotFoundError:
         raise CacheError(f"{path}: cut {cut_id} is neither staged nor stored") from None
-    except (pa.ArrowException, OSError, PageError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise CacheError(f"{name}: unreadable, remove it and extract the cut again: {error}") from error
     try:
         one = {column: values[0] for column, values in row.items()}
