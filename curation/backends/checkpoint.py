@@ -108,9 +108,9 @@ class _Reader(pickle._Unpickler):
 class _CheckedReader(_Reader):
     """Checks storages against the archive, tensors against their storage, and all together against the file."""
 
-    def __init__(self, archive: zipfile.ZipFile, folder: str, written: bytes) -> None:
+    def __init__(self, archive: zipfile.ZipFile, folder: str, written: bytes, repeats: bool) -> None:
         super().__init__(io.BytesIO(written))
-        self._archive, self._folder, self._left = archive, folder, _memory(archive)
+        self._archive, self._folder, self._repeats, self._left = archive, folder, repeats, _memory(archive)
 
     def find_class(self, module_name: str, global_name: str, /) -> Any:
         kind = super().find_class(module_name, global_name)
@@ -119,8 +119,8 @@ class _CheckedReader(_Reader):
 
         def tensor(*args: Any) -> Inert:
             (_, stored, _, _, count), offset, shape, strides = args[:4]
-            _check_extent(count, offset, shape, strides)
-            self._left -= math.prod(shape) * _ITEM_BYTES[stored.path.rpartition(".")[2]]
+            _check_extent(count, offset, shape, strides, self._repeats)
+            self._left -= 0 if self._repeats else math.prod(shape) * _ITEM_BYTES[stored.path.rpartition(".")[2]]
             if self._left < 0:
                 raise ValueError("its tensors are larger than the file")
             made: Inert = kind(*args)
@@ -144,13 +144,14 @@ def is_archive(path: Path) -> bool:
         return file.read(4) == b"PK\x03\x04"
 
 
-def check_archive(path: Path) -> None:
+def check_archive(path: Path, *, repeats: bool = False) -> None:
     """Raises CheckpointError for a zip archive that is not a PyTorch checkpoint, or declares more than it contains.
 
-    For readers that trust its sizes. OSError if it cannot be opened.
+    For readers that trust its sizes. `repeats`: tensors may repeat their values at will, because the reader compares
+    their shapes before it copies them. OSError if it cannot be opened.
     """
     with _opened(path) as (archive, folder, written):
-        _content(_CheckedReader(archive, folder, written))
+        _content(_CheckedReader(archive, folder, written, repeats))
 
 
 @contextmanager
@@ -197,14 +198,16 @@ def _memory(archive: zipfile.ZipFile) -> int:
     return _MOST_COPIES * sum(member.file_size for member in archive.infolist()) + _SLACK
 
 
-def _check_extent(count: int, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> None:
+def _check_extent(
+    count: int, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], repeats: bool = False
+) -> None:
     """Raises ValueError for a tensor that reaches beyond its `count` stored values, or repeats few of them often."""
     if min((offset, *shape, *strides), default=0) < 0 or len(shape) != len(strides):
         raise ValueError(f"has shape {shape}, strides {strides}")
     end = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True)) + 1
     if 0 not in shape and end > count:
         raise ValueError(f"ends at value {end} of {count}")
-    if math.prod(shape) > max(count, _FEW_VALUES):
+    if not repeats and math.prod(shape) > max(count, _FEW_VALUES):
         raise ValueError(f"repeats {count} values to {math.prod(shape)}")
 
 

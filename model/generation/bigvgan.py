@@ -144,7 +144,7 @@ def _read_state(path: Path) -> Mapping[str, Tensor]:
     except (FileNotFoundError, PermissionError) as error:
         raise ModelUnavailable(f"bigvgan: {path}: {error.strerror}") from error
     except CheckpointError as error:
-        raise ModelUnavailable(f"bigvgan: {path}: {error}") from error
+        raise ModelUnavailable(f"bigvgan: {path}: {error}: truncated, or of another kind") from error
     except Exception as error:  # a damaged file makes the readers raise anything
         raise ModelUnavailable(
             f"bigvgan: {path} has no generator that can be read ({type(error).__name__}): truncated, or of another kind"

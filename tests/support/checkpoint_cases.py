@@ -11,6 +11,10 @@ from typing import Any
 Change = Callable[[str, bytes], bytes | None]
 
 
+REPEATED = ("stride 0", "many strides 0", "one storage in many")
+"""The cases that cost memory only where a tensor is copied."""
+
+
 def resaved(path: Path, change: Change, kind: int = zipfile.ZIP_STORED) -> Path:
     """A checkpoint with changed members: `change` gets name and content of each; None leaves it out."""
     with zipfile.ZipFile(path) as archive:

@@ -33,7 +33,9 @@ def read_tensors(path: Path, model: str, layout: Layout, wanted: Callable[[str],
     except OSError as error:
         raise ModelUnavailable(f"{model}: {path}: {error.strerror or error}") from error
     except CheckpointError as error:
-        raise ModelUnavailable(f"{model}: {path}: {error}") from error
+        raise ModelUnavailable(
+            f"{model}: {path} has no tensors that can be read ({error}): truncated, or of another kind"
+        ) from error
     except Exception as error:  # a damaged file makes the readers raise anything, from EOFError to RuntimeError
         raise ModelUnavailable(
             f"{model}: {path} has no tensors that can be read ({type(error).__name__}): truncated, or of another kind"
@@ -56,12 +58,13 @@ def _pickled(path: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor] | s
 def load_plain(path: Path) -> Any:
     """The content of a PyTorch file as plain data, on the CPU, mapped into memory if its format allows it.
 
-    Nothing in the file is executed, and what it declares is checked first. Raises CheckpointError for a damaged zip
+    Nothing in the file is executed, and what it declares is checked first; tensors may repeat few stored values, so
+    compare their shapes before you copy them. Raises CheckpointError for a damaged zip
     archive, and any exception for other damage.
     """
     zipped = is_archive(path)
     if zipped:
-        check_archive(path)
+        check_archive(path, repeats=True)
     # mapped: a file may have several networks, of which one is wanted
     return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
 

@@ -19,7 +19,7 @@ from manifests.recipe import RecipeError, load_recipe
 from model.errors import ModelError
 from model.generation import bigvgan, open_vocoder
 from model.generation.bigvgan import load_bigvgan, weights_file
-from tests.support.checkpoint_cases import hostile_checkpoints
+from tests.support.checkpoint_cases import REPEATED, hostile_checkpoints
 from tests.support.limits import within
 
 SMALL: dict[str, Any] = {
@@ -120,6 +120,9 @@ def test_another_configuration_is_refused(changed: dict[str, Any], words: str, t
 
 def test_hostile_weights_are_refused(tmp_path: Path) -> None:
     for name, (path, words) in hostile_checkpoints(tmp_path, lambda tensors: {"generator": tensors}).items():
+        if name in REPEATED:  # never copied: the network has no such tensor
+            assert bigvgan._read_state(path)["x"].tolist() == [0, 1, 2, 3]
+            continue
         with within(20), pytest.raises(ModelUnavailable) as refused:
             bigvgan._read_state(path)
         assert words in str(refused.value) and len(str(refused.value).splitlines()) == 1, (name, refused.value)
