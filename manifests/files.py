@@ -8,6 +8,7 @@ import glob
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from .errors import LpseError
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _PART = re.compile(r"part-(\d{5,})(?:-(\d{5,}))?\.parquet")
 _TEMPORARY = re.compile(r"\..+\.tmp")
+_EXTENTS = 10_000  # pieces of data between holes; what comes after them counts in full
 _STAGED = re.compile(r"\.(.+)\.(\d+)-[0-9a-f]{8}\.tmp")
 
 
@@ -34,6 +36,38 @@ def naming_place(folder: Path) -> Iterator[None]:
         if error.errno not in _FULL or isinstance(error, DiskFull):
             raise
         raise DiskFull(f"{folder}: {os.strerror(error.errno)}: make room, then run the same command again") from error
+
+
+class NotRegular(OSError):
+    """A path that is no regular file (a pipe, a device, a folder), or an empty one where bytes are needed."""
+
+    def __init__(self, reason: str = "not a regular file") -> None:
+        super().__init__(reason)
+        self.strerror = reason
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """A regular file, open for reading. Raises NotRegular for any other kind: opening a pipe waits for its writer."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise NotRegular
+    return path.open("rb")
+
+
+def data_bytes(path: Path) -> int:
+    """Bytes of a file without its holes; 0 if it cannot be opened. All of them where the file system has no holes."""
+    try:
+        with open_regular(path) as file:
+            total = end = 0
+            for _ in range(_EXTENTS):
+                try:
+                    start = os.lseek(file.fileno(), end, os.SEEK_DATA)
+                except OSError:  # no data after `end`
+                    return total
+                end = os.lseek(file.fileno(), start, os.SEEK_HOLE)
+                total += end - start
+            return total + max(0, os.fstat(file.fileno()).st_size - end)
+    except OSError:
+        return 0
 
 
 @contextmanager

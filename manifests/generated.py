@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .bounded import read_json
 from .files import write_beside
 from .records import REFERENCE
 from .schema import CorpusError
@@ -66,6 +67,6 @@ def generated_sounds(corpus: Corpus) -> dict[str, tuple[GeneratedSound, ...]]:
 
 def _joins(sound: Path) -> tuple[float, ...] | None:
     try:
-        return tuple(float(time) for time in json.loads(sound.with_suffix(".json").read_text())["joins"])
+        return tuple(float(time) for time in read_json(sound.with_suffix(".json"))["joins"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -14,6 +14,8 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from .declared import open_declared
+from .files import open_regular
 from .schema import SCHEMAS, VERSIONS, CorpusError, SchemaError, version_of
 
 _ROW_GROUP_ROWS = 65_536
@@ -98,8 +100,8 @@ def open_parquet(name: str, path: Path, content: bytes | None = None) -> tuple[p
     ArrowException or OSError for damaged pages: `damaged` names them.
     """
     try:
-        source = path if content is None else pa.BufferReader(content)
-        file = pq.ParquetFile(source, page_checksum_verification=True)
+        # the pages of all columns would take longer than reading them
+        file = open_declared(path, columns=(), checksums=True, content=content)
         version = version_of(name, file.schema_arrow)
         if content is not None and (fault := sum_fault(file.metadata, content)):
             raise damaged(name, path, fault)
@@ -119,7 +121,8 @@ def file_fault(name: str, path: Path) -> str | None:
 
     Reads all bytes, and decodes them only in files of earlier versions. Raises FileNotFoundError.
     """
-    content = path.read_bytes()
+    with open_regular(path) as opened:
+        content = opened.read()
     try:
         file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
         version = version_of(name, file.schema_arrow)

@@ -6,8 +6,7 @@ A recipe file is complete, or `extends` another one and contains only the differ
 from __future__ import annotations
 
 import json
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.resources import files
@@ -16,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le
 
+from .bounded import TextError, one_line, read_toml, unseen
 from .errors import LpseError
 from .identity import digest
 from .recipe_names import old_names, with_first_names
@@ -23,6 +23,10 @@ from .recipe_names import old_names, with_first_names
 Probability = Annotated[float, Ge(0), Le(1)]
 Seconds = Annotated[float, Ge(0)]
 PositiveSeconds = Annotated[float, Gt(0)]
+
+
+_FAULTS = 8  # named in one message
+_CHAIN = 16  # recipes that extend one another
 
 
 class RecipeError(LpseError, ValueError):
@@ -318,40 +322,67 @@ def parse_recipe(values: Mapping[str, Any], source: str) -> Recipe:
         return TypeAdapter(Recipe).validate_python(dict(values))
     except ValidationError as error:
         faults = [
-            f"{'.'.join(str(part) for part in fault['loc']) or 'recipe'}: {fault['msg']}" for fault in error.errors()
+            one_line(f"{'.'.join(str(part) for part in fault['loc']) or 'recipe'}: {fault['msg']}")
+            for fault in error.errors(include_url=False, include_input=False)[:_FAULTS]
         ]
-        raise RecipeError(f"{source}: {'; '.join(faults)}") from error
+        more = f"; and {error.error_count() - _FAULTS} more" if error.error_count() > _FAULTS else ""
+        raise RecipeError(f"{source}: {'; '.join(faults)}{more}") from error
 
 
 def _resolved(source: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     """The file's values laid over those of the recipe it extends."""
     shipped = shipped_recipes()
     path = shipped[str(source)] if str(source) in shipped else Path(source)
-    if path.resolve() in seen:
-        raise RecipeError(f"{source}: extends itself")
+    shown = one_line(str(source))
+    if len(seen) == _CHAIN:
+        raise RecipeError(f"{shown}: more than {_CHAIN} recipes extend one another")
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        if path.resolve() in seen:
+            raise RecipeError(f"{shown}: extends itself")
+        values = read_toml(path)
     except FileNotFoundError as error:
-        raise RecipeError(f"{source}: no such recipe file, nor a shipped recipe ({', '.join(shipped)})") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RecipeError(f"{source}: {error}") from error
+        by = f"{one_line(str(seen[-1]))}: extends: " if seen else ""
+        raise RecipeError(f"{by}{shown}: no such recipe file, nor a shipped recipe ({', '.join(shipped)})") from error
+    except (OSError, TextError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise RecipeError(f"{shown}: {reason}") from error
+    for key, text in _texts(values):
+        if unfit := next((c for c in text if unseen(c)), None):
+            raise RecipeError(f"{shown}: {one_line(key)}: {one_line(repr(text))} has the character {unfit!a}")
     if isinstance(weights := values.get("weights"), dict):
         values["weights"] = {name: _beside(path, named) for name, named in weights.items()}
     parent = values.pop("extends", None)
     if parent is None:
         return values
     if not isinstance(parent, str):
-        raise RecipeError(f"{source}: extends: must be the name or the path of a recipe")
+        raise RecipeError(f"{shown}: extends: must be the name or the path of a recipe")
     beside = parent if parent in shipped else path.parent / parent
     return _laid_over(_resolved(beside, (*seen, path.resolve())), values)
+
+
+def _texts(value: object, key: str = "") -> Iterator[tuple[str, str]]:
+    """Yield (dotted key, text) of the names and texts in a recipe's values, without its description."""
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, list):
+        for one in value:
+            yield from _texts(one, key)
+    elif isinstance(value, Mapping):
+        for name, below in value.items():
+            yield f"{key}.{name}".lstrip("."), name
+            if (key, name) != ("", "description"):
+                yield from _texts(below, f"{key}.{name}".lstrip("."))
 
 
 def _beside(recipe: Path, named: object) -> object:
     """A weights file named relative to the recipe, as an absolute path; anything else (a hub id) stays as it is."""
     if not isinstance(named, str) or not named:
         return named
-    path = recipe.parent / Path(named).expanduser()
-    return str(path.absolute()) if path.exists() else named
+    try:
+        path = recipe.parent / Path(named).expanduser()
+        return str(path.absolute()) if path.exists() else named
+    except (OSError, RuntimeError):  # too long for a path; a home folder of nobody
+        return named
 
 
 def _laid_over(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from .files import write_beside
+from .files import open_regular, write_beside
 from .parquet import damaged, file_fault, open_parquet, write_parquet
 from .schema import SCHEMAS, SHARDED, VERSIONS, SchemaError, conform, migrate
 from .store import Corpus
@@ -87,7 +87,9 @@ def read_shard(
     Raises FileNotFoundError where they are missing, Damaged with the cure, CorpusError for a foreign file.
     """
     path = shard_path(corpus, table, recording_id, maker, key)
-    file, version = open_parquet(table, path, path.read_bytes())
+    with open_regular(path) as opened:
+        content = opened.read()
+    file, version = open_parquet(table, path, content)
     current = version == VERSIONS[table]
     try:
         # a small file: threads cost more than they save

@@ -13,7 +13,6 @@ import os
 import re
 import secrets
 import shutil
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tomli_w
 
+from .bounded import TextError, read_toml
 from .commits import Commit, command_of, finish, staged_files
 from .files import leftovers, live_parts, remove_dead_parts, stamp, write_beside, write_new, write_next_part
 from .lock import exclusive
@@ -399,10 +399,10 @@ class Corpus:
 
     def _load(self) -> dict[str, Any]:
         try:
-            settings = tomllib.loads(self._settings_path.read_text(encoding="utf-8"))
+            settings = read_toml(self._settings_path)
         except (FileNotFoundError, NotADirectoryError):
             raise CorpusError(f"{self.path}: not a corpus, it has no corpus.toml") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except TextError as error:
             raise CorpusError(f"{self._settings_path}: {error}: {_RESTORE}") from error
         for name, fits in _FORMS.items():
             if name in settings and not fits(settings[name]):

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from manifests.files import write_beside
+from manifests.bounded import parse_json
+from manifests.files import open_regular, write_beside
 
 from .errors import ModelError
 
@@ -33,8 +34,9 @@ def read_notes(path: Path) -> dict[str, str]:
     from safetensors import SafetensorError, safe_open
 
     try:
+        open_regular(path).close()  # the library would wait for a pipe
         with safe_open(path, framework="pt") as file:
-            notes = json.loads((file.metadata() or {}).get("notes", "{}"))
+            notes = parse_json((file.metadata() or {}).get("notes", "{}"))
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror or error}") from error
     except (SafetensorError, ValueError) as error:

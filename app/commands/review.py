@@ -22,7 +22,8 @@ def review(
 ) -> None:
     """Review the corpus in the browser: watch, play and decide. Press Ctrl-C to stop.
 
-    Every decision is saved at once. Several corpora can be open at the same time, each at its own port.
+    Every decision is saved at once. The printed address has a key, new in each run, without which no browser gets in.
+    Several corpora can be open at the same time, each at its own port.
 
     Example: lpse review --corpus corpus/
     """
@@ -33,17 +34,18 @@ def review(
 
         opened = Corpus.open(corpus)
         opened.check_finished()
-        with serving(opened, port, host) as address:
+        with serving(opened, port, host) as running:
             if not is_loopback(host):
                 typer.secho(
-                    f"Warning: anybody who can reach {host} can play all recordings and decide under any name",
+                    f"Warning: anybody who can reach {host} and has the address below, with its key, can play all "
+                    "recordings and decide under any name",
                     fg="yellow",
                     err=True,
                 )
-            typer.echo(f"Review {corpus}: {address} (Ctrl-C stops it)")
+            typer.echo(f"Review {corpus}: {running.entry} (Ctrl-C stops it)")
             if opened.recipe is None:
                 typer.echo(f"The corpus has no decisions yet: lpse curate FOLDER --corpus {shlex.quote(str(corpus))}")
             if browser:
-                typer.launch(address)
+                typer.launch(running.entry)
             while True:
                 time.sleep(3600)

@@ -5,13 +5,11 @@
 /lpse/sight/ID    wave and spectrum of a span, as bytes of the columns of `app.display.spectrogram`
 /lpse/tracks/ID    the tracks of the detectors, `player_data.tracks_as_bytes`
 
-An address names a recording by its id, nothing else. A request must name this machine by its own name and not come
-from another site.
+An address names a recording by its id, nothing else. `security.Gate` decides which requests come here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import partial
 
 from starlette.requests import Request
@@ -24,7 +22,7 @@ from manifests.time import from_ms, to_ms
 from ..display.spectrogram import BYTES
 from .places import MediaFiles, SpectrumColumns, Waiting
 from .player_data import tracks_as_bytes
-from .security import LOOPBACK_NAMES, BadRequest, guarded
+from .security import BadRequest, guarded
 
 MAX_COLUMNS = 4096
 
@@ -34,13 +32,12 @@ def sound_url(recording_id: str, start: float, end: float) -> str:
     return f"/lpse/media/{recording_id}#t={from_ms(to_ms(start)):.3f},{from_ms(to_ms(end)):.3f}"
 
 
-def routes(corpus: Corpus, hosts: Iterable[str] = LOOPBACK_NAMES) -> list[BaseRoute]:
-    """The routes of a corpus, for requests that name one of `hosts`."""
+def routes(corpus: Corpus) -> list[BaseRoute]:
+    """The routes of a corpus; requests pass `security.Gate` first."""
     places = MediaFiles(corpus)
-    allowed = frozenset(host.lower() for host in hosts)
     answers = {"media": _media, "ready": _ready, "sight": _sight, "tracks": _tracks}
     return [
-        Route(f"/lpse/{name}/{{recording_id}}", partial(guarded, partial(answer, places), allowed), methods=["GET"])
+        Route(f"/lpse/{name}/{{recording_id}}", partial(guarded, partial(answer, places)), methods=["GET"])
         for name, answer in answers.items()
     ]
 

@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from http.client import HTTPException
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,18 +21,18 @@ from typing import TYPE_CHECKING
 from manifests.errors import LpseError
 from manifests.store import Corpus
 
-from .security import LOOPBACK, LOOPBACK_NAMES, is_loopback
+from .security import LOOPBACK, LOOPBACK_NAMES, WHICH, Gate, entry, is_loopback, new_key
 
 if TYPE_CHECKING:
     import uvicorn
     from starlette.requests import Request
     from starlette.responses import Response
 
-WHICH = "/lpse/which"  # answers with the corpus that a server shows
 _START_SECONDS = 60.0
 _ASK_SECONDS = 2.0
 _OPTIONS: dict[str, object] = {
     "browser.gatherUsageStats": False,
+    "client.disableDataExport": True,  # Streamlit's CSV of a table does not guard against formulas
     "client.toolbarMode": "minimal",
     "client.showErrorDetails": "none",
     "client.showErrorLinks": False,
@@ -48,9 +49,22 @@ class ReviewUnavailable(LpseError, OSError):
     """The review app cannot run on this machine."""
 
 
+@dataclass(frozen=True)
+class Serving:
+    """A running app: its address, and the key that a browser needs."""
+
+    address: str
+    key: str
+
+    @property
+    def entry(self) -> str:
+        """The address to open first: it has the key."""
+        return entry(self.address, self.key)
+
+
 @contextmanager
-def serving(corpus: Corpus, port: int = 0, host: str = LOOPBACK) -> Iterator[str]:
-    """Serve the app inside the block; yields its address. Port 0 takes a free one.
+def serving(corpus: Corpus, port: int = 0, host: str = LOOPBACK) -> Iterator[Serving]:
+    """Serve the app inside the block, with a new key. Port 0 takes a free one.
 
     Raises ReviewUnavailable without Streamlit, for a taken port, and for an address that is not of this machine.
     """
@@ -58,14 +72,15 @@ def serving(corpus: Corpus, port: int = 0, host: str = LOOPBACK) -> Iterator[str
         if find_spec(package) is None:
             raise ReviewUnavailable('the review app needs Streamlit and DuckDB: pip install "lpse[app]"')
     listener = _listener(corpus, host, port)
-    server = _server(corpus, host)
+    key = new_key()
+    server = _server(corpus, host, key)
     # Streamlit's server needs an event loop of its own; signals stay with the calling thread
     thread = threading.Thread(target=_run, args=(server, listener), name="review server", daemon=True)
     thread.start()
     try:
         _wait_until_started(server, thread)
         _warm_up(corpus)
-        yield _address(host, listener.getsockname()[1])
+        yield Serving(_address(host, listener.getsockname()[1]), key)
     finally:
         with _ending_sessions():
             server.should_exit = True
@@ -141,10 +156,8 @@ def _shown_at(host: str, port: int) -> str | None:
         return None
 
 
-def _server(corpus: Corpus, host: str) -> uvicorn.Server:
+def _server(corpus: Corpus, host: str, key: str) -> uvicorn.Server:
     import uvicorn
-    from starlette.middleware import Middleware
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
     from starlette.routing import Route
     from streamlit import config
     from streamlit.starlette import App
@@ -164,20 +177,19 @@ def _server(corpus: Corpus, host: str) -> uvicorn.Server:
     for name, value in (_OPTIONS | THEME).items():
         config.set_option(name, value)
     # a foreign host name that resolves to this machine is refused: that site could read the whole corpus
-    hosts = LOOPBACK_NAMES | {host, "[::1]"}
     everything = host in ("0.0.0.0", "::")
-    names = hosts | _own_names() if everything else hosts
+    names = LOOPBACK_NAMES | {host} | (_own_names() if everything else set())
     app = App(
         Path(__file__).parent / "script" / "main.py",
         routes=[
             Route(WHICH, which, methods=["GET"]),
-            *routes(corpus, names),
-            *trial_routes(trials_of(corpus), names),
+            *routes(corpus),
+            *trial_routes(trials_of(corpus)),
         ],
         on_script_error=_report_error,
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["*"] if everything else sorted(hosts))],
     )
-    return uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
+    gate = Gate(app, names, key, own_address=everything)
+    return uvicorn.Server(uvicorn.Config(gate, log_level="warning", lifespan="on"))
 
 
 def _report_error(error: Exception) -> bool:

@@ -6,11 +6,11 @@ import errno
 import logging
 import os
 import stat
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from manifests.bounded import read_toml
 from manifests.errors import LpseError, Problem
 from manifests.store import Corpus
 from manifests.uris import encode_path, quote
@@ -173,8 +173,7 @@ def _access_problem(error: OSError, path: Path, real: Path) -> Problem:
 def _is_corpus(folder: Path) -> bool:
     path = folder / "corpus.toml"
     try:
-        # Tested first: opening a pipe of that name would block.
-        return path.is_file() and "schema_version" in tomllib.loads(path.read_text(encoding="utf-8"))
+        return "schema_version" in read_toml(path)
     except (OSError, ValueError):
         return False
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from manifests.errors import Problem
+from manifests.files import data_bytes
 from manifests.healing import report_healed
 from manifests.identity import source_id
 from manifests.ledger import Ledger
@@ -114,6 +115,16 @@ def replay(
         return run.finish(entries, "lpse replay")
 
 
+def _reading_seconds(found: Found) -> float:
+    """Seconds that a file may be read without a sign of life: it is read in one go, perhaps from a slow disk.
+
+    Holes of a file take no time there, and a few bytes can declare terabytes of them.
+    """
+    if found.signature[0] <= STALL_SECONDS * SLOWEST_BYTES_PER_SECOND:
+        return STALL_SECONDS
+    return max(STALL_SECONDS, data_bytes(found.path) / SLOWEST_BYTES_PER_SECOND)
+
+
 @dataclass(frozen=True)
 class _Run:
     """One run over a corpus under a recipe; the caller holds the corpus's lock."""
@@ -150,13 +161,17 @@ class _Run:
         files = [one for one in found if one.problem is None]
         keys = {one.uri: stage.key(one.uri, one.signature) for one in files}
         items = [
-            Item(keys[one.uri], source_id(one.uri), (one.uri, os.fspath(one.path)), one.signature[0] + 1.0, one.uri)
+            Item(
+                key=keys[one.uri],
+                id=source_id(one.uri),
+                payload=(one.uri, os.fspath(one.path)),
+                weight=one.signature[0] + 1.0,
+                label=one.uri,
+                stall_seconds=_reading_seconds(one),
+            )
             for one in files
         ]
-        # a file is read in one go, without a sign of life: allow for the largest file on a slow disk
-        largest = max((item.weight for item in items), default=0.0)
-        stall_seconds = max(STALL_SECONDS, largest / SLOWEST_BYTES_PER_SECOND)
-        results = self.runner.run(stage, items, on_progress=self.on_progress, stall_seconds=stall_seconds)
+        results = self.runner.run(stage, items, on_progress=self.on_progress)
         return {uri: results[key] for uri, key in keys.items()}
 
     def score(self, entries: Entries) -> Entries:

@@ -53,9 +53,9 @@ def run_local(
 
     `items` is read as workers become free, at most 2 x `workers` ahead of the results yielded. An item is "raised" if
     the stage raised, at the first attempt. It is "crashed" if its worker died, or showed no progress for
-    `stall_seconds`, `OWN_DEATHS` times, or was killed from outside in `ATTEMPTS` attempts. `on_progress` is called in
-    the caller's thread, about every `REPORT_SECONDS` and before each result. Closing the generator, or an exception in
-    it, kills the workers; they also die with this process.
+    `stall_seconds` (or the item's own), `OWN_DEATHS` times, or was killed from outside in `ATTEMPTS` attempts.
+    `on_progress` is called in the caller's thread, about every `REPORT_SECONDS` and before each result. Closing the
+    generator, or an exception in it, kills the workers; they also die with this process.
 
     Raises ValueError for an invalid number, TypeError for a stage that cannot be sent to a worker, and, during the run,
     CannotStart if workers cannot start (the stage's `open` raised, or they keep dying in it).
@@ -202,9 +202,11 @@ class _Pool(Generic[P, R]):
                 self._bury(worker)  # its item is known and its messages are read
 
     def _is_overdue(self, worker: Worker) -> bool:
-        silent = self._clock - worker.last_sign
-        if worker in self._tasks and silent > self._stall_seconds:
-            worker.kill(f"stalled (no progress for {self._stall_seconds:g} s)")
+        silent, limit = self._clock - worker.last_sign, self._stall_seconds
+        if (task := self._tasks.get(worker)) is not None:
+            limit = limit if task.item.stall_seconds is None else task.item.stall_seconds
+        if task is not None and silent > limit:
+            worker.kill(f"stalled (no progress for {limit:g} s)")
         elif not worker.ready and silent > max(self._stall_seconds, MIN_START_SECONDS):
             worker.kill("stalled while it started")
         else:

@@ -49,7 +49,7 @@ class Item(Generic[P]):
     """One piece of work.
 
     `key`: its content key. `id`: its recording, cut or file. `payload`: sent to the worker. `weight`: its share of the
-    progress. `label`: its display name.
+    progress. `label`: its display name. `stall_seconds`: its own limit without a sign of life; None for the run's.
     """
 
     key: str
@@ -57,8 +57,11 @@ class Item(Generic[P]):
     payload: P
     weight: float = 1.0
     label: str = ""
+    stall_seconds: float | None = None
 
     def __post_init__(self) -> None:
+        if self.stall_seconds is not None and not self.stall_seconds > 0:
+            raise ValueError(f"item {self.key!r}: stall_seconds {self.stall_seconds} is not above 0")
         if not (math.isfinite(self.weight) and self.weight >= 0):
             raise ValueError(f"item {self.key!r}: weight {self.weight} is not a finite number >= 0")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,12 +16,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from manifests.files import leftovers, live_parts
+from manifests.pages import PageError, pages
 
 from .cut import not_finite
 from .index import INDEX, find_cuts, find_texts, read_index
-from .mapped import Part, fixed
-from .page import NotDirect, page_header
-from .parts import orphans
+from .mapped import NULL, Part, fixed
+from .parts import orphans, read_columns
 from .spec import CacheError, CacheSpec, Shape, read_spec
 from .staging import read_staged, staged
 from .tables import clips_schema, cuts_schema, texts_schema
@@ -59,8 +60,11 @@ def check(path: Path) -> list[Problem]:
         except CacheError as error:
             problems.append(Problem(f"staged/{cut_id}.parquet", _without_path(error, path)))
     if readable:  # rows that a broken part hides are not missing
-        problems += _check_rows(path)
-        problems += _check_index(path, spec)
+        try:
+            problems += _check_rows(path)
+            problems += _check_index(path, spec)
+        except CacheError as error:
+            problems.append(Problem(".", _without_path(error, path)))
     return problems
 
 
@@ -104,29 +108,29 @@ def _check_pages(part: Part) -> Iterator[str]:
     """Verify the checksum of every page; it covers the bytes as stored in the file."""
     for group, rows in enumerate(part.groups):
         for leaf in range(part.leaves):
-            column, at, end, compressed = part.chunk(group, leaf)
-            where = f"rows {rows.start} to {rows.stop - 1}, column {column.split('.')[0]}"
+            column, begin, end, compressed = part.chunk(group, leaf)
+            where = f"rows {rows.start} to {rows.stop - 1}, column {column}"
             try:
-                while at < end:
-                    header = page_header(bytes(part.raw(at, min(end, at + (1 << 16)))))
-                    first, at = at + header.length, at + header.length + header.size
-                    if at > min(end, len(part.data)):
-                        raise NotDirect("a page extends beyond its column")
+                for at, header in pages(part.content, begin, end):
+                    first = at + header.length
                     if not compressed and header.uncompressed != header.size:
-                        raise NotDirect("the sizes of the page do not match")
-                    if header.crc is not None and zlib.crc32(part.raw(first, at)) != header.crc:
-                        raise NotDirect("checksum does not match: the file has changed since it was written")
-            except NotDirect as error:
+                        raise PageError("the sizes of the page do not match")
+                    content = part.content[first : first + header.size]
+                    if header.crc is not None and zlib.crc32(content) != header.crc:
+                        raise PageError("checksum does not match: the file has changed since it was written")
+            except PageError as error:
                 yield f"{where}: {error}"
 
 
 def _check_values(part: Part, shapes: dict[str, Shape], spec: CacheSpec) -> Iterator[str]:
     """Yield rows with NaN or infinite values."""
     for name, shape in shapes.items():
-        size = int(np.prod(shape)) * spec.numpy_dtype.itemsize
+        size = math.prod(shape) * spec.numpy_dtype.itemsize
         for row in range(part.rows):
             values: NDArray[Any]
             if fixed(shape):
+                if part.locate(name, row) == NULL:
+                    continue
                 out = np.empty(size, np.uint8)
                 part.fill(name, row, out)
                 values = out.view(spec.numpy_dtype)
@@ -144,21 +148,9 @@ def _check_rows(path: Path) -> Iterator[Problem]:
         clips_file = path / "clips" / cuts_file.name
         if not clips_file.exists():
             continue
-        cuts = pq.read_table(cuts_file, columns=["cut_id", "clips"])
-        clips = pq.read_table(clips_file, columns=["cut_id", "clip", "start"])
-        counts = cuts["clips"].to_numpy()
-        wanted = {
-            "cut_id": np.repeat(np.asarray(cuts["cut_id"], object), counts),
-            "clip": np.concatenate([np.arange(count) for count in counts] or [np.array([], np.int64)]),
-        }
-        if len(clips) != counts.sum():
-            yield Problem(f"clips/{clips_file.name}", f"{len(clips)} rows, its cuts have {counts.sum()} clips")
-        else:
-            for name, values in wanted.items():
-                wrong = np.flatnonzero(np.asarray(clips[name]) != values)
-                if len(wrong):
-                    row, value = int(wrong[0]), clips[name][int(wrong[0])].as_py()
-                    yield Problem(f"clips/{clips_file.name}", f"row {row}, column {name}: {value}, not {values[row]}")
+        cuts = read_columns(cuts_file, ["cut_id", "clips"])
+        clips = read_columns(clips_file, ["cut_id", "clip", "start"])
+        yield from (Problem(f"clips/{clips_file.name}", text) for text in _check_clips(cuts, clips))
         for row, cut_id in enumerate(cuts["cut_id"].to_pylist()):
             if cut_id in seen:
                 text = f"row {row}: cut {cut_id} is stored twice, also in {seen[cut_id]}"
@@ -166,11 +158,28 @@ def _check_rows(path: Path) -> Iterator[Problem]:
             seen.setdefault(cut_id, f"cuts/{cuts_file.name}")
     texts: dict[str, str] = {}
     for file in live_parts(path / "texts"):
-        for row, text_id in enumerate(pq.read_table(file, columns=["text_id"])["text_id"].to_pylist()):
+        for row, text_id in enumerate(read_columns(file, ["text_id"])["text_id"].to_pylist()):
             if text_id in texts:
                 text = f"row {row}: text {text_id} is stored twice, also in {texts[text_id]}"
                 yield Problem(f"texts/{file.name}", text)
             texts.setdefault(text_id, f"texts/{file.name}")
+
+
+def _check_clips(cuts: pa.Table, clips: pa.Table) -> Iterator[str]:
+    """Yield the first row of each column in which the clips of a part differ from its cuts."""
+    counts = cuts["clips"].to_numpy().astype(np.int64)
+    if len(clips) != counts.sum() or counts.min(initial=0) < 0:
+        yield f"{len(clips)} rows, its cuts have {counts.sum()} clips"
+        return
+    wanted = {
+        "cut_id": np.repeat(np.asarray(cuts["cut_id"], object), counts),
+        "clip": np.concatenate([np.arange(count) for count in counts] or [np.array([], np.int64)]),
+    }
+    for name, values in wanted.items():
+        wrong = np.flatnonzero(np.asarray(clips[name]) != values)
+        if len(wrong):
+            row, value = int(wrong[0]), clips[name][int(wrong[0])].as_py()
+            yield f"row {row}, column {name}: {value}, not {values[row]}"
 
 
 def _check_index(path: Path, spec: CacheSpec) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ from typing import IO, Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from manifests.declared import open_declared
 from manifests.files import live_parts, write_beside
 
 from .parts import pairs, read_columns
@@ -124,11 +125,13 @@ def read_index(path: Path) -> pa.Table:
     """All rows of the index, withdrawn ones too. Raises CacheError if it is missing or of another format."""
     name = path / "index.parquet"
     try:
-        file = pq.ParquetFile(name, page_checksum_verification=True)
+        file = open_declared(name, checksums=True)
         version = (file.schema_arrow.metadata or {}).get(FORMAT_KEY, b"none").decode(errors="replace")
         if version != str(FORMAT):
             raise CacheError(f"{name}: format {version}; this program reads format {FORMAT}")
-        return file.read().select(INDEX.names).cast(INDEX)
+        table = file.read().select(INDEX.names).cast(INDEX)
+        table.validate(full=True)  # text that is not UTF-8 would fail where it is used
+        return table
     except FileNotFoundError:
         raise CacheError(f"{path}: no cuts are shown yet, index.parquet is missing") from None
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:

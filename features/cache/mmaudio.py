@@ -20,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from manifests.bounded import one_line, read_json
 from manifests.files import write_beside
 from manifests.identity import digest
 
@@ -184,7 +185,8 @@ def described(folder: Path, dtype: DType = "float16") -> CacheSpec:
     Raises CacheError for arrays of other sizes.
     """
     meta = _read_meta(folder)
-    sizes = {name: tuple(meta[theirs]["shape"][1:]) for name, theirs in _NAMES.items() if theirs in meta}
+    present = {name: meta[theirs] for name, theirs in _NAMES.items() if isinstance(meta.get(theirs), dict)}
+    sizes = {name: tuple(array["shape"][1:]) for name, array in present.items()}
     codec = {(250, 20): ("vae_16k", 31.25), (345, 40): ("vae_44k", 44_100 / 1024)}.get(sizes.get("mean", ()))
     if codec is None:
         raise CacheError(
@@ -211,7 +213,13 @@ def table_beside(folder: Path) -> Path:
 
 def _read_meta(folder: Path) -> dict[str, Any]:
     try:
-        meta: dict[str, Any] = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        meta = read_json(folder / "meta.json")
+        if not isinstance(meta, dict):
+            raise ValueError("not a table")
+        for name in _NAMES.values():
+            sizes = meta[name].get("shape") if isinstance(meta.get(name), dict) else [1]
+            if not isinstance(sizes, list) or not all(isinstance(size, int) and size > 0 for size in sizes):
+                raise ValueError(f"{name} of shape {one_line(repr(sizes))}")
         return meta
     except (OSError, ValueError) as error:
         raise CacheError(f"{folder / 'meta.json'}: not the description of a TensorDict: {error}") from error

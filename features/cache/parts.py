@@ -18,13 +18,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from manifests.declared import open_declared
 from manifests.files import leftovers, live_parts, write_next_part
 from manifests.lock import exclusive
 
 from .cut import StoredCut, checked_text
 from .spec import CacheError, CacheSpec, read_spec
 from .staging import read_staged, staged_file
-from .tables import ROW_GROUP_CLIPS, clip_rows, clips_schema, cut_row, cuts_schema, part_writer, text_rows, texts_schema
+from .tables import (
+    PLAIN_COLUMNS,
+    ROW_GROUP_CLIPS,
+    clip_rows,
+    clips_schema,
+    cut_row,
+    cuts_schema,
+    part_writer,
+    text_rows,
+    texts_schema,
+)
 
 PART_BYTES = 512 << 20
 _TEXTS_PER_PART = 1024
@@ -190,8 +201,12 @@ class _Part:
 
 
 def read_columns(part: Path, columns: list[str]) -> pa.Table:
-    """Some columns of a part. Raises CacheError if it cannot be read."""
+    """Some columns of a part, none of them an array. Raises CacheError if they cannot be read, or have nulls."""
     try:
-        return pq.read_table(part, columns=columns)
-    except (pa.ArrowException, OSError) as error:
+        with open_declared(part, columns) as file:
+            schema = pa.schema([pa.field(name, PLAIN_COLUMNS[name], nullable=False) for name in columns])
+            table = file.read(columns).select(columns).cast(schema)
+        table.validate(full=True)  # text that is not UTF-8 would fail where it is used
+        return table
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise CacheError(f"{part}: unreadable: {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,13 +51,16 @@ class FeatureCache:
         self._dtype = self.spec.numpy_dtype
         self._torch_dtype = torch.float16 if self.spec.dtype == "float16" else torch.float32
         counts = cuts["clips"].to_numpy().astype(np.int64)
+        starts = pc.list_value_length(cuts["clip_starts"]).to_numpy()
+        wrong = np.flatnonzero(counts != starts)
+        if len(wrong):  # counts are compared before arrays of their sizes are made
+            row = int(wrong[0])
+            raise CacheError(f"{path / 'index.parquet'}: row {row}: {starts[row]} clip starts for {counts[row]} clips")
         self._firsts = np.concatenate([[0], np.cumsum(counts)])
         self._cut_of = np.repeat(np.arange(len(cuts), dtype=np.int64), counts)
         self._clip = np.arange(self._firsts[-1]) - self._firsts[self._cut_of]
         self._start = pc.list_flatten(cuts["clip_starts"]).to_numpy()
         self._has_video = np.asarray(cuts["has_video"])
-        if len(self._start) != len(self._clip):
-            raise CacheError(f"{path / 'index.parquet'}: {len(self._start)} clip starts for {len(self._clip)} clips")
         parts = cuts["part"].to_numpy()[self._cut_of]
         # Part and row of the arrays of every clip.
         self._rows = {
@@ -75,10 +79,8 @@ class FeatureCache:
         self._parts: dict[tuple[str, int], Part] = {}
         # The footers of cuts are long, one row group each, and many readers never use them.
         for folder in ("clips", "texts") if self.spec.text is not None else ("clips",):
-            held, rows = self._rows[folder]
-            for number in np.unique(held).tolist():
-                if rows[held == number].max() >= self._part(folder, number).rows:
-                    raise CacheError(f"{self._part(folder, number).path}: fewer rows than the index refers to")
+            for number in np.unique(self._rows[folder][0]).tolist():
+                self._part(folder, number)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path, "cuts": self.cuts}
@@ -148,7 +150,7 @@ class FeatureCache:
             raise CacheError(f"{self.path}: no array {name}; there are {', '.join(self.columns)}")
         shape = self._shapes[folder][name]
         result = torch.empty((len(picked), *shape), dtype=self._torch_dtype)
-        size = int(np.prod(shape)) * self._dtype.itemsize
+        size = math.prod(shape) * self._dtype.itemsize
         # Bytes: values in the file may begin at odd addresses.
         out = result.view(-1).view(torch.uint8).numpy().reshape(len(picked), size)
         numbers, rows = (values[picked].tolist() for values in self._rows[folder])
@@ -165,5 +167,9 @@ class FeatureCache:
         part = self._parts.get((folder, number))
         if part is None:
             path = self.path / folder / f"part-{number:05d}.parquet"
-            part = self._parts[folder, number] = Part(path, self._shapes[folder], self._dtype)
+            part = Part(path, self._shapes[folder], self._dtype)
+            held, rows = self._rows[folder]
+            if (named := rows[held == number]).size and (named.min() < 0 or named.max() >= part.rows):
+                raise CacheError(f"{path}: fewer rows than the index refers to")
+            self._parts[folder, number] = part
         return part

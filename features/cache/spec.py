@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from manifests.bounded import one_line, read_json
 from manifests.files import write_beside
 from manifests.schema import CorpusError
 
@@ -20,12 +21,17 @@ FORMAT = 1
 
 DType = Literal["float16", "float32"]
 Shape = tuple[int, ...]
+_LINE = 5000  # characters of a message; a path has up to 4096
+_MOST_VALUES = 1 << 24  # of an array; the largest encoder gives 2^18
 ANY_LENGTH = -1
 """First size of a whole sequence, whose number of vectors depends on the cut."""
 
 
 class CacheError(CorpusError):
-    """A cache, or features for a cache, that this program cannot use."""
+    """A cache, or features for a cache, that this program cannot use; the message is one line."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(one_line(" ".join(text.splitlines()), _LINE))
 
 
 @dataclass(frozen=True)
@@ -39,8 +45,13 @@ class StreamSpec:
     length: int
 
     def __post_init__(self) -> None:
-        if self.dimension < 1 or self.length < 1:
-            raise CacheError(f"{self.encoder}: {self.length} x {self.dimension} values; both must be at least 1")
+        if type(self.dimension) is not int or type(self.length) is not int:
+            raise TypeError(
+                f"{self.encoder!r}: {self.length!r} x {self.dimension!r} values; both must be whole numbers"
+            )
+        if self.dimension < 1 or self.length < 1 or self.dimension * self.length > _MOST_VALUES:
+            sizes = f"{self.length} x {self.dimension} values"
+            raise CacheError(f"{self.encoder}: {sizes}; both must be at least 1, their product at most {_MOST_VALUES}")
 
     @classmethod
     def of(cls, encoder: EncoderSpec) -> StreamSpec:
@@ -111,7 +122,7 @@ def read_spec(path: Path) -> CacheSpec:
     """The spec that `create` wrote. Raises CacheError if there is no cache, or one of a newer format."""
     name = path / "set.json"
     try:
-        content = json.loads(name.read_text(encoding="utf-8"))
+        content = read_json(name)
         format = content.pop("format")
     except FileNotFoundError:
         inside = ", ".join(sorted(file.parent.name for file in path.glob("*/set.json")))
@@ -127,6 +138,8 @@ def read_spec(path: Path) -> CacheSpec:
         spec = CacheSpec(**content)
     except (KeyError, TypeError) as error:
         raise CacheError(f"{name}: not the description of a feature cache: {error}") from error
+    if type(spec.clip_seconds) is not int or spec.clip_seconds < 1:
+        raise CacheError(f"{name}: clip_seconds {spec.clip_seconds!r}; must be a whole number from 1 on")
     if spec.dtype not in ("float16", "float32") or spec.audio is None:
         raise CacheError(f"{name}: dtype {spec.dtype!r} and audio {spec.audio}; must be float16 or float32, with audio")
     return spec

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from manifests.declared import open_declared
 from manifests.files import leftovers, write_beside
 
 from .cut import CutFeatures, StoredCut, checked
@@ -68,10 +69,13 @@ def read_staged(path: Path, spec: CacheSpec, cut_id: str) -> StoredCut:
     """Read a staged cut and verify its checksums. Raises CacheError naming the file."""
     name = staged_file(path, cut_id)
     try:
-        row = pq.read_table(name, page_checksum_verification=True, memory_map=True).to_pydict()
+        with open_declared(name, checksums=True) as file:
+            table = file.read()
+        table.validate(full=True)
+        row = table.to_pydict()
     except FileNotFoundError:
         raise CacheError(f"{path}: cut {cut_id} is neither staged nor stored") from None
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise CacheError(f"{name}: unreadable, remove it and extract the cut again: {error}") from error
     try:
         one = {column: values[0] for column, values in row.items()}

@@ -7,7 +7,7 @@ of a row group: the values are then contiguous at the end of the page.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
 import numpy as np
@@ -27,28 +27,34 @@ ROW_GROUP_CLIPS = 8
 _ONE_PAGE = 1 << 30  # bytes; a row group is kept far below
 
 
+PLAIN_COLUMNS: Mapping[str, pa.DataType] = {
+    "cut_id": pa.string(),
+    "clip": pa.int32(),
+    "start": pa.float64(),
+    "recording_id": pa.string(),
+    "end": pa.float64(),
+    "clips": pa.int32(),
+    "has_video": pa.bool_(),
+    "text_id": pa.string(),
+    "caption": pa.string(),
+}
+"""The columns of parts that are not arrays; none has nulls."""
+
+
 def clips_schema(spec: CacheSpec) -> pa.Schema:
     """One row per clip."""
-    fixed = {"cut_id": pa.string(), "clip": pa.int32(), "start": pa.float64()}
-    return _schema(fixed, spec.clip_shapes(), spec)
+    return _schema(("cut_id", "clip", "start"), spec.clip_shapes(), spec)
 
 
 def cuts_schema(spec: CacheSpec) -> pa.Schema:
     """One row per cut."""
-    fixed = {
-        "cut_id": pa.string(),
-        "recording_id": pa.string(),
-        "start": pa.float64(),
-        "end": pa.float64(),
-        "clips": pa.int32(),
-        "has_video": pa.bool_(),
-    }
-    return _schema(fixed, {**spec.cut_shapes(), **spec.whole_shapes()}, spec)
+    plain = ("cut_id", "recording_id", "start", "end", "clips", "has_video")
+    return _schema(plain, {**spec.cut_shapes(), **spec.whole_shapes()}, spec)
 
 
 def texts_schema(spec: CacheSpec) -> pa.Schema:
     """One row per caption."""
-    return _schema({"text_id": pa.string(), "caption": pa.string()}, spec.text_shapes(), spec)
+    return _schema(("text_id", "caption"), spec.text_shapes(), spec)
 
 
 def clip_rows(spec: CacheSpec, cut: StoredCut) -> pa.Table:
@@ -97,8 +103,8 @@ def part_writer(file: IO[bytes], schema: pa.Schema) -> pq.ParquetWriter:
     )
 
 
-def _schema(fixed: Mapping[str, pa.DataType], shapes: Mapping[str, Shape], spec: CacheSpec) -> pa.Schema:
-    columns = [pa.field(name, type, nullable=False) for name, type in fixed.items()]
+def _schema(plain: Sequence[str], shapes: Mapping[str, Shape], spec: CacheSpec) -> pa.Schema:
+    columns = [pa.field(name, PLAIN_COLUMNS[name], nullable=False) for name in plain]
     columns += [pa.field(name, _list_type(shape, spec)) for name, shape in shapes.items()]
     return pa.schema(columns, {FORMAT_KEY: str(FORMAT).encode()})
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from curation.backends.weights import ModelSetup, ModelUnavailable
+from manifests.bounded import parse_json
 from manifests.files import write_beside
 
 from ..audio.griffin_lim import waveform as reconstructed
@@ -156,7 +157,7 @@ def _loaded(path: Path) -> Codec:
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:
-        facts = json.loads((file.metadata() or {})["codec"])
+        facts = parse_json((file.metadata() or {})["codec"])
         if facts["format"] != FORMAT:
             raise ValueError(f"format {facts['format']!r}, not {FORMAT!r}")
         mode, mel = _mode(facts["mode"])

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from features.encoders.networks.released import fill, layout_of, read_tensors
+from manifests.bounded import parse_json
 
 from ..errors import ModelError
 from ..mmaudio import MMAudio, base_hash
@@ -33,7 +34,14 @@ def adapter_notes(path: Path | str) -> dict[str, Any]:
     note = read_notes(Path(path)).get(NOTE)
     if note is None:
         raise ModelError(f"{path}: not a file of adapters")
-    return dict(json.loads(note))
+    return _table(path, note)
+
+
+def _table(path: Path | str, note: str) -> dict[str, Any]:
+    try:
+        return dict(parse_json(note))
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{path}: its notes cannot be read: {error}") from error
 
 
 def load_adapters(path: Path | str, network: MMAudio) -> Adapters:

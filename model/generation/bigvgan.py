@@ -7,21 +7,21 @@ here.
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from curation.backends.checkpoint import CheckpointError
 from curation.backends.weights import ModelSetup, ModelUnavailable
 from features.audio.mel import MODES, Mode
+from features.encoders.networks.released import load_plain
+from manifests.bounded import read_json
 
 INSTALL = "pip install --no-deps bigvgan==2.4.1"
 
@@ -120,7 +120,7 @@ def _read_sizes(path: Path, mode: Mode) -> Mapping[str, Any]:
     """The configuration. One of another mel front end is refused: it would distort every spectrum."""
     mel = MODES[mode]
     try:
-        sizes = json.loads(path.read_text(encoding="utf-8"))
+        sizes = read_json(path)
         actual = {
             "num_mels": sizes["num_mels"],
             "sampling_rate": sizes["sampling_rate"],
@@ -140,10 +140,11 @@ def _read_sizes(path: Path, mode: Mode) -> Mapping[str, Any]:
 def _read_state(path: Path) -> Mapping[str, Tensor]:
     """The generator's tensors; nothing in the file is executed."""
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-        state = loaded["generator"]
+        state = load_plain(path)["generator"]
     except (FileNotFoundError, PermissionError) as error:
         raise ModelUnavailable(f"bigvgan: {path}: {error.strerror}") from error
+    except CheckpointError as error:
+        raise ModelUnavailable(f"bigvgan: {path}: {error}: truncated, or of another kind") from error
     except Exception as error:  # a damaged file makes the readers raise anything
         raise ModelUnavailable(
             f"bigvgan: {path} has no generator that can be read ({type(error).__name__}): truncated, or of another kind"

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from features.encoders.networks.released import fill, layout_of, read_tensors
+from manifests.bounded import parse_json
 
 from ..errors import ModelError
 from ..tensorfiles import read_notes, write_tensors
@@ -61,7 +62,7 @@ def load_base(path: Path | str, name: str | None = None) -> MMAudio:
 
 def _noted(path: Path, note: str) -> BaseConfig:
     try:
-        return BaseConfig(**json.loads(note)["config"])
+        return BaseConfig(**parse_json(note)["config"])
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: its sizes cannot be read: {error}") from error
 

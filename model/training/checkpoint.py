@@ -22,6 +22,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
+from curation.backends.checkpoint import check_archive
 from manifests.files import leftovers, write_beside
 
 from ..errors import ModelError
@@ -114,6 +115,7 @@ def load(folder: Path, state: State) -> bool:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
+        check_archive(path)
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         version = content["format"]
     except Exception as error:  # a damaged pickle fails in any way

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +13,7 @@ from torch import Tensor
 from features.cache import CacheSpec, FeatureCache, StreamSpec
 from features.encoders import ModelSetup, ModelUnavailable, open_text_encoder
 from features.encoders import spec as encoder_spec
+from manifests.bounded import TextError, parse_json
 
 from ..adapters import Adapters
 from ..errors import ModelError
@@ -159,8 +158,10 @@ def trained_on(path: Path, config: BaseConfig) -> Mapping[str, str]:
     if note is None:
         codec = "vae_16k" if config.name.endswith("16k") else "vae_44k"
         return {**_RELEASED, "audio": codec}
-    facts: Any = json.loads(note).get("facts") or {}
-    encoders = facts.get(ENCODERS)
+    try:
+        encoders = parse_json(note)["facts"][ENCODERS]
+    except (TextError, KeyError, TypeError):
+        return {}
     return encoders if isinstance(encoders, dict) else {}
 
 

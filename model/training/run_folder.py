@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from features.cache import FeatureCache
+from manifests.bounded import read_json
 from manifests.files import write_beside
 from manifests.identity import digest
 
@@ -50,7 +51,7 @@ def check_begun(path: Path, settings: TrainingSettings, facts: Mapping[str, Any]
     if difference is not None:
         raise ModelError(f"{path}: was started with {difference}; train into another folder, or use the same settings")
     try:
-        begun = json.loads((path / RUN).read_text(encoding="utf-8"))
+        begun = read_json(path / RUN)
     except (OSError, ValueError) as error:
         raise ModelError(f"{path / RUN}: cannot be read: {error}") from error
     for name, now in facts.items():

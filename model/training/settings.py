@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import Ge, Gt, Le, Len, Lt
 
 from features.encoders import Precision
+from manifests.bounded import TextError, one_line, read_toml
 
 from ..adapters import AdapterConfig
 from ..errors import ModelError
@@ -158,8 +158,8 @@ def load_settings(path: Path | str | None = None, **changed: Any) -> TrainingSet
     values: dict[str, Any] = {}
     if path is not None:
         try:
-            values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            values = read_toml(Path(path))
+        except (OSError, TextError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise ModelError(f"{path}: {reason}") from error
     values |= {name: value for name, value in changed.items() if value is not None}
@@ -179,7 +179,9 @@ def parse_settings(values: Mapping[str, Any], source: str) -> TrainingSettings:
     except (ValidationError, ModelError) as error:
         if isinstance(error, ModelError):
             raise ModelError(f"{source}: adapters: {error}") from error
-        faults = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()]
+        faults = [
+            one_line(f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}") for fault in error.errors()[:8]
+        ]
         raise ModelError(f"{source}: {'; '.join(faults)}") from error
 
 

@@ -50,6 +50,13 @@ def refusal(*arguments: str | Path) -> str:
     return line.removeprefix("lpse: ")
 
 
+@pytest.mark.parametrize("text", ["a = " + "[" * 6000, 'extends = "a\\u0000b"', "a." * 49_999 + "a = 1"])
+def test_a_hostile_recipe_is_refused_in_a_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "odd.toml").write_text(text)
+    line = refusal("curate", tmp_path, "--corpus", tmp_path / "corpus", "--recipe", tmp_path / "odd.toml")
+    assert line.startswith(f"{tmp_path / 'odd.toml'}: ") and len(line) < 400
+
+
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with recordings in `videos/`."""

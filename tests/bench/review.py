@@ -57,11 +57,12 @@ def main() -> None:
         corpus = many_cuts(Path(folder) / "corpus", options.cuts)
         print(f"{options.cuts:,} cuts written in {time.perf_counter() - start:.1f} s; {os.cpu_count()} cores")
         start = time.perf_counter()
-        with serving(corpus) as address:
+        with serving(corpus) as running:
             print(f"the server is up after {time.perf_counter() - start:.1f} s")
             page = Page(program, Path(folder) / "profile")
             try:
-                measure(page, address, options.rounds)
+                page.visit(running.entry)
+                measure(page, running.address, options.rounds)
             finally:
                 page.close()
 

@@ -15,6 +15,7 @@ from typing import Any
 from manifests.records import Cut, Verdict
 from manifests.store import Corpus
 from tests.support.browser import Page
+from tests.support.visit import KEYS, with_key
 
 # the player is in a shadow tree, which `document` does not search
 ROOT = '[...document.querySelectorAll("*")].map((e) => e.shadowRoot).find((r) => r?.querySelector(".player"))'
@@ -30,7 +31,9 @@ def app_of(corpus: Path) -> Iterator[str]:
             assert process.stdout is not None
             line = process.stdout.readline()
             assert "http://" in line, line
-            yield "http://" + line.partition("http://")[2].split()[0]
+            address, key = line.partition("Review ")[2].split(": ")[1].split()[0].split("/?key=")
+            KEYS[address] = key
+            yield address
         finally:
             process.terminate()
 
@@ -108,7 +111,7 @@ def open_player(page: Page, address: str, recording_id: str, at: float = 0.0, *,
     """Open a recording and wait until it could be played and its lanes are drawn."""
     page.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
     page.visit("about:blank")
-    page.visit(f"{address}/inspect?recording={recording_id}&t={at}")
+    page.visit(with_key(address, f"inspect?recording={recording_id}&t={at}"))
     player = Player(page)
     player.wait('root.querySelector(".film")?.readyState >= 2 && root.querySelector("canvas[data-drawn]")')
     player.wait('root.querySelector(".name.fused output")')

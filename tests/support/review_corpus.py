@@ -13,6 +13,7 @@ from app.demo.material import SCENES, build_material
 from curation.pipeline.curate import curate
 from manifests.recipe import load_recipe
 from manifests.store import Corpus
+from tests.support.visit import KEYS
 
 FILMS = ("yard-with-a-conversation.mp4", "pond-with-music.mp4", "too-short.mp4")
 
@@ -53,4 +54,10 @@ def served() -> Iterator[Served]:
     from app.review import serving
 
     with ExitStack() as stack:
-        yield lambda corpus: stack.enter_context(serving(corpus))
+
+        def start(corpus: Corpus) -> str:
+            running = stack.enter_context(serving(corpus))
+            KEYS[running.address] = running.key
+            return running.address
+
+        yield start

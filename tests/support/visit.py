@@ -9,11 +9,25 @@ from tests.support.browser import Page
 TEXT = 'document.querySelector(".stApp").innerText'
 
 
+KEYS: dict[str, str] = {}
+"""The keys of the apps that tests started, by address."""
+
+
 def open_page(page: Page, address: str, name: str = "", *, width: int = 1280, scheme: str = "light") -> None:
     """Go to a page of the app and wait until Streamlit has drawn it."""
     page.size(width, scheme=scheme)
-    page.visit(f"{address}/{name}")
+    page.visit(with_key(address, name))
     wait_drawn(page)
+
+
+def with_key(address: str, name: str = "") -> str:
+    """The address of a page with the app's key."""
+    return f"{address}/{name}{'&' if '?' in name else '?'}key={KEYS[address]}"
+
+
+def cookie(address: str) -> str:
+    """The cookie by which the app knows a browser that came with the key."""
+    return f"lpse_review_{address.rpartition(':')[2]}={KEYS[address]}"
 
 
 def wait_drawn(page: Page) -> None:

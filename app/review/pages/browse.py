@@ -10,8 +10,6 @@ from typing import Any
 from urllib.parse import quote
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet as pq
 import streamlit as st
 
@@ -19,6 +17,7 @@ from curation.catalog.accounting import DECISIONS
 from curation.catalog.catalog import Catalog
 from curation.catalog.filters import Filter
 
+from ...display.spreadsheet import as_csv
 from ...display.text import (
     clock,
     clock_range,
@@ -247,7 +246,7 @@ def _downloads(catalog: Catalog, filter: Filter, kind: str, sort: str, descendin
         st.popover("Download", icon=":material/download:", disabled=not total),
     ):
         st.caption(f"{plural(total, kind[:-1])} that match the filters, in this order.")
-        st.download_button("CSV", lambda: _csv(rows()), f"{kind}.csv", "text/csv", on_click="ignore", width="stretch")
+        st.download_button("CSV", lambda: as_csv(rows()), f"{kind}.csv", "text/csv", on_click="ignore", width="stretch")
         st.download_button(
             "Parquet",
             lambda: _parquet(rows()),
@@ -256,20 +255,6 @@ def _downloads(catalog: Catalog, filter: Filter, kind: str, sort: str, descendin
             on_click="ignore",
             width="stretch",
         )
-
-
-def _csv(rows: pa.Table) -> bytes:
-    """The rows as CSV: lists are joined by spaces; a quote precedes text that a spreadsheet would run as a formula."""
-    columns = []
-    for column in rows.columns:
-        if pa.types.is_list(column.type):
-            column = pc.binary_join(column, " ")
-        if pa.types.is_string(column.type):
-            column = pc.replace_substring_regex(column, r"^([=+\-@\t\r])", r"'\1")
-        columns.append(column)
-    file = io.BytesIO()
-    pyarrow.csv.write_csv(pa.table(columns, rows.column_names), file)
-    return file.getvalue()
 
 
 def _parquet(rows: pa.Table) -> bytes:

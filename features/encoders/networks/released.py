@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from curation.backends.checkpoint import CheckpointError, check_archive, is_archive
 from curation.backends.weights import ModelUnavailable
+from manifests.files import open_regular
 
 Layout = Mapping[str, tuple[int, ...]]
 
@@ -26,9 +28,14 @@ def read_tensors(path: Path, model: str, layout: Layout, wanted: Callable[[str],
     and for one whose wanted tensors differ from `layout`.
     """
     try:
+        open_regular(path).close()  # the libraries would wait for a pipe
         tensors = _safetensors(path, wanted) if path.suffix == ".safetensors" else _pickled(path, wanted)
     except OSError as error:
         raise ModelUnavailable(f"{model}: {path}: {error.strerror or error}") from error
+    except CheckpointError as error:
+        raise ModelUnavailable(
+            f"{model}: {path} has no tensors that can be read ({error}): truncated, or of another kind"
+        ) from error
     except Exception as error:  # a damaged file makes the readers raise anything, from EOFError to RuntimeError
         raise ModelUnavailable(
             f"{model}: {path} has no tensors that can be read ({type(error).__name__}): truncated, or of another kind"
@@ -40,13 +47,26 @@ def read_tensors(path: Path, model: str, layout: Layout, wanted: Callable[[str],
 
 
 def _pickled(path: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor] | str:
-    # mapped if the format allows it: a file may have several networks, of which one is wanted
-    loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    loaded = load_plain(path)
     if not isinstance(loaded, dict):
         return f"contains a {type(loaded).__name__}, not named tensors"
     chosen = {name: value for name, value in loaded.items() if isinstance(name, str) and wanted(name)}
     other = next((name for name, value in chosen.items() if not isinstance(value, Tensor)), None)
     return chosen if other is None else f"contains {other} as a {type(chosen[other]).__name__}, not a tensor"
+
+
+def load_plain(path: Path) -> Any:
+    """The content of a PyTorch file as plain data, on the CPU, mapped into memory if its format allows it.
+
+    Nothing in the file is executed, and what it declares is checked first; tensors may repeat few stored values, so
+    compare their shapes before you copy them. Raises CheckpointError for a damaged zip
+    archive, and any exception for other damage.
+    """
+    zipped = is_archive(path)
+    if zipped:
+        check_archive(path, repeats=True)
+    # mapped: a file may have several networks, of which one is wanted
+    return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
 
 
 def _safetensors(path: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor]:

@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from playwright.sync_api import WebSocketRoute
 
+from app.display.spreadsheet import as_csv
 from app.review import filter_panel
 from app.review.pages import browse
-from app.review.pages.browse import _csv, _parquet
+from app.review.pages.browse import _parquet
 from curation.catalog.catalog import Catalog
 from curation.catalog.filters import Filter
 from manifests.records import Cut, Recording, Source
@@ -273,7 +274,7 @@ def test_a_decision_elsewhere_is_seen_without_a_restart(review_corpus: Corpus, s
 def test_downloads_hold_the_rows_that_the_filters_show(review_corpus: Corpus) -> None:
     shown = Catalog(review_corpus).cuts(Filter(decisions=("review",)))
     assert pq.read_table(io.BytesIO(_parquet(shown))).equals(shown)
-    read = list(csv.DictReader(io.StringIO(_csv(shown).decode())))
+    read = list(csv.DictReader(io.StringIO(as_csv(shown).decode())))
     assert [row["cut_id"] for row in read] == shown["cut_id"].to_pylist()
     assert [row["reasons"].split() for row in read] == shown["reasons"].to_pylist()
 
@@ -283,4 +284,4 @@ def test_no_spreadsheet_runs_a_title(review_corpus: Corpus, text: str, written: 
     sources = [replace(one, title=text) for one in review_corpus.rows(Source)]
     review_corpus.replace("sources", sources)
     shown = Catalog(review_corpus).cuts(Filter())
-    assert {row["title"] for row in csv.DictReader(io.StringIO(_csv(shown).decode()))} == {written}
+    assert {row["title"] for row in csv.DictReader(io.StringIO(as_csv(shown).decode()))} == {written}

@@ -20,7 +20,7 @@ from manifests.store import Corpus
 from manifests.uris import resolve
 from model.generation.wav import write_wav
 from tests.support.browser import Page
-from tests.support.visit import open_page, wait_text
+from tests.support.visit import cookie, open_page, wait_text
 
 Served = Callable[[Corpus], str]
 
@@ -45,7 +45,7 @@ def cut(review_corpus: Corpus) -> Cut:
 
 
 def said(address: str, path: str, **headers: str) -> tuple[int, bytes]:
-    request = urllib.request.Request(address + path, headers=headers)
+    request = urllib.request.Request(address + path, headers={"Cookie": cookie(address), **headers})
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return answer.status, answer.read()

@@ -25,6 +25,7 @@ from app.display.tracks import FLOOR_DBFS
 from app.review.media import routes, sound_url
 from app.review.places import playable_type
 from app.review.player_data import load_tracks, risky_moments, tracks_as_bytes
+from app.review.security import LOOPBACK_NAMES, Gate
 from curation.media import mono_span, probe, write_media
 from curation.pipeline.curate import curate
 from manifests.recipe import load_recipe
@@ -32,6 +33,11 @@ from manifests.records import Recording
 from manifests.store import Corpus
 from tests.support import media_files as files
 from tests.support.odd_clocks import ODD, RATE
+
+
+def _gated(corpus: Corpus) -> Gate:
+    return Gate(Starlette(routes=routes(corpus)), LOOPBACK_NAMES, None)
+
 
 Serve = Callable[[Corpus], str]
 
@@ -43,7 +49,7 @@ def served() -> Iterator[Serve]:
 
         def start(corpus: Corpus) -> str:
             listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-            server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes(corpus)), log_level="warning"))
+            server = uvicorn.Server(uvicorn.Config(_gated(corpus), log_level="warning"))
             thread = Thread(target=server.run, args=([listener],))
             thread.start()
             stack.callback(thread.join)

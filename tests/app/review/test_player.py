@@ -17,6 +17,7 @@ from manifests.records import Recording, Source
 from manifests.store import Corpus
 from tests.support.browser import Page
 from tests.support.inspect_page import Player, app_of, fresh, open_player
+from tests.support.visit import with_key
 
 MARKUP = '<img src=x onerror="window.hurt=1"> & **bold** $x$ :smile: [a](javascript:hurt=1).mp4'
 
@@ -68,7 +69,7 @@ def test_play_is_kept_until_there_is_something_to_play(opened: tuple[Corpus, str
     waiting: list[Route] = []
     held = [True]
     page._tab.route("**/lpse/ready/**", lambda route: waiting.append(route) if held[0] else route.continue_())
-    page.visit(f"{address}/inspect?recording={recording_id(corpus, 'yard')}&t=0")
+    page.visit(with_key(address, f"inspect?recording={recording_id(corpus, 'yard')}&t=0"))
     player = Player(page)
     player.wait('root.querySelector(".play")')
     player.click(".play")
@@ -186,5 +187,5 @@ def test_sound_alone_plays_too(opened: tuple[Corpus, str], page: Page) -> None:
 def test_an_address_that_names_nothing_says_so(opened: tuple[Corpus, str], page: Page) -> None:
     _, address = opened
     for query in ("recording=0000000000000000", "recording=%3Cimg%20src%3Dx%3E&t=nan", "recording=..%2F..&t=-5"):
-        page.visit(f"{address}/inspect?{query}")
+        page.visit(with_key(address, f"inspect?{query}"))
         page.wait_for('document.body.innerText.includes("not in the corpus")')

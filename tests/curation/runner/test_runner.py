@@ -271,6 +271,23 @@ def test_silence_is_a_stall_and_progress_is_not() -> None:
     assert time.monotonic() - started < 15
 
 
+def test_an_item_may_have_a_limit_of_its_own() -> None:
+    started = time.monotonic()
+    items: list[Item[Any]] = [
+        Item("patient", "a", ("sleep", 1.5), stall_seconds=30.0),
+        Item("hasty", "b", ("sleep", 60), stall_seconds=0.4),
+        Item("of the run", "c", ("sleep", 60)),
+    ]
+    outcomes = {o.item.key: o for o in run_local(stages.Act(), items, workers=2, stall_seconds=0.6)}
+    assert outcomes["patient"].status == "done"
+    assert outcomes["hasty"].error == "stalled (no progress for 0.4 s)"
+    assert outcomes["of the run"].error == "stalled (no progress for 0.6 s)"
+    assert time.monotonic() - started < 20
+    for limit in (0.0, -1.0, math.nan):
+        with pytest.raises(ValueError, match=f"item 'a': stall_seconds {limit} is not above 0"):
+            Item("a", "a", (), stall_seconds=limit)
+
+
 def test_nobody_is_blamed_for_a_caller_who_takes_his_time() -> None:
     # The worker cannot go on while nobody reads what it prints: that must not count as its stall.
     items: list[Item[Any]] = [Item("0", "0", ("double", 0)), Item("1", "1", ("chatter", 100_000, 0.4))]

@@ -13,8 +13,8 @@ import pytest
 
 from features.cache import add_texts, check, commit, create, stage
 from features.cache.index import read_index
-from features.cache.page import page_header
 from features.cache.tables import clip_rows, clips_schema, cut_row, cuts_schema, part_writer, text_rows, texts_schema
+from manifests.pages import page_header
 from tests.support.cache_cases import SPEC, cache_of, features, files, some, texts
 
 CUTS = some(6)

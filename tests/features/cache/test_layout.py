@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from features.cache import CacheError, FeatureCache, check
 from features.cache.mapped import DECODED, NULL, Part
-from features.cache.page import DATA_PAGE, PLAIN, RLE, NotDirect, check_levels, page_header
+from features.cache.page import NotDirect, check_levels
+from manifests.pages import DATA_PAGE, PLAIN, RLE, page_header
 from tests.support.cache_cases import SPEC, cache_of, features, some
 
 CUTS = some(12)
@@ -283,11 +284,3 @@ def test_levels_of_real_files_are_told_apart(
         for wrong in (levels[:-1], levels + b"\0", b"\0" * len(levels)):
             with pytest.raises(NotDirect):
                 check_levels(wrong, (rows, *sizes), deepest)
-
-
-@given(st.binary(max_size=60))
-def test_a_header_of_anything_ends_well(data: bytes) -> None:
-    try:
-        page_header(data)
-    except NotDirect as reason:
-        assert str(reason) == "no page header"

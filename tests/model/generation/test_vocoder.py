@@ -19,6 +19,8 @@ from manifests.recipe import RecipeError, load_recipe
 from model.errors import ModelError
 from model.generation import bigvgan, open_vocoder
 from model.generation.bigvgan import load_bigvgan, weights_file
+from tests.support.checkpoint_cases import REPEATED, hostile_checkpoints
+from tests.support.limits import within
 
 SMALL: dict[str, Any] = {
     "resblock": "1",
@@ -114,6 +116,16 @@ def test_another_configuration_is_refused(changed: dict[str, Any], words: str, t
     with pytest.raises(ModelUnavailable, match=words) as refused:
         load_bigvgan(path, "44k")
     assert "\n" not in str(refused.value)
+
+
+def test_hostile_weights_are_refused(tmp_path: Path) -> None:
+    for name, (path, words) in hostile_checkpoints(tmp_path, lambda tensors: {"generator": tensors}).items():
+        if name in REPEATED:  # never copied: the network has no such tensor
+            assert bigvgan._read_state(path)["x"].tolist() == [0, 1, 2, 3]
+            continue
+        with within(20), pytest.raises(ModelUnavailable) as refused:
+            bigvgan._read_state(path)
+        assert words in str(refused.value) and len(str(refused.value).splitlines()) == 1, (name, refused.value)
 
 
 def test_what_is_missing_or_damaged_is_said_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,10 @@ import pytest
 
 from features.cache import FeatureCache
 from model.training import InitialBase, TrainingSettings, fresh, from_file, train
-from model.training.checkpoint import checkpoints
+from model.training.checkpoint import _read, checkpoints
 from model.training.run_folder import read_log
+from tests.support.checkpoint_cases import hostile_checkpoints
+from tests.support.limits import within
 from tests.support.training_cases import PROGRAM, asked, base_at, cache_at, curve, environment, program, settings
 
 
@@ -44,6 +46,15 @@ def killed_after(cache: FeatureCache, out: Path, chosen: TrainingSettings, base:
 
 def outputs(run: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in run.glob("*.safetensors")}
+
+
+def test_hostile_checkpoints_are_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name, (path, words) in hostile_checkpoints(tmp_path).items():
+        caplog.clear()
+        with within(20):
+            assert _read(path) is None, name
+        (record,) = caplog.records
+        assert words in record.getMessage(), (name, record.getMessage())
 
 
 @pytest.mark.slow

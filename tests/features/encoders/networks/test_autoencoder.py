@@ -179,7 +179,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     torch.save({"data_mean": torch.zeros(100_000)}, path, _use_new_zipfile_serialization=False)
     path.write_bytes(path.read_bytes()[:2000])
     assert "truncated" in refusal(path)
-    assert "Is a directory" in refusal(tmp_path)
+    assert "not a regular file" in refusal(tmp_path)
 
 
 def test_nothing_runs_before_folding_and_nothing_folds_twice() -> None:
