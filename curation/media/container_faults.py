@@ -78,3 +78,51 @@ def _is_text(head: bytes) -> bool:
     text = head.decode("utf-8", "ignore")
     whole = len(head) - len(text.encode()) <= 3  # the last character may be cut
     return whole and bool(text) and all(char.isprintable() or char in "\r\n\t\f" for char in text)
+
+
+_BITRATES = (  # kbit/s by layer, of MPEG-1 and of MPEG-2
+    {
+        1: (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+        2: (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+        3: (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    },
+    {
+        1: (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+        **dict.fromkeys((2, 3), (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)),
+    },
+)
+_RATES = (44_100, 48_000, 32_000)  # of MPEG-1; half of it in MPEG-2, a quarter in 2.5
+
+
+BARE = ("mp3", "aac")
+"""The containers that are nothing but frames of audio."""
+
+
+def is_frame(packet: bytes, container: str) -> bool:
+    """False for a packet of a bare MP3 or AAC file that is not the frame that its first bytes announce.
+
+    Those files have no other structure: whatever follows the audio is cut into packets too, and would count as time.
+    """
+    return (_mpeg_bytes if container == "mp3" else _adts_bytes)(packet) == len(packet)
+
+
+def _mpeg_bytes(head: bytes) -> int | None:
+    """Bytes of an MPEG audio frame by its header (ISO/IEC 11172-3, 2.4.2.3); None if it is none, or in free format."""
+    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
+        return None
+    version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
+    bitrate, rate, padding = head[2] >> 4, head[2] >> 2 & 3, head[2] >> 1 & 1
+    if version == 1 or layer == 4 or bitrate in (0, 15) or rate == 3:
+        return None
+    bits = 1000 * _BITRATES[version != 3][layer][bitrate - 1]
+    hertz = _RATES[rate] // {3: 1, 2: 2, 0: 4}[version]
+    if layer == 1:
+        return (12 * bits // hertz + padding) * 4
+    return (72 if layer == 3 and version != 3 else 144) * bits // hertz + padding
+
+
+def _adts_bytes(head: bytes) -> int | None:
+    """Bytes of an ADTS frame by its header (ISO/IEC 13818-7, 6.2); None if it is none."""
+    if len(head) < 7 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0:
+        return None
+    return (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5

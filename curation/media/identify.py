@@ -16,6 +16,7 @@ from manifests.time import to_ticks
 
 from .clock import StreamClock
 from .container import MediaError, open_media, os_error
+from .container_faults import BARE, is_frame
 from .decode import JITTER_SECONDS
 from .packets import clock_map, read_packets
 from .probe import MediaInfo, describe, no_audio
@@ -32,6 +33,7 @@ _STATES_DURATION = frozenset({"mp4", "matroska", "wav", "w64", "aiff", "avi", "f
 _MISSING_SECONDS = 1.0  # the header claims more than this beyond the last packet: the file was cut off
 _SHIFT_SECONDS = 0.25  # codecs and containers shift a start by less; a larger shift is another recording
 
+_MOST_PLAYED = 4  # times the bytes of a file: an edit list may repeat some of its audio
 _RIFF_UNKNOWN = 0xFFFFFF00  # sizes from here on mean "written to a pipe"
 
 
@@ -84,7 +86,7 @@ def identify(path: str | os.PathLike[str], uri: str = "") -> Identity:
     try:
         with open_media(path) as container:
             info = describe(container)
-            audio_id, ends, splices, problem = _scan(container, info)
+            audio_id, ends, splices, problem = _scan(container, info, size)
             recording_id = audio_id or recording_id
     except MediaError as error:
         if error.reason in ("vanished", "permission_denied"):
@@ -122,7 +124,9 @@ class _Ends(NamedTuple):
         return max((end for end in self if end is not None), default=None)
 
 
-def _scan(container: InputContainer, info: MediaInfo) -> tuple[str | None, _Ends, tuple[float, ...], Problem | None]:
+def _scan(
+    container: InputContainer, info: MediaInfo, size: int
+) -> tuple[str | None, _Ends, tuple[float, ...], Problem | None]:
     """(id of the audio or None, ends of the streams, splices, problem or None) from all packets of the file."""
     sound, video = audio_streams(container), video_stream(container)
     streams: list[Stream] = [*sound, *([video] if video is not None else [])]
@@ -132,11 +136,16 @@ def _scan(container: InputContainer, info: MediaInfo) -> tuple[str | None, _Ends
     digests: dict[int, hashlib._Hash] = {}
     lasts = {stream.index: _Last(StreamClock(info.zero, info.duration)) for stream in streams}
     splices = {round(time - info.zero, 3) for time in clock_map(container).splices}
+    played = 0  # bytes of audio
     for packet in read_packets(container, streams, lambda failure: None):
         start = packet.pts if packet.pts is not None else packet.dts
         time = None if start is None else float(start * packet.time_base)
         last = lasts[packet.stream_index]
         if packet.stream_index in known:
+            played += packet.size
+            if played > _MOST_PLAYED * size:  # hours of the same second
+                problem = Problem("unreadable", f"its edit list plays its audio more than {_MOST_PLAYED} times")
+                return None, _Ends(None, None), (), problem
             stream = container.streams[packet.stream_index]
             assert isinstance(stream, AudioStream)
             if packet.stream_index not in digests:
@@ -145,7 +154,11 @@ def _scan(container: InputContainer, info: MediaInfo) -> tuple[str | None, _Ends
             digests[packet.stream_index].update(_payload(packet, stream))
             if last.steps_back(time):
                 splices.add(round(last.end, 3))
-        last.add(time, float(packet.duration * packet.time_base) if packet.duration else _frame_seconds(info, packet))
+        length = float(packet.duration * packet.time_base) if packet.duration else _frame_seconds(info, packet)
+        if info.container not in BARE:
+            last.add(time, length)
+        elif is_frame(bytes(packet), info.container):  # what is none before it took no time
+            last.add(None if time is None or time - info.zero > last.end + JITTER_SECONDS else time, length)
     ends = _Ends(
         max((lasts[s.index].end for s in sound if lasts[s.index].played), default=None),
         lasts[video.index].end if video is not None and lasts[video.index].played else None,

@@ -6,6 +6,7 @@ import os
 import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from curation.media import MediaError, identify, probe
@@ -84,3 +85,13 @@ def test_a_download_that_was_cut_off_has_no_index(tmp_path: Path) -> None:
     problem = identify(cut).problem
     assert problem is not None
     assert problem.detail == "its index is missing: the recording or the download was cut off"
+
+
+@pytest.mark.parametrize("rate", [44_100, 16_000, 8_000])
+@pytest.mark.parametrize(("suffix", "codec"), [(".mp3", "libmp3lame"), (".aac", "aac")])
+def test_garbage_after_the_audio_does_not_last(tmp_path: Path, suffix: str, codec: str, rate: int) -> None:
+    path = files.write(tmp_path / f"a{suffix}", files.tone(rate, 25), rate, codec)
+    whole = identify(path).duration
+    assert whole == pytest.approx(25, abs=0.3)
+    path.write_bytes(path.read_bytes() + np.random.default_rng(1).bytes(1_000_000))
+    assert identify(path).duration == pytest.approx(whole, abs=4.0)  # some of it looks like frames; 33 s and more before
