@@ -26,6 +26,7 @@ from .time import to_ms
 _READABLE = ("ok", "damaged", "truncated")
 _MAX_SCORES_RATE = 25.0  # frames per second
 _HALF_MS = 0.0005  # a cut's end is rounded to the nearest millisecond, so it may pass the recording's by this much
+_DECODED_BEYOND = 0.5  # seconds
 _NOISE = 1e-6  # relative or in seconds: what floats lose on the way
 
 
@@ -149,8 +150,9 @@ def check_scores(row: pa.Table, durations: Mapping[str, float | None] | None) ->
             yield f"recording {scores['recording_id']} is not in recordings"
             return
         duration = durations[scores["recording_id"]]
-        # The last frame begins inside the recording; one more may have been padded.
-        if duration is not None and start + (frames - 2) * hop > duration:
+        # The last frame begins inside the recording; one more may have been padded, and of damaged audio decoders give
+        # more than its packets promise.
+        if duration is not None and start + (frames - 2) * hop > duration + _DECODED_BEYOND:
             yield f"{frames} frames of {hop} s from {start} s, the recording lasts {duration} s"
 
 

@@ -94,4 +94,6 @@ def test_garbage_after_the_audio_does_not_last(tmp_path: Path, suffix: str, code
     whole = identify(path).duration
     assert whole == pytest.approx(25, abs=0.3)
     path.write_bytes(path.read_bytes() + np.random.default_rng(1).bytes(1_000_000))
-    assert identify(path).duration == pytest.approx(whole, abs=4.0)  # some of it looks like frames; 33 s and more before
+    assert identify(path).duration == pytest.approx(
+        whole, abs=4.0
+    )  # some of it looks like frames; 33 s and more before
