@@ -107,14 +107,17 @@ class Player:
         return str(self.run("root.querySelector('.player').innerText"))
 
 
-def open_player(page: Page, address: str, recording_id: str, at: float = 0.0, *, width: int = 1280) -> Player:
-    """Open a recording and wait until it could be played and its lanes are drawn."""
+def open_player(
+    page: Page, address: str, recording_id: str, at: float = 0.0, *, width: int = 1280, scored: bool = True
+) -> Player:
+    """Open a recording and wait until it could be played and, if it was `scored`, its tracks are drawn."""
     page.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
     page.visit("about:blank")
     page.visit(with_key(address, f"inspect?recording={recording_id}&t={at}"))
     player = Player(page)
     player.wait('root.querySelector(".film")?.readyState >= 2 && root.querySelector("canvas[data-drawn]")')
-    player.wait('root.querySelector(".name.fused output")')
+    if scored:
+        player.wait('root.querySelector(".name.fused output")')
     return player
 
 

@@ -175,7 +175,7 @@ def test_names_full_of_markup_do_no_harm(opened: tuple[Corpus, str], page: Page)
 
 def test_sound_alone_plays_too(opened: tuple[Corpus, str], page: Page) -> None:
     corpus, address = opened
-    player = open_player(page, address, recording_id(corpus, "s.wav"), 3.0)
+    player = open_player(page, address, recording_id(corpus, "s.wav"), 3.0, scored=False)
     assert "Audio only" in player.text
     player.key(" ")
     player.wait('root.querySelector("audio.film").currentTime > 3.5')
