@@ -13,6 +13,7 @@ import unicodedata
 from pathlib import Path
 from typing import Any
 
+from .errors import LpseError
 from .files import NotRegular, open_regular
 
 MOST_BYTES = 4 << 20
@@ -29,7 +30,7 @@ _QUOTED = re.compile(
 _LONG_NUMBER = re.compile(rf"[0-9][0-9_]{{{_DIGITS},}}")
 
 
-class TextError(ValueError):
+class TextError(LpseError, ValueError):
     """A text that is not parsed; the message is one line without the path."""
 
 

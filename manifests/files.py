@@ -38,7 +38,7 @@ def naming_place(folder: Path) -> Iterator[None]:
         raise DiskFull(f"{folder}: {os.strerror(error.errno)}: make room, then run the same command again") from error
 
 
-class NotRegular(OSError):
+class NotRegular(LpseError, OSError):
     """A path that is no regular file (a pipe, a device, a folder), or an empty one where bytes are needed."""
 
     def __init__(self, reason: str = "not a regular file") -> None:

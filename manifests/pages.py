@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from .errors import LpseError
+
 DATA_PAGE, DICTIONARY_PAGE, DATA_PAGE_2 = 0, 2, 3
 PLAIN, RLE = 0, 3
 
@@ -18,7 +20,7 @@ _DEPTH = 12  # structs and lists within one another; a footer has eight
 _LARGEST = (1 << 31) - 1  # of a size or a count: the format stores them as int32
 
 
-class PageError(ValueError):
+class PageError(LpseError, ValueError):
     """Bytes that are not pages of Parquet; the message is one line without the file."""
 
 

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.bounded import one_line
+from manifests.errors import LpseError
 from manifests.files import open_regular
 
 _DTYPES = {
@@ -53,7 +54,7 @@ _MOST_COPIES = 4  # of the file's bytes in all tensors together: several may sha
 _SLACK = 64 << 20
 
 
-class CheckpointError(ValueError):
+class CheckpointError(LpseError, ValueError):
     """A file that is not a complete checkpoint; the message is one line without the path."""
 
 

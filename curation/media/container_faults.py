@@ -101,13 +101,13 @@ BARE = ("mp3", "aac")
 def is_frame(packet: bytes, container: str) -> bool:
     """False for a packet of a bare MP3 or AAC file that is not the frame that its first bytes announce.
 
-    Those files have no other structure: whatever follows the audio is cut into packets too, and would count as time.
+    Those files have no other structure: bytes after the audio become packets too, and would count as time.
     """
     return (_mpeg_bytes if container == "mp3" else _adts_bytes)(packet) == len(packet)
 
 
 def _mpeg_bytes(head: bytes) -> int | None:
-    """Bytes of an MPEG audio frame by its header (ISO/IEC 11172-3, 2.4.2.3); None if it is none, or in free format."""
+    """Bytes of an MPEG audio frame by its header (ISO/IEC 11172-3); None for other bytes, and for free format."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return None
     version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
@@ -122,7 +122,7 @@ def _mpeg_bytes(head: bytes) -> int | None:
 
 
 def _adts_bytes(head: bytes) -> int | None:
-    """Bytes of an ADTS frame by its header (ISO/IEC 13818-7, 6.2); None if it is none."""
+    """Bytes of an ADTS frame by its header (ISO/IEC 13818-7, 6.2); None for other bytes."""
     if len(head) < 7 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0:
         return None
     return (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5

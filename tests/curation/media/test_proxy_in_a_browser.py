@@ -90,7 +90,7 @@ def show(page: Page, folder: Path, rate: int, audio_codec: str, suffix: str) -> 
 )
 def test_a_proxy_in_a_browser(page: Page, tmp_path: Path, rate: int, audio_codec: str, suffix: str) -> None:
     source = show(page, tmp_path, rate, audio_codec, suffix)
-    for name, channels, expected in (("sound", 1, source.mean(axis=0)), ("video", 2, source[0])):
+    for name, channels, expected in (("sound", 2, source[0]), ("video", 2, source[0])):
         heard = page.run(f"heard('{name}', {rate})")
         assert (heard["rate"], heard["channels"]) == (rate, channels)
         sound = np.frombuffer(base64.b64decode(heard["data"]), np.float32)

@@ -23,6 +23,7 @@ from curation.pipeline.curate import curate, replay
 from curation.pipeline.redecide import redecide
 from curation.pipeline.unscored import decide_too_short
 from curation.trust.whatif import WhatIf
+from manifests import bounded, store
 from manifests.ledger import Ledger
 from manifests.recipe import load_recipe
 from manifests.records import Cut, Drop, Event, LabelledSegment, Recording, Source, Verdict
@@ -239,19 +240,19 @@ def reads(folder: Path, count: int, monkeypatch: pytest.MonkeyPatch) -> Counter[
     ]
     corpus.replace("sources", sources)
     found: Counter[str] = Counter()
-    opening, reading = pq.ParquetFile, Path.read_text
+    opening, reading = pq.ParquetFile, bounded.read_toml
 
     def opened(*rest: Any, **options: Any) -> Any:
         found["parquet"] += 1
         return opening(*rest, **options)
 
-    def read(path: Path, *rest: Any, **options: Any) -> str:
+    def read(path: Path) -> dict[str, Any]:
         found["corpus.toml"] += path.name == "corpus.toml"
-        return reading(path, *rest, **options)
+        return reading(path)
 
     with monkeypatch.context() as patch:
         patch.setattr(pq, "ParquetFile", opened)
-        patch.setattr(Path, "read_text", read)
+        patch.setattr(store, "read_toml", read)
         assert replay(corpus, MINUTE, runner=no_workers).account.recordings == count
         assert validate(corpus) == []
     assert corpus.table("drops").count() == count
