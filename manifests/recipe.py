@@ -144,11 +144,14 @@ class AudioPolicy:
     `mono_loss_db`: seconds in which the mean of the channels loses more of their level must be reviewed; None: no
     second by itself. `splices`: cuts over a place where the file's clock starts again.
     `other_tracks`: cuts of files with another audio track that is neither silent nor a comment, a description or a dub.
+    `unarmed_channels`: channels that are silent from beginning to end, as recorders write them for inputs without a
+    microphone; "accept" leaves them out of the rule for `dead_channels`.
     """
 
     mono_loss_db: float | None = None
     splices: Literal["accept", "review"] = "accept"
     other_tracks: Literal["accept", "review"] = "accept"
+    unarmed_channels: Literal["accept", "review"] = "review"
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+from numpy.typing import NDArray
+
 from manifests.recipe import Recipe
 from manifests.records import Recording
 from manifests.scores import FrameScores
@@ -20,11 +23,26 @@ def audio_doubts(recording: Recording, signal: FrameScores | None, recipe: Recip
     found = {}
     most = recipe.audio.mono_loss_db
     if most is not None and signal is not None:
-        loses = (signal.track("mono_loss_db") > most) & (signal.track("loudness_lufs") > _SOUNDING_LUFS)
+        loses = (_loss(recording, signal) > most) & (signal.track("loudness_lufs") > _SOUNDING_LUFS)
         found[CANCELS_IN_MONO] = Timeline.from_mask(loses, signal.hop, signal.start).pad(_BESIDE_SECONDS)
     if joins := splices(recording, recipe):
         found[SPLICED] = joins
     return found
+
+
+def _loss(recording: Recording, signal: FrameScores) -> NDArray[np.float32]:
+    """The level that the mean of the channels loses, in dB by frame; that of silent channels loses by their number."""
+    channels = recording.channels or 1
+    alive = np.maximum(channels - np.nan_to_num(signal.track("dead")), 1)
+    return np.asarray(signal.track("mono_loss_db") - 10 * np.log10(channels / alive), np.float32)
+
+
+def unarmed_channels(signal: FrameScores | None, recipe: Recipe) -> int:
+    """The number of channels that are silent whenever another one sounds, if the recipe accepts them."""
+    if signal is None or recipe.audio.unarmed_channels == "review":
+        return 0
+    dead = signal.track("dead")[signal.track("loudness_lufs") > _SOUNDING_LUFS]
+    return int(np.nan_to_num(dead).min(initial=np.inf)) if len(dead) else 0
 
 
 def splices(recording: Recording, recipe: Recipe) -> Timeline:

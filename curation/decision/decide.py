@@ -16,7 +16,7 @@ from manifests.records import Cut, CutDecision, Drop, Event, Measured, Recording
 from manifests.scores import FrameScores
 from manifests.time import Segment, Timeline, from_ms, shown_below, to_ms, to_ticks
 
-from .audio_doubts import CANCELS_IN_MONO, SPLICED, audio_doubts, other_tracks, splices
+from .audio_doubts import CANCELS_IN_MONO, SPLICED, audio_doubts, other_tracks, splices, unarmed_channels
 from .exclusions import UNSURE, Assessment, assess
 from .fusion import HOP, Fused, fuse
 from .human_evidence import EDGE_SECONDS, NO_EVIDENCE, HumanEvidence
@@ -63,6 +63,7 @@ class Draft:
     assessment: Assessment = field(repr=False)
     cuts: tuple[DraftCut, ...]
     measures: Measured
+    unarmed: int = 0  # channels that are silent from beginning to end, which the recipe accepts
 
     @property
     def surviving(self) -> Timeline:
@@ -70,7 +71,16 @@ class Draft:
         return Timeline(cut.segment for cut in self.cuts if cut.reasons is None and not self._rejected(cut))
 
     def _rejected(self, cut: DraftCut) -> bool:
-        return bool(_quality_reasons(self.recording, self.recipe, cut.measures).rejected)
+        return bool(self.quality(cut).rejected)
+
+    def quality(self, cut: DraftCut) -> QualityReasons:
+        """The reasons against a cut from its measures and its recording."""
+        recording, recipe, measures = self.recording, self.recipe, cut.measures
+        if measures.dead_channels:
+            measures = replace(measures, dead_channels=max(0, measures.dead_channels - self.unarmed))
+        faults = judge_quality(measures, recording, recipe.quality)
+        no_video = ["no_video"] if recipe.decision.require_video and not recording.has_video else []
+        return replace(faults, rejected=[*no_video, *faults.rejected])
 
 
 def decide(
@@ -130,7 +140,8 @@ def draft(
             if _whole_ms(part, recording):
                 segment = _on_ms(part, recording)
                 cuts.append(DraftCut(segment, measures.over(segment), reasons))
-    return Draft(recording, recipe, people, copied, fused, assessment, tuple(cuts), measures.over(whole))
+    unarmed = unarmed_channels(scores.get("signal"), recipe)
+    return Draft(recording, recipe, people, copied, fused, assessment, tuple(cuts), measures.over(whole), unarmed)
 
 
 def finish(drafted: Draft, picture: FrameScores | None) -> Decided:
@@ -200,13 +211,6 @@ def _events(drafted: Draft) -> list[Event]:
     return sorted(events, key=lambda row: (row.start, row.end, row.label, row.source))
 
 
-def _quality_reasons(recording: Recording, recipe: Recipe, measures: Measured) -> QualityReasons:
-    """The reasons against a cut from its measures and its recording."""
-    faults = judge_quality(measures, recording, recipe.quality)
-    no_video = ["no_video"] if recipe.decision.require_video and not recording.has_video else []
-    return replace(faults, rejected=[*no_video, *faults.rejected])
-
-
 def _finished(drafted: Draft, cut: DraftCut) -> Cut:
     """The row of a cut: rejected if its quality fails, reviewed if it is uncertain, accepted otherwise.
 
@@ -216,7 +220,7 @@ def _finished(drafted: Draft, cut: DraftCut) -> Cut:
     if cut.reasons is not None:
         reasons = tuple(f"listener_{reason}" for reason in dict.fromkeys(cut.reasons)) or ("listener_reject",)
         return _cut_row(drafted, cut, "reject", reasons)
-    quality = _quality_reasons(drafted.recording, drafted.recipe, cut.measures)
+    quality = drafted.quality(cut)
     doubts = [
         _DOUBTS.get(name, f"possible_{name}")
         for name, timeline in drafted.assessment.exclusions.uncertain.items()

@@ -55,6 +55,30 @@ def test_quiet_seconds_and_wide_stereo_are_no_doubt() -> None:
     assert cut.decision == "accept"
 
 
+def test_inputs_without_a_microphone_cancel_nothing() -> None:
+    """One of four channels sounds: the mean of all loses 6 dB, and nothing."""
+    scores = clean(SECONDS)
+    put(scores, "signal.dead", 0.0, SECONDS, 3)
+    put(scores, "signal.mono_loss_db", 0.0, SECONDS, 6.02)
+    cuts = decide(recording(SECONDS, channels=4), scores, recipe(mono_loss_db=6.0)).cuts
+    assert all("cancels_in_mono" not in cut.reasons for cut in cuts)
+    put(scores, "signal.mono_loss_db", 20.0, 25.0, 13.0)
+    cuts = decide(recording(SECONDS, channels=4), scores, recipe(mono_loss_db=6.0)).cuts
+    assert any("cancels_in_mono" in cut.reasons for cut in cuts)
+
+
+@pytest.mark.parametrize(("rule", "reasons"), [("accept", ()), ("review", ("dead_channel",))])
+def test_channels_that_never_sound_have_a_rule_of_their_own(rule: str, reasons: tuple[str, ...]) -> None:
+    scores = clean(SECONDS)
+    put(scores, "signal.dead", 0.0, SECONDS + 1, 2)
+    (cut,) = decide(recording(SECONDS, channels=4), scores, recipe(unarmed_channels=rule)).cuts
+    assert cut.reasons == reasons
+    assert cut.dead_channels == 2
+    put(scores, "signal.dead", 60.0, SECONDS + 1, 3)  # one more dies on the way
+    (cut,) = decide(recording(SECONDS, channels=4), scores, recipe(unarmed_channels=rule)).cuts
+    assert cut.reasons == ("dead_channel",)
+
+
 def test_a_person_who_listened_settles_it() -> None:
     scores = clean(SECONDS)
     put(scores, "signal.mono_loss_db", 20.0, 25.0, 9.0)
