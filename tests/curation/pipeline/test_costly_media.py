@@ -38,7 +38,9 @@ from manifests.recipe import load_recipe
 from manifests.store import Corpus
 folder, media, recipe, workers = sys.argv[1:]
 curate(Corpus.create(folder), [Path(media)], load_recipe(recipe), workers=int(workers))
-print(max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+# not its own ru_maxrss: that has the peak of the process that started it
+own = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(max(int(own), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
 """
 MOST_KIB = 2 << 20  # of the largest process
 
