@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 _AHEAD_SECONDS = 3600.0  # no hole in a recording is longer
 _PAST_END_SECONDS = 10.0  # nor does one end this far after the header's end
-RESTART_BACK_SECONDS = 1.0  # a stream that steps further back does not repeat itself: its clock was set
-RESTART_AHEAD_SECONDS = 10.0  # a stream whose clock jumps further ahead lost nothing: its clock was set
+_RESTART_BACK_SECONDS = 1.0  # a stream that steps further back does not repeat itself: its clock was set
+_RESTART_AHEAD_SECONDS = 10.0  # a stream whose clock jumps further ahead lost nothing: its clock was set
 _TOGETHER_SECONDS = 10.0  # streams of one part start and end within this time of each other
 _POINT_SECONDS = 1.0  # between places to begin reading at
 _STRAY_SECONDS = 1.0  # a part shorter than this, after which the old clock goes on, is a damaged timestamp
@@ -177,7 +177,7 @@ class ClockScan:
             return now is None or abs(time - now) <= _TOGETHER_SECONDS
         if stream.part < index:  # the first packet of this stream in the part
             return abs(time - now) <= _TOGETHER_SECONDS
-        return stream.end - RESTART_BACK_SECONDS <= time <= max(now, stream.end) + RESTART_AHEAD_SECONDS
+        return stream.end - _RESTART_BACK_SECONDS <= time <= max(now, stream.end) + _RESTART_AHEAD_SECONDS
 
     def _moved(self, stream: _Stream, seconds: float, position: int, index: int) -> int:
         """The part of a packet whose time does not fit the part at its place: the next one, or a new one."""
@@ -191,7 +191,7 @@ class ClockScan:
         before = self._parts[-2] if len(self._parts) > 1 else None
         if (
             before is not None
-            and abs(before.offset - offset) <= RESTART_BACK_SECONDS
+            and abs(before.offset - offset) <= _RESTART_BACK_SECONDS
             and start - self._parts[-1].start < _STRAY_SECONDS
         ):
             self._drop_last()
