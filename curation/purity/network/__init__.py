@@ -1,0 +1,1 @@
+"""The purity network in torch: its layers, its initial weights, and its export to ONNX."""

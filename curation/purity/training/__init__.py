@@ -1,0 +1,1 @@
+"""Training of the purity network, with hard negatives by rounds."""
