@@ -23,7 +23,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test quick bench-curate bench-panns bench-cascade bench-quality bench-duplicates bench-annotate bench-proxies bench-frames bench-cache bench-fd bench-adapters bench-sampling bench-seams bench-conditions bench-review bench-replay bench-cases bench-clips browser label-studio clean
+.PHONY: help demo test quick bench-curate bench-panns bench-cascade bench-quality bench-duplicates bench-annotate bench-proxies bench-frames bench-cache bench-fd bench-adapters bench-sampling bench-seams bench-conditions bench-review bench-replay bench-cases bench-clips bench-purity browser label-studio clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -38,7 +38,7 @@ test quick: $(VENV)/.dev browser label-studio
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-bench-curate bench-panns bench-cascade bench-quality bench-duplicates bench-annotate bench-proxies bench-frames bench-cache bench-fd bench-adapters bench-sampling bench-seams bench-conditions bench-review bench-replay bench-cases bench-clips: bench-%: $(VENV)/.dev
+bench-curate bench-panns bench-cascade bench-quality bench-duplicates bench-annotate bench-proxies bench-frames bench-cache bench-fd bench-adapters bench-sampling bench-seams bench-conditions bench-review bench-replay bench-cases bench-clips bench-purity: bench-%: $(VENV)/.dev
 	$(BIN)/python -m tests.bench.$* $(ARGS)
 
 clean:

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from manifests.records import Task
 
 from .commands.annotate import annotate
+from .commands.bench import bench
 from .commands.features import features
 from .commands.generate import generate
 from .commands.review import review
@@ -23,7 +24,7 @@ from .terminal.run import FAULTS, command_run, program_version, show_log
 
 COMMANDS = (
     "curate", "replay", "report", "review", "annotate", "extract", "train", "generate",
-    "validate", "refit", "doctor", "demo", "features",
+    "validate", "refit", "doctor", "demo", "features", "bench",
 )  # fmt: skip
 
 
@@ -322,6 +323,7 @@ def demo(
 
 
 cli.add_typer(features)
+cli.add_typer(bench)
 
 
 def main() -> None:

@@ -81,11 +81,11 @@ def measured(
     each: int = 16,
     seed: int = 23,
     levels: Sequence[float] = LEVELS_DB,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> Figures:
     """The figures of all DETECTORS, their ranked fusion and the recipes' fusions on clips of one split.
 
-    `pure` clips, and `each` per contaminant, level and extent. `progress` gets the clips done and in all.
+    `pure` clips, and `each` per contaminant, level and extent. `progress` gets the share done.
     """
     drawer = Drawer(Pool.open(pool), split)
     tasks = [
@@ -103,7 +103,7 @@ def measured(
     for number, clip in enumerate(made):
         heard.append(_Heard(_without_sound(clip), _tracks(clip, detectors, recipes)))
         if progress:
-            progress(number + 1, total)
+            progress((number + 1) / total)
     systems = _with_ranked(heard)
     return _figures(systems, tasks, pure, each)
 

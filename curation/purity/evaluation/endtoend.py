@@ -63,7 +63,7 @@ class Share:
 
 
 def write_set(
-    folder: Path, made: Iterable[MadeRecording], progress: Callable[[str], None] | None = None
+    folder: Path, made: Iterable[MadeRecording], progress: Callable[[int], None] | None = None
 ) -> list[Truth]:
     """Write recordings as FLAC files into `folder`; returns their truth."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ def write_set(
             Truth(path.name, one.duration, spans, recipe.kind or "pure", recipe.level_db, recipe.extent, one.categories)
         )
         if progress:
-            progress(path.name)
+            progress(len(truths))
     return truths
 
 

@@ -86,6 +86,7 @@ def batches(scenes: Scenes, batch: int, workers: int) -> Iterator[Batch]:
         collate_fn=collated,
         prefetch_factor=6 if workers else None,
         worker_init_fn=_one_thread,
+        generator=torch.Generator(),  # else each loader takes a number from the generator of the dropout
     )
     yield from loader
 

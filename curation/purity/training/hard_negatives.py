@@ -48,7 +48,11 @@ def weighed_again(
     Half of the old factor is kept, so that a source that was learned does not vanish at once.
     """
     pool = Pool.open(folder)
-    found = false_alarms(network, pool, pool.indices("effects", "train"), device)
+    return factors_of(false_alarms(network, pool, pool.indices("effects", "train"), device), before, hard_factor)
+
+
+def factors_of(found: Mapping[str, float], before: Mapping[str, float], hard_factor: float) -> dict[str, float]:
+    """Factors by the false alarms found, 0 to 1, and the factors before; see `weighed_again`."""
     usual = float(np.median(list(found.values()))) if found else 0.0
     scale = max(1.0 - usual, 1e-6)
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -47,7 +48,7 @@ def run_weights(path: Path) -> dict[str, Tensor]:
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
         return dict(saved["averaged" if "averaged" in saved else "network"])
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
+    except (OSError, KeyError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
         raise TrainingError(f"{path}: holds no purity network ({str(error).splitlines()[0]})") from error
 
 
@@ -104,7 +105,9 @@ class PurityTraining:
     def run(self, workers: int = 1, progress: Callable[[int, int, float], None] | None = None) -> None:
         """Train to the last step. `progress` gets the step, the number of steps and the loss."""
         settings = self.settings
-        validation = Validation(self.pool, "val", settings.frames)
+        validation = Validation(
+            self.pool, "val", settings.frames, pure=settings.validation_pure, each=settings.validation_each
+        )
         for number in range(settings.rounds):
             end = settings.steps * (number + 1) // settings.rounds
             if self.state.step >= end:

@@ -25,6 +25,7 @@ class TrainSettings:
     of the body's convolutions that never change.
     `rounds`: after each equal part of the steps the sources are scored, and the worst false alarms come back with up to
     `hard_factor` times their weight. Learning rates are the peaks of a cosine after `warmup` steps.
+    `validation_pure`, `validation_each`: clips without contamination, and per task.
     """
 
     seed: int = 1
@@ -42,6 +43,8 @@ class TrainSettings:
     rounds: int = 3
     hard_factor: float = 8.0
     validate_every: int = 100
+    validation_pure: int = 96
+    validation_each: int = 24
     checkpoint_every: int = 25
     sizes: Sizes = field(default_factory=Sizes)
     mix: MixRules = field(default_factory=MixRules)
