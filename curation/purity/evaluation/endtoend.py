@@ -14,6 +14,7 @@ from manifests.recipe import Recipe
 from manifests.records import Cut, Recording, Source
 from manifests.store import Corpus
 from manifests.time import Segment, Timeline
+from manifests.uris import decode
 
 from ...media import write_media
 from ...pipeline.curate import curate
@@ -85,7 +86,7 @@ def curated(corpus: Path, media: Path, recipe: Recipe, *, workers: int | None = 
     """The cuts of each file of `media`, by file name, under a recipe."""
     opened = Corpus.create(corpus)
     curate(opened, [media], recipe, workers=workers)
-    names = {one.recording_id: Path(one.uri).name for one in opened.rows(Source) if one.recording_id}
+    names = {one.recording_id: decode(one.uri)[1].name for one in opened.rows(Source) if one.recording_id}
     known = {one.recording_id for one in opened.rows(Recording)}
     cuts: dict[str, list[Cut]] = {name: [] for recording, name in names.items() if recording in known}
     for cut in opened.rows(Cut):

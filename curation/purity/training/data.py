@@ -17,6 +17,7 @@ from ...detectors.purity.frontend import features
 from ..mixing.draw import Drawer
 from ..mixing.scene import Labels, MixRules, Scene, scene
 from ..sources.pool import Pool, Split
+from .annotated import Examples
 
 
 class Batch(NamedTuple):
@@ -57,13 +58,25 @@ class Scenes(Dataset[tuple[NDArray[np.float16], NDArray[np.float16], Labels]]):
     rules: MixRules
     factors: Mapping[str, float]
     first: int = 0
+    annotated: Path | None = None
+    annotated_share: float = 0.0
 
     def __len__(self) -> int:
         return self.count
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.float16], NDArray[np.float16], Labels]:
         rng = np.random.default_rng([self.seed, self.first + index])
+        examples = self._examples()
+        if examples.rows and rng.random() < self.annotated_share:
+            return example(examples.draw(rng, self.frames))
         return example(scene(rng, self._drawer(), self.frames, self.rules))
+
+    def _examples(self) -> Examples:
+        known = _EXAMPLES.get(self.annotated)
+        if known is None:
+            known = NO_EXAMPLES if self.annotated is None else Examples.open(self.annotated, self.split)
+            _EXAMPLES[self.annotated] = known
+        return known
 
     def _drawer(self) -> Drawer:
         known = _DRAWERS.get(id(self))
@@ -73,6 +86,8 @@ class Scenes(Dataset[tuple[NDArray[np.float16], NDArray[np.float16], Labels]]):
         return known
 
 
+NO_EXAMPLES = Examples(np.zeros(0, np.int16), ())
+_EXAMPLES: dict[Path | None, Examples] = {}
 _DRAWERS: dict[int, Drawer] = {}
 """The drawer of this process's dataset: opened once, after the fork."""
 

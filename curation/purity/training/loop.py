@@ -52,12 +52,19 @@ def run_weights(path: Path) -> dict[str, Tensor]:
         raise TrainingError(f"{path}: holds no purity network ({str(error).splitlines()[0]})") from error
 
 
+def plain(settings: TrainSettings) -> dict[str, Any]:
+    """The settings as JSON takes them."""
+    values: dict[str, Any] = json.loads(json.dumps(asdict(settings)))
+    return values
+
+
 def loss_of(out: Output, batch: Batch, level_weight: float) -> Tensor:
     """Binary cross-entropy of what is present, and the error of the levels where something is."""
     cross = functional.binary_cross_entropy_with_logits(out.log_odds, batch.present, reduction="none")
     presence = (cross * batch.weights).sum() / batch.weights.sum().clamp(min=1)
-    wanted = batch.levels.clamp(-PRUDENT, PRUDENT) / LEVEL_SCALE
-    apart = functional.smooth_l1_loss(out.levels, wanted, reduction="none") * batch.present * batch.weights
+    known = batch.levels.isfinite()  # people's labels have no levels
+    wanted = batch.levels.nan_to_num().clamp(-PRUDENT, PRUDENT) / LEVEL_SCALE
+    apart = functional.smooth_l1_loss(out.levels, wanted, reduction="none") * batch.present * batch.weights * known
     return presence + level_weight * apart.sum() / batch.present.sum().clamp(min=1)
 
 
@@ -71,14 +78,18 @@ class PurityTraining:
         settings: TrainSettings,
         start: Mapping[str, NDArray[np.float32]] | Mapping[str, Tensor] | None,
         device: str = "cpu",
+        annotated: Path | None = None,
     ) -> None:
-        """`start`: the tensors of a YAMNet checkpoint, or the network of a finished run (`run_weights`).
+        """Prepare a run, or take one up again.
 
-        Raises TrainingError if the folder holds a run with other settings, or the weights to start from are missing.
+        `start`: the tensors of a YAMNet checkpoint, or the network of a finished run (`run_weights`). `annotated`: a
+        folder of examples from people's annotations (`annotated.write_judged`), a share of each batch. Raises
+        TrainingError if the folder holds a run with other settings, or the weights to start from are missing.
         """
         self.folder, self.pool, self.settings, self.device = folder, pool, settings, device
+        self.annotated = annotated
         folder.mkdir(parents=True, exist_ok=True)
-        self.key = digest("purity run", json.loads(json.dumps(asdict(settings))))
+        self.key = digest("purity run", plain(settings))
         torch.manual_seed(settings.seed)
         self.network = PurityNetwork(settings.sizes).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if settings.start != "random" and start is None:
@@ -115,7 +126,7 @@ class PurityTraining:
             scenes = Scenes(
                 self.pool, "train", settings.seed, settings.frames,
                 (end - self.state.step) * settings.batch, settings.mix, dict(self.state.factors),
-                self.state.step * settings.batch,
+                self.state.step * settings.batch, self.annotated, settings.annotated,
             )  # fmt: skip
             began = time.monotonic()
             for batch in batches(scenes, settings.batch, workers):
@@ -179,7 +190,7 @@ class PurityTraining:
                     "figures": figures,
                     "key": self.key,
                     "step": self.state.step,
-                    "settings": asdict(self.settings),
+                    "settings": plain(self.settings),
                 },
             )
 

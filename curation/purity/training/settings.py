@@ -25,6 +25,7 @@ class TrainSettings:
     of the body's convolutions that never change.
     `rounds`: after each equal part of the steps the sources are scored, and the worst false alarms come back with up to
     `hard_factor` times their weight. Learning rates are the peaks of a cosine after `warmup` steps.
+    `annotated`: share of scenes from people's annotations, where there are any.
     `validation_pure`, `validation_each`: clips without contamination, and per task.
     """
 
@@ -41,6 +42,7 @@ class TrainSettings:
     average: float = 0.995
     level_weight: float = 0.1
     rounds: int = 3
+    annotated: float = 0.25
     hard_factor: float = 8.0
     validate_every: int = 100
     validation_pure: int = 96

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from curation.purity.evaluation.bench import area_under_roc, measured
-from curation.purity.evaluation.endtoend import Truth, share
+from curation.purity.evaluation.endtoend import Truth, by_contents, curated, share, shares, write_set
 from curation.purity.evaluation.recall import second_means, threshold_at, windowed
 from curation.purity.evaluation.recordings import recipes, recordings
 from curation.purity.mixing.draw import Drawer
@@ -59,6 +62,19 @@ def test_shares_of_a_file() -> None:
     assert (accepted.kept, accepted.contaminated, accepted.pure, accepted.offered) == (75, 5, 70, 190)
     assert accepted.contamination == pytest.approx(1 / 15) and accepted.yielded == pytest.approx(70 / 190)
     assert share(truth, cuts, ("accept", "review")).pure == 180
+
+
+def test_the_whole_way_from_recordings_to_shares(pool: Pool, tmp_path: Path) -> None:
+    plan = [one for one in recipes(1) if one.kind is None or (one.level_db, one.extent) == (-5, "throughout")]
+    louder = [replace(one, level_db=25.0) for one in plan if one.kind != "speech"]
+    truths = write_set(tmp_path / "media", recordings(Drawer(pool, "test"), louder, 3))
+    cuts = curated(tmp_path / "corpus", tmp_path / "media", load_recipe("packaged"), workers=1)
+    assert set(cuts) == {one.file for one in truths} and len(truths) == 2
+    kept = shares(truths, cuts)["accept + review"]
+    # white noise is kept, chords far above it are not
+    assert kept.offered == pytest.approx(truths[0].duration) and kept.yielded > 0.9
+    assert kept.contamination < 0.05
+    assert set(by_contents(truths, cuts)) == {"pure", "music +25 dB throughout"}
 
 
 def test_all_systems_are_measured_on_the_same_clips(pool: Pool) -> None:

@@ -48,7 +48,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_weights(tmp_path: Path, pool_
     rows = [json.loads(line) for line in (tmp_path / "whole" / LOG).read_text().splitlines()]
     assert any("validation" in row and 0 <= row["validation"]["mean"] <= 1 for row in rows)
     assert any(row.get("hard") for row in rows)
-    assert (tmp_path / "whole/best.pt").exists()
+    assert set(run_weights(tmp_path / "whole/best.pt")) == set(one)
     with pytest.raises(TrainingError, match="other settings"):
         PurityTraining(tmp_path / "whole", pool_folder, replace(SETTINGS, seed=9), None)
 
