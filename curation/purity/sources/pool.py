@@ -20,6 +20,7 @@ RATE = 16_000
 Kind = Literal["speech", "singing", "music", "effects"]
 Split = Literal["train", "val", "test"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+_KEY = b"lpse.key"
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
@@ -104,13 +105,15 @@ class Pool:
 class PoolWriter:
     """Writes one package's part of the pool; both files appear under their names when `close` is called."""
 
-    def __init__(self, folder: Path, package: str) -> None:
+    def __init__(self, folder: Path, package: str, key: str = "") -> None:
+        """`key`, a hash of what the part is made from, is kept in the table: see `pool_key`."""
         folder.mkdir(parents=True, exist_ok=True)
         self._final = folder / f"{package}.i16"
         self._beside = folder / f".{package}.i16.part"
         self._file = self._beside.open("wb")
         self._rows: list[dict[str, object]] = []
         self._written = 0
+        self._key = key
 
     def add(self, source: Source, samples: NDArray[np.int16]) -> None:
         """Append a source and its samples (n,)."""
@@ -127,8 +130,20 @@ class PoolWriter:
         self._beside.replace(self._final)
         table = self._final.with_suffix(".parquet")
         beside = table.with_name(f".{table.name}.part")
-        pq.write_table(pa.Table.from_pylist(self._rows, _schema()), beside)
+        rows = pa.Table.from_pylist(self._rows, _schema())
+        pq.write_table(rows.replace_schema_metadata({_KEY: self._key.encode()}), beside)
         beside.replace(table)
+
+
+def pool_key(folder: Path, package: str) -> str | None:
+    """The key that the package's part of the pool was written with; None if the pool has no such part."""
+    import pyarrow.parquet as pq
+
+    path = folder / f"{package}.parquet"
+    if not path.exists():
+        return None
+    metadata = pq.read_schema(path).metadata or {}
+    return str(metadata.get(_KEY, b"").decode("utf-8", "replace"))
 
 
 def _schema() -> object:
