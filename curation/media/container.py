@@ -64,9 +64,7 @@ class MediaError(LpseError):
 
 
 @contextmanager
-def open_media(
-    path: str | os.PathLike[str], raw_format: str | None = None
-) -> Iterator[av.container.InputContainer]:
+def open_media(path: str | os.PathLike[str], raw_format: str | None = None) -> Iterator[av.container.InputContainer]:
     """Open a local file for demuxing and close it at the end. Raises MediaError if it cannot be opened.
 
     `raw_format`: one of RAW_FORMATS, for a file without a header; it is then read as that format, whatever it holds.

@@ -54,11 +54,11 @@ def reader(path: Path) -> Callable[[Path], Iterator[Inner]] | None:
 
 
 def zipped(path: Path) -> Iterator[Inner]:
-    """Yield the audio files in a ZIP archive."""
+    """Yield the audio files in a ZIP archive, sorted; they can be read only while this runs."""
     with zipfile.ZipFile(path) as archive:
         inner = [one for one in archive.infolist() if not one.is_dir() and extension(one.filename) in AUDIO]
         _check_count(len(inner))
-        for one in inner:
+        for one in sorted(inner, key=lambda one: one.filename):
             yield one.filename, lambda one=one: _unzipped(archive, one)  # type: ignore[misc]
 
 
@@ -140,7 +140,7 @@ def _qt_files(
     if flags & 2:  # a folder
         count, first = struct.unpack_from(">II", content, at + 6)
         _check_count(count)
-        if depth > _DEPTH or first <= node and count:
+        if depth > _DEPTH or (first <= node and count):
             raise IndexError("folders in a circle")
         for child in range(first, first + count):
             inside = f"{name}/" if node else ""

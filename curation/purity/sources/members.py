@@ -25,7 +25,9 @@ class Member:
 
 
 def members(folder: Path) -> Iterator[Member]:
-    """Yield all audio files in a folder and in its archives, sorted by path; links are not followed.
+    """Yield all audio files in a folder and in its archives, always in the same order; links are not followed.
+
+    A member of an archive can be read only until the next one is taken.
 
     Raises ArchiveError, with the path, for more than MOST_FILES files and for damaged archives. A file of more than
     MOST_BYTES raises it when it is read.
@@ -39,11 +41,10 @@ def members(folder: Path) -> Iterator[Member]:
             yield Member(name, lambda path=path: bounded(path))  # type: ignore[misc]
         elif (archive := reader(path)) is not None:
             try:
-                inner = sorted(archive(path), key=lambda one: one[0])
+                for inside, read in archive(path):
+                    yield Member(f"{name}!/{inside}", read)
             except ArchiveError as error:
                 raise ArchiveError(f"{name}: {error}") from error
-            for inside, read in inner:
-                yield Member(f"{name}!/{inside}", read)
 
 
 @contextmanager

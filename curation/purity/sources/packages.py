@@ -24,7 +24,7 @@ Registry = Literal["debian", "pypi", "folder"]
 _PART = re.compile(r"\*\*|\*|\?|\{[^{}]*\}|[^*?{}]+")
 _TOKEN = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_a-zA-Z]+")
 _TRAILING = re.compile(r"[\W\d_]+[a-z]?$|\d+$")
-_INSIDE = 4  # letters of a word that may be part of another: "metalfootstep"
+_INSIDE = 5  # letters of a word that may be part of another: "metalfootstep"
 _VAL_SHARE = 8  # one group in so many is in "val" where a package is divided by group
 
 
@@ -62,8 +62,9 @@ class Package:
     """A package of a registry or a folder of the user.
 
     `version` is the registry's, or the commit of a folder from a repository. `root` is the folder, perhaps inside an
-    archive, that the rules' globs begin at. `val_groups`: groups that are in "val", wherever the others are. `rates` corrects sample rates that files claim wrongly, in Hz. `licences`:
-    globs and the licence of the files that they match, the first counts; `licence` is that of all others (SPDX).
+    archive, that the rules' globs begin at. Groups in `val_groups` are in "val", wherever the others are. `rates`
+    corrects sample rates that files claim wrongly, in Hz. `licences`: globs and the licence of the files that they
+    match, the first counts; `licence` is that of all others (SPDX).
     """
 
     name: str
@@ -98,6 +99,8 @@ class Chosen:
     split: Split
     licence: str
     doubt: str
+    left_out: bool
+    """True if no check can clear the doubt: the file is not even decoded."""
 
 
 @dataclass(frozen=True)
@@ -146,9 +149,8 @@ class Table:
             number = int.from_bytes(hashlib.sha256(group.encode()).digest()[:4], "big")
             split = "train" if number % _VAL_SHARE else "val"
         return Chosen(
-            rule.kind, category, group, split, rule.licence or package.licence_of(below), doubt
+            rule.kind, category, group, split, rule.licence or package.licence_of(below), doubt, bool(rule.leave_out)
         )
-
 
     def _class(self, tokens: Sequence[str]) -> str:
         """The class of the last known word; of a known word inside another if no word is known."""
@@ -203,7 +205,15 @@ def _package(values: dict[str, Any]) -> Package:
         rules.append(Rule(**rule))
     rates = {int(claimed): int(true) for claimed, true in values.get("rates", {}).items()}
     licences = tuple((glob, licence) for glob, licence in values.get("licences", ()))
-    return Package(**{**values, "rules": tuple(rules), "rates": rates, "licences": licences, "val_groups": tuple(values.get("val_groups", ()))})
+    return Package(
+        **{
+            **values,
+            "rules": tuple(rules),
+            "rates": rates,
+            "licences": licences,
+            "val_groups": tuple(values.get("val_groups", ())),
+        }
+    )
 
 
 def _filled(template: str, names: Mapping[str, str]) -> str:

@@ -61,14 +61,16 @@ class Pool:
     """The file, first sample and number of samples of each source."""
 
     @classmethod
-    def open(cls, folder: Path, *, doubtful: bool = False) -> Pool:
-        """The pool of all packages in `folder`; with `doubtful`, also the sources that are left out of training.
+    def open(cls, folder: Path, *, doubtful: bool = False, packages: Sequence[str] | None = None) -> Pool:
+        """The pool of all packages in `folder`, or of `packages`; with `doubtful`, also the sources that are left out.
 
         Raises PoolError if there is none, or if a file of samples is shorter than its table says.
         """
         import pyarrow.parquet as pq
 
         tables = sorted(Path(folder).glob("*.parquet"))
+        if packages is not None:
+            tables = [path for path in tables if path.stem in packages]
         if not tables:
             raise PoolError(f"{folder}: no pool of sources; make one with: lpse train-purity --gather")
         names = [field.name for field in fields(Source)]
