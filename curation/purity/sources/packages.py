@@ -20,7 +20,7 @@ from manifests.errors import LpseError
 
 from .pool import KINDS, SPLITS, Kind, Split
 
-Registry = Literal["debian", "pypi", "folder"]
+Registry = Literal["debian", "pypi", "github", "folder"]
 _PART = re.compile(r"\*\*|\*|\?|\{[^{}]*\}|[^*?{}]+")
 _TOKEN = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_a-zA-Z]+")
 _TRAILING = re.compile(r"[\W\d_]+[a-z]?$|\d+$")
@@ -77,8 +77,10 @@ class Package:
     val_groups: tuple[str, ...] = ()
     rates: Mapping[int, int] = field(default_factory=dict)
     licences: tuple[tuple[str, str], ...] = ()
+    copyright_root: str | None = None
+    """Where the root is in the source tree, if the package's own copyright file lists licences by file."""
     source: str = ""
-    """The repository of a folder, owner/name; "" for packages of a registry."""
+    """The repository, owner/name, of a folder from GitHub."""
 
     @cached_property
     def _licences(self) -> list[tuple[re.Pattern[str], str]]:

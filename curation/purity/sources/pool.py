@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -146,6 +146,22 @@ def pool_key(folder: Path, package: str) -> str | None:
         return None
     metadata = pq.read_schema(path).metadata or {}
     return str(metadata.get(_KEY, b"").decode("utf-8", "replace"))
+
+
+def write_doubts(folder: Path, doubts: Mapping[tuple[str, str], str]) -> None:
+    """Replace the doubts of sources, by (package, path), in the pool's tables; the samples stay as they are."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for path in sorted(folder.glob("*.parquet")):
+        table = pq.read_table(path)
+        rows = zip(*(table.column(name).to_pylist() for name in ("package", "path", "doubt")), strict=True)
+        column = pa.array([doubts.get((package, name), doubt) for package, name, doubt in rows], pa.string())
+        changed = table.set_column(table.schema.get_field_index("doubt"), "doubt", column)
+        if not changed.equals(table):
+            beside = path.with_name(f".{path.name}.part")
+            pq.write_table(changed.replace_schema_metadata(table.schema.metadata), beside)
+            beside.replace(path)
 
 
 def _schema() -> object:
