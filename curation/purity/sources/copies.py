@@ -29,7 +29,7 @@ from .pool import RATE
 
 LONG_SECONDS = 4.0
 """From this length on, a source is compared by fingerprints."""
-SIMILAR = 0.97
+SIMILAR = 0.96
 _DISTINCT = 2.5
 _FRAME, _HOP, _FRAMES, _BANDS = 512, 256, 48, 24
 _LOW, _HIGH = 150.0, 7000.0

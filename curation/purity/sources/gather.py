@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...media import MediaError
-from .archives import ArchiveError
+from .archives import ArchiveError, bounded
+from .copyright import licences
 from .decode import DECODER, TooLongError, decoded
 from .members import Member, as_file, members
 from .packages import Chosen, Package, Table
@@ -35,24 +37,46 @@ def gather(
     that a rule leaves out, are listed with their reason and without samples. Samples that an earlier part of the pool
     has of the same bytes are not decoded again. Raises ArchiveError for a damaged archive.
     """
-    decoding = f"{DECODER} {sorted(package.rates.items())}"
-    decisions = f"{table.key(package)} {hashlib.sha256(' '.join(sorted(reserved)).encode()).hexdigest()}"
-    key = f"{decoding}|{decisions}"
-    earlier = pool_key(pool, package.name)
-    if earlier == key:
+    if is_current(package, pool, table, reserved):
         return False
-    known = _Known(pool, package.name) if earlier is not None and earlier.split("|")[0] == decoding else None
+    key, earlier = _key(package, table, reserved), pool_key(pool, package.name) or ""
+    known = _Known(pool, package.name) if earlier.split("|")[0] == key.split("|")[0] else None
     writer = PoolWriter(pool, package.name, key)
+    described = _with_copyright(package, folder)
     count = 0
-    for member in members(folder):
-        chosen = table.choose(package, member.path)
-        if chosen is not None:
-            digest, samples, doubt = _read(member, chosen, package.rates, reserved, known)
-            writer.add(_source(package, member, chosen, digest, len(samples) / RATE, doubt), samples)
-            count += 1
-            progress(package.name, count)
+    try:
+        for member in members(folder):
+            chosen = table.choose(described, member.path)
+            if chosen is not None:
+                digest, samples, doubt = _read(member, chosen, package.rates, reserved, known)
+                writer.add(_source(package, member, chosen, digest, len(samples) / RATE, doubt), samples)
+                count += 1
+                progress(package.name, count)
+    except BaseException:
+        writer.abort()
+        raise
     writer.close()
     return True
+
+
+def is_current(package: Package, pool: Path, table: Table, reserved: frozenset[str] = frozenset()) -> bool:
+    """True if the pool has the package, gathered by the same rules."""
+    return pool_key(pool, package.name) == _key(package, table, reserved)
+
+
+def _key(package: Package, table: Table, reserved: frozenset[str]) -> str:
+    """What determines samples, then what determines the rest."""
+    decoding = f"{DECODER} {sorted(package.rates.items())}"
+    return f"{decoding}|{table.key(package)} {hashlib.sha256(' '.join(sorted(reserved)).encode()).hexdigest()}"
+
+
+def _with_copyright(package: Package, folder: Path) -> Package:
+    """The package with the licences of its own copyright file, after those of the table."""
+    path = folder / "usr" / "share" / "doc" / package.name / "copyright"
+    if package.copyright_root is None or not path.is_file():
+        return package
+    found = licences(bounded(path).decode("utf-8", "replace"), package.copyright_root)
+    return replace(package, licences=(*package.licences, *found))
 
 
 class _Known:

@@ -123,6 +123,11 @@ class PoolWriter:
         self._rows.append({**asdict(source), "first": self._written, "samples": len(samples)})
         self._written += len(samples)
 
+    def abort(self) -> None:
+        """Delete what was written; the package's earlier part of the pool stays."""
+        self._file.close()
+        self._beside.unlink(missing_ok=True)
+
     def close(self) -> None:
         """Finish both files; the table last, because the pool is read by its tables."""
         import pyarrow as pa
