@@ -47,19 +47,23 @@ class AudioBlock:
 
 
 def audio_blocks(
-    path: str | os.PathLike[str], rates: Sequence[int] = (16000,), block_seconds: int = 10
+    path: str | os.PathLike[str],
+    rates: Sequence[int] = (16000,),
+    block_seconds: int = 10,
+    raw_format: str | None = None,
 ) -> Generator[AudioBlock, None, None]:
     """Decode the audio of the file at `path` once, as consecutive blocks of `block_seconds` whole seconds.
 
     Zero is the earliest start of any stream, so audio that starts late begins with a gap. Jumps of more than 50 ms in
     the timestamps and packets that cannot be decoded become gaps too; overlapping audio is trimmed. The mono signals
-    equal `librosa.load(path, sr=rate, mono=True)`. Audio that ends before the video does is not padded.
+    equal `librosa.load(path, sr=rate, mono=True)`. Audio that ends before the video does is not padded. `raw_format`:
+    "g722" or "gsm", for a file of that format, which has no header.
 
     Raises MediaError (at the first block) if nothing can be decoded, ValueError for rates and block lengths below 1.
     """
     if block_seconds < 1 or any(rate < 1 for rate in rates):
         raise ValueError(f"block_seconds={block_seconds}, rates={tuple(rates)}: all must be at least 1")
-    with opened(path) as (info, decoders):
+    with opened(path, raw_format) as (info, decoders):
         joined = merged([Joiner(StreamClock(info.zero, info.duration)).join(decoder) for decoder in decoders])
         blocks: _Blocks | None = None
         for silence, samples in joined:

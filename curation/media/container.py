@@ -27,6 +27,9 @@ _CONTAINERS = (
     "w64,wav,webm,wtv,wv"
 )
 
+RAW_FORMATS = ("g722", "gsm")
+"""Telephone formats without a header: any bytes are valid, so only a caller that knows the format may name it."""
+
 # First bytes of the usual containers: (offset, bytes). They only choose between two reasons for a file that
 # cannot be opened: "not_media" (never was) and "unreadable" (was, and is broken).
 _SIGNATURES = (
@@ -61,8 +64,13 @@ class MediaError(LpseError):
 
 
 @contextmanager
-def open_media(path: str | os.PathLike[str]) -> Iterator[av.container.InputContainer]:
-    """Open a local file for demuxing and close it at the end. Raises MediaError if it cannot be opened."""
+def open_media(path: str | os.PathLike[str], raw_format: str | None = None) -> Iterator[av.container.InputContainer]:
+    """Open a local file for demuxing and close it at the end. Raises MediaError if it cannot be opened.
+
+    `raw_format`: one of RAW_FORMATS, for a file without a header; it is then read as that format, whatever it holds.
+    """
+    if raw_format is not None and raw_format not in RAW_FORMATS:
+        raise ValueError(f"raw_format={raw_format!r}: not one of {', '.join(RAW_FORMATS)}")
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
@@ -77,8 +85,9 @@ def open_media(path: str | os.PathLike[str]) -> Iterator[av.container.InputConta
         container = av.open(
             # "file:" keeps libavformat from reading a protocol into names such as `concat:a|b`.
             f"{PROTOCOL}{os.fsdecode(path)}",
+            format=raw_format,
             container_options={
-                "format_whitelist": _CONTAINERS,
+                "format_whitelist": raw_format or _CONTAINERS,
                 "protocol_whitelist": "file",
                 # How far to read for the start of every stream. The default of 5 MB and 5 s is too little
                 # where much of one stream comes before the other. Healthy files need only a few packets.

@@ -204,10 +204,10 @@ class _Run:
 
 
 @contextmanager
-def opened(path: str | os.PathLike[str]) -> Iterator[tuple[MediaInfo, list[Decoder]]]:
+def opened(path: str | os.PathLike[str], raw_format: str | None = None) -> Iterator[tuple[MediaInfo, list[Decoder]]]:
     """The header of a file, and a decoder for each track of its sound. Raises MediaError without audio."""
     with ExitStack() as files:
-        container = files.enter_context(open_media(path))
+        container = files.enter_context(open_media(path, raw_format))
         info, streams = describe(container), audio_streams(container)
         if not streams:
             raise MediaError("no_audio_stream", no_audio(container))

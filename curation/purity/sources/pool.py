@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ RATE = 16_000
 Kind = Literal["speech", "singing", "music", "effects"]
 Split = Literal["train", "val", "test"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+_KEY = b"lpse.key"
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
@@ -60,14 +61,16 @@ class Pool:
     """The file, first sample and number of samples of each source."""
 
     @classmethod
-    def open(cls, folder: Path, *, doubtful: bool = False) -> Pool:
-        """The pool of all packages in `folder`; with `doubtful`, also the sources that are left out of training.
+    def open(cls, folder: Path, *, doubtful: bool = False, packages: Sequence[str] | None = None) -> Pool:
+        """The pool of all packages in `folder`, or of `packages`; with `doubtful`, also the sources that are left out.
 
         Raises PoolError if there is none, or if a file of samples is shorter than its table says.
         """
         import pyarrow.parquet as pq
 
         tables = sorted(Path(folder).glob("*.parquet"))
+        if packages is not None:
+            tables = [path for path in tables if path.stem in packages]
         if not tables:
             raise PoolError(f"{folder}: no pool of sources; make one with: lpse train-purity --gather")
         names = [field.name for field in fields(Source)]
@@ -104,19 +107,26 @@ class Pool:
 class PoolWriter:
     """Writes one package's part of the pool; both files appear under their names when `close` is called."""
 
-    def __init__(self, folder: Path, package: str) -> None:
+    def __init__(self, folder: Path, package: str, key: str = "") -> None:
+        """`key`, a hash of what the part is made from, is kept in the table: see `pool_key`."""
         folder.mkdir(parents=True, exist_ok=True)
         self._final = folder / f"{package}.i16"
         self._beside = folder / f".{package}.i16.part"
         self._file = self._beside.open("wb")
         self._rows: list[dict[str, object]] = []
         self._written = 0
+        self._key = key
 
     def add(self, source: Source, samples: NDArray[np.int16]) -> None:
         """Append a source and its samples (n,)."""
         self._file.write(np.ascontiguousarray(samples, np.int16).tobytes())
         self._rows.append({**asdict(source), "first": self._written, "samples": len(samples)})
         self._written += len(samples)
+
+    def abort(self) -> None:
+        """Delete what was written; the package's earlier part of the pool stays."""
+        self._file.close()
+        self._beside.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Finish both files; the table last, because the pool is read by its tables."""
@@ -127,8 +137,36 @@ class PoolWriter:
         self._beside.replace(self._final)
         table = self._final.with_suffix(".parquet")
         beside = table.with_name(f".{table.name}.part")
-        pq.write_table(pa.Table.from_pylist(self._rows, _schema()), beside)
+        rows = pa.Table.from_pylist(self._rows, _schema())
+        pq.write_table(rows.replace_schema_metadata({_KEY: self._key.encode()}), beside)
         beside.replace(table)
+
+
+def pool_key(folder: Path, package: str) -> str | None:
+    """The key that the package's part of the pool was written with; None if the pool has no such part."""
+    import pyarrow.parquet as pq
+
+    path = folder / f"{package}.parquet"
+    if not path.exists():
+        return None
+    metadata = pq.read_schema(path).metadata or {}
+    return str(metadata.get(_KEY, b"").decode("utf-8", "replace"))
+
+
+def write_doubts(folder: Path, doubts: Mapping[tuple[str, str], str]) -> None:
+    """Replace the doubts of sources, by (package, path), in the pool's tables; the samples stay as they are."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for path in sorted(folder.glob("*.parquet")):
+        table = pq.read_table(path)
+        rows = zip(*(table.column(name).to_pylist() for name in ("package", "path", "doubt")), strict=True)
+        column = pa.array([doubts.get((package, name), doubt) for package, name, doubt in rows], pa.string())
+        changed = table.set_column(table.schema.get_field_index("doubt"), "doubt", column)
+        if not changed.equals(table):
+            beside = path.with_name(f".{path.name}.part")
+            pq.write_table(changed.replace_schema_metadata(table.schema.metadata), beside)
+            beside.replace(path)
 
 
 def _schema() -> object:

