@@ -19,7 +19,8 @@ LowHigh = tuple[NDArray[np.float32], NDArray[np.float32]]
 SECOND = round(1 / HOP)  # cells
 LEVEL_STEP = 0.05  # log-odds between the levels that a segment may have while change points are searched
 LEAST_NOISE = 0.3  # log-odds: a constant track has no change point at its rounding
-NOISE_SECONDS = 5  # noise is measured over means of this length, for that of neighbouring seconds is not independent
+NOISE_SECONDS = 5  # noise is measured over means of this length too: that of neighbouring seconds is not independent
+NORMAL_MEDIAN = 0.6745  # median distance of normal noise from its mean, in standard deviations
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,15 +64,17 @@ def second_means(odds: NDArray[np.float32], silent: NDArray[np.bool_] | None = N
 def noise(values: NDArray[np.float64]) -> float:
     """Standard deviation of seconds around a constant level, at least LEAST_NOISE; `values` without NaN.
 
-    From the median difference of neighbouring means over NOISE_SECONDS, so that rare changes of level do not count.
+    From the median difference of neighbouring seconds, and of neighbouring means over NOISE_SECONDS, so that rare
+    changes of level do not count.
     """
-    width = NOISE_SECONDS if len(values) >= 4 * NOISE_SECONDS else 1
     total = np.concatenate([[0.0], np.cumsum(values)])
-    means = (total[width:] - total[:-width]) / width
-    steps = np.abs(means[width:] - means[:-width])
-    if not len(steps):
-        return LEAST_NOISE
-    return max(LEAST_NOISE, float(np.median(steps)) / 0.6745 * float(np.sqrt(width / 2)))
+    found = LEAST_NOISE
+    for width in (1, NOISE_SECONDS):
+        if len(values) >= 4 * width:
+            means = (total[width:] - total[:-width]) / width
+            steps = float(np.median(np.abs(means[width:] - means[:-width])))
+            found = max(found, steps / NORMAL_MEDIAN * (width / 2) ** 0.5)
+    return found
 
 
 def segmentation(seconds: NDArray[np.float64], penalty: float) -> Segmentation:
@@ -94,12 +97,15 @@ def segmentation(seconds: NDArray[np.float64], penalty: float) -> Segmentation:
     changed = np.zeros((len(values), len(levels)), np.bool_)
     cheapest = np.zeros(len(values), np.int64)
     total = (levels - values[0]) ** 2
-    for second in range(1, len(values)):
+    squares = np.empty_like(total)
+    for second, value in enumerate(values.tolist()[1:], start=1):
         cheapest[second] = before = int(total.argmin())
         change = total[before] + cost
         np.greater(total, change, out=changed[second])
         np.minimum(total, change, out=total)
-        total += (levels - values[second]) ** 2
+        np.subtract(levels, value, out=squares)
+        np.square(squares, out=squares)
+        total += squares
     starts = []
     level = int(total.argmin())
     for second in range(len(values) - 1, 0, -1):
