@@ -16,14 +16,14 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import Ge, Gt, Le
 
 from .bounded import TextError, one_line, read_toml, unseen
+from .contaminants import Contaminant as Contaminant
+from .contaminants import Integrated as Integrated
+from .contaminants import PositiveSeconds, Probability, Seconds
+from .contaminants import ScoreWeight as ScoreWeight
+from .contaminants import Suppression as Suppression
 from .errors import LpseError
 from .identity import digest
 from .recipe_names import old_names, with_first_names
-
-Probability = Annotated[float, Ge(0), Le(1)]
-Seconds = Annotated[float, Ge(0)]
-PositiveSeconds = Annotated[float, Gt(0)]
-
 
 _FAULTS = 8  # named in one message
 _CHAIN = 16  # recipes that extend one another
@@ -31,58 +31,6 @@ _CHAIN = 16  # recipes that extend one another
 
 class RecipeError(LpseError, ValueError):
     """A recipe that cannot be used; the message is one line that names the file and the key."""
-
-
-@dataclass(frozen=True)
-class ScoreWeight:
-    """The weight of a track for a contaminant: weight * (logit(score) - logit(bias)) is added to its log-odds."""
-
-    bias: Annotated[float, Gt(0), Le(0.999)]
-    weight: Annotated[float, Gt(0)]
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
-
-
-@dataclass(frozen=True)
-class Suppression:
-    """A track's weight against a contaminant: weight * (logit(score) - logit(floor)) is subtracted, if positive."""
-
-    floor: Annotated[float, Gt(0), Le(0.999)]
-    weight: Annotated[float, Gt(0)]
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
-
-
-@dataclass(frozen=True)
-class Contaminant:
-    """The parameters by which one contaminant is fused, detected and kept out of cuts.
-
-    `evidence` and `suppressed_by` map "detector.label" to their weights; the log-odds are averaged over `smoothing`
-    seconds. An event begins where the probability reaches `onset` and lasts while it is at least `offset`. Events at
-    most `merge_gap` seconds apart are merged; those under `min_duration` seconds are dropped. An event that reaches
-    `reject_threshold` is cut away with `padding` seconds around it. All other time that reaches `review_threshold` must
-    be reviewed by a person, with `review_padding` seconds around it.
-    """
-
-    smoothing: Seconds
-    onset: Probability
-    offset: Probability
-    min_duration: Seconds
-    merge_gap: Seconds
-    reject_threshold: Probability
-    padding: Seconds
-    review_threshold: Probability
-    review_padding: Seconds
-    evidence: Mapping[str, ScoreWeight]
-    suppressed_by: Mapping[str, Suppression]
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
-
-    def __post_init__(self) -> None:
-        if not max(self.offset, self.review_threshold) <= self.onset <= self.reject_threshold:
-            raise ValueError(
-                f"onset {self.onset} must be at least offset {self.offset} and review_threshold "
-                f"{self.review_threshold}, and at most reject_threshold {self.reject_threshold}"
-            )
-        if not self.evidence:
-            raise ValueError("evidence must name at least one lane")
 
 
 @dataclass(frozen=True)
@@ -214,6 +162,23 @@ class Features:
         return tuple(dict.fromkeys("clip" if name == "clip_text" else name for name in (*self.encoders, *back)))
 
 
+@dataclass(frozen=True)
+class Integration:
+    """The parameters of levels that depend on the whole recording; silent time is left out of them.
+
+    The recording's own level of a track: of the means over each `own_level_seconds` of it, the one that a share
+    `own_level_share` of them lies below; of segments, the lowest of at least that length. A rise is limited to `limit`
+    log-odds, so that no track can outvote all others. `penalty`: of a change point, in variances of the track's noise
+    times the logarithm of the number of seconds; 2 is the Bayesian information criterion.
+    """
+
+    own_level_seconds: Annotated[float, Ge(1), Le(3600)] = 20.0
+    own_level_share: Annotated[float, Ge(0), Le(0.5)] = 0.05
+    limit: Annotated[float, Gt(0), Le(20)] = 4.0
+    penalty: Annotated[float, Gt(0), Le(1000)] = 2.0
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+
 ContaminantName = Literal["speech", "singing", "music"]
 Runtime = Literal["torch", "onnx", "int8"]
 # the columns that can be bounded: those of records.Measured, and how far the ends of sound and picture lie apart
@@ -237,7 +202,8 @@ class Recipe:
     """All parameters of curation, and the encoders for the cuts it accepts.
 
     `detectors` score whole recordings; those of the `cascade` score only time that the others leave open.
-    `contaminants` use only tracks of these. `weights`: by detector, the files (or hub ids) that the user provides; they
+    `contaminants` use only tracks of these, and evidence that depends on the whole recording only tracks of
+    `detectors`. `weights`: by detector, the files (or hub ids) that the user provides; they
     do not change the recipe's hash. `runtimes`: by detector, the engine that runs it. With `video_analysis`, the video
     of surviving cuts is analyzed.
     """
@@ -258,6 +224,7 @@ class Recipe:
     decision: VideoPolicy
     features: Features = Features()
     audio: AudioPolicy = AudioPolicy()
+    integration: Integration = Integration()
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
@@ -271,17 +238,31 @@ class Recipe:
         if unknown := sorted(self.weights.keys() - set(models)):
             raise ValueError(f"weights.{unknown[0]}: the detectors and encoders are {', '.join(models)}")
         for name, contaminant in self.contaminants.items():
-            for lane in (*contaminant.evidence, *contaminant.suppressed_by):
-                detector, dot, _ = lane.partition(".")
+            for track in contaminant.tracks:
+                detector, dot, _ = track.partition(".")
                 if not dot or detector not in self.all_detectors:
                     raise ValueError(
-                        f"contaminants.{name}: {lane!r} is not a track of the detectors {', '.join(self.all_detectors)}"
+                        f"contaminants.{name}: {track!r} is not a track of the detectors "
+                        f"{', '.join(self.all_detectors)}"
+                    )
+            for one in contaminant.integrated:
+                detector = one.track.partition(".")[0]
+                if one.relative and detector in self.cascade:
+                    raise ValueError(
+                        f"contaminants.{name}: integrated evidence of {one.track!r} depends on the whole recording, "
+                        f"but the cascade scores only a part of it: move {detector} to detectors, or name a window "
+                        "against nothing"
                     )
 
     @property
     def all_detectors(self) -> tuple[str, ...]:
         """All detectors, those that score whole recordings first."""
         return (*self.detectors, *self.cascade)
+
+    @property
+    def has_relative_evidence(self) -> bool:
+        """True if a probability depends on levels of the whole recording."""
+        return any(one.relative for contaminant in self.contaminants.values() for one in contaminant.integrated)
 
     def settings(self) -> dict[str, Any]:
         """All of it as TOML takes it: `parse_recipe` makes the same recipe of it."""
@@ -297,6 +278,13 @@ class Recipe:
         del decisive["name"], decisive["description"], decisive["weights"], decisive["features"]
         if self.audio == AudioPolicy():
             del decisive["audio"]  # a recipe without this section decides as before there was one
+        # the same for integrated evidence and the section that only relative evidence uses
+        if not self.has_relative_evidence:
+            del decisive["integration"]
+        for contaminant in decisive["contaminants"].values():
+            for key in ("prior", "integrated"):
+                if not contaminant[key]:
+                    del contaminant[key]
         decisive["quality"] = {
             name: [[str(end) for end in ends] for ends in (bounds.accept, bounds.keep)]  # JSON has no infinity
             for name, bounds in self.quality.items()

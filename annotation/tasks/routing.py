@@ -17,11 +17,11 @@ from datetime import UTC, datetime
 import numpy as np
 import pyarrow.compute as pc
 
-from curation.decision.fusion import HOP, logit
+from curation.decision.fusion import HOP, logit, moving_mean
 from curation.decision.human_evidence import ANNOTATOR
 from curation.detectors.score_store import load_scores, setup_of
 from manifests.identity import digest
-from manifests.recipe import Recipe
+from manifests.recipe import Contaminant, Recipe
 from manifests.records import Cut, Event, LabelledSegment, MsSpan, Purpose, Recording, Task, Verdict
 from manifests.scores import FrameScores
 from manifests.store import Corpus
@@ -165,24 +165,36 @@ def span_tasks(
 def disagreement(scores: Mapping[str, FrameScores], recipe: Recipe, segment: Segment) -> tuple[float, str]:
     """The disagreement of the detectors in `segment`, 0 (none) to 1, and its contaminant.
 
-    Each track of evidence is converted to a probability that is 1/2 at its bias. The result is the mean, over the
-    DISAGREEING_SECONDS worst seconds, of the distance between the largest and the smallest.
+    Each track of evidence is converted to a probability that is 1/2 at its bias; integrated evidence counts if it is
+    against a bias. The result is the mean, over the DISAGREEING_SECONDS worst seconds, of the distance between the
+    largest and the smallest.
     """
     first, end = to_ticks(segment.start, 1 / HOP), to_ticks(segment.end, 1 / HOP)
     worst = (0.0, "")
     for name, contaminant in recipe.contaminants.items():
         tracks = []
-        for track, evidence in contaminant.evidence.items():
+        for track, (bias, window) in _biases(contaminant).items():
             detector, _, label = track.partition(".")
             if detector in scores:
-                odds = logit(scores[detector].on_grid(label, HOP, end)[first:]) - logit(evidence.bias)
-                tracks.append(1 / (1 + np.exp(-odds)))
+                odds = moving_mean(logit(scores[detector].on_grid(label, HOP, end)), round(window / HOP))[first:]
+                tracks.append(1 / (1 + np.exp(logit(bias) - odds)))
         if len(tracks) > 1:
             spread = np.nan_to_num(np.max(tracks, axis=0) - np.min(tracks, axis=0))
             count = min(len(spread), round(DISAGREEING_SECONDS / HOP))
             if count:
                 worst = max(worst, (float(np.mean(np.partition(spread, -count)[-count:])), name))
     return worst
+
+
+def _biases(contaminant: Contaminant) -> dict[str, tuple[float, float]]:
+    """(bias, window in seconds) of each track: of its evidence, or of the shortest window of its integrated evidence.
+
+    One per track: two windows of one detector are no two detectors.
+    """
+    windows = sorted((one for one in contaminant.integrated if not one.relative), key=lambda one: -one.window)
+    return {one.track: (one.bias, one.window) for one in windows} | {
+        track: (one.bias, 0.0) for track, one in contaminant.evidence.items()
+    }
 
 
 def nearness(risk: float, recipe: Recipe) -> float:

@@ -25,9 +25,9 @@ def pending_time(
 ) -> dict[str, Timeline]:
     """The time that each detector has to score next; empty when no more scoring can change a cut.
 
-    First the time that could still become a cut, with a margin as wide as the recipe's smoothing, merging and padding
-    can reach. Where an event at its edge continues into time without scores, the margin is doubled until it is settled.
-    `fused`: the scores fused already.
+    First the time that could still become a cut, with a margin as wide as the recipe's smoothing, windows, merging and
+    padding can reach. Where an event at its edge continues into time without scores, the margin is doubled until it is
+    settled. `fused`: the scores fused already.
     """
     unknown = {name: pending_cells(scores.get(name), cell_count(duration)) for name in weighed(recipe)}
     if not any(mask.any() for mask in unknown.values()):
@@ -48,15 +48,18 @@ def pending_time(
 
 def weighed(recipe: Recipe) -> tuple[str, ...]:
     """The detectors whose labels the recipe's contaminants use, in the recipe's order."""
-    tracks = {track for one in recipe.contaminants.values() for track in (*one.evidence, *one.suppressed_by)}
-    used = {track.partition(".")[0] for track in tracks}
+    used = {track.partition(".")[0] for one in recipe.contaminants.values() for track in one.tracks}
     return tuple(name for name in recipe.all_detectors if name in used)
 
 
 def reach(recipe: Recipe) -> float:
-    """Seconds around a span within which scores can affect it directly."""
+    """Seconds around a span within which pending scores can affect it directly.
+
+    Levels that depend on the whole recording do not count: no detector of the cascade has any.
+    """
     return max(
-        (one.smoothing + one.padding + one.merge_gap + one.min_duration + one.review_padding)
+        max(one.smoothing, *(level.window for level in one.integrated), 0.0)
+        + (one.padding + one.merge_gap + one.min_duration + one.review_padding)
         for one in recipe.contaminants.values()
     )
 

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from manifests.recipe import Contaminant, Recipe
 from manifests.scores import FrameScores, Grid
 
-HOP = 0.04  # the common grid, seconds
-STEPS = 2**20  # per log-odds of 1: far finer than the stored scores
-CERTAIN = 1e-4  # scores are clipped this far from 0 and 1: no detector can outvote all others
+from .integration import Levels, LowHigh
+from .log_odds import HOP as HOP
+from .log_odds import logit as logit
+from .log_odds import moving_mean as moving_mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,31 +52,6 @@ class Fused:
     def worst(self) -> NDArray[np.float32]:
         """The largest lower bound of any contaminant in each cell, NaN where one is unscored."""
         return np.asarray(np.max(np.stack(list(self.lower.values())), axis=0), np.float32)
-
-
-def logit(probability: NDArray[np.float32] | float) -> NDArray[np.float32]:
-    """Log-odds, natural logarithm, of probabilities clipped to [CERTAIN, 1 - CERTAIN]."""
-    clipped = np.clip(np.asarray(probability, np.float32), CERTAIN, 1 - CERTAIN)
-    return np.asarray(np.log(clipped) - np.log1p(-clipped), np.float32)
-
-
-def moving_mean(track: NDArray[np.float32], cells: int) -> NDArray[np.float32]:
-    """Centred mean over `cells`, shorter at the ends; NaN cells are left out of it and stay NaN."""
-    if cells <= 1 or not len(track):
-        return track
-    known = ~np.isnan(track)
-    before, after = (cells - 1) // 2, cells // 2
-    begin = np.maximum(np.arange(len(track)) - before, 0)
-    end = np.minimum(np.arange(len(track)) + after + 1, len(track))
-    # in whole steps: sums are exact, so a mean depends on its own cells only, in any order of summation
-    steps = np.rint(np.where(known, track, 0.0).astype(np.float64) * STEPS).astype(np.int64)
-    total = np.concatenate([[0], np.cumsum(steps)])
-    number = np.concatenate([[0], np.cumsum(known)])
-    mean = (total[end] - total[begin]) / (np.maximum(number[end] - number[begin], 1) * STEPS)
-    return np.where(known, mean, np.nan).astype(np.float32)
-
-
-LowHigh = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 def cell_count(duration: float) -> int:
@@ -121,30 +97,39 @@ def track_bounds(scores: Mapping[str, FrameScores], name: str, count: int, grids
 
 
 def contaminant_bounds(
-    scores: Mapping[str, FrameScores], contaminant: Contaminant, count: int, grids: Grids | None = None
+    scores: Mapping[str, FrameScores],
+    contaminant: Contaminant,
+    count: int,
+    grids: Grids | None = None,
+    levels: Levels | None = None,
 ) -> LowHigh:
     """Lower and upper bound of one contaminant's fused probability on the grid, shape (count,) each.
 
-    Every step from a score to the probability is monotone, so bounds of the scores give bounds of the probability. NaN
-    where any of its evidence will never be scored.
+    Every step from a score that may be pending to the probability is monotone, so bounds of the scores give bounds of
+    the probability. NaN where any of its evidence will never be scored. `levels`: those of the recording, for the
+    integrated evidence; None: under the default parameters, without silent time.
     """
     cached = {} if grids is None else grids
-    tracks = {
-        name: track_bounds(scores, name, count, cached) for name in (*contaminant.evidence, *contaminant.suppressed_by)
-    }
+    tracks = {name: track_bounds(scores, name, count, cached) for name in contaminant.tracks}
+    known = all(least is most for least, most in tracks.values())
+    found = Levels() if levels is None else levels
+    integrated = [(found.bounds(one, *tracks[one.track]), one) for one in contaminant.integrated]
 
     def probability(evidence_bound: int) -> NDArray[np.float32]:
-        odds = np.zeros(count, np.float32)
+        odds: NDArray[np.float32] = np.zeros(count, np.float32)
         for name, evidence in contaminant.evidence.items():
             odds += evidence.weight * (logit(tracks[name][evidence_bound]) - logit(evidence.bias))
         for name, other in contaminant.suppressed_by.items():
             # the more another source explains, the less is left: so the opposite bound counts
             odds -= other.weight * np.maximum(logit(tracks[name][1 - evidence_bound]) - logit(other.floor), 0)
-        smooth = moving_mean(odds, round(contaminant.smoothing / HOP))
-        return np.asarray(1 / (1 + np.exp(-smooth)), np.float32)
+        odds = moving_mean(odds, round(contaminant.smoothing / HOP))
+        for level, one in integrated:  # each has a window of its own
+            odds = odds + np.float32(one.weight) * (level[evidence_bound] - logit(one.bias) - np.float32(one.neutral))
+        if contaminant.prior:
+            odds = odds + np.float32(contaminant.prior)
+        return np.asarray(1 / (1 + np.exp(-odds)), np.float32)
 
     lower = probability(0)
-    known = all(least is most for least, most in tracks.values())
     return lower, lower if known else probability(1)
 
 
@@ -159,8 +144,15 @@ def fuse(scores: Mapping[str, FrameScores], recipe: Recipe, duration: float) -> 
     lower: dict[str, NDArray[np.float32]] = {}
     upper: dict[str, NDArray[np.float32]] = {}
     grids: Grids = {}
+    levels = Levels(recipe.integration, silent_cells(level, recipe, count) if recipe.has_relative_evidence else None)
     for name, contaminant in recipe.contaminants.items():
-        low, high = contaminant_bounds(scores, contaminant, count, grids)
+        low, high = contaminant_bounds(scores, contaminant, count, grids, levels)
         lower[name] = np.where(after_end, np.float32(np.nan), low)
         upper[name] = lower[name] if high is low else np.where(after_end, np.float32(np.nan), high)
     return Fused(count, lower, upper)
+
+
+def silent_cells(level: FrameScores, recipe: Recipe, count: int) -> NDArray[np.bool_]:
+    """Cells below the recipe's level of silence, or without audio, shape (count,)."""
+    loud = level.on_grid("rms_dbfs", HOP, count) >= recipe.silence.rms_dbfs
+    return np.asarray(~loud)

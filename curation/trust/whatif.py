@@ -37,6 +37,8 @@ CACHE_BYTES = 2**30
 NOWHERE = "no cut"
 # the thresholds of a contaminant that may change: the fused probabilities do not depend on them
 THRESHOLDS = ("review_threshold", "offset", "onset", "reject_threshold")
+# all parameters of a contaminant that they do not depend on
+DECIDING = (*THRESHOLDS, "min_duration", "merge_gap", "padding", "review_padding")
 
 
 @dataclass(frozen=True)
@@ -224,14 +226,11 @@ def _load(corpus: Corpus, recording: Recording, recipe: Recipe, setup: ModelSetu
 def _fusion_key(recipe: Recipe, setup: ModelSetup) -> str:
     """A key of everything that the fused probabilities depend on."""
     parts = {
-        name: [one.smoothing, _plain(one.evidence), _plain(one.suppressed_by)]
+        name: {key: value for key, value in asdict(one).items() if key not in DECIDING}
         for name, one in recipe.contaminants.items()
     }
-    return digest(recipe.all_detectors, parts, setup.weights, setup.runtimes, setup.active)
-
-
-def _plain(parts: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: asdict(one) for name, one in parts.items()}
+    levels = [asdict(recipe.integration), recipe.silence.rms_dbfs] if recipe.has_relative_evidence else []
+    return digest(recipe.all_detectors, parts, levels, setup.weights, setup.runtimes, setup.active)
 
 
 def _read(corpus: Corpus, max_seconds: float | None, stamp: tuple[object, ...]) -> _State:

@@ -98,7 +98,9 @@ def without(recipe: Recipe, names: tuple[str, ...]) -> dict:  # type: ignore[typ
     """The contaminants without the lanes of some detectors."""
     return {
         name: replace(
-            one, evidence={lane: e for lane, e in one.evidence.items() if lane.partition(".")[0] not in names}
+            one,
+            evidence={lane: e for lane, e in one.evidence.items() if lane.partition(".")[0] not in names},
+            integrated=tuple(level for level in one.integrated if level.track.partition(".")[0] not in names),
         )
         for name, one in recipe.contaminants.items()
     }

