@@ -18,13 +18,14 @@ from .commands.features import features
 from .commands.generate import generate
 from .commands.review import review
 from .commands.train import train
+from .commands.train_purity import train_purity
 from .display.text import plural
 from .terminal.options import CorpusOption, WorkersOption, next_command
 from .terminal.run import FAULTS, command_run, program_version, show_log
 
 COMMANDS = (
     "curate", "replay", "report", "review", "annotate", "extract", "train", "generate",
-    "validate", "refit", "doctor", "demo", "features", "bench",
+    "validate", "refit", "doctor", "demo", "features", "bench", "train-purity",
 )  # fmt: skip
 
 
@@ -324,6 +325,7 @@ def demo(
 
 cli.add_typer(features)
 cli.add_typer(bench)
+cli.command()(train_purity)
 
 
 def main() -> None:

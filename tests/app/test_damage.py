@@ -34,7 +34,7 @@ from tests.support.in_process import in_process
 from tests.support.made_up_annotators import NOON, a_task, an_answer
 from tests.support.stops import state_of
 
-RECIPE = load_recipe("default")
+RECIPE = load_recipe("packaged")
 
 
 def cut_off(path: Path) -> None:

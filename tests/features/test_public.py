@@ -31,7 +31,7 @@ def test_importing_the_packages_loads_no_torch() -> None:
 
 
 def test_a_corpus_has_one_cache_or_its_recipes_or_the_named_one(tmp_path: Path) -> None:
-    corpus, recipe = Corpus.create(tmp_path / "corpus"), load_recipe("default")
+    corpus, recipe = Corpus.create(tmp_path / "corpus"), load_recipe("packaged")
     corpus.set_recipe(recipe.settings(), recipe.hash)
     with pytest.raises(features.CacheError, match="no features yet: run lpse extract --corpus"):
         features.FeatureCache.of(corpus)

@@ -28,7 +28,7 @@ from manifests.store import Corpus
 from tests.support.decided_corpora import heard_corpus
 from tests.support.made_up_annotators import NOON, a_task, an_answer
 
-RECIPE = load_recipe("default")
+RECIPE = load_recipe("packaged")
 ID = "ab" * 8
 TASK = replace(a_task("t", start_ms=0, length_ms=60_000), recording_id=ID)
 CUT = Cut(

@@ -112,7 +112,7 @@ def write_mutated_media(folder: Path, count: int, seed: int) -> None:
 
 def plain_recipe() -> Recipe:
     """A recipe whose detectors read every sample and need no network; cuts may be short."""
-    settings = load_recipe("default").settings()
+    settings = load_recipe("packaged").settings()
     speech = settings["contaminants"]["speech"]
     speech |= {"evidence": {"level.gap": {"bias": 0.5, "weight": 1.0}}, "suppressed_by": {}}
     settings |= {"detectors": ["level", "signal"], "contaminants": {"speech": speech}}

@@ -25,7 +25,7 @@ def curated_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `media` (recordings of animals and water, speech and music laid over them) and `corpus`."""
     folder = tmp_path_factory.mktemp("reviewed")
     media = build_material(folder, scenes=tuple(scene for scene in SCENES if scene.file in FILMS)).media
-    curate(Corpus.create(folder / "corpus"), [media], load_recipe("default"), workers=2)
+    curate(Corpus.create(folder / "corpus"), [media], load_recipe("packaged"), workers=2)
     return folder
 
 

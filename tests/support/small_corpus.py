@@ -82,7 +82,7 @@ def decide(
     **columns: Any,
 ) -> None:
     """Accept these spans, by recording, and no others."""
-    chosen = recipe or load_recipe("default")
+    chosen = recipe or load_recipe("packaged")
     corpus.set_recipe(chosen.settings(), chosen.hash)
     rows = []
     for recording_id, spans in cuts.items():

@@ -27,11 +27,11 @@ KEPT = {"accept": ("accept",), "accept + review": ("accept", "review")}
 
 @dataclass(frozen=True)
 class Truth:
-    """A file of the set: its length, the time of any contaminant, and what it was made of."""
+    """A file of the set: its length, the spans of each contaminant in it, and what it was made of."""
 
     file: str
     duration: float
-    contaminated: tuple[tuple[float, float], ...]
+    spans: Mapping[str, Sequence[tuple[float, float]]]
     kind: str
     level_db: float
     extent: str
@@ -40,7 +40,11 @@ class Truth:
     @property
     def timeline(self) -> Timeline:
         """The time of any contaminant."""
-        return Timeline(Segment(start, end) for start, end in self.contaminated)
+        return Timeline(Segment(start, end) for spans in self.spans.values() for start, end in spans)
+
+    def of(self, kind: str) -> Timeline:
+        """The time of one contaminant."""
+        return Timeline(Segment(start, end) for start, end in self.spans.get(kind, ()))
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def write_set(
     for one in made:
         path = folder / f"{one.recipe.name}.flac"
         write_media(path, audio=[one.sound[None]], sample_rate=RATE, audio_codec="flac")
-        spans = tuple((span.start, span.end) for span in one.contaminated)
+        spans = {kind: [(span.start, span.end) for span in timeline] for kind, timeline in one.truth.items()}
         recipe = one.recipe
         truths.append(
             Truth(path.name, one.duration, spans, recipe.kind or "pure", recipe.level_db, recipe.extent, one.categories)

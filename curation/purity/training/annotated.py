@@ -86,7 +86,7 @@ def write_judged(corpus: Corpus, pool: Path, folder: Path) -> Written:
                     written += len(sound)
                     cut += sum(timeline.duration for timeline in truth.values())
             except (MediaError, OSError, ValueError) as error:
-                left_out.append((recording_id, str(error)))
+                left_out.append((row.uri, str(error)))
     writer.close()
     beside.replace(folder / SAMPLES)
     (folder / EXAMPLES).write_text("".join(json.dumps(one) + "\n" for one in rows), encoding="utf-8")

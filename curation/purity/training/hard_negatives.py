@@ -13,7 +13,7 @@ from ..mixing.draw import Drawer, filled
 from ..network.network import PurityNetwork
 from ..sources.pool import Pool
 
-FRAMES = 64  # 5 s of each source
+FRAMES = 32  # 2.6 s of each source
 BATCH = 24
 FIRST_SEED = 11
 
@@ -21,7 +21,7 @@ FIRST_SEED = 11
 def false_alarms(
     network: PurityNetwork, pool: Pool, indices: list[int], device: str = "cpu", seed: int = FIRST_SEED
 ) -> dict[str, float]:
-    """The network's highest mean probability of any label over 5 s of each effect, by SHA-256."""
+    """The network's highest mean probability of any label over 2.6 s of each effect, by SHA-256."""
     drawer = Drawer(pool, "train")
     result: dict[str, float] = {}
     network.eval()

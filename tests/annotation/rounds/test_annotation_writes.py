@@ -27,7 +27,7 @@ from tests.support.decided_corpora import heard_corpus
 from tests.support.made_up_votes import NOON, a_task, an_answer
 from tests.support.stops import Stopped, assert_stops_are_safe, state_of, stopping
 
-RECIPE = load_recipe("default")
+RECIPE = load_recipe("packaged")
 ID = "ab" * 8
 TASK = a_task(0, 60_000, "label", recording=ID)
 OTHER = a_task(60_000, 120_000, "agreement", recording=ID)

@@ -40,7 +40,7 @@ from manifests.verdicts import StaleVerdict, current
 from tests.support.decided_corpora import heard_corpus
 from tests.support.in_process import in_process
 
-RECIPE = load_recipe("default")
+RECIPE = load_recipe("packaged")
 IDS = ("ab" * 8, "cd" * 8)
 SECONDS = 400.0
 DECIDED = ("cuts", "events", "drops", "duplicates", "recordings")

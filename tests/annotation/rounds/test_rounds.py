@@ -34,7 +34,7 @@ SHOTS = os.environ.get("LPSE_SHOTS")  # a folder for pictures of the pages, for 
 
 def recipe() -> Recipe:
     """The default one, but so particular about loudness that a person has to hear everything."""
-    default = load_recipe("default")
+    default = load_recipe("packaged")
     loudness = Bounds(accept=(-5.0, 0.0), keep=(-200.0, 0.0))
     return replace(default, quality={**default.quality, "loudness_lufs": loudness})
 

@@ -29,7 +29,7 @@ from manifests.time import Segment
 from manifests.verdicts import ASKED
 from tests.support.made_up_scores import clean, say
 
-RECIPE = load_recipe("default")
+RECIPE = load_recipe("packaged")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 

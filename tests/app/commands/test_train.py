@@ -60,7 +60,7 @@ def test_a_base_and_then_adapters(cache: FeatureCache, tmp_path: Path) -> None:
 
 def test_a_corpus_has_its_features(cache: FeatureCache, tmp_path: Path) -> None:
     corpus = Corpus.create(tmp_path / "corpus")
-    chosen = load_recipe("default")
+    chosen = load_recipe("packaged")
     corpus.set_recipe(chosen.settings(), chosen.hash)
     base = base_at(tmp_path / "base.safetensors")
     usual = ("--base", base, "--train-base", "--out", tmp_path / "run", "--steps", "1", "--device", "cpu")

@@ -12,7 +12,7 @@ from app.display.measures import MEASURES
 from manifests.recipe import MeasureName, load_recipe
 from manifests.records import Cut, CutDecision, Recording
 
-RECIPE = load_recipe("default")
+RECIPE = load_recipe("packaged")
 HONEST = Recording(recording_id="r", uri="m:a", duration=60, sample_rate=48_000, has_video=True, status="ok")
 
 

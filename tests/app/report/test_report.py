@@ -65,7 +65,7 @@ def curated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_media(media / "gone.wav", audio=surf(61, 3), sample_rate=RATE, audio_codec="pcm_s16le")
     write_media(media / "short.wav", audio=surf(5, 4), sample_rate=RATE, audio_codec="pcm_s16le")
     (media / "empty <b>.mp4").touch()
-    curate(Corpus.create(base / "corpus"), [media], load_recipe("default"), workers=1)
+    curate(Corpus.create(base / "corpus"), [media], load_recipe("packaged"), workers=1)
     (media / "gone.wav").unlink()
     return base
 
@@ -163,7 +163,7 @@ def test_the_figures_are_those_of_the_account(written: Path) -> None:
     assert "0:04:23 in" in " ".join(text.split())  # 135 + 62 + 61 + 5
     for said in ("empty file", "too short", "silence", "lasts 5.0 s, cuts need 60 s"):
         assert said in text
-    recipe = load_recipe("default")
+    recipe = load_recipe("packaged")
     assert recipe.hash in text
     assert "silero" in text and "yamnet" in text
 
@@ -272,7 +272,7 @@ def test_a_corpus_where_nothing_was_heard_has_one(tmp_path: Path) -> None:
     media.mkdir()
     (media / "empty.mp4").touch()
     corpus = Corpus.create(tmp_path / "corpus")
-    curate(corpus, [media], load_recipe("default"), workers=1)
+    curate(corpus, [media], load_recipe("packaged"), workers=1)
     assert "No recording has decisions." in Parsed(write_report(corpus, tmp_path / "page.html")).text()
 
 

@@ -239,7 +239,7 @@ def test_a_file_whose_header_knows_its_first_part_alone_comes_as_a_copy(served: 
     """A browser that trusts the header plays another second than the lanes show."""
     odd = ODD["two Ogg files"](tmp_path)
     corpus = Corpus.create(tmp_path / "corpus")
-    curate(corpus, [odd.path], load_recipe("default"), workers=1)
+    curate(corpus, [odd.path], load_recipe("packaged"), workers=1)
     (recording,) = corpus.rows(Recording)
     address = served(corpus)
     assert json.loads(ask(address, f"/lpse/ready/{recording.recording_id}").body)["ready"] is False

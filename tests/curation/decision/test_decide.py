@@ -21,7 +21,7 @@ from manifests.scores import FrameScores
 from manifests.time import Segment, Timeline, to_ms
 from tests.support import made_up_scores as made_up
 
-RECIPE = load_recipe("default")
+RECIPE = load_recipe("packaged")
 clean, put, say, recording = made_up.clean, made_up.put, made_up.say, made_up.recording
 
 

@@ -21,7 +21,7 @@ from manifests.time import Segment, Timeline
 from manifests.verdicts import StaleVerdict, current, record
 from tests.support.made_up_scores import clean, recording, say
 
-RECIPE = load_recipe("default")
+RECIPE = load_recipe("packaged")
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SECONDS = 200.0
 

@@ -32,7 +32,7 @@ from manifests.scores import FrameScores
 from tests.support import made_up_scores as made_up
 from tests.support.cascade_listener import Listener
 
-DEFAULT = load_recipe("default")
+DEFAULT = load_recipe("packaged")
 NAN = float("nan")
 clean, put, say, recording = made_up.clean, made_up.put, made_up.say, made_up.recording
 

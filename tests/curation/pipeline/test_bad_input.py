@@ -60,7 +60,7 @@ def curated(tmp_path_factory: pytest.TempPathFactory, record: Callable[..., Path
     os.mkfifo(media / "pipe.mp4")
 
     corpus = Corpus.create(base / "corpus")
-    curate(corpus, [media], load_recipe("default"), workers=2)
+    curate(corpus, [media], load_recipe("packaged"), workers=2)
     return corpus
 
 
@@ -118,7 +118,7 @@ def small(folder: Path, **files: bytes) -> Corpus:
         (media / name.replace("_", ".")).write_bytes(content)
     corpus = Corpus.create(folder / "corpus")
     for _ in range(2):  # what a run wrote does not stop the next one
-        curate(corpus, [media], load_recipe("default"), workers=1)
+        curate(corpus, [media], load_recipe("packaged"), workers=1)
         assert validate(corpus) == []
     return corpus
 

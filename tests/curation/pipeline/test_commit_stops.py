@@ -29,7 +29,7 @@ from tests.support.decided_corpora import heard_corpus
 from tests.support.in_process import in_process
 from tests.support.stops import Stopped, assert_stops_are_safe, state_of, stopping
 
-RECIPE = load_recipe("default")
+RECIPE = load_recipe("packaged")
 MUSIC = replace(RECIPE.contaminants["music"], min_duration=5.0)
 # other events, cuts and drops than under RECIPE
 OTHER = replace(RECIPE, name="other", contaminants={**RECIPE.contaminants, "music": MUSIC})

@@ -95,7 +95,7 @@ def test_many_hours_are_one_recording(tmp_path: Path) -> None:
     (tmp_path / "media").mkdir()
     hours = 10.0 if FULL else 1.0
     path = long_sound(tmp_path / "media" / "long.wav", hours)
-    settings = load_recipe("default").settings()
+    settings = load_recipe("packaged").settings()
     speech = settings["contaminants"]["speech"]
     speech |= {"evidence": {"level.gap": {"bias": 0.5, "weight": 1.0}}, "suppressed_by": {}}
     settings |= {"detectors": ["level", "signal"], "contaminants": {"speech": speech}}
@@ -111,7 +111,7 @@ def test_a_pipe_that_is_named_as_a_source_is_a_row(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.wav")
     corpus = Corpus.create(tmp_path / "corpus")
     started = time.monotonic()
-    curate(corpus, [tmp_path / "pipe.wav"], load_recipe("default"), workers=1)
+    curate(corpus, [tmp_path / "pipe.wav"], load_recipe("packaged"), workers=1)
     assert time.monotonic() - started < 60
     assert _rows(corpus) == {"pipe.wav": "not_media"}
 
@@ -126,14 +126,14 @@ def test_a_file_that_never_ends_stalls_and_is_a_row(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(pipeline, "STALL_SECONDS", 2.0)
     started = time.monotonic()
     corpus = Corpus.create(tmp_path / "corpus")
-    curate(corpus, [media], load_recipe("default"), workers=2)
+    curate(corpus, [media], load_recipe("packaged"), workers=2)
     assert time.monotonic() - started < 120
     assert _rows(corpus) == {"endless.wav": "worker_crashed", "sound.wav": "ok"}
     (detail,) = (row.detail for row in corpus.rows(Drop) if row.reason == "worker_crashed")
     assert detail == "stalled (no progress for 2 s)"
     assert validate(corpus) == []
     started = time.monotonic()
-    curate(corpus, [media], load_recipe("default"), workers=2)
+    curate(corpus, [media], load_recipe("packaged"), workers=2)
     assert time.monotonic() - started < 60, "not tried again"
 
 

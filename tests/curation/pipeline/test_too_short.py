@@ -31,7 +31,7 @@ from manifests.store import Corpus
 from manifests.time import Segment, Timeline
 from manifests.validation import validate
 
-MINUTE = load_recipe("default")
+MINUTE = load_recipe("packaged")
 HALF_SECOND = replace(MINUTE, spans=replace(MINUTE.spans, min_duration=0.5))
 RATE = 8000
 SAMPLES = {"second": RATE, "nearly": 60 * RATE - 8, "minute": 60 * RATE}

@@ -25,7 +25,7 @@ from tests.support.decided_corpora import heard_corpus
 from tests.support.in_process import in_process
 from tests.support.visit import TEXT, click_text, open_page, wait_text
 
-RECIPE = load_recipe("default")
+RECIPE = load_recipe("packaged")
 SECONDS = 240.0
 IDS = tuple(f"{number:x}" * 16 for number in range(1, 5))
 

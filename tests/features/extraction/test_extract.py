@@ -95,8 +95,8 @@ def test_a_clips_pictures_are_those_of_its_own_seconds(
     """The same vectors as from a decode, a resize and a call of the encoder for this clip alone."""
     corpus, done = extracted
     cache = FeatureCache(done.folder)
-    features = load_recipe("default").features
-    encoder: VideoEncoder = open_encoder(getattr(features, stream), setup_of(corpus, load_recipe("default")))
+    features = load_recipe("packaged").features
+    encoder: VideoEncoder = open_encoder(getattr(features, stream), setup_of(corpus, load_recipe("packaged")))
     pictures = encoder.spec.frames
     assert pictures is not None
     checked = 0
@@ -118,7 +118,7 @@ def test_a_clips_pictures_are_those_of_its_own_seconds(
 def test_a_clips_latents_are_those_of_its_own_seconds(extracted: tuple[Corpus, Extraction], media: Path) -> None:
     corpus, done = extracted
     cache = FeatureCache(done.folder)
-    codec = open_encoder("melcodec_16k", setup_of(corpus, load_recipe("default")))
+    codec = open_encoder("melcodec_16k", setup_of(corpus, load_recipe("packaged")))
     assert codec.spec.sample_rate is not None
     names = {True: "film.mp4", False: "sound.wav"}
     for index in range(len(cache)):
@@ -199,7 +199,7 @@ def test_a_listeners_words_take_the_place_of_tags_without_a_second_extraction(ag
     captions = {row["caption"]: row["caption_source"] for row in cache.cuts.to_pylist()}
     assert captions == {"waves on a beach": "human", "": "none"}
     changed = [cache[i]["text"] for i in range(len(cache)) if cache[i]["has_video"]]
-    encoder = open_encoder("minilm", setup_of(again, load_recipe("default")))
+    encoder = open_encoder("minilm", setup_of(again, load_recipe("packaged")))
     for found in changed:
         torch.testing.assert_close(found.float(), encoder.encode("waves on a beach"), rtol=1e-3, atol=1e-3)
         assert not torch.equal(found, text)
@@ -254,7 +254,7 @@ def test_a_damaged_codec_is_named_and_healed_by_a_refit(again: Corpus) -> None:
 
 
 def test_a_recipe_that_decides_otherwise_is_refused(again: Corpus) -> None:
-    default = load_recipe("default")
+    default = load_recipe("packaged")
     other = replace(default, spans=replace(default.spans, min_duration=30.0))
     with pytest.raises(
         CorpusError, match=r"decided by the recipe default \(\w+\); default \(\w+\) has other decision settings"
@@ -314,7 +314,7 @@ def test_bad_input_is_one_line(again: Corpus, tmp_path: Path, arguments: list[st
 
 
 def test_missing_weights_are_named_before_anything_is_begun(again: Corpus) -> None:
-    default = load_recipe("default")
+    default = load_recipe("packaged")
     full = replace(default, features=replace(default.features, visual="clip"))
     before = sorted((again.path / "features").iterdir())
     with pytest.raises(RuntimeError, match=r"^clip: needs open_clip"):

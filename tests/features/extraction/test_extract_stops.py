@@ -67,7 +67,7 @@ def test_extract_refuses_the_unfinished_commit_of_another_command(base: Path, tm
 def test_extract_refuses_cuts_of_another_recipe(base: Path, tmp_path: Path) -> None:
     """Earlier versions of this program could leave such a corpus."""
     corpus = Corpus.open(shutil.copytree(base, tmp_path / "c"))
-    corpus.set_recipe(load_recipe("default").settings(), "0123456789abcdef")
+    corpus.set_recipe(load_recipe("packaged").settings(), "0123456789abcdef")
     with pytest.raises(UnfinishedCommit, match="the active one is 0123456789abcdef: run lpse replay"):
         extract(corpus, workers=1)
 

@@ -145,7 +145,7 @@ def test_the_second_of_two_that_are_the_same_is_left_out(tmp_path: Path) -> None
     film(media / "b.wav", 30, seed=2, video=False)
     corpus = corpus_of(tmp_path / "corpus", media, {"a.wav": [(0.0, 20.0)], "b.wav": [(0.0, 10.0), (12.0, 24.0)]})
     rows = {row.uri[-5:]: row.recording_id for row in corpus.rows(Recording)}
-    recipe = load_recipe("default")
+    recipe = load_recipe("packaged")
     setup = setup_of(corpus, recipe)
 
     def problems(offset: float, end: float) -> list[tuple[float, str | None]]:
@@ -172,5 +172,5 @@ def test_a_copy_that_shares_less_than_floats_lie_apart_is_no_twin(tmp_path: Path
         copy(rows["b.wav"], rows["a.wav"]), start=math.nextafter(10.0, 0.0), end=25.0, offset=100.0, method="picture"
     )
     corpus.replace("duplicates", [shared])
-    recipe = load_recipe("default")
+    recipe = load_recipe("packaged")
     assert {one.problem for one in planned_cuts(corpus, recipe, setup_of(corpus, recipe))} == {None}

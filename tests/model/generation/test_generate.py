@@ -131,7 +131,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
 
 
 def _specs(corpus: Corpus) -> dict[str, EncoderSpec]:
-    recipe = load_recipe("default")
+    recipe = load_recipe("packaged")
     named = [spec(name, setup_of(corpus, recipe)) for name in recipe.features.encoders]
     return {str(one.stream): one for one in named}
 
@@ -250,7 +250,7 @@ def test_an_encoder_that_gives_no_numbers_is_named(studio: Studio, tmp_path: Pat
 
 def test_training_and_generation_see_the_same_bits(studio: Studio, tmp_path: Path) -> None:
     """A cut in the cache, as the trainer's batch has it, beside the same cut encoded from its media by generation."""
-    recipe, setup = load_recipe("default"), setup_of(studio.corpus, load_recipe("default"))
+    recipe, setup = load_recipe("packaged"), setup_of(studio.corpus, load_recipe("packaged"))
     specs, cache = _specs(studio.corpus), FeatureCache.of(studio.corpus)
     plan = plan_clips(CUT[1] - CUT[0], specs["audio"], specs["visual"], specs["sync"])
     encoders = {name: open_video_encoder(getattr(recipe.features, name), setup) for name in ("visual", "sync")}
@@ -283,7 +283,7 @@ def test_extraction_and_generation_encode_alike(
 ) -> None:
     """Wherever a cut begins and however long it is: clips, the last one off the grid, wholes and means."""
     path, encoders, end = studio.films / "film.mp4", mosaics(), round(start + seconds, 3)
-    audio = open_audio_encoder("melcodec_16k", setup_of(studio.corpus, load_recipe("default")))
+    audio = open_audio_encoder("melcodec_16k", setup_of(studio.corpus, load_recipe("packaged")))
     source = CutSource("cut", "recording", path, start, end, True)
     specs = {stream: StreamSpec.of(encoder.spec) for stream, encoder in encoders.items()}
     described = CacheSpec(StreamSpec.of(audio.spec), specs["visual"], specs["sync"], dtype=dtype)
@@ -399,7 +399,7 @@ def test_joined_sounds_are_as_long_as_the_film_and_without_a_step(
     seen = encoded(studio.films / "film.mp4", 0.0, plan, mosaics(), tmp_path, windows=8)
     changed = {"clip_dim": 12, "sync_dim": 12}
     sampler = ClipSampler(_base(_specs(studio.corpus), **changed))
-    vocoder = open_vocoder("melcodec_16k", setup_of(studio.corpus, load_recipe("default")))
+    vocoder = open_vocoder("melcodec_16k", setup_of(studio.corpus, load_recipe("packaged")))
     pieces = list(audio_of(sampler, seen, None, plan, vocoder, Sampling(steps=2)))
     assert len(pieces) == len(plan.clips) and sum(map(len, pieces)) == plan.samples == round(12.9 * RATE)
     sound = np.concatenate(pieces)

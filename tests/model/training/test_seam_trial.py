@@ -40,7 +40,7 @@ def setup(tmp_path_factory: pytest.TempPathFactory) -> ModelSetup:
 
 @pytest.fixture(scope="module")
 def described(setup: ModelSetup) -> CacheSpec:
-    return cache_spec(load_recipe("default"), setup)
+    return cache_spec(load_recipe("packaged"), setup)
 
 
 @pytest.fixture(scope="module")

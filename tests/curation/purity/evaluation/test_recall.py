@@ -52,7 +52,7 @@ def test_long_recordings_hold_what_they_say(pool: Pool) -> None:
 
 
 def test_shares_of_a_file() -> None:
-    truth = Truth("a.flac", 200.0, ((70.0, 80.0),), "music", -5.0, "long")
+    truth = Truth("a.flac", 200.0, {"music": [(70.0, 80.0)]}, "music", -5.0, "long")
     cut = {"recording_id": "r", "risk": 0.1, "recipe_hash": "x"}
     cuts = [
         Cut(cut_id="1", start=0.0, end=75.0, decision="accept", **cut),

@@ -28,7 +28,7 @@ from manifests.recipe import Integrated, load_recipe, parse_recipe, shipped_reci
 from manifests.time import Segment, Timeline
 from tests.support import made_up_scores as made_up
 
-RECIPE = load_recipe("default")
+RECIPE = load_recipe("packaged")
 QUICK = FitSettings(folds=3, l2=(1e-2, 1e-3), step_seconds=1.0)
 STEP = 2.0  # log-odds by which music raises a score
 DEFAULT_TEXT = Path(shipped_recipes()["default"]).read_text(encoding="utf-8")

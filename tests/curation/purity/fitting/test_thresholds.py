@@ -13,7 +13,7 @@ from curation.purity.fitting.thresholds import GRID, Predicted, accepted, accept
 from manifests.recipe import load_recipe
 from manifests.time import Segment, Timeline
 
-RECIPE = load_recipe("default")
+RECIPE = load_recipe("packaged")
 MUSIC = RECIPE.contaminants["music"]
 SPANS = RECIPE.spans
 
