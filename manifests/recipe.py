@@ -203,9 +203,9 @@ class Recipe:
 
     `detectors` score whole recordings; those of the `cascade` score only time that the others leave open.
     `contaminants` use only tracks of these, and evidence that depends on the whole recording only tracks of
-    `detectors`. `weights`: by detector, the files (or hub ids) that the user provides; they
-    do not change the recipe's hash. `runtimes`: by detector, the engine that runs it. With `video_analysis`, the video
-    of surviving cuts is analyzed.
+    `detectors`. `weights`: by detector, the files (or hub ids) that the user provides; they do not change the recipe's
+    hash. `runtimes`: by detector, the engine that runs it. With `video_analysis`, the video of surviving cuts is
+    analyzed.
     """
 
     name: str

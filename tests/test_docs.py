@@ -31,7 +31,7 @@ from typer.testing import CliRunner
 from app.cli import cli
 from curation.decision.quality import REASONS
 from curation.runner.ledgered import CRASHED
-from manifests.recipe import Contaminant, Recipe, ScoreWeight, Suppression, load_recipe
+from manifests.recipe import Contaminant, Integrated, Recipe, ScoreWeight, Suppression, load_recipe
 from manifests.records import Cut, Status
 from manifests.schema import PRIMARY_KEYS, SCHEMAS
 from manifests.store import Corpus
@@ -368,12 +368,16 @@ def test_the_glossary_is_one_line_per_word_and_consistent_with_the_code() -> Non
 
 def recipe_keys() -> dict[str, list[str]]:
     """The keys of a recipe by the heading of their table."""
-    nested = {"contaminants", "quality", "silence", "artifacts", "duplicates", "spans", "decision", "features", "audio"}
+    nested = {
+        "contaminants", "quality", "silence", "artifacts", "duplicates", "spans", "decision", "features", "audio",
+        "integration",
+    }  # fmt: skip
     keys = {"## General": [field.name for field in fields(Recipe) if field.name not in nested]}
     keys["## `[contaminants.NAME]`"] = [
         *(field.name for field in fields(Contaminant)),
         *(f"evidence.*.{field.name}" for field in fields(ScoreWeight)),
         *(f"suppressed_by.*.{field.name}" for field in fields(Suppression)),
+        *(f"integrated.*.{field.name}" for field in fields(Integrated)),
     ]
     default = load_recipe("default")
     for name in sorted(nested - {"contaminants"}):

