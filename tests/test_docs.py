@@ -65,6 +65,8 @@ NOT_RUN: Mapping[str, str] = {
     "annotate pull": "needs a server",
     "review": "runs until Ctrl-C",
     "refit panns_clip-int8": "needs weights that no package has",
+    "train-purity": "downloads gigabytes and trains for hours",
+    "bench purity": "needs gigabytes of sources",
     "train seams/corpus": "trains for hours on the corpus of a benchmark",
 }
 """The commands that do not run here; their verb, arguments and options are checked."""

@@ -99,7 +99,7 @@ def test_help_has_an_example_for_every_command() -> None:
 def test_bad_input_is_refused_in_one_line_that_names_it(tmp_path: Path, workplace: Path) -> None:
     videos, corpus = workplace / "videos", tmp_path / "corpus"
     assert "nowhere: no such file or folder" in refusal("curate", tmp_path / "nowhere", "--corpus", corpus)
-    assert "gone.toml: no such recipe file, nor a shipped recipe (default, full)" in refusal(
+    assert "gone.toml: no such recipe file, nor a shipped recipe (default, full, packaged)" in refusal(
         "curate", videos, "--corpus", corpus, "--recipe", tmp_path / "gone.toml"
     )
     recipe = tmp_path / "bad.toml"
