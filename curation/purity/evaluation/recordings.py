@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -64,11 +64,11 @@ class MadeRecording:
         return whole
 
 
-def recipes(pure: int, rounds: int = 1) -> list[Recipe]:
+def recipes(pure: int, rounds: int = 1, levels: Sequence[float] = LEVELS_DB) -> list[Recipe]:
     """`pure` pure recordings, and `rounds` of each contaminant, extent and level."""
     faint = [
         Recipe(f"{kind}{level:+03.0f}-{extent}-{turn}", kind, level, extent)
-        for turn, kind, extent, level in product(range(rounds), CONTAMINANTS, EXTENTS, LEVELS_DB)
+        for turn, kind, extent, level in product(range(rounds), CONTAMINANTS, EXTENTS, levels)
     ]
     return [Recipe(f"pure-{i:02d}", None, 0.0, "throughout") for i in range(pure)] + faint
 

@@ -22,6 +22,8 @@ from ..sources.pool import Pool, Split
 from .recordings import FitError, LabelledRecording
 
 TRUTH = "truth.json"
+LOUDER_DB = (0.0, 5.0, 10.0)
+"""Without loud events a fit would give all weight to long windows, in which short ones vanish."""
 
 
 def material(
@@ -39,7 +41,7 @@ def material(
     if path.exists():
         return [Truth(**{**row, "categories": tuple(row["categories"])}) for row in json.loads(path.read_text())]
     opened = Pool.open(pool)
-    plan = recipes(pure, rounds)
+    plan = [*recipes(pure, rounds), *recipes(0, 1, LOUDER_DB)]
     made = recordings(Drawer(opened, split, hard_factors(opened)), plan, seed)
     truths = write_set(folder / "media", made, (lambda number: progress(number / len(plan))) if progress else None)
     beside = path.with_name(f".{TRUTH}.part")

@@ -157,7 +157,7 @@ def test_recipes_that_make_no_sense_are_refused_by_key(change: dict[str, object]
     from manifests.recipe import _laid_over, _resolved
 
     with pytest.raises(RecipeError, match=message):
-        parse_recipe(_laid_over(_resolved("default", ()), change), "mine.toml")
+        parse_recipe(_laid_over(_resolved("packaged", ()), change), "mine.toml")
 
 
 def test_where_weights_lie_decides_nothing_and_how_they_run_does() -> None:

@@ -220,7 +220,7 @@ def test_a_real_kill_among_the_tables_is_named_and_healed(decided: Path, tmp_pat
     replay(whole, OTHER, runner=in_process)
     corpus = Corpus.open(shutil.copytree(decided, tmp_path / "killed"))
     (tmp_path / "recipe.toml").write_text(
-        'extends = "default"\nname = "other"\n[contaminants.music]\nmin_duration = 5.0\n'
+        'extends = "packaged"\nname = "other"\n[contaminants.music]\nmin_duration = 5.0\n'
     )
     program = (
         "import os, signal, sys\n"

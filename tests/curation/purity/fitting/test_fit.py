@@ -31,7 +31,7 @@ from tests.support import made_up_scores as made_up
 RECIPE = load_recipe("packaged")
 QUICK = FitSettings(folds=3, l2=(1e-2, 1e-3), step_seconds=1.0)
 STEP = 2.0  # log-odds by which music raises a score
-DEFAULT_TEXT = Path(shipped_recipes()["default"]).read_text(encoding="utf-8")
+DEFAULT_TEXT = Path(shipped_recipes()["packaged"]).read_text(encoding="utf-8")
 
 
 def made(number: int, seconds: float = 150.0) -> LabelledRecording:
@@ -154,7 +154,7 @@ def test_it_is_written_into_the_text_of_a_recipe(fit: FusionFit) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('extends = "default"\n[contaminants.music]\nonset = 0.5\n', "adds to its evidence"),
+        ('extends = "packaged"\n[contaminants.music]\nonset = 0.5\n', "adds to its evidence"),
         ("[contaminants.speech]\nonset = 0.5\n", r"no section \[contaminants\.music\]"),
         ("contaminants.music.onset = 0.5\n", r"no section \[contaminants\.music\]"),
         ('[contaminants.music]\nonset = 0.5\n[a]\nb = """\n[contaminants.music]\n"""\n', "have another form"),
