@@ -90,7 +90,9 @@ def melody(rng: Rng, piece: Plan, rests: float = 0.12, low: int = -2, high: int 
                 at = 0.0
                 for length in kinds[int(rng.integers(len(kinds)))]:
                     chord = piece.chord(bar + inside)
-                    step += int(rng.choice([-2, -1, -1, 0, 1, 1, 2])) if rng.random() < 0.9 else int(rng.integers(-4, 5))
+                    step += (
+                        int(rng.choice([-2, -1, -1, 0, 1, 1, 2])) if rng.random() < 0.9 else int(rng.integers(-4, 5))
+                    )
                     if at % 2 == 0:
                         step = min((c + 7 * o for c in chord for o in range(-2, 3)), key=lambda s: abs(s - step))
                     while step > high:
@@ -138,7 +140,13 @@ def accompaniment(rng: Rng, piece: Plan, texture: str, octave: int = 4) -> list[
 def drums(rng: Rng, piece: Plan) -> list[Note]:
     """A pattern of one bar on the drum channel, repeated with fills."""
     grid = piece.beats * 4
-    weights = {36: (0.9, 0.15), 38: (0.1, 0.12), 42: (0.7, 0.5), 46: (0.05, 0.05), int(rng.integers(43, 80)): (0.2, 0.15)}
+    weights = {
+        36: (0.9, 0.15),
+        38: (0.1, 0.12),
+        42: (0.7, 0.5),
+        46: (0.05, 0.05),
+        int(rng.integers(43, 80)): (0.2, 0.15),
+    }
     pattern = [
         (k / 4, drum, 100 if k % 4 == 0 else 70)
         for drum, (strong, weak) in weights.items()
@@ -181,7 +189,10 @@ def band_piece(rng: Rng, piece: Plan) -> Song:
     if rng.random() < 0.6:
         parts[2] = (any_of("bass"), accompaniment(rng, piece, "bass"))
     if rng.random() < 0.5:
-        parts[3] = (any_of("strings", "choir", "pad", "brass"), accompaniment(rng, piece, str(rng.choice(["block", "drone"])), 5))
+        parts[3] = (
+            any_of("strings", "choir", "pad", "brass"),
+            accompaniment(rng, piece, str(rng.choice(["block", "drone"])), 5),
+        )
     if rng.random() < 0.5:
         parts[DRUMS] = (0, drums(rng, piece))
     return song_of({c: (p, [_human(rng, n, 0) for n in notes]) for c, (p, notes) in parts.items()}, piece.tempo)

@@ -40,8 +40,11 @@ FONTS: Mapping[str, Font] = {
     "musescore": Font("MuseScore_General_Lite.sf3", "musescore-general-soundfont-small", "MIT"),
     "opl3": Font("OPL-3_FM_128M.sf2", "opl3-soundfont", "CC-BY-SA-4.0"),
 }
-TRAINED_FONTS = ("fluid-gm", "timgm6mb", "musescore")
-"""The fonts of training; `opl3` is for validation alone."""
+TRAINED_FONTS = ("fluid-gm", "timgm6mb", "fluid-gm", "timgm6mb", "fluid-gm", "timgm6mb", "musescore")
+"""The fonts of training, as often as they are used; `opl3` is for validation alone.
+
+The compressed `musescore` takes several times as long.
+"""
 SONGS: Mapping[str, tuple[str, str]] = {
     "openttd-openmsx": ("openmsx", "GPL-2"),
     "planetblupi-music-midi": ("planetblupi", "GPL-3+"),
@@ -84,7 +87,9 @@ def jobs(places: Places, *, mma: int = 220, solo: int = 120, band: int = 90, exc
     for seed in range(max(mma, solo, band)):
         if seed < mma:
             name = str(names[seed % len(names)])
-            yield _job(places, f"mma/{name}/seed-{seed}", family(name), "GPL-2+ (MMA)", partial(accompaniment_song, name, seed))
+            yield _job(
+                places, f"mma/{name}/seed-{seed}", family(name), "GPL-2+ (MMA)", partial(accompaniment_song, name, seed)
+            )
         if seed < solo:
             sound = list(SOLO)[seed % len(SOLO)]
             yield _job(places, f"solo/{sound}/seed-{seed}", f"solo-{sound}", "", partial(solo_song, sound, seed))
@@ -157,12 +162,22 @@ def _job(places: Places, path: str, style: str, licence: str, song: Callable[[],
     full = f"{path}/{font}"
     parts = [licence, f"{FONTS[font].licence} ({FONTS[font].package})"]
     return Job(
-        full, "; ".join(filter(None, parts)), "music", style, f"{font}/{style}", split, partial(rendered, places, font, song, full)
+        full,
+        "; ".join(filter(None, parts)),
+        "music",
+        style,
+        f"{font}/{style}",
+        split,
+        partial(rendered, places, font, song, full),
     )
 
 
 def _song_jobs(places: Places, excerpts: int) -> Iterator[Job]:
-    songs = [(package, path.stem, path.read_bytes(), licence) for package, (folder, licence) in SONGS.items() for path in places.all(".mid", folder)]
+    songs = [
+        (package, path.stem, path.read_bytes(), licence)
+        for package, (folder, licence) in SONGS.items()
+        for path in places.all(".mid", folder)
+    ]
     for wad in ("freedoom1.wad", "freedoom2.wad"):
         found = lumps(places.file(wad, "freedoom").read_bytes()) if excerpts else []
         songs += [("freedoom", f"{wad[:-4]}-{name}", data, "BSD-3-Clause") for name, data in found]
@@ -173,7 +188,9 @@ def _song_jobs(places: Places, excerpts: int) -> Iterator[Job]:
         seen.add(data)
         for number in range(excerpts):
             song = partial(packaged_song, data, number)
-            yield _job(places, f"midi/{package}/{name}/seed-{number}", f"{package}-{name}", f"{licence} ({package})", song)
+            yield _job(
+                places, f"midi/{package}/{name}/seed-{number}", f"{package}-{name}", f"{licence} ({package})", song
+            )
 
 
 def lumps(wad: bytes) -> list[tuple[str, bytes]]:
@@ -197,7 +214,13 @@ def _module_jobs(places: Places, excerpts: int) -> Iterator[Job]:
             for number in range(excerpts):
                 render = partial(module_part, path, number)
                 yield Job(
-                    f"module/{package}/{path.name}/seed-{number}", f"{licence} ({package})", "music", "module", f"{package}/{path.stem}", split, render
+                    f"module/{package}/{path.name}/seed-{number}",
+                    f"{licence} ({package})",
+                    "music",
+                    "module",
+                    f"{package}/{path.stem}",
+                    split,
+                    render,
                 )
 
 

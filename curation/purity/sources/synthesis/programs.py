@@ -36,7 +36,9 @@ class Places:
     def _files(self) -> dict[str, list[Path]]:
         found: dict[str, list[Path]] = {}
         for root in self.roots:
-            folders = [root] if root != SYSTEM else [root / "sounds", root / "games", root / "mma", root / "planetblupi"]
+            folders = (
+                [root] if root != SYSTEM else [root / "sounds", root / "games", root / "mma", root / "planetblupi"]
+            )
             for folder in folders:
                 for path in sorted(folder.rglob("*")):
                     if path.suffix.lower() in (".sf2", ".sf3", ".mid", ".wad", ".mod", ".xm", ".s3m", ".it", ".mma"):
@@ -105,7 +107,25 @@ def rendered_midi(midi: bytes, font: Path, reverb: float = 0.2, room: float = 0.
             "synth.dynamic-sample-loading": 1,  # decodes only the samples that the song plays
         }
         settings = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
-        run([fluidsynth, "-ni", "-q", "-g", "0.4", "-r", "32000", *settings, "-T", "wav", "-F", "song.wav", str(font), "song.mid"], Path(folder))
+        run(
+            [
+                fluidsynth,
+                "-ni",
+                "-q",
+                "-g",
+                "0.4",
+                "-r",
+                "32000",
+                *settings,
+                "-T",
+                "wav",
+                "-F",
+                "song.wav",
+                str(font),
+                "song.mid",
+            ],
+            Path(folder),
+        )
         return read_sound(Path(folder) / "song.wav")
 
 
