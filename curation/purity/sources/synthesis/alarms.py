@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..pool import RATE
 from .signals import (
-    RATE,
     Rng,
     Wave,
     between,

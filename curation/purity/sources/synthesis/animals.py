@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..pool import RATE
 from .signals import (
-    RATE,
     Rng,
     Wave,
     band,
@@ -18,6 +18,7 @@ from .signals import (
     noise,
     place,
     pulse,
+    regular,
     resonate,
     scattered,
     seconds,
@@ -182,8 +183,7 @@ def crickets(rng: Rng, n: int) -> Wave:
         grain = tone(pitch, length) * pulse(length, 0.004, 0.004)
         gap = length / RATE * between(rng, 1.2, 2)
         cycle = pulses * gap + between(rng, 0.05, 1)
-        starts = np.arange(rng.uniform(0, cycle), n / RATE, cycle)
-        starts = starts + rng.normal(0, 0.02 * cycle, len(starts))
+        starts = regular(rng, n, cycle, 0.02)
         out += place(n, (starts[:, None] + gap * np.arange(pulses)).ravel(), [grain]) * between(rng, 0.1, 1)
     return out + between(rng, 0.001, 0.05) * noise(rng, n, 3)
 

@@ -22,14 +22,18 @@ PROGRESSIONS = (
 )  # fmt: skip
 """Chords as steps of the scale, counted from 0, one per bar."""
 RHYTHMS = {
-    4: ((1, 1, 1, 1), (2, 1, 1), (1, 0.5, 0.5, 1, 1), (1.5, 0.5, 1, 1), (0.5, 0.5, 1, 2), (3, 1), (4,), (0.5,) * 8, (1, 1, 2), (1.5, 1.5, 1)),
+    4: (
+        (1, 1, 1, 1), (2, 1, 1), (1, 0.5, 0.5, 1, 1), (1.5, 0.5, 1, 1), (0.5, 0.5, 1, 2), (3, 1), (4,), (0.5,) * 8,
+        (1, 1, 2), (1.5, 1.5, 1),
+    ),
     3: ((1, 1, 1), (2, 1), (1.5, 0.5, 1), (3,), (0.5,) * 6, (1, 0.5, 0.5, 1)),
 }  # fmt: skip
 """Lengths of the notes of a bar, in beats, for bars of four and of three."""
 NAMES = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
 SOLO = {
     "piano": (0, 1, 3, 4, 5), "harpsichord": (6, 7), "music-box": (8, 9, 10, 11, 12, 14), "organ": (16, 18, 19, 20),
-    "accordion": (21, 22, 23), "guitar": (24, 25, 26, 27, 28), "distorted-guitar": (29, 30, 31), "bass": (32, 33, 35, 38),
+    "accordion": (21, 22, 23), "guitar": (24, 25, 26, 27, 28), "distorted-guitar": (29, 30, 31),
+    "bass": (32, 33, 35, 38),
     "strings": (40, 41, 42, 44, 48, 49), "plucked": (45, 46, 105, 106, 107), "choir": (52, 53, 54, 91),
     "brass": (56, 57, 58, 60, 61), "reed": (64, 65, 66, 68, 69, 70, 71), "flute": (72, 73, 74, 75, 77, 78, 79),
     "lead": (80, 81, 82, 84, 87), "pad": (88, 89, 90, 92, 94, 95), "mallet": (13, 108, 114), "bagpipe": (109, 110, 111),
@@ -184,8 +188,11 @@ def band_piece(rng: Rng, piece: Plan) -> Song:
     tune = melody(rng, piece, rng.uniform(0, 0.3))
     parts: dict[int, tuple[int, list[Note]]] = {
         0: (any_of(*(s for s in SOLO if s not in ("bass", "pad"))), tune),
-        1: (any_of("piano", "guitar", "organ", "accordion", "plucked", "mallet"), accompaniment(rng, piece, str(rng.choice(textures)))),
-    }  # fmt: skip
+        1: (
+            any_of("piano", "guitar", "organ", "accordion", "plucked", "mallet"),
+            accompaniment(rng, piece, str(rng.choice(textures))),
+        ),
+    }
     if rng.random() < 0.6:
         parts[2] = (any_of("bass"), accompaniment(rng, piece, "bass"))
     if rng.random() < 0.5:
@@ -201,8 +208,8 @@ def band_piece(rng: Rng, piece: Plan) -> Song:
 def chord_sheet(rng: Rng, piece: Plan, groove: str, seed: int) -> str:
     """The text of a file for MMA: a groove, and a chord name per bar."""
     lines = [f"RndSeed {seed}", f"Tempo {round(piece.tempo)}", f"Groove {groove}"]
-    for bar, chord in enumerate(piece.chords, 1):
-        root, third, fifth, seventh = (piece.pitch(s, 0) for s in piece.chord(bar - 1, 4))
+    for bar in range(len(piece.chords)):
+        root, third, fifth, seventh = (piece.pitch(s, 0) for s in piece.chord(bar, 4))
         name = NAMES[root % 12]
         if fifth - root == 6:
             name += "m7b5"
@@ -210,7 +217,7 @@ def chord_sheet(rng: Rng, piece: Plan, groove: str, seed: int) -> str:
             name += "m" * (third - root == 3)
             if rng.random() < 0.4:
                 name += "7" if seventh - root == 10 else "M7" if third - root == 4 else ""
-        lines.append(f"{bar} {name}")
+        lines.append(f"{bar + 1} {name}")
     return "\n".join(lines) + "\n"
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pool import RATE, Source, Split
+from ..pool import RATE
 from . import alarms, animals, engines, impacts, weather
-from .signals import Rng, Wave, between, level
+from .jobs import Job, finished
+from .signals import Rng, Wave, between
 
 PACKAGE = "synthesis-effects"
 VERSION = "1"
@@ -35,32 +36,18 @@ def effect(name: str, seed: int) -> NDArray[np.int16]:
     return finished(EFFECTS[name](rng, n), rng.uniform(-36, -16))
 
 
-def finished(x: Wave, loudness: float) -> NDArray[np.int16]:
-    """`x` without its mean, with edges of 10 ms, at an RMS of `loudness` dBFS, or less so that no peak passes -1."""
-    x = x - x.mean()
-    edge = np.minimum(1, np.arange(len(x)) / (0.01 * RATE))
-    x = level(x * edge * edge[::-1]) * 10 ** (loudness / 20)
-    return np.asarray(np.rint(x * 32767 * min(1.0, 0.89 / max(float(np.abs(x).max()), 1e-12))), np.int16)
-
-
-def sources(count: int) -> Iterator[tuple[Source, NDArray[np.int16]]]:
-    """Yield `count` seeds of each effect, with its source."""
-    for seed in range(count):
-        for name in EFFECTS:
-            samples = effect(name, seed)
-            split: Split = "val" if name in HELD_OUT else "train"
-            yield (
-                Source(
-                    package=PACKAGE,
-                    version=VERSION,
-                    path=f"effects/{name}/seed-{seed}",
-                    sha256=hashlib.sha256(samples.tobytes()).hexdigest(),
-                    licence="Apache-2.0",
-                    kind="effects",
-                    category=name,
-                    group=name,
-                    split=split,
-                    seconds=len(samples) / RATE,
-                ),
-                samples,
-            )
+def jobs(count: int = 7) -> list[Job]:
+    """The jobs of `count` seeds of each effect."""
+    return [
+        Job(
+            path=f"effects/{name}/seed-{seed}",
+            licence="Apache-2.0",
+            kind="effects",
+            category=name,
+            group=name,
+            split="val" if name in HELD_OUT else "train",
+            render=partial(effect, name, seed),
+        )
+        for seed in range(count)
+        for name in EFFECTS
+    ]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..pool import RATE
 from .signals import (
-    RATE,
     Rng,
     Wave,
     band,
@@ -64,7 +64,7 @@ def combustion(rng: Rng, n: int, rpm: Wave, cylinders: int, roughness: float = 0
     wet = resonate(dry, centres, [c / between(rng, 2, 8) for c in centres], list(rng.uniform(0.2, 1, 4)))
     hiss = noise(rng, n, 3, 200, 6000) * (0.3 + np.abs(np.sin(np.pi * firing))) * (rpm / rpm.max()) ** 1.5
     whine = stack(rpm / 60 * float(rng.integers(7, 31)), n, [1, 0.4, 0.2], rng) * between(rng, 0.005, 0.12)
-    return level(wet) * (rpm / rpm.max()) ** 0.5 + between(rng, 0.03, 0.4) * level(hiss) + whine
+    return np.asarray(level(wet) * (rpm / rpm.max()) ** 0.5 + between(rng, 0.03, 0.4) * level(hiss) + whine)
 
 
 def engine_idle(rng: Rng, n: int) -> Wave:
@@ -231,7 +231,7 @@ def gear_whine(rng: Rng, n: int) -> Wave:
 def saw_blade(rng: Rng, n: int) -> Wave:
     """A circular saw or grinder: a ringing blade whose pitch sags as it cuts."""
     length = n / RATE
-    cuts = np.zeros(n)
+    cuts: Wave = np.zeros(n)
     now = rng.uniform(0.5, 1.5)
     while now < length:
         width = between(rng, 0.6, 3)

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Job:
-    """One source to compute: its row of the pool, and the function that gives its samples, int16 (n,) at RATE."""
+    """A source to compute: its row of the pool, and the function that returns its samples, int16 (n,) at RATE."""
 
     path: str
     licence: str
@@ -42,31 +42,42 @@ class LeftOut:
     reason: str
 
 
-def make_package(folder: Path, package: str, version: str, jobs: Iterable[Job]) -> list[LeftOut]:
+def make_package(folder: Path, package: str, version: str, jobs: Sequence[Job]) -> list[LeftOut]:
     """Write a package of the pool from its jobs; returns those that failed, with their reasons.
 
-    Finished sources are kept beside the pool until the package is complete, so that a second call computes only the
-    missing ones.
+    A failed job has a row without samples, whose doubt is the reason. Finished sources are kept beside the pool until
+    the package is complete, so that a second call computes only the missing ones; a complete package stays as it is.
     """
+    done = _left_out(folder / f"{package}.parquet", version, jobs)
+    if done is not None:
+        return done
     parts = folder / f".{package}-{version}.parts"
     parts.mkdir(parents=True, exist_ok=True)
     writer = PoolWriter(folder, package)
     left_out: list[LeftOut] = []
     for job in jobs:
-        part = parts / f"{hashlib.sha256(job.path.encode()).hexdigest()[:24]}.i16"
+        part = part_of(parts, job)
+        doubt = ""
         try:
-            samples = np.fromfile(part, np.int16) if part.exists() else _computed(job, part)
+            samples = np.fromfile(part, np.int16) if part.exists() else computed(job, part)
         except LpseError as error:
             log.warning("%s is left out: %s", job.path, error)
-            left_out.append(LeftOut(job.path, str(error)))
-            continue
-        writer.add(_source(job, package, version, samples), samples)
+            doubt = str(error)
+            left_out.append(LeftOut(job.path, doubt))
+            samples = np.zeros(0, np.int16)
+        writer.add(source_of(job, package, version, samples, doubt), samples)
     writer.close()
     shutil.rmtree(parts)
     return left_out
 
 
-def _computed(job: Job, part: Path) -> NDArray[np.int16]:
+def part_of(parts: Path, job: Job) -> Path:
+    """The file that keeps the samples of a job until its package is complete."""
+    return parts / f"{hashlib.sha256(job.path.encode()).hexdigest()[:24]}.i16"
+
+
+def computed(job: Job, part: Path) -> NDArray[np.int16]:
+    """The samples of a job, after they are written to its file."""
     samples = job.render()
     beside = part.with_suffix(f".{os.getpid()}")
     beside.write_bytes(samples.tobytes())
@@ -74,7 +85,8 @@ def _computed(job: Job, part: Path) -> NDArray[np.int16]:
     return samples
 
 
-def _source(job: Job, package: str, version: str, samples: NDArray[np.int16]) -> Source:
+def source_of(job: Job, package: str, version: str, samples: NDArray[np.int16], doubt: str = "") -> Source:
+    """The row of a job's samples; its `sha256` is that of the samples."""
     return Source(
         package=package,
         version=version,
@@ -86,7 +98,20 @@ def _source(job: Job, package: str, version: str, samples: NDArray[np.int16]) ->
         group=job.group,
         split=job.split,
         seconds=len(samples) / RATE,
+        doubt=doubt,
     )
+
+
+def _left_out(table: Path, version: str, jobs: Sequence[Job]) -> list[LeftOut] | None:
+    """The sources without samples of a package that has these jobs in this version; None if it has others."""
+    import pyarrow.parquet as pq
+
+    if not table.exists():
+        return None
+    rows = pq.read_table(table, columns=["path", "version", "doubt", "samples"]).to_pylist()
+    if [(row["path"], row["version"]) for row in rows] != [(job.path, version) for job in jobs]:
+        return None
+    return [LeftOut(row["path"], row["doubt"]) for row in rows if not row["samples"]]
 
 
 def finished(x: Wave, loudness: float) -> NDArray[np.int16]:
@@ -94,4 +119,4 @@ def finished(x: Wave, loudness: float) -> NDArray[np.int16]:
     x = x - x.mean()
     edge = np.minimum(1, np.arange(len(x)) / (0.01 * RATE))
     x = level(x * edge * edge[::-1]) * 10 ** (loudness / 20)
-    return np.asarray(np.rint(x * 32767 * min(1.0, 0.89 / max(float(np.abs(x).max()), 1e-12))), np.int16)
+    return np.asarray(np.rint(x * 32767 * min(1.0, 0.89 / max(float(np.abs(x).max(initial=0)), 1e-12))), np.int16)

@@ -95,7 +95,7 @@ class Song:
             yield now, event
 
     def part(self, start: float, seconds: float) -> Song:
-        """The song between two times: earlier programs and controllers are kept, and notes that sound at its end stop."""
+        """The song from `start` for `seconds`; earlier programs and controllers are kept, notes stop at its end."""
         kept, sounding, begin = [], set[tuple[int, int]](), None
         for time, event in self.timed():
             if time >= start + seconds:

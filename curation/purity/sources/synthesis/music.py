@@ -50,6 +50,10 @@ SONGS: Mapping[str, tuple[str, str]] = {
     "planetblupi-music-midi": ("planetblupi", "GPL-3+"),
 }
 """Packages with MIDI files: the name of a folder they lie in, and the licence."""
+TRAINED_SONGS = "planetblupi-music-midi"
+"""The package whose songs are in training as recordings too: a validation on them would be none."""
+WADS = ("freedoom1.wad", "freedoom2.wad")
+"""Files of the package freedoom with MIDI songs inside."""
 MODULES: Mapping[str, tuple[str, str]] = {
     "tecnoballz-data": ("tecnoballz", "GPL-3+"),
     "rafkill-data": ("rafkill", "LGPL-2"),
@@ -78,8 +82,12 @@ def family(groove: str) -> str:
     return re.sub(r"(?<=[A-Za-z])\d.*$|(?<=\d)[A-D]$", "", groove).lower()
 
 
-def jobs(places: Places, *, mma: int = 220, solo: int = 120, band: int = 90, excerpts: int = 1) -> Iterator[Job]:
-    """Yield the jobs of rendered music: numbers of pieces by kind, and of excerpts per song inside packages."""
+def jobs(places: Places, *, mma: int = 220, solo: int = 120, band: int = 90, excerpts: int = 1) -> list[Job]:
+    """The jobs of rendered music: numbers of pieces by kind, and of excerpts per song inside packages."""
+    return list(_jobs(places, mma, solo, band, excerpts))
+
+
+def _jobs(places: Places, mma: int, solo: int, band: int, excerpts: int) -> Iterator[Job]:
     yield from _module_jobs(places, 2 * excerpts)
     yield from _song_jobs(places, excerpts)
     rng = np.random.default_rng(18)
@@ -155,7 +163,7 @@ def trimmed(x: Wave, below: float = 55.0) -> Wave:
 
 
 def _job(places: Places, path: str, style: str, licence: str, song: Callable[[], Song]) -> Job:
-    out = held_out(style)
+    out = held_out(style) and not style.startswith(TRAINED_SONGS)
     choice = zlib.crc32(path.encode()) >> 8
     font = list(FONTS)[choice % len(FONTS)] if out else TRAINED_FONTS[choice % len(TRAINED_FONTS)]
     split: Split = "val" if out else "train"
@@ -178,7 +186,7 @@ def _song_jobs(places: Places, excerpts: int) -> Iterator[Job]:
         for package, (folder, licence) in SONGS.items()
         for path in places.all(".mid", folder)
     ]
-    for wad in ("freedoom1.wad", "freedoom2.wad"):
+    for wad in WADS:
         found = lumps(places.file(wad, "freedoom").read_bytes()) if excerpts else []
         songs += [("freedoom", f"{wad[:-4]}-{name}", data, "BSD-3-Clause") for name, data in found]
     seen: set[bytes] = set()

@@ -51,17 +51,21 @@ class Places:
             raise SynthesisError(f"{name} is missing; install it with: apt-get install {package}")
         return self._files[name][0]
 
+    def has(self, name: str) -> bool:
+        """True if there is a file of this name."""
+        return name in self._files
+
     def all(self, suffix: str, inside: str) -> list[Path]:
         """The files with a suffix whose path contains the folder name `inside`, sorted by name."""
         found = [p for paths in self._files.values() for p in paths if p.suffix.lower() == suffix and inside in p.parts]
         return sorted({p.name: p for p in sorted(found, reverse=True)}.values(), key=lambda p: p.name)
 
 
-def program(name: str, package: str) -> str:
-    """The path of a program. Raises SynthesisError with the Debian package that contains it."""
+def program(name: str, cure: str) -> str:
+    """The path of a program. Raises SynthesisError with the command that installs it."""
     found = shutil.which(name)
     if found is None:
-        raise SynthesisError(f"the program {name} is missing; install it with: apt-get install {package}")
+        raise SynthesisError(f"the program {name} is missing; install it with: {cure}")
     return found
 
 
@@ -95,7 +99,7 @@ def read_sound(path: Path) -> Wave:
 
 def rendered_midi(midi: bytes, font: Path, reverb: float = 0.2, room: float = 0.4) -> Wave:
     """The sound of a MIDI file by FluidSynth with a soundfont: float64 (n,) at RATE; `reverb` and `room` are 0 to 1."""
-    fluidsynth = program("fluidsynth", "fluidsynth")
+    fluidsynth = program("fluidsynth", "apt-get install fluidsynth")
     with TemporaryDirectory() as folder:
         (Path(folder) / "song.mid").write_bytes(midi)
         options = {
@@ -131,7 +135,7 @@ def rendered_midi(midi: bytes, font: Path, reverb: float = 0.2, room: float = 0.
 
 def accompanied_midi(sheet: str) -> bytes:
     """The MIDI file that MMA makes of a chord sheet."""
-    mma = program("mma", "mma")
+    mma = program("mma", "apt-get install mma")
     with TemporaryDirectory() as folder:
         (Path(folder) / "song.mma").write_text(sheet)
         run([mma, "-w", "-f", "song.mid", "song.mma"], Path(folder))
@@ -140,7 +144,7 @@ def accompanied_midi(sheet: str) -> bytes:
 
 def rendered_module(path: Path) -> Wave:
     """The sound of a tracker module by openmpt123, played once: float64 (n,) at RATE."""
-    openmpt = program("openmpt123", "openmpt123")
+    openmpt = program("openmpt123", "apt-get install openmpt123")
     with TemporaryDirectory() as folder:
         copy = Path(folder) / f"module{path.suffix}"
         shutil.copyfile(path, copy)

@@ -47,7 +47,7 @@ def smooth(times: ArrayLike, values: ArrayLike, at: Wave) -> Wave:
 
 def lines(times: ArrayLike, values: ArrayLike, n: int) -> Wave:
     """The values at `times` in seconds, joined by straight lines."""
-    return np.asarray(np.interp(seconds(n), times, values), float)
+    return np.interp(seconds(n), np.asarray(times, float), np.asarray(values, float))
 
 
 def filtered(x: Wave, gain: NDArray[np.complex128] | Wave) -> Wave:
@@ -86,13 +86,15 @@ def level(x: Wave) -> Wave:
     return np.asarray(x / max(float(np.sqrt(np.mean(x**2))), 1e-12))
 
 
-def resonances(n: int, centres: Sequence[float], widths: Sequence[float], gains: Sequence[float]) -> Wave:
+def resonances(
+    n: int, centres: Sequence[float], widths: Sequence[float], gains: Sequence[float]
+) -> NDArray[np.complex128]:
     """The causal gain, over the frequencies of `n` samples, of resonances (Hz, Hz, factor) in parallel."""
     f = np.maximum(frequencies(n), 1e-3)
     total = np.zeros(len(f), complex)
     for centre, width, gain in zip(centres, widths, gains, strict=True):
         total += gain / (1 + 1j * (f**2 - centre**2) / (f * width))
-    return total  # type: ignore[return-value]
+    return total
 
 
 def resonate(x: Wave, centres: Sequence[float], widths: Sequence[float], gains: Sequence[float]) -> Wave:
@@ -117,8 +119,8 @@ def moving_filter(x: Wave, gain: Wave) -> Wave:
 
 
 def gain_frames(n: int) -> tuple[Wave, Wave]:
-    """The times (frames, 1) in seconds and frequencies (1, 257) in Hz of the gains of `moving_filter` for `n` samples."""
-    return (np.arange(n // 128 + 1) * 128 / RATE)[:, None], np.linspace(0, RATE / 2, 257)[None, :]
+    """The times (frames, 1) in seconds and the frequencies (1, 257) in Hz of `moving_filter` for `n` samples."""
+    return seconds(n // 128 + 1)[:, None] * 128, frequencies(512)[None, :]
 
 
 def phase(frequency: ArrayLike, n: int) -> Wave:

@@ -1,10 +1,11 @@
-"""Singing: speech whose vowels are stretched to the notes of a melody, with glides and vibrato, alone or accompanied."""
+"""Singing: speech whose vowels are stretched to the notes of a tune, with glides and vibrato, alone or accompanied."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,9 @@ from ..pool import RATE, Split
 from .composing import SOLO, Plan, accompaniment, chord_sheet, drums, melody, plan
 from .jobs import Job, finished
 from .midi import DRUMS, Note, Song, read_song, song_of
-from .music import FONTS, family, grooves, held_out
-from .programs import Places, accompanied_midi, rendered_midi
+from .music import FONTS, family, grooves, held_out, trimmed
+from .programs import Places, SynthesisError, accompanied_midi, rendered_midi
+from .recorded import Recordings
 from .signals import Rng, Wave, between, level
 from .texts import lyrics
 from .vocoder import HOP, Analysis, analyse, resynthesise
@@ -24,6 +26,15 @@ PACKAGE = "synthesis-singing"
 VERSION = "1"
 SECONDS = (12.0, 40.0)
 FRAME = HOP / RATE
+"""Seconds between the frames of the vocoder."""
+SPLIT_FONTS: Mapping[Split, Sequence[str]] = {
+    "train": ("fluid-gm", "timgm6mb", "fluid-gm", "timgm6mb", "musescore"),
+    "val": ("fluid-gm",),
+    "test": ("opl3",),
+}
+"""The soundfonts of accompaniments."""
+DIP, FAINTEST, SHORTEST = 0.7, 3.5, 6
+"""A dip of 6 dB parts two syllables; a vowel 30 dB under the loudest is none; nor is one of less than 6 frames."""
 
 
 @dataclass(frozen=True)
@@ -44,62 +55,52 @@ def nuclei(voice: Analysis) -> list[tuple[int, int]]:
     """The vowels of speech: first and last frame of voiced runs, divided where the loudness dips between two peaks."""
     loud = voice.envelope[:, 4:200].max(axis=1)  # 60 Hz to 3 kHz
     loud = np.convolve(np.pad(loud, 3, "edge"), np.ones(7) / 7, "valid")
-    voiced = ~np.isnan(voice.pitch)
-    edges = np.flatnonzero(np.diff(np.r_[0, voiced.astype(int), 0]))
-    found = []
-    for first, end in zip(edges[::2], edges[1::2], strict=True):
-        cuts, peak, low = [int(first)], loud[first], first
-        top = loud[first]
-        for frame in range(first, end):
-            if loud[frame] < loud[low] or frame == first:
-                low = frame
-            if loud[frame] > top:
-                top = loud[frame]
-            # a dip of 0.7 (6 dB) under both neighbours parts two syllables
-            if min(top, loud[frame]) - loud[low] > 0.7 and low - cuts[-1] >= 6 and frame > low:
-                cuts.append(int(low))
-                top, low = loud[frame], frame
-        del peak
-        cuts.append(int(end) - 1)
-        found += [(a, b) for a, b in zip(cuts, cuts[1:], strict=False) if b - a >= 6]
+    edges = np.flatnonzero(np.diff(np.r_[0, (~np.isnan(voice.pitch)).astype(int), 0]))
+    found = [run for first, end in zip(edges[::2], edges[1::2], strict=True) for run in _parted(loud, first, end)]
     strongest = max((loud[a : b + 1].max() for a, b in found), default=0.0)
-    return [(a, b) for a, b in found if loud[a : b + 1].max() > strongest - 3.5]
+    return [(a, b) for a, b in found if loud[a : b + 1].max() > strongest - FAINTEST]
+
+
+def _parted(loud: Wave, first: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield the parts of a voiced run between its dips, as first and last frame."""
+    cuts, top, low = [int(first)], loud[first], int(first)
+    for frame in range(int(first), int(end)):
+        low = frame if loud[frame] < loud[low] else low
+        top = max(top, loud[frame])
+        if min(top, loud[frame]) - loud[low] > DIP and frame > low >= cuts[-1] + SHORTEST:
+            cuts.append(low)
+            top, low = loud[frame], frame
+    cuts.append(int(end) - 1)
+    yield from ((a, b) for a, b in pairwise(cuts) if b - a >= SHORTEST)
 
 
 def time_map(vowels: Sequence[tuple[int, int]], notes: Sequence[Sung], last: int) -> tuple[list[float], list[float]]:
-    """The corners of the map from time in seconds to frames of the speech: each note holds a vowel, from its start.
+    """The corners of the map from time in seconds to frames of the speech: note i holds vowel i, from its start.
 
-    The consonants between two vowels keep their own length, at most half of the note before them.
+    The consonants between two vowels keep their own length, at most half of the note before them; a rest after a note
+    stops them. `last` is the last frame of the speech.
     """
-    times, frames = [0.0], [0.0]
-    first = vowels[0][0]
-    lead = min(first, 25)
-    begin = max(notes[0].start - lead * FRAME, 0.0)
-    times, frames = [begin], [float(first - lead)]
+    lead = min(vowels[0][0], 25)
+    times, frames = [max(notes[0].start - lead * FRAME, 0.0)], [float(vowels[0][0] - lead)]
     for number, note in enumerate(notes):
         start, end = vowels[number]
-        following = vowels[number + 1][0] if number + 1 < len(notes) else min(end + 25, last)
-        until = (
-            notes[number + 1].start if number + 1 < len(notes) else note.start + note.length + (following - end) * FRAME
-        )
-        between_vowels = min((following - end) * FRAME, (until - note.start) * 0.5)
-        # the beginning of a vowel keeps its pace, its middle is stretched
-        onset = min(3, (end - start) // 3)
-        times += [
-            note.start,
-            note.start + onset * FRAME,
-            max(min(note.start + note.length, until - between_vowels), note.start + (onset + 1) * FRAME),
-        ]
+        final = number + 1 == len(notes)
+        following = min(end + 25, last) if final else vowels[number + 1][0]
+        own = (following - end) * FRAME
+        until = note.start + note.length + own if final else notes[number + 1].start
+        consonants = min(own, (until - note.start) * 0.5)
+        onset = min(3, (end - start) // 3)  # the beginning of a vowel keeps its pace, its middle is stretched
+        held = max(min(note.start + note.length, until - consonants), note.start + (onset + 1) * FRAME)
+        times += [note.start, note.start + onset * FRAME, held]
         frames += [float(start), float(start + onset), float(end)]
-        if number + 1 == len(notes) or until - (note.start + note.length) > between_vowels + 0.05:  # a rest follows
-            times.append(times[-1] + min(max(following - end, 1), 20) * FRAME)
+        if final or until - (note.start + note.length) > consonants + 0.05:
+            times.append(held + min(max(following - end, 1), 20) * FRAME)
             frames.append(float(min(following, end + 20)))
     return list(np.maximum.accumulate(times)), frames
 
 
 def pitch_line(rng: Rng, notes: Sequence[Sung], count: int) -> Wave:
     """The sung pitch in Hz of `count` frames: steps with glides, vibrato that sets in after 0.25 s, and small drift."""
-    line = np.zeros(count)
     depth, rate, glide = between(rng, 0.15, 0.7), between(rng, 4.6, 6.8), between(rng, 0.03, 0.12)
     times = np.arange(count) * FRAME
     order = np.searchsorted([note.start for note in notes], times + glide / 2, "right") - 1
@@ -134,7 +135,7 @@ def sing(rng: Rng, speech: Wave, notes: Sequence[Sung], size: float = 1.0) -> Wa
         inside = (times >= corners[0]) & (times <= corners[-1])
         at[inside] = np.interp(times[inside], corners, frames)
         gate[inside] = 1
-    for note, following in zip(notes, notes[1:], strict=False):  # rests
+    for note, following in pairwise(notes):  # rests
         if following.start - note.start - note.length > 0.25:
             gate[(times > note.start + note.length + 0.12) & (times < following.start - 0.2)] = 0
     pitch = pitch_line(rng, notes, count)
@@ -159,59 +160,84 @@ def sung_notes(tune: Sequence[Note], tempo: float, base: float) -> list[Sung]:
     return out
 
 
-def jobs(places: Places, *, train: int = 170, val: int = 24, test: int = 24) -> Iterator[Job]:
-    """Yield the jobs of singing; each split has voices, melodies and accompaniments of its own."""
+@dataclass(frozen=True)
+class Singer:
+    """A voice that sings: a synthetic speaker, or a group of recorded speech."""
+
+    synthetic: Speaker | None
+    recordings: Recordings | None = None
+    group: str = ""
+
+    @property
+    def source(self) -> tuple[str, str, str]:
+        """The voice's name in paths, its group of the split, and its licence."""
+        if self.synthetic is not None:
+            return self.synthetic.name, self.synthetic.group, LICENCES[self.synthetic.engine]
+        assert self.recordings is not None
+        one = self.recordings.source(self.group)
+        return f"recorded/{self.group}", self.group, f"{one.licence} ({one.package})"
+
+    def speech(self, rng: Rng, count: int) -> Wave:
+        """Speech of about `count` words: float64 (n,) at RATE."""
+        if self.synthetic is not None:
+            return spoken(rng, self.synthetic, lyrics(rng, self.synthetic.language, count))
+        assert self.recordings is not None
+        return self.recordings.said(rng, self.group)
+
+
+def singer(rng: Rng, split: Split, recordings: Recordings | None) -> Singer:
+    """A random voice of a split: recorded every other time, if there are recordings of the split."""
+    names = recordings.names(split) if recordings is not None else []
+    if names and rng.random() < 0.5:
+        return Singer(None, recordings, str(rng.choice(names)))
+    return Singer(speaker(rng, split))
+
+
+def jobs(
+    places: Places, recordings: Recordings | None = None, *, train: int = 170, val: int = 24, test: int = 24
+) -> list[Job]:
+    """The jobs of singing; each split has voices, melodies and accompaniments of its own."""
     numbers: dict[Split, int] = {"train": train, "val": val, "test": test}
-    for seed in range(max(numbers.values())):
-        for split, number in numbers.items():
-            if seed < number:
-                yield _job(places, split, seed)
+    return [
+        _job(places, recordings, split, seed)
+        for seed in range(max(numbers.values()))
+        for split, number in numbers.items()
+        if seed < number
+    ]
 
 
-def _job(places: Places, split: Split, seed: int) -> Job:
+def _job(places: Places, recordings: Recordings | None, split: Split, seed: int) -> Job:
     rng = np.random.default_rng([seed, {"train": 21, "val": 22, "test": 23}[split]])
-    who = speaker(rng, split)
-    accompanied = rng.random() < 0.55
-    font = str(
-        rng.choice({"train": ["fluid-gm", "timgm6mb", "musescore"], "val": ["fluid-gm"], "test": ["opl3"]}[split])
-    )
-    kind = "accompanied" if accompanied else "a cappella"
-    path = f"{who.name}/{kind.replace(' ', '-')}/{split}-{seed}" + (f"/{font}" if accompanied else "")
-    licence = LICENCES[who.engine]
-    if accompanied:
+    who = singer(rng, split, recordings)
+    name, group, licence = who.source
+    font = str(rng.choice(SPLIT_FONTS[split])) if rng.random() < 0.55 else ""
+    kind = "accompanied" if font else "a cappella"
+    path = f"{name}/{kind.replace(' ', '-')}/{split}-{seed}" + f"/{font}" * bool(font)
+    if font:
         licence += f"; GPL-2+ (MMA); {FONTS[font].licence} ({FONTS[font].package})"
-    return Job(
-        path,
-        licence,
-        "singing",
-        kind,
-        who.group,
-        split,
-        partial(song, places, who, split, seed, font if accompanied else ""),
-    )
+    return Job(path, licence, "singing", kind, group, split, partial(song, places, who, split, seed, font))
 
 
-def song(places: Places, who: Speaker, split: Split, seed: int, font: str) -> NDArray[np.int16]:
+def song(places: Places, who: Singer, split: Split, seed: int, font: str) -> NDArray[np.int16]:
     """A song of a voice, with an accompaniment if there is a font: int16 (n,) at RATE."""
     rng = np.random.default_rng([seed, {"train": 24, "val": 25, "test": 26}[split]])
     piece = plan(rng, between(rng, *SECONDS))
-    piece = Plan(piece.key, piece.scale, piece.chords, piece.beats, float(round(np.clip(piece.tempo, 56, 140))))
+    piece = replace(piece, tempo=float(round(np.clip(piece.tempo, 56, 140))))
     tune = melody(rng, piece, rng.uniform(0.05, 0.3), -1, 8)
-    if not tune:
-        tune = melody(rng, piece, 0.0, -1, 8)
     notes = sung_notes(tune, piece.tempo, rng.uniform(52, 72))
     voice = choir(rng, who, notes)
+    if not np.abs(voice).max(initial=0) > 0:
+        raise SynthesisError(f"{who.source[0]}: no vowels to sing were found")
     if not font:
-        return finished(voice, rng.uniform(-34, -16))
+        return finished(trimmed(voice), rng.uniform(-34, -16))
     band = backing(rng, places, piece, tune, font, split)
     return finished(mixed(voice, band, rng.uniform(-4, 10)), rng.uniform(-34, -16))
 
 
-def choir(rng: Rng, who: Speaker, notes: Sequence[Sung]) -> Wave:
+def choir(rng: Rng, who: Singer, notes: Sequence[Sung]) -> Wave:
     """A voice alone, doubled, or a small choir of it, with sizes, times and tuning that differ."""
-    text = lyrics(rng, who.language, max(4, min(len(notes), 40)))
-    speech = spoken(rng, who, text)
-    count = int(rng.choice([1, 1, 1, 1, 2, 3, 5]))
+    speech = who.speech(rng, max(4, min(len(notes), 40)))
+    count = int(rng.choice([1, 1, 1, 1, 1, 2, 3, 4]))
     third = rng.random() < 0.4
     parts = []
     for number in range(count):
@@ -221,10 +247,9 @@ def choir(rng: Rng, who: Speaker, notes: Sequence[Sung]) -> Wave:
         interval = 4 if third and number % 2 else 0
         moved = [Sung(n.start + late, n.length, n.pitch + detune + octave + interval) for n in notes]
         parts.append(sing(rng, speech, moved, between(rng, 0.85, 1.2)))
-    longest = max(map(len, parts))
-    total = np.zeros(longest)
+    total = np.zeros(max(map(len, parts)))
     for part in parts:
-        total[: len(part)] += level(part) if len(part) else part
+        total[: len(part)] += level(part)
     return total
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -19,30 +18,28 @@ PACKAGE = "synthesis-speech"
 VERSION = "1"
 
 
-def jobs(train: int = 300, val: int = 45) -> Iterator[Job]:
-    """Yield the jobs of synthetic speech: sources of 8 to 30 s."""
-    for number in range(max(train, val)):
-        if number < train:
-            yield _job("train", number)
-        if number < val:
-            yield _job("val", number)
+def jobs(train: int = 300, val: int = 45) -> list[Job]:
+    """The jobs of synthetic speech: sources of 8 to 30 s."""
+    numbers: dict[Split, int] = {"train": train, "val": val}
+    return [_job(split, seed) for seed in range(max(train, val)) for split, number in numbers.items() if seed < number]
 
 
 def _job(split: Split, seed: int) -> Job:
     rng = np.random.default_rng([seed, {"train": 11, "val": 12, "test": 13}[split]])
     who = speaker(rng, split)
-    path = f"{who.name}/seed-{seed}"
-    return Job(path, LICENCES[who.engine], "speech", who.language, who.group, split, partial(monologue, who, seed))
+    path = f"{who.name}/{split}-{seed}"
+    render = partial(monologue, who, seed)
+    return Job(path, LICENCES[who.engine], "speech", who.language, who.group, split, render)
 
 
 def monologue(who: Speaker, seed: int) -> NDArray[np.int16]:
     """Sentences of a voice with pauses of 0.1 to 1.2 s: int16 (n,) at RATE."""
     rng = np.random.default_rng([seed, 14])
     goal, parts, length = between(rng, 8, 26), list[Wave](), 0.0
-    size = between(rng, 0.85, 1.18) if rng.random() < 0.6 else 1.0
+    size = between(rng, 0.85, 1.18) if rng.random() < 0.5 else 1.0
     while length < goal:
         said = spoken(rng, who, sentence(rng, who.language))
-        if size != 1.0 or rng.random() < 0.5:
+        if size != 1.0:
             said = humanised(rng, said, size)
         parts += [level(said) * between(rng, 0.7, 1.3), np.zeros(round(between(rng, 0.1, 1.2) * RATE))]
         length += (len(parts[-2]) + len(parts[-1])) / RATE
@@ -50,7 +47,7 @@ def monologue(who: Speaker, seed: int) -> NDArray[np.int16]:
 
 
 def humanised(rng: Rng, x: Wave, size: float = 1.0) -> Wave:
-    """Speech with an uneven pace, a livelier pitch and a breathier tone; `size` scales formants and raises the pitch."""
+    """Speech with an uneven pace and a livelier pitch; `size` scales its formants, and moves the pitch with them."""
     voice = analyse(x)
     pace = wander(rng, len(voice) * HOP, 0.6, 0.8, 1.25)[::HOP]
     at = np.cumsum(pace)

@@ -158,7 +158,7 @@ def _analytic(x: Wave) -> NDArray[np.complex128]:
 
 
 def resynthesise(rng: Rng, voice: Analysis, at: Wave, pitch: Wave, size: float = 1.0) -> Wave:
-    """Speech from an analysis: output frame i is the analysis at frame `at[i]`, spoken at `pitch[i]` Hz (NaN: unvoiced).
+    """Speech from an analysis: output frame i is the analysis at frame `at[i]`, at `pitch[i]` Hz (NaN: unvoiced).
 
     `size` scales the formants: 1.15 is a shorter throat. Returns float64 (len(at) * HOP,).
     """

@@ -10,21 +10,19 @@ from tempfile import TemporaryDirectory
 from ..pool import Split
 from .programs import program, read_sound, run
 from .signals import Rng, Wave
-from .texts import ARTICLE
+from .texts import languages
 
-ESPEAK: Mapping[Split, Sequence[str]] = {
-    "train": (
-        "m1", "m2", "m3", "m7", "f1", "f2", "f5", "klatt", "klatt2", "klatt4", "klatt6", "Alex", "Annie", "Denis", "Gene",
-        "Jacky", "Lee", "Marco", "Michael", "anika", "antonio", "belinda", "boris", "david", "edward", "grandma", "grandpa",
-        "gustave", "iven", "john", "kaukovalta", "linda", "max", "michel", "norbert", "paul", "quincy", "robert", "sandro",
-        "steph", "travis", "whisper", "zac",
-    ),
-    "val": ("m4", "f3", "klatt3", "Andy", "Mike", "caleb", "steph2", "miguel", "aunty"),
-    "test": ("m5", "m8", "f4", "klatt5", "Alicia", "Hugo", "adam", "ed", "shelby", "victor"),
-}  # fmt: skip
+ESPEAK: Mapping[Split, str] = {
+    "train": "m1 m2 m3 m7 f1 f2 f5 klatt klatt2 klatt4 klatt6 Alex Annie Denis Gene Jacky Lee Marco Michael anika "
+    "antonio belinda boris david edward grandma grandpa gustave iven john kaukovalta linda max michel norbert paul "
+    "quincy robert sandro steph travis whisper zac",
+    "val": "m4 f3 klatt3 Andy Mike caleb steph2 miguel aunty",
+    "test": "m5 m8 f4 klatt5 Alicia Hugo adam ed shelby victor",
+}
 """The timbres of eSpeak NG by split; those of machines and monsters are left out."""
 FLITE: Mapping[Split, Sequence[str]] = {"train": ("slt", "kal16"), "val": ("awb",), "test": ("rms",)}
-HIBARI = "hibari-tts==0.2.1"
+HIBARI = "pip install hibari-tts==0.2.1"
+"""Installs the one voice that sounds natural; its weights lie inside the package."""
 LICENCES = {"espeak-ng": "GPL-3+ (espeak-ng)", "flite": "BSD-like (flite)", "hibari": "Apache-2.0 (hibari-tts)"}
 
 
@@ -54,7 +52,7 @@ def speaker(rng: Rng, split: Split) -> Speaker:
         return Speaker("flite", str(rng.choice(FLITE[split])), "en-us")
     if draw < 0.34 and split == "train":
         return Speaker("hibari", "heart", "en-us")
-    return Speaker("espeak-ng", str(rng.choice(ESPEAK[split])), str(rng.choice(list(ARTICLE))))
+    return Speaker("espeak-ng", str(rng.choice(ESPEAK[split].split())), str(rng.choice(languages())))
 
 
 def spoken(rng: Rng, who: Speaker, text: str) -> Wave:
@@ -64,7 +62,7 @@ def spoken(rng: Rng, who: Speaker, text: str) -> Wave:
     """
     with TemporaryDirectory() as folder:
         if who.engine == "espeak-ng":
-            espeak = program("espeak-ng", "espeak-ng")
+            espeak = program("espeak-ng", "apt-get install espeak-ng")
             options = [
                 "-s",
                 str(rng.integers(120, 200)),
@@ -76,10 +74,10 @@ def spoken(rng: Rng, who: Speaker, text: str) -> Wave:
             command = [espeak, "-v", f"{who.language}+{who.timbre}", *options, "-w", "said.wav", "--stdin"]
             run(command, Path(folder), text)
         elif who.engine == "flite":
-            flite = program("flite", "flite")
+            flite = program("flite", "apt-get install flite")
             stretch = f"duration_stretch={rng.uniform(0.85, 1.35):.2f}"
             run([flite, "-voice", who.timbre, "--setf", stretch, "-t", text, "-o", "said.wav"], Path(folder))
         else:
-            hibari = program("hibari", "python3-pip and pip install " + HIBARI)
+            hibari = program("hibari", HIBARI)
             run([hibari, text, "--speed", f"{rng.uniform(0.75, 1.3):.2f}", "-o", "said.wav"], Path(folder))
         return read_sound(Path(folder) / "said.wav")
