@@ -34,7 +34,7 @@ def wander(rng: Rng, n: int, knot: float, low: float, high: float) -> Wave:
     count = max(2, round(length / knot) + 1)
     times = np.linspace(0, length, count) + np.r_[0, rng.uniform(-0.4, 0.4, count - 2) * length / (count - 1), 0]
     values = rng.uniform(np.log(low), np.log(high), count)
-    return np.exp(smooth(times, values, seconds(n)))
+    return np.asarray(np.exp(smooth(times, values, seconds(n))))
 
 
 def smooth(times: ArrayLike, values: ArrayLike, at: Wave) -> Wave:
@@ -47,7 +47,7 @@ def smooth(times: ArrayLike, values: ArrayLike, at: Wave) -> Wave:
 
 def lines(times: ArrayLike, values: ArrayLike, n: int) -> Wave:
     """The values at `times` in seconds, joined by straight lines."""
-    return np.interp(seconds(n), np.asarray(times, float), np.asarray(values, float))
+    return np.asarray(np.interp(seconds(n), np.asarray(times, float), np.asarray(values, float)))
 
 
 def filtered(x: Wave, gain: NDArray[np.complex128] | Wave) -> Wave:

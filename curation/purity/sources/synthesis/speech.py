@@ -36,9 +36,12 @@ def monologue(who: Speaker, seed: int) -> NDArray[np.int16]:
     """Sentences of a voice with pauses of 0.1 to 1.2 s: int16 (n,) at RATE."""
     rng = np.random.default_rng([seed, 14])
     goal, parts, length = between(rng, 8, 26), list[Wave](), 0.0
-    size = between(rng, 0.85, 1.18) if rng.random() < 0.5 else 1.0
+    size = between(rng, 0.85, 1.18) if rng.random() < 0.4 else 1.0
+    # the engine that takes a second to start speaks all its sentences at once
+    together = round(goal / 3.5) if who.engine == "hibari" else 1
     while length < goal:
-        said = spoken(rng, who, sentence(rng, who.language))
+        text = " ".join(sentence(rng, who.language) for _ in range(together))
+        said = spoken(rng, who, text)
         if size != 1.0:
             said = humanised(rng, said, size)
         parts += [level(said) * between(rng, 0.7, 1.3), np.zeros(round(between(rng, 0.1, 1.2) * RATE))]
