@@ -53,22 +53,23 @@ def make_package(folder: Path, package: str, version: str, jobs: Sequence[Job]) 
         return done
     parts = folder / f".{package}-{version}.parts"
     parts.mkdir(parents=True, exist_ok=True)
-    writer = PoolWriter(folder, package)
-    left_out: list[LeftOut] = []
+    reasons: dict[str, str] = {}
     for job in jobs:
         part = part_of(parts, job)
-        doubt = ""
         try:
-            samples = np.fromfile(part, np.int16) if part.exists() else computed(job, part)
+            if not part.exists():
+                computed(job, part)
         except LpseError as error:
             log.warning("%s is left out: %s", job.path, error)
-            doubt = str(error)
-            left_out.append(LeftOut(job.path, doubt))
-            samples = np.zeros(0, np.int16)
+            reasons[job.path] = str(error)
+    writer = PoolWriter(folder, package)
+    for job in jobs:
+        doubt = reasons.get(job.path, "")
+        samples = np.zeros(0, np.int16) if doubt else np.fromfile(part_of(parts, job), np.int16)
         writer.add(source_of(job, package, version, samples, doubt), samples)
     writer.close()
     shutil.rmtree(parts)
-    return left_out
+    return [LeftOut(path, reason) for path, reason in reasons.items()]
 
 
 def part_of(parts: Path, job: Job) -> Path:
