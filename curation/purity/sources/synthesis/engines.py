@@ -80,7 +80,7 @@ def engine_revving(rng: Rng, n: int) -> Wave:
 
 
 def two_stroke(rng: Rng, n: int) -> Wave:
-    """A small fast engine: moped, chain saw, model aircraft, lawn mower."""
+    """A small fast engine: moped, chainsaw, model aircraft, lawn mower."""
     rpm = load_curve(rng, n, between(rng, 1800, 3000), between(rng, 6000, 14000))
     return combustion(rng, n, rpm, 2, between(rng, 0.02, 0.2))
 
@@ -229,7 +229,7 @@ def gear_whine(rng: Rng, n: int) -> Wave:
 
 
 def saw_blade(rng: Rng, n: int) -> Wave:
-    """A circular saw or grinder: a ringing blade whose pitch sags as it cuts."""
+    """A blade that cuts wood or metal: a ringing blade whose pitch sags as it cuts."""
     length = n / RATE
     cuts: Wave = np.zeros(n)
     now = rng.uniform(0.5, 1.5)

@@ -202,7 +202,7 @@ def _song_jobs(places: Places, excerpts: int) -> Iterator[Job]:
 
 
 def lumps(wad: bytes) -> list[tuple[str, bytes]]:
-    """The names and bytes of the MIDI files inside a WAD. Raises MidiError for a file that is none."""
+    """The names and bytes of the MIDI files inside a WAD. Raises MidiError for another file."""
     if wad[:4] not in (b"IWAD", b"PWAD"):
         raise MidiError("not a WAD: it begins with neither IWAD nor PWAD")
     count, start = struct.unpack("<II", wad[4:12])

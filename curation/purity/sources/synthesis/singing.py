@@ -34,7 +34,7 @@ SPLIT_FONTS: Mapping[Split, Sequence[str]] = {
 }
 """The soundfonts of accompaniments."""
 DIP, FAINTEST, SHORTEST = 0.7, 3.5, 6
-"""A dip of 6 dB parts two syllables; a vowel 30 dB under the loudest is none; nor is one of less than 6 frames."""
+"""Syllables are parted by a dip of 6 dB. Vowels of less than 6 frames, or 30 dB under the loudest, are left out."""
 
 
 @dataclass(frozen=True)
