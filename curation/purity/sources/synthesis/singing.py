@@ -14,7 +14,7 @@ from ..pool import RATE, Split
 from .composing import SOLO, Plan, accompaniment, chord_sheet, drums, melody, plan
 from .jobs import Job, finished
 from .midi import DRUMS, Note, Song, read_song, song_of
-from .music import FONTS, family, grooves, held_out, trimmed
+from .music import FONTS, family, grooves, split_of, trimmed
 from .programs import Places, SynthesisError, accompanied_midi, rendered_midi
 from .recorded import Recordings
 from .signals import Rng, Wave, between, level
@@ -256,8 +256,7 @@ def choir(rng: Rng, who: Singer, notes: Sequence[Sung]) -> Wave:
 def backing(rng: Rng, places: Places, piece: Plan, tune: Sequence[Note], font: str, split: Split) -> Wave:
     """The accompaniment of a piece: a groove of MMA of the split, or a few composed parts."""
     if rng.random() < 0.5:
-        names = [name for name in grooves(places) if held_out(family(name)) == (split != "train")]
-        names = names if split == "train" else names[split == "test" :: 2]
+        names = [name for name in grooves(places) if split_of(family(name)) == split]
         midi = read_song(accompanied_midi(chord_sheet(rng, piece, str(rng.choice(names)), 1 + int(rng.integers(9999)))))
         if rng.random() < 0.3:
             midi = midi.without({DRUMS})

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from curation.purity.sources.synthesis.composing import SOLO, band_piece, chord_sheet, melody, plan, solo_piece
 from curation.purity.sources.synthesis.midi import DRUMS, TICKS, MidiError, Note, Song, read_song, song_of
-from curation.purity.sources.synthesis.music import SECONDS, family, held_out, lumps, packaged_song, varied
+from curation.purity.sources.synthesis.music import SECONDS, family, held_out, lumps, packaged_song, split_of, varied
 
 notes = st.lists(
     st.builds(Note, st.floats(0, 50), st.floats(0.01, 8), st.integers(0, 127), st.integers(1, 127)), max_size=8
@@ -153,3 +153,6 @@ def test_styles_are_held_out_whole() -> None:
     assert family("16Beat07") == family("16BeatBallad3")[:6] == "16beat"
     styles = [f"style{k}" for k in range(2000)]
     assert 0.07 < np.mean([held_out(style) for style in styles]) < 0.13
+    for style in styles:
+        assert held_out(style) == (split_of(style) != "train")
+    assert 60 < sum(split_of(style) == "test" for style in styles) < 140
