@@ -90,12 +90,28 @@ def _gather(pool: Path, folders: list[Path], sources: list[str]) -> None:
     built = build_pool(pool, pool / ".scratch", local=local, folders=folders, progress=_shown("gathering"))
     for name, reason in built.missing.items():
         typer.echo(f"left out: {name}: {reason}", err=True)
+    _synthesise(pool)
     for package in sorted({one.package for one in Pool.open(pool, doubtful=True).sources}):
         measure_package(pool, package, _shown("checking"))
     typer.echo(f"{check(pool)} sources are left out of training; {pool / 'listing.parquet'} has the reasons")
     write_listing(pool, pool / "listing.parquet")
     for line in summary(Pool.open(pool).sources):
         typer.echo(line)
+
+
+def _synthesise(pool: Path) -> None:
+    """Make each synthetic package whose programs are installed; print the others with their cures."""
+    from curation.purity.sources.synthesis.make import VERSIONS, make
+    from curation.purity.sources.synthesis.programs import SynthesisError
+
+    for package in VERSIONS:
+        try:
+            for one in make(pool, packages=[package], progress=lambda name: typer.echo(f"making: {name}", err=True))[
+                package
+            ]:
+                typer.echo(f"left out: {package}: {one.path}: {one.reason}", err=True)
+        except SynthesisError as error:
+            typer.echo(f"left out: {package}: {error}", err=True)
 
 
 def _shown(what: str) -> Callable[[str, int], None]:
