@@ -78,15 +78,19 @@ def hard_factors(pool: Pool) -> dict[str, float]:
     return {one.sha256: HARD_FACTOR for one in pool.sources if one.kind == "effects" and one.category in HARD}
 
 
-def recordings(drawer: Drawer, plan: list[Recipe], seed: int) -> Iterator[MadeRecording]:
-    """The recordings of a plan, one after the other; each the same for the same seed and pool."""
+def recordings(
+    drawer: Drawer, plan: list[Recipe], seed: int, lengths: tuple[float, float] = LENGTHS
+) -> Iterator[MadeRecording]:
+    """The recordings of a plan, of `lengths` seconds, one after the other; the same for the same seed and pool."""
     rules = MixRules(codec=0.0, narrow=0.0, gain_db=LOUD_DB)
     for number, recipe in enumerate(plan):
-        yield _recording(np.random.default_rng([seed, number]), drawer, recipe, rules)
+        yield _recording(np.random.default_rng([seed, number]), drawer, recipe, rules, lengths)
 
 
-def _recording(rng: np.random.Generator, drawer: Drawer, recipe: Recipe, rules: MixRules) -> MadeRecording:
-    frames = round(rng.uniform(*LENGTHS) * RATE / HOP)
+def _recording(
+    rng: np.random.Generator, drawer: Drawer, recipe: Recipe, rules: MixRules, lengths: tuple[float, float]
+) -> MadeRecording:
+    frames = round(rng.uniform(*lengths) * RATE / HOP)
     bed, used = _long_bed(rng, drawer, frames * HOP)
     events = _events(rng, recipe, frames)
     made = mixed(rng, drawer, bed, used, events, rules)

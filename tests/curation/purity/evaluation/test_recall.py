@@ -40,8 +40,8 @@ def test_the_area_is_a_half_for_equals_and_one_for_the_separable() -> None:
 
 def test_long_recordings_hold_what_they_say(pool: Pool) -> None:
     plan = [one for one in recipes(1) if one.kind is None or (one.level_db == -5 and one.kind == "music")]
-    for one in recordings(Drawer(pool, "test"), plan, 3):
-        assert 150 <= one.duration <= 260.1
+    for one in recordings(Drawer(pool, "test"), plan, 3, (66.0, 80.0)):
+        assert 65.9 <= one.duration <= 80.1
         seconds = one.contaminated.duration
         if one.recipe.kind is None:
             assert seconds == 0
@@ -67,7 +67,7 @@ def test_shares_of_a_file() -> None:
 def test_the_whole_way_from_recordings_to_shares(pool: Pool, tmp_path: Path) -> None:
     plan = [one for one in recipes(1) if one.kind is None or (one.level_db, one.extent) == (-5, "throughout")]
     louder = [replace(one, level_db=25.0) for one in plan if one.kind != "speech"]
-    truths = write_set(tmp_path / "media", recordings(Drawer(pool, "test"), louder, 3))
+    truths = write_set(tmp_path / "media", recordings(Drawer(pool, "test"), louder, 3, (62.0, 66.0)))
     cuts = curated(tmp_path / "corpus", tmp_path / "media", load_recipe("packaged"), workers=1)
     assert set(cuts) == {one.file for one in truths} and len(truths) == 2
     kept = shares(truths, cuts)["accept + review"]
