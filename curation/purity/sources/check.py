@@ -2,7 +2,9 @@
 
 One detector alone is often wrong on animals, bells and engines: that is why ours is trained. So the name of a file
 counts, too: effects of a class that detectors confuse with voices or music become doubtful only if all of them are
-certain. What a check decides is written into the pool's tables and can be decided again from the stored figures.
+certain. For other classes (an ambience, a sound of an interface) it is enough that two are firm.
+
+What a check decides is written into the pool's tables and can be decided again from the stored figures.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ PREFIX = "check: "
 _VOICES = frozenset({"animal", "bird", "cry", "crowd", "laughter"})
 """Classes of effects that detectors of speech respond to."""
 _TONES = _VOICES | {
-    "alarm", "bell", "clock", "electric", "engine", "insect", "train", "vehicle", "weapon", "wind",
+    "alarm", "bell", "clock", "door", "electric", "engine", "impact", "insect", "machine", "rain", "thunder", "tool",
+    "train", "vehicle", "water", "weapon", "wind",
 }  # fmt: skip
 """Classes of effects that detectors of music respond to."""
 _ORDER: Mapping[Split, int] = {"test": 0, "val": 1, "train": 2}
