@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .copies import Sketch, copies, sketch
+from .copies import copies
 from .measure import Figures, read_figures
 from .pool import Pool, Source, Split, write_doubts
+from .sketches import read_sketches
 
 PREFIX = "check: "
 _VOICES = frozenset({"animal", "bird", "cry", "crowd", "laughter"})
@@ -27,8 +28,6 @@ _TONES = _VOICES | {
 """Classes of effects that detectors of music respond to."""
 _ORDER: Mapping[Split, int] = {"test": 0, "val": 1, "train": 2}
 """Of copies, the first is kept: training must not contain what tests."""
-_LONGEST_SKETCH = 180.0
-"""Seconds of a source that are compared with other packages."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def check(folder: Path, bounds: Bounds = Bounds(), progress: Callable[[str], Non
     found |= repeated(pool.sources, contents, usable)
     progress("copies")
     usable = [i for i in usable if (pool.sources[i].package, pool.sources[i].path) not in found]
-    found |= copied(pool, usable)
+    found |= copied(folder, pool, usable)
     doubts = {
         (one.package, one.path): _gathered(one) or _prefixed(found.get((one.package, one.path), ""))
         for one in pool.sources
@@ -114,10 +113,13 @@ def repeated(sources: Sequence[Source], contents: Sequence[str], usable: Sequenc
     return found
 
 
-def copied(pool: Pool, usable: Sequence[int]) -> dict[tuple[str, str], str]:
-    """Doubts about sources that share audio with one of another package that is kept, by (package, path)."""
-    longest = int(_LONGEST_SKETCH * 16_000)
-    sketches: list[Sketch] = [sketch(str(i), pool.sources[i].package, pool.samples(i)[:longest]) for i in usable]
+def copied(folder: Path, pool: Pool, usable: Sequence[int]) -> dict[tuple[str, str], str]:
+    """Doubts about effects and music that share audio with a kept one of another package, by (package, path)."""
+    packages: dict[str, list[int]] = {}
+    for i in usable:
+        if pool.sources[i].kind in ("effects", "music"):
+            packages.setdefault(pool.sources[i].package, []).append(i)
+    sketches = [one for name, indices in packages.items() for one in read_sketches(folder, name, pool, indices)]
     found: dict[tuple[str, str], str] = {}
     gone: set[int] = set()
     pairs = [sorted(map(int, pair), key=lambda i: _rank(pool.sources[i])) for pair in copies(sketches)]
