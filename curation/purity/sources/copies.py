@@ -43,7 +43,7 @@ _BLOCK = 2048
 
 @dataclass(frozen=True, eq=False)
 class Sketch:
-    """What of a source is compared: its words if it is long, else its outline (frames * bands,), of length 1."""
+    """The part of a source that is compared: words of a long one, else an outline (frames * bands,) of length 1."""
 
     name: str
     owner: str

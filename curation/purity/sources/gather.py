@@ -67,7 +67,7 @@ def is_current(package: Package, pool: Path, table: Table, reserved: Reserved = 
 
 
 def _key(package: Package, table: Table, reserved: Reserved) -> str:
-    """What determines samples, then what determines the rest."""
+    """The conditions of the samples, then those of all the rest."""
     decoding = f"{DECODER} {sorted(package.rates.items())}"
     return f"{decoding}|{table.key(package)} {hashlib.sha256(reserved.content).hexdigest()}"
 
