@@ -28,7 +28,7 @@ _CONTAINERS = (
 )
 
 RAW_FORMATS = ("g722", "gsm")
-"""Telephone formats without a header: any bytes are valid, so only a caller that knows the format may name it."""
+"""Telephone formats without a header: any bytes are valid, so the caller must name the format."""
 
 # First bytes of the usual containers: (offset, bytes). They only choose between two reasons for a file that
 # cannot be opened: "not_media" (never was) and "unreadable" (was, and is broken).
@@ -67,7 +67,7 @@ class MediaError(LpseError):
 def open_media(path: str | os.PathLike[str], raw_format: str | None = None) -> Iterator[av.container.InputContainer]:
     """Open a local file for demuxing and close it at the end. Raises MediaError if it cannot be opened.
 
-    `raw_format`: one of RAW_FORMATS, for a file without a header; it is then read as that format, whatever it holds.
+    `raw_format`: one of RAW_FORMATS, for a file without a header; it is then read as that format, with any content.
     """
     if raw_format is not None and raw_format not in RAW_FORMATS:
         raise ValueError(f"raw_format={raw_format!r}: not one of {', '.join(RAW_FORMATS)}")

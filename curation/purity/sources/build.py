@@ -14,7 +14,7 @@ from .download import DownloadError, unpacked
 from .gather import Progress, gather, is_current
 from .packages import Package, Rule, Table, read_table
 from .pool import KINDS
-from .reserved import check_name, reserved_hashes
+from .reserved import Reserved, check_name, read_reserved
 
 
 class FolderError(LpseError):
@@ -38,7 +38,7 @@ def build_pool(
     local: Mapping[str, Path] | None = None,
     folders: Sequence[Path] = (),
     table: Table | None = None,
-    reserved: frozenset[str] | None = None,
+    reserved: Reserved | None = None,
     progress: Progress = lambda package, count: None,
 ) -> Built:
     """Gather the packages of the table (or those of `names`) and the user's `folders` into the pool.
@@ -50,7 +50,7 @@ def build_pool(
     Raises FolderError, ReservedError.
     """
     table = read_table() if table is None else table
-    reserved = reserved_hashes() if reserved is None else reserved
+    reserved = read_reserved() if reserved is None else reserved
     local = dict(local or {})
     for folder in folders:
         check_name(folder.resolve().name)

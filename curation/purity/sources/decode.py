@@ -14,7 +14,7 @@ from ...media import audio_blocks, resampled
 from .pool import RATE
 
 DECODER = "1"
-"""Changes with whatever changes samples: parts of the pool that another version decoded are decoded again."""
+"""The version of the decoding: parts of the pool that another version decoded are decoded again."""
 MOST_SECONDS = 3600
 RAW = {"g722": "g722", "gsm": "gsm"}
 """Extensions of formats without a header."""

@@ -17,10 +17,12 @@ from .decode import DECODER, TooLongError, decoded
 from .members import Member, as_file, members
 from .packages import Chosen, Package, Table
 from .pool import RATE, Pool, PoolError, PoolWriter, Source, pool_key
+from .reserved import Reserved
 
 Progress = Callable[[str, int], None]
 """Called with the package and the number of its sources so far."""
 _NONE = np.zeros(0, np.int16)
+NO_RESERVED = Reserved()
 
 
 def gather(
@@ -28,7 +30,7 @@ def gather(
     folder: Path,
     pool: Path,
     table: Table,
-    reserved: frozenset[str] = frozenset(),
+    reserved: Reserved = NO_RESERVED,
     progress: Progress = lambda package, count: None,
 ) -> bool:
     """Write the package, unpacked in `folder`, into the pool. False if the pool has it already, by the same rules.
@@ -59,15 +61,15 @@ def gather(
     return True
 
 
-def is_current(package: Package, pool: Path, table: Table, reserved: frozenset[str] = frozenset()) -> bool:
+def is_current(package: Package, pool: Path, table: Table, reserved: Reserved = NO_RESERVED) -> bool:
     """True if the pool has the package, gathered by the same rules."""
     return pool_key(pool, package.name) == _key(package, table, reserved)
 
 
-def _key(package: Package, table: Table, reserved: frozenset[str]) -> str:
-    """What determines samples, then what determines the rest."""
+def _key(package: Package, table: Table, reserved: Reserved) -> str:
+    """The conditions of the samples, then those of all the rest."""
     decoding = f"{DECODER} {sorted(package.rates.items())}"
-    return f"{decoding}|{table.key(package)} {hashlib.sha256(' '.join(sorted(reserved)).encode()).hexdigest()}"
+    return f"{decoding}|{table.key(package)} {hashlib.sha256(reserved.content).hexdigest()}"
 
 
 def _with_copyright(package: Package, folder: Path) -> Package:
@@ -95,7 +97,7 @@ class _Known:
 
 
 def _read(
-    member: Member, chosen: Chosen, rates: Mapping[int, int], reserved: frozenset[str], known: _Known | None
+    member: Member, chosen: Chosen, rates: Mapping[int, int], reserved: Reserved, known: _Known | None
 ) -> tuple[str, NDArray[np.int16], str]:
     """The hash of a file, its samples (none if it is left out for good), and the doubt about it."""
     digest = ""

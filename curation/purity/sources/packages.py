@@ -107,7 +107,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Table:
-    """All packages, and the words that tell the class of an effect, or that it is none, by its name."""
+    """All packages, and the words in file names that give the class of an effect, or the reason to doubt it."""
 
     packages: Mapping[str, Package]
     classes: Mapping[str, str]

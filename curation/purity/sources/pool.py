@@ -64,7 +64,7 @@ class Pool:
     def open(cls, folder: Path, *, doubtful: bool = False, packages: Sequence[str] | None = None) -> Pool:
         """The pool of all packages in `folder`, or of `packages`; with `doubtful`, also the sources that are left out.
 
-        Raises PoolError if there is none, or if a file of samples is shorter than its table says.
+        Raises PoolError for a folder without tables, and if a file of samples is shorter than its table requires.
         """
         import pyarrow.parquet as pq
 

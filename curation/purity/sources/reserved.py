@@ -1,12 +1,11 @@
 """Reserved sources: material for evaluation alone, which is refused by its package's name and by the hash of its bytes.
 
-The hashes are SHA-256, in the repository as `manifests/purity/reserved.sha256.gz`: 32 bytes each, sorted. Audio that a
-gathered package shares with a reserved one, re-encoded, is listed there by its own hash.
+The repository's list, `manifests/purity/reserved.sha256`, holds the first 8 bytes of each SHA-256, sorted: of all audio
+in the reserved packages and repositories, and of those files of gathered packages that share audio with them.
 """
 
 from __future__ import annotations
 
-import gzip
 import re
 from collections.abc import Iterable
 from importlib.resources import files
@@ -22,8 +21,8 @@ _NAMES = re.compile(
     r"|(jakobovski/)?free-spoken-digit-dataset",
     re.IGNORECASE,
 )
-_BYTES = 32
-_MOST = 32 << 20
+_BYTES = 8
+_MOST = 8 << 20
 
 
 class ReservedError(LpseError):
@@ -36,23 +35,39 @@ def check_name(name: str) -> None:
         raise ReservedError(f"{name}: reserved for evaluation, never for training")
 
 
-def reserved_hashes(path: Path | None = None) -> frozenset[str]:
-    """SHA-256 of all reserved files, in hex, from a list at `path` or the repository's. Raises ReservedError."""
-    source = files("manifests") / "purity" / "reserved.sha256.gz" if path is None else path
+class Reserved:
+    """A set of hashes of reserved files; `in` takes a whole SHA-256 in hex."""
+
+    def __init__(self, hashes: Iterable[str] = ()) -> None:
+        self._hashes = frozenset(one[: 2 * _BYTES] for one in hashes)
+
+    def __contains__(self, digest: str) -> bool:
+        return digest[: 2 * _BYTES] in self._hashes
+
+    def __len__(self) -> int:
+        return len(self._hashes)
+
+    @property
+    def content(self) -> bytes:
+        """The list as bytes: the same hashes give the same ones."""
+        return b"".join(bytes.fromhex(one) for one in sorted(self._hashes))
+
+
+def read_reserved(path: Path | None = None) -> Reserved:
+    """The list at `path`, else the repository's. Raises ReservedError for a missing or damaged one."""
+    source = files("manifests") / "purity" / "reserved.sha256" if path is None else path
     try:
-        with source.open("rb") as packed, gzip.open(packed) as file:
+        with source.open("rb") as file:
             content = file.read(_MOST)
-    except (OSError, EOFError) as error:
-        raise ReservedError(f"{source}: the list of reserved files cannot be read: {error}") from error
+    except OSError as error:
+        raise ReservedError(f"{source}: the list of reserved files cannot be read: {error.strerror}") from error
     if len(content) % _BYTES or len(content) >= _MOST:
-        raise ReservedError(f"{source}: {len(content)} bytes are no list of hashes")
-    return frozenset(content[at : at + _BYTES].hex() for at in range(0, len(content), _BYTES))
+        raise ReservedError(f"{source}: {len(content)} bytes are not a list of hashes")
+    return Reserved(content[at : at + _BYTES].hex() for at in range(0, len(content), _BYTES))
 
 
-def write_reserved(hashes: Iterable[str], path: Path) -> None:
-    """Write a list of hashes; the same hashes give the same bytes."""
-    content = b"".join(bytes.fromhex(one) for one in sorted(set(hashes)))
+def write_reserved(reserved: Reserved, path: Path) -> None:
+    """Write a list of hashes."""
     beside = path.with_name(f".{path.name}.part")
-    with beside.open("wb") as file, gzip.GzipFile("", "wb", 9, file, mtime=0) as packed:
-        packed.write(content)
+    beside.write_bytes(reserved.content)
     beside.replace(path)

@@ -131,7 +131,7 @@ def test_sizes_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     with zipfile.ZipFile(tmp_path / "b.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("1.ogg", bytes(1001))
         archive.writestr("2.ogg", bytes(1000))
-    sizes = {}
+    sizes: dict[str, int | str] = {}
     for name, read in zipped(tmp_path / "b.zip"):
         try:
             sizes[name] = len(read())

@@ -15,7 +15,7 @@ from curation.purity.sources.build import FolderError, build_pool, user_package
 from curation.purity.sources.download import DownloadError, unpack
 from curation.purity.sources.packages import read_table
 from curation.purity.sources.pool import Pool
-from curation.purity.sources.reserved import ReservedError
+from curation.purity.sources.reserved import Reserved, ReservedError
 
 TABLE = """
 [[package]]
@@ -44,7 +44,7 @@ version = "1"
 licence = "CC0-1.0"
 rules = [{ files = "*" }]
 """
-NONE: frozenset[str] = frozenset()
+NONE = Reserved()
 
 
 def beep(path: Path, seed: int = 0) -> None:

@@ -14,6 +14,7 @@ from curation.purity.sources.decode import decoded, trimmed
 from curation.purity.sources.gather import gather, is_current
 from curation.purity.sources.packages import Table, read_table
 from curation.purity.sources.pool import Pool
+from curation.purity.sources.reserved import Reserved
 
 TABLE = """
 [[package]]
@@ -88,7 +89,7 @@ def test_what_files_become(zoo: Path, tmp_path: Path) -> None:
 
 def test_reserved_files_are_left_out(zoo: Path, tmp_path: Path) -> None:
     one = table()
-    reserved = frozenset({hashlib.sha256((zoo / "a.wav").read_bytes()).hexdigest()})
+    reserved = Reserved([hashlib.sha256((zoo / "a.wav").read_bytes()).hexdigest()])
     gather(one.packages["zoo"], zoo, tmp_path / "pool", one, reserved)
     first = Pool.open(tmp_path / "pool", doubtful=True).sources[0]
     assert (first.path, first.doubt, first.seconds) == ("a.wav", "reserved", 0.0)

@@ -32,7 +32,7 @@ rules = [
 def choose(path: str) -> tuple[str, ...] | None:
     table = read_table(TABLE)
     one = table.choose(table.packages["one"], path)
-    return one and (one.kind, one.category, one.group, one.split, one.licence, one.doubt)
+    return None if one is None else (one.kind, one.category, one.group, one.split, one.licence, one.doubt)
 
 
 def test_the_first_rule_that_matches_decides() -> None:

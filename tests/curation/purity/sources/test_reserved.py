@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
 
 import pytest
 
-from curation.purity.sources.reserved import ReservedError, check_name, reserved_hashes, write_reserved
+from curation.purity.sources.reserved import Reserved, ReservedError, check_name, read_reserved, write_reserved
 
 
 @pytest.mark.parametrize(
@@ -34,23 +33,23 @@ def test_other_names(name: str) -> None:
 
 
 def test_a_list_is_read_as_it_was_written(tmp_path: Path) -> None:
-    hashes = {f"{i:064x}" for i in (5, 1, 2**255)}
-    write_reserved([*hashes, *hashes], tmp_path / "a.gz")
-    write_reserved(hashes, tmp_path / "b.gz")
-    assert reserved_hashes(tmp_path / "a.gz") == hashes
-    assert (tmp_path / "a.gz").read_bytes() == (tmp_path / "b.gz").read_bytes()
-    assert len(gzip.decompress((tmp_path / "a.gz").read_bytes())) == 3 * 32
+    hashes = [f"{i:064x}" for i in (5 << 200, 1 << 250, 2**255)]
+    write_reserved(Reserved([*hashes, *hashes]), tmp_path / "a")
+    write_reserved(Reserved(reversed(hashes)), tmp_path / "b")
+    found = read_reserved(tmp_path / "a")
+    assert [one in found for one in (*hashes, f"{3 << 250:064x}", "")] == [True, True, True, False, False]
+    assert len(found) == 3
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert (tmp_path / "a").stat().st_size == 3 * 8
 
 
 def test_damaged_lists(tmp_path: Path) -> None:
-    for content in (b"no gzip", gzip.compress(b"33 bytes are no list of hashes..."), b""):
-        (tmp_path / "a.gz").write_bytes(content)
-        if content == b"":
-            assert reserved_hashes(tmp_path / "a.gz") == frozenset()
-            continue
-        with pytest.raises(ReservedError, match="list"):
-            reserved_hashes(tmp_path / "a.gz")
+    (tmp_path / "a").write_bytes(b"nine more")
+    with pytest.raises(ReservedError, match="9 bytes are not a list"):
+        read_reserved(tmp_path / "a")
+    with pytest.raises(ReservedError, match="cannot be read: No such file"):
+        read_reserved(tmp_path / "b")
 
 
 def test_the_repositorys_list() -> None:
-    assert len(reserved_hashes()) > 5000
+    assert len(read_reserved()) > 10_000
