@@ -109,7 +109,7 @@ def _long(
     import tempfile
 
     from curation.purity.evaluation.endtoend import as_json, by_contents, curated, shares, write_set
-    from curation.purity.evaluation.recordings import hard_factors, recordings
+    from curation.purity.evaluation.recordings import FLOOR_DB, hard_factors, recordings
     from curation.purity.evaluation.recordings import recipes as plan_of
     from curation.purity.evaluation.tables import share_lines
     from curation.purity.mixing.draw import Drawer
@@ -122,7 +122,7 @@ def _long(
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         with simple_bar("making recordings") as on_progress:
-            made = recordings(Drawer(opened, split, hard_factors(opened)), plan, seed)
+            made = recordings(Drawer(opened, split, hard_factors(opened)), plan, seed, floor_db=FLOOR_DB)
             truths = write_set(root / "media", made, lambda number: on_progress(number / len(plan)))
         kept = {name: curated(root / f"corpus-{name}", root / "media", recipe) for name, recipe in recipes.items()}
     hours = sum(one.duration for one in truths) / 3600

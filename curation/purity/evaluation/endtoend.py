@@ -76,7 +76,9 @@ def write_set(
     for one in made:
         path = folder / f"{one.recipe.name}.flac"
         write_media(path, audio=[one.sound[None]], sample_rate=RATE, audio_codec="flac")
-        spans = {kind: [(span.start, span.end) for span in timeline] for kind, timeline in one.truth.items()}
+        spans: dict[str, list[tuple[float, float]]] = {
+            kind: [(span.start, span.end) for span in timeline] for kind, timeline in one.truth.items()
+        }
         recipe = one.recipe
         truths.append(
             Truth(path.name, one.duration, spans, recipe.kind or "pure", recipe.level_db, recipe.extent, one.categories)

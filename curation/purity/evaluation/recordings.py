@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from manifests.time import Segment, Timeline
 
 from ...detectors.purity.frontend import HOP
-from ..mixing.acoustics import Sound
+from ..mixing.acoustics import Sound, noise
 from ..mixing.draw import Drawer
 from ..mixing.scene import LABELS, Event, Labels, MixRules, make_bed, mixed
 from ..sources.pool import RATE, Kind, Pool
@@ -24,6 +24,8 @@ CONTAMINANTS: tuple[Kind, ...] = ("speech", "music")
 LENGTHS = (150.0, 260.0)  # seconds, least and most
 JOIN = round(2.0 * RATE)  # samples in which one bed passes into the next
 LOUD_DB = (-30.0, -3.0)
+LIVE_DB, FLOOR_DB = (-18.0, -3.0), (-32.0, -12.0)
+"""Gains of the peak, and levels of the floor under the bed, at which nothing is silent."""
 HARD = frozenset({
     "alarm", "animal", "bell", "bird", "clock", "crowd", "cry", "electric", "engine", "insect", "laughter", "machine",
     "train", "vehicle", "wind",
@@ -79,19 +81,34 @@ def hard_factors(pool: Pool) -> dict[str, float]:
 
 
 def recordings(
-    drawer: Drawer, plan: list[Recipe], seed: int, lengths: tuple[float, float] = LENGTHS
+    drawer: Drawer,
+    plan: list[Recipe],
+    seed: int,
+    lengths: tuple[float, float] = LENGTHS,
+    floor_db: tuple[float, float] | None = None,
 ) -> Iterator[MadeRecording]:
-    """The recordings of a plan, of `lengths` seconds, one after the other; the same for the same seed and pool."""
-    rules = MixRules(codec=0.0, narrow=0.0, gain_db=LOUD_DB)
+    """The recordings of a plan, of `lengths` seconds, one after the other; the same for the same seed and pool.
+
+    `floor_db`: every bed has the place's own noise at this level under it. Without it, sparse beds have silences, which
+    end spans.
+    """
+    rules = MixRules(codec=0.0, narrow=0.0, gain_db=LOUD_DB if floor_db is None else LIVE_DB)
     for number, recipe in enumerate(plan):
-        yield _recording(np.random.default_rng([seed, number]), drawer, recipe, rules, lengths)
+        yield _recording(np.random.default_rng([seed, number]), drawer, recipe, rules, lengths, floor_db)
 
 
 def _recording(
-    rng: np.random.Generator, drawer: Drawer, recipe: Recipe, rules: MixRules, lengths: tuple[float, float]
+    rng: np.random.Generator,
+    drawer: Drawer,
+    recipe: Recipe,
+    rules: MixRules,
+    lengths: tuple[float, float],
+    floor_db: tuple[float, float] | None,
 ) -> MadeRecording:
     frames = round(rng.uniform(*lengths) * RATE / HOP)
     bed, used = _long_bed(rng, drawer, frames * HOP)
+    if floor_db is not None:
+        bed = bed + noise(rng, len(bed)) * np.float32(0.1 * 10 ** (rng.uniform(*floor_db) / 20))
     events = _events(rng, recipe, frames)
     made = mixed(rng, drawer, bed, used, events, rules)
     truth = {kind: _spans(made.labels, kind) for kind in LABELS if any(event.kind == kind for event in events)}

@@ -73,7 +73,7 @@ def write_judged(corpus: Corpus, pool: Path, folder: Path) -> Written:
                     sound = _int16(path, segment)
                     writer.add(_source(row, segment, split, len(sound) / RATE), sound)
                     cleared += segment.duration
-                for segment, truth in _cut(evidence, row.duration):
+                for segment, truth in _cut(evidence, row.duration or 0.0):
                     sound = _int16(path, segment)
                     samples_file.write(sound.tobytes())
                     rows.append({

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from curation.backends.weights import ModelSetup, ModelUnavailable
 from curation.detectors import open_detector, spec
@@ -16,7 +17,7 @@ from curation.detectors.purity.frontend import HOP, RATE
 COUNT = 2 * CONTEXT + 40  # frames
 
 
-def block(samples: np.ndarray[tuple[int], np.dtype[np.float32]], start: int, left: int, right: int) -> Block:
+def block(samples: NDArray[np.float32], start: int, left: int, right: int) -> Block:
     return Block(samples, RATE, start, left, right, first=start == 0, last=right == 0)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ def test_long_recordings_hold_what_they_say(pool: Pool) -> None:
 
 def test_shares_of_a_file() -> None:
     truth = Truth("a.flac", 200.0, {"music": [(70.0, 80.0)]}, "music", -5.0, "long")
-    cut = {"recording_id": "r", "risk": 0.1, "recipe_hash": "x"}
+    cut: dict[str, Any] = {"recording_id": "r", "risk": 0.1, "recipe_hash": "x"}
     cuts = [
         Cut(cut_id="1", start=0.0, end=75.0, decision="accept", **cut),
         Cut(cut_id="2", start=90.0, end=200.0, decision="review", **cut),

@@ -12,14 +12,13 @@ import torch
 
 from curation.detectors.purity.frontend import HOP
 from curation.media import write_media
-from curation.purity.mixing.scene import LABELS
+from curation.purity.mixing.scene import LABELS, MixRules
 from curation.purity.network.network import Output
 from curation.purity.sources.pool import RATE, Pool
 from curation.purity.training.annotated import Examples, NothingJudgedError, write_judged
 from curation.purity.training.data import Batch, Scenes
 from curation.purity.training.loop import loss_of
-from curation.purity.training.settings import MixRules
-from manifests.records import LabelledSegment, Verdict
+from manifests.records import LabelledSegment, Ruling, Verdict
 from manifests.store import Corpus
 from tests.support.made_up_scores import recording
 
@@ -46,12 +45,12 @@ def corpus(tmp_path: Path) -> Corpus:
     return made
 
 
-def verdict(recording_id: str, start: float, end: float, decision: str) -> Verdict:
+def verdict(recording_id: str, start: float, end: float, decision: Ruling) -> Verdict:
     excised = (LabelledSegment(start=CUT[0], end=CUT[1], label="music"),) if decision == "keep" else ()
     return Verdict(
         verdict_id=decision, recording_id=recording_id, start_ms=round(start * 1000), end_ms=round(end * 1000),
         decision=decision, excised=excised, method="single", author="ann", made_at=datetime(2026, 1, 1, tzinfo=UTC),
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
 
 
 def test_cleared_time_becomes_sources_and_cut_time_examples(corpus: Corpus, tmp_path: Path) -> None:
