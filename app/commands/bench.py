@@ -74,7 +74,7 @@ def _speed(recipes: dict[str, Recipe]) -> dict[str, Any]:
     from curation.purity.evaluation.speed import times_real_time
 
     rates = dict(times_real_time(DETECTORS))
-    typer.echo("one CPU thread, times real time (purity: asked 150)")
+    typer.echo("one CPU thread, times real time (purity: target 150)")
     for name, rate in rates.items():
         typer.echo(f"  {name:<24} {rate:>8.0f}x")
     for name, recipe in recipes.items():
@@ -127,7 +127,7 @@ def _long(
         kept = {name: curated(root / f"corpus-{name}", root / "media", recipe) for name, recipe in recipes.items()}
     hours = sum(one.duration for one in truths) / 3600
     whole = {name: shares(truths, cuts) for name, cuts in kept.items()}
-    title = f"{len(truths)} long recordings, {hours:.1f} h (asked: accept 0.5 % at .60, accept + review 4 % at .90)"
+    title = f"{len(truths)} long recordings, {hours:.1f} h (target: accept 0.5 % at .60, accept + review 4 % at .90)"
     _echo(share_lines(title, whole))
     parts = {name: by_contents(truths, cuts) for name, cuts in kept.items()}
     _echo(share_lines("accepted cuts, by what the recordings hold", parts))

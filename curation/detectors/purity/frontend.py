@@ -24,7 +24,7 @@ __all__ = ["BANDS", "FINE_BINS", "HOP", "MEL_FRAMES", "RATE", "STRIDE", "feature
 
 
 def frame_count(samples: int) -> int:
-    """Output frames of so many samples: whole hops, then up to a multiple of STRIDE."""
+    """Output frames of this number of samples: whole hops, then up to a multiple of STRIDE."""
     frames = max(1, -(-samples // HOP))
     return -(-frames // STRIDE) * STRIDE
 

@@ -17,7 +17,7 @@ FAST_SIZES = tuple(sorted(2**a * 3**b * 5**c for a in range(8, 24) for b in rang
 
 
 def transform_size(samples: int) -> int:
-    """The smallest size with a fast Fourier transform that holds so many samples."""
+    """The smallest size with a fast Fourier transform that holds this number of samples."""
     return next((size for size in FAST_SIZES if size >= samples), samples)
 
 

@@ -47,7 +47,7 @@ class Drawer:
         return len(self._at[kind]) > 0
 
     def index(self, rng: np.random.Generator, kind: Kind) -> int:
-        """A source of the kind. Raises IndexError if there is none."""
+        """A source of the kind. Raises IndexError without one."""
         until = self._until[kind]
         return int(self._at[kind][np.searchsorted(until, rng.random() * until[-1], "right")])
 

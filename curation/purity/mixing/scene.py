@@ -46,7 +46,7 @@ class MixRules:
 class Labels(NamedTuple):
     """Per frame of HOP samples, each (frames, 3) in the order of LABELS.
 
-    `present`: 1 where there is any of it. `weights`: 0 where nobody can know. `levels`: dB over the sound effects.
+    `present`: 1 where there is any of it. `weights`: 0 where the label is unknown. `levels`: dB over the sound effects.
     """
 
     present: NDArray[np.float32]
@@ -78,7 +78,7 @@ class Event:
 
 
 def scene(rng: np.random.Generator, drawer: Drawer, frames: int, rules: MixRules) -> Scene:
-    """A random scene of so many frames; the same for the same generator state, pool and rules."""
+    """A random scene of this number of frames; the same for the same generator state, pool and rules."""
     bed, used = make_bed(rng, drawer, frames * HOP)
     return mixed(rng, drawer, bed, used, draw_events(rng, drawer, frames, rules), rules)
 

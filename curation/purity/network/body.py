@@ -74,7 +74,7 @@ class Body(nn.Module):
         self.widths = (channels(256), channels(512), channels(1024))
 
     def forward(self, mel: Tensor) -> Levels:
-        """The levels of a log-mel (batch, 1, frames, bands), frames a multiple of 32."""
+        """The levels of a log-mel (batch, 1, frames, bands); the number of frames is a multiple of 32."""
         x = self.stem(mel)
         seen: list[Tensor] = []
         for index, pair in enumerate(self.pairs):
@@ -88,7 +88,7 @@ class Body(nn.Module):
         return [*self.stem.parameters(), *(p for pair in self.pairs[:pairs] for p in pair.parameters())]
 
     def load_yamnet(self, tensors: Mapping[str, NDArray[np.float32]]) -> None:
-        """Take the weights of a YAMNet checkpoint (see tensor_bundle). Raises KeyError if one is missing."""
+        """Take the weights of a YAMNet checkpoint, read by `tensor_bundle`. Raises KeyError if one is missing."""
         names = {_layer(name): name for name in tensors if "layer_with_weights-" in name}
         convolutions = [module for module in self.modules() if isinstance(module, nn.Conv2d)]
         for index, module in enumerate(convolutions):

@@ -2,7 +2,7 @@
 
 Two branches read the two inputs of `curation.detectors.purity.frontend`: YAMNet's convolutions the log-mel, a small
 convolutional network the fine spectrum without its local floor. Dilated convolutions over 20 s join them (context for
-music); the heads see them beside the fast layer's 80-ms frames (time resolution for speech).
+music); the heads read them beside the fast layer's 80-ms frames (time resolution for speech).
 """
 
 from __future__ import annotations

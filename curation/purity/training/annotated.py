@@ -155,7 +155,7 @@ class Examples:
         return cls(np.memmap(folder / SAMPLES, np.int16, "r") if size else np.zeros(0, np.int16), rows)
 
     def draw(self, rng: np.random.Generator, frames: int) -> Scene:
-        """A window of `frames` frames of a random example; what nobody judged has no weight, nor have the levels."""
+        """A window of `frames` frames of a random example; what no person judged has no weight, nor have the levels."""
         row = self.rows[rng.integers(len(self.rows))]
         first, count = int(str(row["first"])), int(str(row["samples"]))
         spare = max(0, count - frames * HOP)
