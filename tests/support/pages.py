@@ -21,7 +21,7 @@ DOCS = ROOT / "docs"
 NOTEBOOK = DOCS / "notebook.ipynb"
 ORDER = (
     "README.md",
-    *(f"docs/{name}.md" for name in ("overview", "curate", "annotate", "review", "features", "model")),
+    *(f"docs/{name}.md" for name in ("overview", "curate", "purity", "annotate", "review", "features", "model")),
 )
 """The pages in the order of a reader; the commands run in this order."""
 REFERENCE = ("docs/recipes.md", "docs/corpus.md", "docs/tables.md", "docs/glossary.md", "CHANGELOG.md")

@@ -13,7 +13,9 @@ from curation.purity.sources.synthesis.impacts import BELL, bell_body, ticking
 from curation.purity.sources.synthesis.jobs import finished
 from curation.purity.sources.synthesis.signals import Wave
 
-LATE = {"train-horn", "ship-horn", "howl", "songbird", "woodpecker"}
+LATE = {
+    "train-horn", "ship-horn", "howl", "songbird", "woodpecker", "church-bell", "wind-chimes", "hooting", "harsh-call",
+}  # fmt: skip
 """Effects that may begin after up to 3 s."""
 
 
