@@ -20,7 +20,7 @@ from .identity import cut_id
 from .labels import load_labels
 from .records import RECORDS
 from .schema import PRIMARY_KEYS, SCHEMAS, repeated_keys, sort_rows
-from .scores import PHYSICAL
+from .scores import DECIBELS, PHYSICAL
 from .time import to_ms
 
 _READABLE = ("ok", "damaged", "truncated")
@@ -142,8 +142,9 @@ def check_scores(row: pa.Table, durations: Mapping[str, float | None] | None) ->
     values = _numbers(row, "values")
     if frames < 0 or len(values) != frames * len(labels):
         yield f"{len(values)} values are not {frames} frames of {len(labels)} labels"
-    if scores["detector"] not in PHYSICAL:
-        yield from _outside_unit("values", values)
+    elif scores["detector"] not in PHYSICAL:
+        unit = [not str(label).endswith(DECIBELS) for label in labels]
+        yield from _outside_unit("values", values.reshape(frames, len(labels))[:, unit].ravel())
     yield from _check_tags(row, scores["tags_per_frame"], scores["tag_hop"])
     if durations is not None:
         if scores["recording_id"] not in durations:

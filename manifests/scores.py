@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 MAX_RATE = 25.0  # stored frames per second, at most
 # whose lanes are decibels, hertz and counts; everybody else's are probabilities
 PHYSICAL = frozenset({"level", "signal", "picture"})
+DECIBELS = "_db"  # the end of the labels that are levels, beside the probabilities of one detector
 ROW_SECONDS = 600.0  # of one row of the scores table
 NO_TAG = -1  # in place of a class where nobody scored
 

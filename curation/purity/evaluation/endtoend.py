@@ -101,14 +101,14 @@ def curated(corpus: Path, media: Path, recipe: Recipe, *, workers: int | None = 
 
 
 def shares(truths: Sequence[Truth], cuts: Mapping[str, Sequence[Cut]]) -> dict[str, Share]:
-    """What was kept, by KEPT, over all files."""
+    """Shares of what was kept, by KEPT, over all files."""
     return {
         name: reduce(_sum, (share(one, cuts.get(one.file, ()), kept) for one in truths)) for name, kept in KEPT.items()
     }
 
 
 def share(truth: Truth, cuts: Sequence[Cut], decisions: Sequence[str]) -> Share:
-    """What the cuts with one of the decisions keep of a file."""
+    """The share of a file that cuts with one of the decisions keep."""
     kept = Timeline(cut.segment for cut in cuts if cut.decision in decisions)
     whole = Segment(0.0, truth.duration)
     offered = truth.timeline.gaps(whole).at_least(MIN_SECONDS)
@@ -116,7 +116,7 @@ def share(truth: Truth, cuts: Sequence[Cut], decisions: Sequence[str]) -> Share:
 
 
 def by_contents(truths: Sequence[Truth], cuts: Mapping[str, Sequence[Cut]]) -> dict[str, Share]:
-    """What accepted cuts keep of files, by their contents: "music -12 dB" or "pure"."""
+    """Shares that accepted cuts keep of files, by their contents: "music -12 dB" or "pure"."""
     groups: dict[str, list[Share]] = {}
     for one in truths:
         name = "pure" if one.kind == "pure" else f"{one.kind} {one.level_db:+.0f} dB {one.extent}"

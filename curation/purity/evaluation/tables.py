@@ -58,7 +58,7 @@ def class_lines(figures: Figures, systems: Sequence[str]) -> Iterator[str]:
 
 
 def share_lines(title: str, systems: Mapping[str, Mapping[str, Share]]) -> Iterator[str]:
-    """What each system's cuts keep, by row: seconds, contamination, yield."""
+    """Lines on what each system's cuts keep, by row: seconds, contamination, yield."""
     yield title
     width = max([24, *(len(row) for rows in systems.values() for row in rows)])
     for system, rows in systems.items():
@@ -88,7 +88,7 @@ def draw(figures: Figures, path: Path, systems: Sequence[str]) -> None:
 
     figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
     for axis, kind in zip(axes, ("speech", "music"), strict=True):
-        for system in systems:
+        for number, system in enumerate(systems):
             points = sorted(
                 (one.task.level_db, one.seconds)
                 for one in figures.recalls
@@ -97,7 +97,7 @@ def draw(figures: Figures, path: Path, systems: Sequence[str]) -> None:
             if points:
                 own = system == "purity"
                 axis.plot(*zip(*points, strict=True), marker="o", markersize=4, linewidth=2.4 if own else 1.2,
-                          label=system, zorder=3 if own else 2)  # fmt: skip
+                          label=system, color=f"C{number}", zorder=3 if own else 2)  # fmt: skip
         axis.set_title(f"{kind}, events of 3-8 s", fontsize=10)
         axis.set_xlabel("dB over the sound effects")
         axis.grid(alpha=0.3)

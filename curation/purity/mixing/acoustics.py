@@ -1,4 +1,4 @@
-"""What happens to sound between its source and a file: rooms, distance, equalizers, band limits, noise, clipping.
+"""The changes of sound between its source and a file: rooms, distance, equalizers, band limits, noise, clipping.
 
 Linear steps are frequency responses, multiplied together and applied in one transform. All sounds are mono float32 at
 RATE; all randomness comes from the generator given.

@@ -78,7 +78,7 @@ class Package:
     rates: Mapping[int, int] = field(default_factory=dict)
     licences: tuple[tuple[str, str], ...] = ()
     copyright_root: str | None = None
-    """Where the root is in the source tree, if the package's own copyright file lists licences by file."""
+    """The place of the root in the source tree, if the package's own copyright file lists licences by file."""
     source: str = ""
     """The repository, owner/name, of a folder from GitHub."""
 

@@ -41,7 +41,7 @@ class NothingJudgedError(LpseError):
 
 
 class Written(NamedTuple):
-    """What a corpus gave: cleared and cut seconds, and recordings left out with reasons."""
+    """The yield of a corpus: cleared and cut seconds, and recordings left out with reasons."""
 
     cleared: float
     cut: float
