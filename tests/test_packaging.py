@@ -129,6 +129,7 @@ EXTRAS = {
     "curation.detectors.pyannote": "pyannote",
     "curation.backends.torchaudio_stub": "pyannote",
     "model.training": "train",
+    "curation.purity.evaluation": "train",
 }
 """The extra that a room may import from, beside the core."""
 NOT_IMPORTED = {

@@ -27,7 +27,7 @@ EPSILON = 1e-4  # of the batch normalization: params.py
 
 
 class Levels(NamedTuple):
-    """The outputs of a body, each (batch, channels, frames, bands): frames of 80, 160 and 320 ms with 8, 4 and 2 bands."""
+    """The outputs of a body, (batch, channels, frames, bands): frames of 80, 160 and 320 ms with 8, 4 and 2 bands."""
 
     fast: Tensor
     middle: Tensor
