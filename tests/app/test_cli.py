@@ -32,6 +32,7 @@ COMMANDS = (
     "refit",
     "doctor",
     "demo",
+    "train-purity",
 )
 
 
@@ -79,8 +80,8 @@ def test_a_run_ends_with_a_table_and_the_next_command(workplace: Path) -> None:
 
 
 def test_help_lists_the_commands_in_the_order_of_the_work() -> None:
-    shown = re.findall(r"^│ (\w+) ", lpse("--help").stdout, re.MULTILINE)
-    assert tuple(shown) == ORDER and set(COMMANDS) | {"annotate", "features"} == set(ORDER)
+    shown = re.findall(r"^│ ([\w-]+) ", lpse("--help").stdout, re.MULTILINE)
+    assert tuple(shown) == ORDER and set(COMMANDS) | {"annotate", "features", "bench"} == set(ORDER)
 
 
 def test_a_renamed_option_is_refused_with_its_new_name(tmp_path: Path) -> None:
