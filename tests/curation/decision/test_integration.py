@@ -194,6 +194,10 @@ def test_each_kind_of_level_weighs_as_documented() -> None:
     assert segment[round(150.2 / HOP)] == pytest.approx(0.5 * (-5.0 - logit(0.05)) - 0.25, abs=0.02)
     raised = odds(Integrated(track, 0.5, over="segment", against="recording"))
     assert raised[middle] == pytest.approx(1.0, abs=0.02) and raised[before] == pytest.approx(0.0, abs=0.02)
+    put(scores, track, 0, 15, score(-8.0))  # shorter than a stretch: no level of segments, but a part of the others
+    short = odds(Integrated(track, 0.5, over="segment", against="recording"))
+    assert short[middle] == pytest.approx(1.0, abs=0.02) and short[round(5 / HOP)] == pytest.approx(0.0, abs=0.02)
+    assert odds(Integrated(track, 0.5, against="recording"))[middle] > 1.3
     put(scores, track, 100, 150, score(6.0))
     assert odds(Integrated(track, 1.0, against="recording"))[middle] == pytest.approx(4.0, abs=0.01), "the limit"
 
