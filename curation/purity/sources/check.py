@@ -32,11 +32,12 @@ _ORDER: Mapping[Split, int] = {"test": 0, "val": 1, "train": 2}
 
 @dataclass(frozen=True)
 class Bounds:
-    """Thresholds of the checks; scores are means over the strongest second, unless `mean` is in their name.
+    """Thresholds of the checks; scores are means over the strongest second.
 
-    A detector is firm from `firm` on, certain from `certain` on. `heard`: the least mean or peak by which speech or
-    music is recognised. `background`: the mean score of music from which speech is not pure. Times in seconds, levels
-    in dB below full scale, `flat` a share of samples.
+    A detector is firm from `firm` on, certain from `certain` on; below `recognised` it does not find the content that a
+    source of at least `shortest_recognised` seconds is supposed to have. `background`: the mean score of music over all
+    of a source from which speech is not pure. Times in seconds, `silent` in dB below full scale, `flat` a share of
+    samples. Raises ValueError where sources were not measured well enough for the thresholds.
     """
 
     firm: float = 0.5
@@ -61,15 +62,16 @@ def check(folder: Path, bounds: Bounds = Bounds(), progress: Callable[[str], Non
     pool = Pool.open(folder, doubtful=True)
     found: dict[tuple[str, str], str] = {}
     contents: list[str] = []
-    for package in sorted({one.package for one in pool.sources}):
-        figures = read_figures(folder, package)
-        for source in (one for one in pool.sources if one.package == package):
-            one = figures.get((source.sha256, source.kind))
-            contents.append("" if one is None else one.content)
-            reason = label_doubt(source, one, bounds)
-            if reason:
-                found[source.package, source.path] = reason
-        progress(package)
+    figures: dict[str, dict[tuple[str, str], Figures]] = {}
+    for source in pool.sources:
+        if source.package not in figures:
+            progress(source.package)
+            figures[source.package] = read_figures(folder, source.package)
+        one = figures[source.package].get((source.sha256, source.kind))
+        contents.append("" if one is None else one.content)
+        reason = label_doubt(source, one, bounds)
+        if reason:
+            found[source.package, source.path] = reason
     usable = [
         i
         for i, one in enumerate(pool.sources)

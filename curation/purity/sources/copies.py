@@ -55,9 +55,8 @@ class Sketch:
 
 def sketch(name: str, owner: str, samples: NDArray[np.int16]) -> Sketch:
     """The sketch of samples (n,) at RATE."""
-    samples = samples[: MOST_SECONDS * RATE]
-    floats = samples.astype(np.float32) / np.float32(32768)
     seconds = len(samples) / RATE
+    floats = samples[: MOST_SECONDS * RATE].astype(np.float32) / np.float32(32768)
     if seconds < LONG_SECONDS:
         return Sketch(name, owner, seconds, None, _outline(floats))
     fingerprinter = AudioFingerprinter()

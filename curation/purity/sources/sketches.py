@@ -10,7 +10,7 @@ import numpy as np
 
 from .copies import LONG_SECONDS, MOST_SECONDS, Sketch, sketch
 from .measure import FOLDER
-from .pool import Pool
+from .pool import RATE, Pool
 
 _VERSION = f"1 {LONG_SECONDS} {MOST_SECONDS}"
 _KEY = b"lpse.sketches"
@@ -27,8 +27,11 @@ def read_sketches(folder: Path, package: str, pool: Pool, indices: Sequence[int]
     for i in indices:
         digest = pool.sources[i].sha256
         if digest not in wanted:
-            wanted[digest] = known.get(digest) or sketch(digest, package, pool.samples(i))
-    if not wanted.keys() <= known.keys():
+            stored = known.get(digest)
+            if stored is None or stored.seconds != len(pool.samples(i)) / RATE:
+                stored = sketch(digest, package, pool.samples(i))
+            wanted[digest] = stored
+    if any(known.get(digest) is not one for digest, one in wanted.items()):
         _store(path, [*(known | wanted).values()])
     return [replace(wanted[pool.sources[i].sha256], name=str(i), owner=package) for i in indices]
 

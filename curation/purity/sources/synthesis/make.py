@@ -25,18 +25,21 @@ _PROGRAMS: Mapping[str, Sequence[str]] = {
 
 
 def missing(package: str, places: Places) -> list[str]:
-    """The programs and soundfonts that a package needs and that are not installed, each with its cure."""
+    """The programs, soundfonts and songs that a package needs and that are not installed, each with its cure."""
     found = [
         f"{name} ({HIBARI if name == 'hibari' else f'apt-get install {name}'})"
         for name in _PROGRAMS[package]
         if not shutil.which(name)
     ]
-    files: list[tuple[str, str]] = []
+    files: list[tuple[str, str, bool]] = []
     if package in (music.PACKAGE, singing.PACKAGE):
-        files += [(font.file, font.package) for font in FONTS.values()]
+        files += [(font.file, font.package, places.has(font.file)) for font in FONTS.values()]
     if package == music.PACKAGE:
-        files += [(wad, "freedoom") for wad in music.WADS]
-    return found + [f"{file} (apt-get install {owner})" for file, owner in files if not places.has(file)]
+        files += [(wad, "freedoom", places.has(wad)) for wad in music.WADS]
+        files += [
+            (f"songs of {name}", name, bool(music.songs(places, name))) for name in (*music.SONGS, *music.MODULES)
+        ]
+    return found + [f"{file} (apt-get install {owner})" for file, owner, there in files if not there]
 
 
 def make(
@@ -49,7 +52,7 @@ def make(
 
     `places` are the folders of unpacked packages. Singing uses the speech that the pool already has: gather that
     first. Finished packages stay, unfinished ones continue. `progress` receives the name of each package before it.
-    Raises SynthesisError, before any is made, if a program or soundfont is missing.
+    Raises SynthesisError, before any is made, if a program, a soundfont or a package of songs is missing.
     """
     found = Places() if places is None else places
     lacking = [line for package in packages for line in missing(package, found)]

@@ -186,17 +186,24 @@ def _job(places: Places, path: str, style: str, licence: str, song: Callable[[],
     )
 
 
+def songs(places: Places, package: str) -> list[Path]:
+    """The MIDI files of a package of SONGS, or the modules of one of MODULES."""
+    folder = {**SONGS, **MODULES}[package][0]
+    suffixes = (".mid",) if package in SONGS else (".mod", ".xm", ".s3m", ".it")
+    return [path for suffix in suffixes for path in places.all(suffix, folder)]
+
+
 def _song_jobs(places: Places, excerpts: int) -> Iterator[Job]:
-    songs = [
+    known = [
         (package, path.stem, path.read_bytes(), licence)
-        for package, (folder, licence) in SONGS.items()
-        for path in places.all(".mid", folder)
+        for package, (_, licence) in SONGS.items()
+        for path in songs(places, package)
     ]
     for wad in WADS:
         found = lumps(places.file(wad, "freedoom").read_bytes()) if excerpts else []
-        songs += [("freedoom", f"{wad[:-4]}-{name}", data, "BSD-3-Clause") for name, data in found]
+        known += [("freedoom", f"{wad[:-4]}-{name}", data, "BSD-3-Clause") for name, data in found]
     seen: set[bytes] = set()
-    for package, name, data, licence in songs:
+    for package, name, data, licence in known:
         if data in seen:
             continue
         seen.add(data)
@@ -211,19 +218,21 @@ def lumps(wad: bytes) -> list[tuple[str, bytes]]:
     """The names and bytes of the MIDI files inside a WAD. Raises MidiError for another file."""
     if wad[:4] not in (b"IWAD", b"PWAD"):
         raise MidiError("not a WAD: it begins with neither IWAD nor PWAD")
-    count, start = struct.unpack("<II", wad[4:12])
     found = []
-    for number in range(min(count, 100_000)):
-        place, size, name = struct.unpack("<II8s", wad[start + 16 * number : start + 16 * (number + 1)])
+    try:
+        count, start = struct.unpack("<II", wad[4:12])
+        entries = [struct.unpack_from("<II8s", wad, start + 16 * number) for number in range(min(count, 100_000))]
+    except struct.error as error:
+        raise MidiError(f"a damaged WAD: {error}") from error
+    for place, size, name in entries:
         if wad[place : place + 4] == b"MThd":
             found.append((name.rstrip(b"\0").decode("ascii", "replace").lower(), wad[place : place + size]))
     return found
 
 
 def _module_jobs(places: Places, excerpts: int) -> Iterator[Job]:
-    for package, (folder, licence) in MODULES.items():
-        paths = [path for suffix in (".mod", ".xm", ".s3m", ".it") for path in places.all(suffix, folder)]
-        for path in paths:
+    for package, (_, licence) in MODULES.items():
+        for path in songs(places, package):
             split: Split = "val" if held_out(path.stem) else "train"
             for number in range(excerpts):
                 render = partial(module_part, path, number)

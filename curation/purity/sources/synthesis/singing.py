@@ -149,6 +149,8 @@ def sing(rng: Rng, speech: Wave, notes: Sequence[Sung], size: float = 1.0) -> Wa
 
 def sung_notes(tune: Sequence[Note], tempo: float, base: float) -> list[Sung]:
     """A tune's notes in seconds, moved by octaves so that its middle is near `base` (a MIDI number)."""
+    if not tune:
+        return []
     middle = float(np.median([note.pitch for note in tune]))
     shift = 12 * round((base - middle) / 12)
     beat = 60 / tempo
@@ -248,7 +250,7 @@ def choir(rng: Rng, who: Singer, notes: Sequence[Sung]) -> Wave:
         moved = [Sung(n.start + late, n.length, n.pitch + detune + octave + interval) for n in notes]
         parts.append(sing(rng, speech, moved, between(rng, 0.85, 1.2)))
     total = np.zeros(max(map(len, parts)))
-    for part in parts:
+    for part in filter(len, parts):
         total[: len(part)] += level(part)
     return total
 

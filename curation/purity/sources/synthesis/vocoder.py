@@ -200,6 +200,7 @@ def _pulses(envelope: Wave, pitch: Wave, voiced: NDArray[np.bool_], n: int) -> W
     keep = voiced[frame]
     hits, fraction, frame = hits[keep], fraction[keep], frame[keep]
     out = np.zeros(n + 2 * SIZE)
+    early = 64  # samples before its time at which the response of a pulse between two samples begins
     omega = 2 * np.pi * np.arange(SIZE // 2 + 1) / SIZE
     for first in range(0, len(hits), 2048):  # bounds the memory
         some = slice(first, first + 2048)
@@ -209,7 +210,7 @@ def _pulses(envelope: Wave, pitch: Wave, voiced: NDArray[np.bool_], n: int) -> W
         gain = np.sqrt(RATE / rate[hits[some]])[:, None]  # a louder pulse where there are fewer
         turned = np.fft.rfft(cepstrum, axis=1) + (1j * omega * fraction[some][:, None]).astype(np.complex64)
         spectrum = np.exp(turned) * gain.astype(np.float32)
-        responses = np.fft.irfft(spectrum, axis=1)
+        responses = np.roll(np.fft.irfft(spectrum, axis=1), early, axis=1)
         for hit, response in zip(hits[some], responses, strict=True):
             out[hit : hit + SIZE] += response
-    return out[:n]
+    return out[early : early + n]

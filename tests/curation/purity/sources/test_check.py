@@ -6,10 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from curation.purity.sources.check import check, label_doubt, repeated
+from curation.purity.sources.check import Bounds, check, label_doubt, repeated
 from curation.purity.sources.measure import Figures, measure_package, read_figures
 from curation.purity.sources.pool import Pool, PoolWriter, Source, pool_key, write_doubts
 
@@ -137,9 +139,21 @@ def test_a_pool_is_measured_and_its_doubts_are_written(tmp_path: Path) -> None:
 def test_figures_are_not_measured_twice(tmp_path: Path) -> None:
     pool_of(tmp_path, "zoo", {"hiss": noise(0.5, 0.1, 1)})
     measure_package(tmp_path, "zoo")
-    stored = read_figures(tmp_path, "zoo")
-    pool_of(tmp_path, "zoo", {"hiss": noise(0.5, 0.01, 1), "new": noise(0.5, 0.01, 1)})  # other samples, the same hash
+    path = tmp_path / "checks" / "zoo.parquet"
+    table = pq.read_table(path)
+    marked = table.set_column(table.schema.get_field_index("level"), "level", pa.array([-55.0]))
+    pq.write_table(marked.replace_schema_metadata(table.schema.metadata), path)
+    pool_of(tmp_path, "zoo", {"hiss": noise(0.5, 0.1, 1), "new": noise(0.5, 0.01, 1)})
     measure_package(tmp_path, "zoo")
     again = read_figures(tmp_path, "zoo")
-    assert again["zoohiss", "effects"] == stored["zoohiss", "effects"]
+    assert again["zoohiss", "effects"].level == -55
     assert again["zoonew", "effects"].level == pytest.approx(-40, abs=0.3)
+    pool_of(tmp_path, "zoo", {"hiss": noise(0.5, 0.01, 1)})  # the same file, decoded to other samples
+    measure_package(tmp_path, "zoo")
+    assert read_figures(tmp_path, "zoo")["zoohiss", "effects"].level == pytest.approx(-40, abs=0.3)
+
+
+def test_bounds_that_sources_were_not_measured_for() -> None:
+    for changes in ({"firm": 0.2}, {"recognised": 0.4}, {"background": 0.1}):
+        with pytest.raises(ValueError, match="bounds: `recognised` must be at most"):
+            Bounds(**changes)

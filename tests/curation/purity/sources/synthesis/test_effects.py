@@ -88,7 +88,7 @@ def test_a_clock_ticks_evenly() -> None:
 
 @pytest.mark.parametrize("name", EFFECTS)
 def test_each_effect_sounds_and_is_bounded(name: str) -> None:
-    n = (16 if name in LATE else 4) * RATE // 5
+    n = (16 if name in LATE else 6) * RATE // 5
     x = EFFECTS[name](np.random.default_rng(7), n)
     assert x.shape == (n,)
     assert np.isfinite(x).all()

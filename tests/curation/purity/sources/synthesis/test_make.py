@@ -74,6 +74,7 @@ def test_missing_programs_are_named_with_their_cure(tmp_path: Path, monkeypatch:
         "mma (apt-get install mma)",
         "TimGM6mb.sf2 (apt-get install timgm6mb-soundfont)",
         "hibari (pip install",
+        "songs of rafkill-data (apt-get install rafkill-data)",
     ):
         assert part in text
     assert not (tmp_path / "pool").exists()

@@ -147,6 +147,8 @@ def test_the_midi_files_of_a_wad_are_found() -> None:
     assert lumps(wad) == [("d_e1m1", song), ("d_e1m2", song)]
     with pytest.raises(MidiError, match="not a WAD"):
         lumps(b"PK" + wad)
+    with pytest.raises(MidiError, match="damaged WAD"):
+        lumps(wad[:-1])
 
 
 def test_styles_are_held_out_whole() -> None:

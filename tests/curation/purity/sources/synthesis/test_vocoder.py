@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -72,6 +74,27 @@ def test_a_voice_comes_back_at_its_own_pitch_level_and_colour() -> None:
         return np.array([10 * np.log10(part.sum()) for part in np.array_split(power[: len(power) // 2], 8)])
 
     assert np.abs(bands(y) - bands(x)).max() < 4
+
+
+def test_the_envelope_of_a_flat_spectrum_has_no_trace_of_its_harmonics() -> None:
+    voice = analyse(stack(210.0, RATE, [1.0] * 36, np.random.default_rng(0)))
+    inside = voice.envelope[30:-30, 40:400]  # 600 Hz to 6.2 kHz
+    assert inside.std(axis=1).max() < 0.01  # 0.1 dB
+
+
+def test_a_steady_high_voice_is_not_rough() -> None:
+    n = RATE
+    voice = analyse(stack(437.0, n, [1.0] * 16))  # a period of 36.6 samples
+    voice = replace(voice, breath=np.zeros_like(voice.breath))
+    sung = resynthesise(np.random.default_rng(0), voice, np.arange(len(voice), dtype=float), np.full(len(voice), 437.0))
+    power = np.abs(np.fft.rfft(sung[2000:14000] * np.hanning(12000), 1 << 16)) ** 2
+
+    def at(frequency: float) -> float:
+        first = round((frequency - 20) / RATE * (1 << 16))
+        return float(power[first : first + 160].max())
+
+    for number in range(6, 13):
+        assert 10 * np.log10(at(437 * number) / at(437 * (number + 0.5))) > 30
 
 
 def test_another_pitch_keeps_the_formants_and_another_size_moves_them() -> None:
