@@ -114,7 +114,7 @@ def test_only_tasks_to_label_carry_what_detectors_found(
         if task.prelabels:
             (region,) = predictions[0]["result"]
             assert (region["value"]["start"], region["value"]["end"]) == SPEECH
-            assert predictions[0]["model_version"].startswith("default-")
+            assert predictions[0]["model_version"].startswith("packaged-")
 
 
 def log_in(page: Page, url: str, person: Annotator) -> None:

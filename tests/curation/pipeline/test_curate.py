@@ -25,7 +25,7 @@ from manifests.validation import validate
 
 RECIPE = load_recipe("packaged")
 Sound = Callable[..., Path]
-LPSE = [sys.executable, "-c", "from app.cli import main; main()"]
+CURATE = [sys.executable, "-c", "from app.cli import main; main()", "curate", "--recipe", RECIPE.name]
 
 
 def tables(corpus: Corpus) -> dict[str, bytes]:
@@ -234,7 +234,7 @@ def test_a_file_that_kills_its_worker_blames_no_other(tmp_path: Path, media: Pat
         "        return None\n"
         "sys.meta_path.insert(0, Hook())\n"
     )
-    command = [*LPSE, "curate", str(media), "--corpus", str(corpus), "--workers", "2"]
+    command = [*CURATE, str(media), "--corpus", str(corpus), "--workers", "2"]
     environment = os.environ | {"PYTHONPATH": str(poison)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
@@ -270,15 +270,7 @@ def test_killed_at_random_and_started_again_gives_the_same_bytes(tmp_path: Path,
         corpus = tmp_path / f"killed-{corpus_number}"
         ended = False
         while not ended:
-            command = [
-                *LPSE,
-                "curate",
-                str(media),
-                "--corpus",
-                str(corpus),
-                "--workers",
-                str(rng.choice([1, 2])),
-            ]
+            command = [*CURATE, str(media), "--corpus", str(corpus), "--workers", str(rng.choice([1, 2]))]
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
             kind = "run" if kills["run"] <= kills["worker"] else "worker"
             time.sleep(rng.uniform(0.5, 4.5))
@@ -296,7 +288,7 @@ def test_killed_at_random_and_started_again_gives_the_same_bytes(tmp_path: Path,
 
 def test_interrupt_stops_cleanly_and_the_same_command_goes_on(tmp_path: Path, media: Path, finished: Corpus) -> None:
     corpus = tmp_path / "stopped"
-    command = [*LPSE, "curate", str(media), "--corpus", str(corpus), "--workers", "2"]
+    command = [*CURATE, str(media), "--corpus", str(corpus), "--workers", "2"]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )

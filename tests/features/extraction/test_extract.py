@@ -257,7 +257,7 @@ def test_a_recipe_that_decides_otherwise_is_refused(again: Corpus) -> None:
     default = load_recipe("packaged")
     other = replace(default, spans=replace(default.spans, min_duration=30.0))
     with pytest.raises(
-        CorpusError, match=r"decided by the recipe default \(\w+\); default \(\w+\) has other decision settings"
+        CorpusError, match=r"decided by the recipe packaged \(\w+\); packaged \(\w+\) has other decision settings"
     ):
         extract(again, other, workers=1)
     same = replace(default, features=replace(default.features, dtype="float32"))
