@@ -39,11 +39,15 @@ def train_purity(
         Path | None, typer.Option("--settings", help="A TOML file of settings.", show_default="defaults")
     ] = None,
     start: Annotated[
-        Path | None, typer.Option("--start", help="Begin with the weights of a finished run: its best.pt.")
+        Path | None, typer.Option("--start", help="Begin with a finished run: its best.pt or purity.onnx.")
     ] = None,
     fine_tune: Annotated[
         Path | None,
-        typer.Option("--fine-tune", metavar="CORPUS", help="Learn from what people judged in a corpus; needs --start."),
+        typer.Option(
+            "--fine-tune",
+            metavar="CORPUS",
+            help="Learn from what people judged in a corpus; begins with lpse's own weights, or with --start.",
+        ),
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Number of steps.", show_default="of the settings")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that make mixtures.")] = 1,
@@ -66,7 +70,9 @@ def train_purity(
         if out is None:
             raise BadOption("name the run's folder with --out, or gather the sources with --gather")
         if fine_tune is not None and start is None:
-            raise BadOption("--fine-tune needs --start: the best.pt of a finished run")
+            from curation.detectors.purity.detector import weights_file
+
+            start = weights_file()
         _train(pool, out, _settings(settings, steps, start), start, fine_tune, workers, device)
         if fit:
             _fit(pool, out)
@@ -149,6 +155,7 @@ def _train(
     from curation.purity.network.export import write_onnx
     from curation.purity.network.network import PurityNetwork
     from curation.purity.training.annotated import write_judged
+    from curation.purity.training.card import write_card
     from curation.purity.training.loop import BEST, PurityTraining, run_weights
     from curation.purity.training.start import yamnet_checkpoint
     from manifests.store import Corpus
@@ -178,6 +185,8 @@ def _train(
     }
     write_onnx(network, out / "purity.onnx", notes)
     typer.echo(f"Best by validation: step {saved['step']}, mean recall {saved['figures']['mean']:.3f}")
+    card = write_card(out, out / "purity.onnx", pool, settings, network.parameter_count())
+    typer.echo(f"Written: {out / 'purity.onnx'}, {card}")
 
 
 def _fit(pool: Path, out: Path) -> None:

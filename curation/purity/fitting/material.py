@@ -15,7 +15,7 @@ from manifests.uris import decode
 from ...detectors.score_store import load_scores, setup_of
 from ...pipeline.curate import curate
 from ..evaluation.endtoend import Truth, write_set
-from ..evaluation.recordings import hard_factors, recipes, recordings
+from ..evaluation.recordings import FLOOR_DB, hard_factors, recipes, recordings
 from ..mixing.draw import Drawer
 from ..mixing.scene import LABELS
 from ..sources.pool import Pool, Split
@@ -42,7 +42,7 @@ def material(
         return [Truth(**{**row, "categories": tuple(row["categories"])}) for row in json.loads(path.read_text())]
     opened = Pool.open(pool)
     plan = [*recipes(pure, rounds), *recipes(0, 1, LOUDER_DB)]
-    made = recordings(Drawer(opened, split, hard_factors(opened)), plan, seed)
+    made = recordings(Drawer(opened, split, hard_factors(opened)), plan, seed, floor_db=FLOOR_DB)
     truths = write_set(folder / "media", made, (lambda number: progress(number / len(plan))) if progress else None)
     beside = path.with_name(f".{TRUTH}.part")
     beside.write_text(json.dumps([asdict(one) for one in truths]))

@@ -1,4 +1,7 @@
-"""Writes the network as ONNX with weights in half precision, which the detector computes with in single precision."""
+"""Writes the network as ONNX with weights in half precision, which the detector computes with in single precision.
+
+The file keeps every tensor of the network under its own name, so that a training can start from it.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from manifests.errors import LpseError
+
 from ...detectors.purity.frontend import BANDS, FINE_BINS, MEL_FRAMES, STRIDE
 from .network import LEVEL_SCALE, PurityNetwork
 
 FRAMES = 8 * STRIDE  # of the traced example
+PREFIX, HALF = "network.", ".half"  # of a tensor's name in the file
+
+
+class NotExportedError(LpseError):
+    """A file that is no exported purity network."""
 
 
 class _Exported(nn.Module):
@@ -34,8 +44,8 @@ class _Exported(nn.Module):
 def to_onnx(network: PurityNetwork, notes: Mapping[str, str]) -> bytes:
     """The network for onnxruntime: inputs `mel` and `fine`, outputs `probability` and `level_db`, free in length.
 
-    Batch normalizations are folded into the convolutions. Weights are stored as float16 with a Cast behind each; the
-    graph computes in float32. `notes` become the model's metadata.
+    Weights are stored as float16 with a Cast behind each; the graph computes in float32. onnxruntime folds the casts
+    and the batch normalizations when it opens the file. `notes` become the model's metadata.
     """
     import onnx
 
@@ -48,7 +58,7 @@ def to_onnx(network: PurityNetwork, notes: Mapping[str, str]) -> bytes:
             plain, example, cast(Any, buffer), input_names=["mel", "fine"], output_names=["probability", "level_db"],
             dynamic_axes={"mel": {1: "mel_frames"}, "fine": {1: "frames"}, "probability": {1: "frames"},
                           "level_db": {1: "frames"}},
-            opset_version=17, dynamo=False,
+            opset_version=17, dynamo=False, training=torch.onnx.TrainingMode.PRESERVE,  # else names are lost
         )  # fmt: skip
     model = onnx.load_model_from_string(buffer.getvalue())
     _pad_in_convolutions(model)
@@ -66,6 +76,28 @@ def write_onnx(network: PurityNetwork, path: Path, notes: Mapping[str, str]) -> 
     beside = path.with_name(f".{path.name}.part")
     beside.write_bytes(to_onnx(network, notes))
     beside.replace(path)
+
+
+def read_onnx(path: Path) -> dict[str, Tensor]:
+    """The tensors of an exported network, for `PurityNetwork.load_state_dict`. Raises NotExportedError."""
+    import onnx
+    from onnx import numpy_helper
+
+    try:
+        stored = onnx.load(path).graph.initializer
+    except Exception as error:  # protobuf's own errors have no common base with those of files
+        raise NotExportedError(f"{path}: not a readable ONNX file: {str(error).splitlines()[0]}") from error
+    found = {
+        one.name.removeprefix(PREFIX).removesuffix(HALF): torch.from_numpy(
+            numpy_helper.to_array(one).astype(np.float32)
+        )
+        for one in stored
+        if one.name.startswith(PREFIX)
+    }
+    normalized = {name.rpartition(".")[0] for name in found if name.endswith(".running_mean")}
+    if not normalized:
+        raise NotExportedError(f"{path}: holds no purity network")
+    return found | {f"{name}.num_batches_tracked": torch.tensor(0) for name in normalized}
 
 
 def _pad_in_convolutions(model: Any) -> None:
@@ -91,16 +123,16 @@ def _pad_in_convolutions(model: Any) -> None:
 
 
 def _halve(model: Any) -> None:
-    """Store large float32 weights as float16, each with a Cast to float32 behind it, in place."""
+    """Store the kernels of convolutions as float16, each with a Cast to float32 behind it, in place."""
     import onnx
     from onnx import numpy_helper
 
     casts = []
     for tensor in model.graph.initializer:
-        if tensor.data_type == onnx.TensorProto.FLOAT and np.prod(tensor.dims) >= 64:
+        if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) > 1:
             name = tensor.name
-            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), f"{name}.half"))
-            casts.append(onnx.helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT))
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), f"{name}{HALF}"))
+            casts.append(onnx.helper.make_node("Cast", [f"{name}{HALF}"], [name], to=onnx.TensorProto.FLOAT))
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)

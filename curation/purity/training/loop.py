@@ -20,6 +20,7 @@ from torch.nn import functional
 from manifests.errors import LpseError
 from manifests.identity import digest
 
+from ..network.export import NotExportedError, read_onnx
 from ..network.network import LEVEL_SCALE, Output, PurityNetwork
 from .data import Batch, Scenes, batches
 from .hard_negatives import weighed_again
@@ -44,7 +45,15 @@ class _State:
 
 
 def run_weights(path: Path) -> dict[str, Tensor]:
-    """The averaged network in a run's `best.pt` or `checkpoint.pt`. Raises TrainingError if it is neither."""
+    """The averaged network in a run's `best.pt` or `checkpoint.pt`, or that of an exported `.onnx` file.
+
+    Raises TrainingError if it is none of them.
+    """
+    if path.suffix == ".onnx":
+        try:
+            return read_onnx(path)
+        except NotExportedError as error:
+            raise TrainingError(str(error)) from error
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
         return dict(saved["averaged" if "averaged" in saved else "network"])
@@ -97,7 +106,10 @@ class PurityTraining:
         if settings.start == "yamnet":
             self.network.body.load_yamnet(cast(Mapping[str, NDArray[np.float32]], start))
         elif settings.start == "run":
-            self.network.load_state_dict(cast(Mapping[str, Tensor], start))
+            try:
+                self.network.load_state_dict(cast(Mapping[str, Tensor], start))
+            except RuntimeError as error:
+                raise TrainingError("the weights to start from are of a network of other sizes") from error
         self.averaged = PurityNetwork(settings.sizes).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged.load_state_dict(self.network.state_dict())
         fixed = self.network.body.frozen_below(settings.frozen) if settings.start != "random" else []

@@ -56,16 +56,23 @@ def test_a_run_ends_with_a_network_that_the_detector_reads(pool: Path, tmp_path:
     assert code == 0, output
     assert "Best by validation: step 2" in output and "purity.onnx" in output
     open_detector("purity", ModelSetup(weights=(("purity", str(out / "purity.onnx")),)))
+    card = (out / "card.md").read_text()
+    assert "| effects | train | 1 | 0.00 | 1 |" in card and "| CC0-1.0 | 0.00 |" in card
+    assert "(curve.png)" in card and (out / "curve.png").stat().st_size > 1000
+    # the exported file has all that another run needs to begin
+    code, output = ran("train-purity", "--pool", pool, "--out", tmp_path / "more", "--settings", settings, "--steps", 1,
+                       "--workers", 0, "--device", "cpu", "--no-fit", "--start", out / "purity.onnx")  # fmt: skip
+    assert code == 0 and "Best by validation: step 1" in output, output
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("train-purity", "--pool", "POOL"), "name the run's folder with --out"),
-        (("train-purity", "--pool", "POOL", "--out", "OUT", "--fine-tune", "c"), "--fine-tune needs --start"),
         (("train-purity", "--pool", "POOL", "--out", "OUT", "--source", "a=b"), "belong to --gather"),
         (("train-purity", "--pool", "POOL", "--gather", "--source", "a"), "not of the form NAME=DIR"),
         (("train-purity", "--pool", "NONE", "--out", "OUT", "--start", "x.pt"), "x.pt: holds no purity network"),
+        (("train-purity", "--pool", "NONE", "--out", "OUT", "--start", "x.onnx"), "x.onnx: not a readable ONNX file"),
         (("bench", "purity", "--pool", "NONE", "--only", "recall"), "no pool of sources; make one with"),
     ],
 )

@@ -12,7 +12,7 @@ import torch
 from curation.detectors.purity.detector import CONTEXT
 from curation.detectors.purity.frontend import BANDS, FINE_BINS, HOP, MEL_FRAMES, RATE, features, frame_count
 from curation.detectors.yamnet import log_mel
-from curation.purity.network.export import to_onnx
+from curation.purity.network.export import NotExportedError, read_onnx, to_onnx, write_onnx
 from curation.purity.network.network import LABELS, PurityNetwork, Sizes, without_floor
 from curation.purity.network.tensor_bundle import BundleError, read_bundle
 
@@ -88,6 +88,18 @@ def test_the_export_computes_the_same_in_any_length() -> None:
             out = network(mel, fine)
         np.testing.assert_allclose(probability, torch.sigmoid(out.log_odds).numpy(), atol=2e-3)
         np.testing.assert_allclose(level, out.levels.numpy() * 10, atol=0.05)
+
+
+def test_the_export_gives_its_network_back(tmp_path: Path) -> None:
+    network, other = small(), small(1)
+    write_onnx(network, tmp_path / "purity.onnx", {})
+    other.load_state_dict(read_onnx(tmp_path / "purity.onnx"))
+    with torch.no_grad():
+        expected, found = network(*inputs(12)), other(*inputs(12))
+    torch.testing.assert_close(found.log_odds, expected.log_odds, atol=1e-2, rtol=0)
+    (tmp_path / "other.onnx").write_bytes(b"\x08\x08")
+    with pytest.raises(NotExportedError, match=r"other\.onnx: "):
+        read_onnx(tmp_path / "other.onnx")
 
 
 def test_a_tensor_bundle_is_read(tmp_path: Path) -> None:

@@ -1,0 +1,121 @@
+"""The model card of a run: its sources and their licences, its settings, and the validation figures over time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...detectors.purity.frontend import HOP, RATE
+from ..sources.pool import KINDS, Pool, Source, total_hours
+from .settings import TrainSettings
+
+CARD, CURVE = "card.md", "curve.png"
+
+
+def mixture_hours(settings: TrainSettings, steps: int) -> float:
+    """Hours of mixtures in a number of steps."""
+    return steps * settings.batch * settings.frames * HOP / RATE / 3600
+
+
+def write_card(folder: Path, weights: Path, pool: Path, settings: TrainSettings, parameters: int) -> Path:
+    """Write `card.md` and `curve.png` of the run in `folder`, whose network is exported as `weights`.
+
+    Returns the card's path.
+    """
+    from .loop import LOG
+
+    curve = validation_curve(folder / LOG)
+    lines = [
+        *_head(weights, settings, parameters, max(curve, default=0)),
+        *source_lines(Pool.open(pool, doubtful=True).sources),
+        *_curve_lines(curve, settings),
+    ]
+    if curve:
+        _draw(curve, settings, folder / CURVE)
+    path = folder / CARD
+    beside = path.with_name(f".{CARD}.part")
+    beside.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    beside.replace(path)
+    return path
+
+
+def validation_curve(log: Path) -> dict[int, Mapping[str, float]]:
+    """The validation figures of a run by step; of a step that was taken twice, the later ones."""
+    rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
+    return {row["step"]: row["validation"] for row in rows if "validation" in row}
+
+
+def source_lines(sources: Sequence[Source]) -> Iterator[str]:
+    """Tables of the sources of a pool: by kind and split, and the licences of what is trained on."""
+    used = [one for one in sources if not one.doubt]
+    yield from ("", "## Sources", "", "| kind | split | sources | hours | packages |", "|---|---|---|---|---|")
+    for kind, split, count, hours in total_hours(used):
+        packages = {one.package for one in used if (one.kind, one.split) == (kind, split)}
+        yield f"| {kind} | {split} | {count:,} | {hours:.2f} | {len(packages)} |"
+    yield from ("", f"{len(sources) - len(used):,} sources are left out, each with a reason.")
+    hours_of: dict[str, dict[str, float]] = defaultdict(lambda: dict.fromkeys(KINDS, 0.0))
+    for one in used:
+        if one.split == "train":
+            hours_of[one.licence][one.kind] += one.seconds / 3600
+    yield from ("", f"| licence, hours trained on | {' | '.join(KINDS)} |", "|---" * (1 + len(KINDS)) + "|")
+    for licence, of_kind in sorted(hours_of.items(), key=lambda pair: -sum(pair[1].values())):
+        yield f"| {licence} | " + " | ".join(f"{of_kind[kind]:.2f}" for kind in KINDS) + " |"
+
+
+def _head(weights: Path, settings: TrainSettings, parameters: int, steps: int) -> Iterator[str]:
+    data = weights.read_bytes()
+    yield from ("# Model card of a purity network", "")
+    yield f"- Weights: {len(data) / 1e6:.1f} MB, SHA-256 {hashlib.sha256(data).hexdigest()}; {parameters:,} parameters"
+    yield f"- Trained from: {'a finished run' if settings.start == 'run' else settings.start}"
+    yield (
+        f"- {steps:,} steps of {settings.batch} mixtures of {settings.frames * HOP / RATE:.1f} s: "
+        f"{mixture_hours(settings, steps):.0f} h; seed {settings.seed}"
+    )
+    yield f"- {settings.rounds} rounds, with hard negatives of up to {settings.hard_factor:g} times the weight"
+
+
+def _curve_lines(curve: Mapping[int, Mapping[str, float]], settings: TrainSettings) -> Iterator[str]:
+    if not curve:
+        return
+    names = list(curve[max(curve)])
+    yield from (
+        "",
+        "## Validation",
+        "",
+        "Recall of seconds at 1 % false alarms, on sources that are not trained on.",
+        "",
+    )
+    yield f"| hours of mixtures | {' | '.join(names)} |"
+    yield "|---" * (1 + len(names)) + "|"
+    for step, figures in sorted(curve.items()):
+        cells = " | ".join(f"{figures[name]:.2f}" for name in names)
+        yield f"| {mixture_hours(settings, step):.0f} | {cells} |"
+    yield from ("", f"![Validation recall against hours of mixtures]({CURVE})")
+
+
+def _draw(curve: Mapping[int, Mapping[str, float]], settings: TrainSettings, path: Path) -> None:
+    from ...backends.matplotlib_home import matplotlib_elsewhere
+
+    with matplotlib_elsewhere():
+        import matplotlib
+
+        matplotlib.use("Agg")
+        from matplotlib import pyplot
+
+    figure, axis = pyplot.subplots(figsize=(6.5, 3.4), layout="constrained")
+    steps = sorted(curve)
+    hours = [mixture_hours(settings, step) for step in steps]
+    for name in curve[steps[-1]]:
+        style: dict[str, Any] = {"color": "black", "linewidth": 2.6} if name == "mean" else {}
+        axis.plot(hours, [curve[step][name] for step in steps], marker="o", markersize=3, label=name, **style)
+    axis.set_xlabel("hours of mixtures")
+    axis.set_ylabel("recall at 1 % false alarms")
+    axis.set_ylim(0, 1)
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8, ncols=2)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
