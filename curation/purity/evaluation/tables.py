@@ -78,14 +78,7 @@ def figures_json(figures: Figures) -> dict[str, Any]:
 
 def draw(figures: Figures, path: Path, systems: Sequence[str]) -> None:
     """A picture of recall of seconds against level at 1 % false alarms, one panel for speech and one for music."""
-    from ...backends.matplotlib_home import matplotlib_elsewhere
-
-    with matplotlib_elsewhere():
-        import matplotlib
-
-        matplotlib.use("Agg")
-        from matplotlib import pyplot
-
+    pyplot = _pyplot()
     figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
     for axis, kind in zip(axes, ("speech", "music"), strict=True):
         for number, system in enumerate(systems):
@@ -106,3 +99,33 @@ def draw(figures: Figures, path: Path, systems: Sequence[str]) -> None:
     axes[0].legend(fontsize=8, loc="lower right")
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
+
+
+def draw_curve(curve: Mapping[float, Mapping[str, float]], path: Path) -> None:
+    """A picture of validation figures, by name, against hours of mixtures, that of "mean" bold."""
+    pyplot = _pyplot()
+    figure, axis = pyplot.subplots(figsize=(6.5, 3.4), layout="constrained")
+    hours = sorted(curve)
+    for name in curve[hours[-1]]:
+        style: dict[str, Any] = {"color": "black", "linewidth": 2.6} if name == "mean" else {}
+        axis.plot(hours, [curve[hour][name] for hour in hours], marker="o", markersize=3, label=name, **style)
+    axis.set_xlabel("hours of mixtures")
+    axis.set_ylabel("recall at 1 % false alarms")
+    axis.set_ylim(0, 1)
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8, ncols=2)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def _pyplot() -> Any:
+    """matplotlib without a screen."""
+    from ...backends.matplotlib_home import matplotlib_elsewhere
+
+    with matplotlib_elsewhere():
+        import matplotlib
+
+        matplotlib.use("Agg")
+        from matplotlib import pyplot
+
+    return pyplot

@@ -7,9 +7,9 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from ...detectors.purity.frontend import HOP, RATE
+from ..evaluation.tables import draw_curve
 from ..sources.pool import KINDS, Pool, Source, total_hours
 from .settings import TrainSettings
 
@@ -35,7 +35,7 @@ def write_card(folder: Path, weights: Path, pool: Path, settings: TrainSettings,
         *_curve_lines(curve, settings),
     ]
     if curve:
-        _draw(curve, settings, folder / CURVE)
+        draw_curve({mixture_hours(settings, step): figures for step, figures in curve.items()}, folder / CURVE)
     path = folder / CARD
     beside = path.with_name(f".{CARD}.part")
     beside.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -95,27 +95,3 @@ def _curve_lines(curve: Mapping[int, Mapping[str, float]], settings: TrainSettin
         cells = " | ".join(f"{figures[name]:.2f}" for name in names)
         yield f"| {mixture_hours(settings, step):.0f} | {cells} |"
     yield from ("", f"![Validation recall against hours of mixtures]({CURVE})")
-
-
-def _draw(curve: Mapping[int, Mapping[str, float]], settings: TrainSettings, path: Path) -> None:
-    from ...backends.matplotlib_home import matplotlib_elsewhere
-
-    with matplotlib_elsewhere():
-        import matplotlib
-
-        matplotlib.use("Agg")
-        from matplotlib import pyplot
-
-    figure, axis = pyplot.subplots(figsize=(6.5, 3.4), layout="constrained")
-    steps = sorted(curve)
-    hours = [mixture_hours(settings, step) for step in steps]
-    for name in curve[steps[-1]]:
-        style: dict[str, Any] = {"color": "black", "linewidth": 2.6} if name == "mean" else {}
-        axis.plot(hours, [curve[step][name] for step in steps], marker="o", markersize=3, label=name, **style)
-    axis.set_xlabel("hours of mixtures")
-    axis.set_ylabel("recall at 1 % false alarms")
-    axis.set_ylim(0, 1)
-    axis.grid(alpha=0.3)
-    axis.legend(fontsize=8, ncols=2)
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)

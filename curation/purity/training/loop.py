@@ -47,7 +47,7 @@ class _State:
 def run_weights(path: Path) -> dict[str, Tensor]:
     """The averaged network in a run's `best.pt` or `checkpoint.pt`, or that of an exported `.onnx` file.
 
-    Raises TrainingError if it is none of them.
+    Raises TrainingError for any other file.
     """
     if path.suffix == ".onnx":
         try:
