@@ -24,7 +24,10 @@ ORDER = (
     *(f"docs/{name}.md" for name in ("overview", "curate", "purity", "annotate", "review", "features", "model")),
 )
 """The pages in the order of a reader; the commands run in this order."""
-REFERENCE = ("docs/recipes.md", "docs/corpus.md", "docs/tables.md", "docs/glossary.md", "CHANGELOG.md")
+REFERENCE = (
+    *(f"docs/{name}.md" for name in ("recipes", "corpus", "tables", "glossary", "purity-card")),
+    "CHANGELOG.md",
+)
 PAGES = (*ORDER, *REFERENCE)
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

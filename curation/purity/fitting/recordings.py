@@ -18,6 +18,7 @@ from ...decision.fusion import HOP, Grids, cell_count, logit, moving_mean, silen
 from ...decision.integration import Levels
 
 WINDOWS = (0.0, 1.0, 5.0, 20.0, 60.0)
+PAUSE = 3.0  # seconds
 
 
 class FitError(LpseError, ValueError):
@@ -74,8 +75,8 @@ def candidate_levels(
 class Rows:
     """Rows of one contaminant, of all recordings.
 
-    `features`: (rows, levels and suppressors); `labels`: whether the row is contaminated; `weights`: each recording's
-    add up to 1, and rows near an edge of an event have 0; `recording`: index of the row's recording.
+    `features`: (rows, levels and suppressors); `labels`: whether the row is contaminated; `weights`: see `rows_of`, and
+    rows near an edge of an event have 0; `recording`: index of the row's recording.
     """
 
     features: NDArray[np.float32] = field(repr=False)
@@ -132,6 +133,17 @@ def far_from_edges(recording: LabelledRecording, name: str, edge_seconds: float)
     return ~near.mask(HOP, recording.count)
 
 
+def event_seconds(recording: LabelledRecording, name: str) -> NDArray[np.float64]:
+    """The length in seconds of the event at each grid cell, 0 outside events, shape (cells,).
+
+    Parts of an event up to PAUSE apart are one.
+    """
+    found = np.zeros(recording.count)
+    for event in recording.truth[name].crop(recording.whole).merge_gaps(PAUSE):
+        found[Timeline([event]).mask(HOP, recording.count)] = event.duration
+    return found
+
+
 def rows_of(
     recordings: Sequence[LabelledRecording],
     name: str,
@@ -142,10 +154,15 @@ def rows_of(
     step_seconds: float,
     edge_seconds: float,
 ) -> Rows:
-    """The rows of a contaminant, one each `step_seconds`; cells without a score of some track are left out."""
+    """The rows of a contaminant, one each `step_seconds`; cells without a score of some track are left out.
+
+    The weights of a recording add up to 1. Then those of contaminated rows are divided by the square root of the length
+    of their event, and scaled to the sum that they had: else a fit would give nearly all weight to long windows, in
+    which short events vanish.
+    """
     contaminant = recipe.contaminants[name]  # type: ignore[index]
     every = max(1, round(step_seconds / HOP))
-    features, labels, weights, numbers = [], [], [], []
+    features, labels, weights, lengths, numbers = [], [], [], [], []
     for number, recording in enumerate(recordings):
         cells = slice(every // 2, None, every)
         found = features_of(recording, candidates, suppressors, contaminant, recipe)[cells]
@@ -154,10 +171,9 @@ def rows_of(
         features.append(found[known])
         labels.append(recording.truth[name].mask(HOP, recording.count)[cells][known])
         weights.append(inside / max(1, int(inside.sum())))
+        lengths.append(event_seconds(recording, name)[cells][known])
         numbers.append(np.full(len(inside), number, np.int64))
-    return Rows(
-        np.concatenate(features),
-        np.concatenate(labels),
-        np.concatenate(weights).astype(np.float64),
-        np.concatenate(numbers),
-    )
+    dirty, by_time = np.concatenate(labels), np.concatenate(weights).astype(np.float64)
+    by_event = by_time / np.sqrt(np.maximum(np.concatenate(lengths), step_seconds))
+    scale = by_time[dirty].sum() / max(float(by_event[dirty].sum()), 1e-12)
+    return Rows(np.concatenate(features), dirty, np.where(dirty, by_event * scale, by_time), np.concatenate(numbers))

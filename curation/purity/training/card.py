@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -60,10 +61,16 @@ def source_lines(sources: Sequence[Source]) -> Iterator[str]:
     hours_of: dict[str, dict[str, float]] = defaultdict(lambda: dict.fromkeys(KINDS, 0.0))
     for one in used:
         if one.split == "train":
-            hours_of[one.licence][one.kind] += one.seconds / 3600
+            hours_of[_plain(one.licence)][one.kind] += one.seconds / 3600
     yield from ("", f"| licence, hours trained on | {' | '.join(KINDS)} |", "|---" * (1 + len(KINDS)) + "|")
     for licence, of_kind in sorted(hours_of.items(), key=lambda pair: -sum(pair[1].values())):
         yield f"| {licence} | " + " | ".join(f"{of_kind[kind]:.2f}" for kind in KINDS) + " |"
+
+
+def _plain(licence: str) -> str:
+    """The licences of a source that is made of several, each once and without the name of its package."""
+    parts = {re.sub(r" \([^)]*\)", "", part).strip() for part in licence.split(";")}
+    return "; ".join(sorted(parts))
 
 
 def _head(weights: Path, settings: TrainSettings, parameters: int, steps: int) -> Iterator[str]:
