@@ -188,7 +188,10 @@ def test_a_text_that_cannot_take_it_is_refused(fit: FusionFit, text: str, messag
 def test_each_recording_counts_the_same_and_edges_do_not() -> None:
     short, long = made(1, 100.0), made(2, 300.0)
     rows = rows_of([short, long], "music", TERMS, {}, RECIPE, step_seconds=0.2, edge_seconds=2.0)
-    assert np.bincount(rows.recording, rows.weights) == pytest.approx([1.0, 1.0])
+    assert rows.weights.sum() == pytest.approx(2.0)
+    assert np.bincount(rows.recording[~rows.labels], rows.weights[~rows.labels]) == pytest.approx(
+        [1 - one.truth["music"].duration / one.duration for one in (short, long)], abs=0.02
+    )
     assert np.count_nonzero(rows.recording) == pytest.approx(1500, abs=2)
     (event,) = long.truth["music"]
     far = far_from_edges(long, "music", 2.0)
@@ -200,6 +203,18 @@ def test_each_recording_counts_the_same_and_edges_do_not() -> None:
     assert far_from_edges(throughout, "music", 2.0).all(), "a recording's ends are no edges"
     labels = rows.labels[rows.recording == 1]
     assert labels.mean() == pytest.approx(event.duration / 300.0, abs=0.01)
+
+
+def test_a_short_event_counts_more_by_the_second_and_parts_of_one_event_are_one() -> None:
+    both = replace(
+        made(3, 200.0),
+        truth={"music": Timeline([Segment(10.0, 14.0), Segment(50.0, 80.0), Segment(82.0, 150.0)])},
+    )
+    rows = rows_of([both], "music", TERMS, {}, RECIPE, step_seconds=0.2, edge_seconds=0.0)
+    per_row = rows.weights[rows.labels]
+    assert per_row[0] / per_row[-1] == pytest.approx((100.0 / 4.0) ** 0.5, rel=0.01)
+    assert per_row[30] == per_row[-1]  # the pause between 80 and 82 s ends no event
+    assert per_row.sum() == pytest.approx(102.0 / 200.0, abs=0.01)
 
 
 def test_cells_without_a_score_are_left_out_and_a_recording_of_none_is_named() -> None:
