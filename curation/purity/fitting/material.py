@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from manifests.files import write_beside
 from manifests.recipe import Recipe
 from manifests.records import Source
 from manifests.store import Corpus
@@ -44,9 +45,8 @@ def material(
     plan = [*recipes(pure, rounds), *recipes(0, 1, LOUDER_DB)]
     made = recordings(Drawer(opened, split, hard_factors(opened)), plan, seed, floor_db=FLOOR_DB)
     truths = write_set(folder / "media", made, (lambda number: progress(number / len(plan))) if progress else None)
-    beside = path.with_name(f".{TRUTH}.part")
-    beside.write_text(json.dumps([asdict(one) for one in truths]))
-    beside.replace(path)
+    with write_beside(path) as file:
+        file.write(json.dumps([asdict(one) for one in truths]).encode())
     return truths
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
+from manifests.files import write_beside
 from manifests.recipe import ContaminantName, Integrated, Recipe
 
 from ...detectors import spec
@@ -80,6 +81,5 @@ def fit_purity(
 
 
 def _write(path: Path, text: str) -> None:
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
+    with write_beside(path) as file:
+        file.write(text.encode())

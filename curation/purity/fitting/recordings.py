@@ -18,7 +18,7 @@ from ...decision.fusion import HOP, Grids, cell_count, logit, moving_mean, silen
 from ...decision.integration import Levels
 
 WINDOWS = (0.0, 1.0, 5.0, 20.0, 60.0)
-PAUSE = 3.0  # seconds
+PAUSE = 3.0  # seconds: parts of an event are at most this far apart
 
 
 class FitError(LpseError, ValueError):

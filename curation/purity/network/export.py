@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from manifests.errors import LpseError
+from manifests.files import write_beside
 
 from ...detectors.purity.frontend import BANDS, FINE_BINS, MEL_FRAMES, STRIDE
 from .network import LEVEL_SCALE, PurityNetwork
@@ -73,9 +74,8 @@ def to_onnx(network: PurityNetwork, notes: Mapping[str, str]) -> bytes:
 
 def write_onnx(network: PurityNetwork, path: Path, notes: Mapping[str, str]) -> None:
     """Write the exported network beside and rename it."""
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_bytes(to_onnx(network, notes))
-    beside.replace(path)
+    with write_beside(path) as file:
+        file.write(to_onnx(network, notes))
 
 
 def read_onnx(path: Path) -> dict[str, Tensor]:

@@ -9,9 +9,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from manifests.files import write_beside
+
 from ...detectors.purity.frontend import HOP, RATE
 from ..evaluation.tables import draw_curve
 from ..sources.pool import KINDS, Pool, Source, total_hours
+from .loop import LOG
 from .settings import TrainSettings
 
 CARD, CURVE = "card.md", "curve.png"
@@ -27,8 +30,6 @@ def write_card(folder: Path, weights: Path, pool: Path, settings: TrainSettings,
 
     Returns the card's path.
     """
-    from .loop import LOG
-
     curve = validation_curve(folder / LOG)
     lines = [
         *_head(weights, settings, parameters, max(curve, default=0)),
@@ -38,9 +39,8 @@ def write_card(folder: Path, weights: Path, pool: Path, settings: TrainSettings,
     if curve:
         draw_curve({mixture_hours(settings, step): figures for step, figures in curve.items()}, folder / CURVE)
     path = folder / CARD
-    beside = path.with_name(f".{CARD}.part")
-    beside.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    beside.replace(path)
+    with write_beside(path) as file:
+        file.write(("\n".join(lines) + "\n").encode())
     return path
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from manifests.errors import LpseError
+from manifests.files import write_beside
 from manifests.identity import digest
 
 from ..network.export import NotExportedError, read_onnx
@@ -241,6 +242,5 @@ def _rate(step: int, settings: TrainSettings) -> float:
 
 
 def _save_beside(path: Path, values: Mapping[str, Any]) -> None:
-    beside = path.with_name(f".{path.name}.part")
-    torch.save(dict(values), beside)
-    beside.replace(path)
+    with write_beside(path) as file:
+        torch.save(dict(values), file)
